@@ -1,0 +1,95 @@
+"""The record that travels: one uploaded file, and the table it becomes a row of."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+Kind = Literal["snapshot", "clip"]
+State = Literal["unread", "pending", "complete", "partial", "damaged", "empty", "missing", "culled"]
+Zone = Literal["camera", "utc"]
+
+KINDS: tuple[str, ...] = ("snapshot", "clip")
+STATES: tuple[str, ...] = (
+    "unread", "pending", "complete", "partial", "damaged", "empty", "missing", "culled",
+)
+TRIGGERS: tuple[str, ...] = (
+    "motion", "scheduled", "alarm", "smart", "manual", "person", "vehicle", "plate", "other",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a path says, and nothing that only the file could tell.
+
+    `start` and `end` are naive wall-clock times as the name spells them; `zone`
+    says whose wall clock that is: the camera's own, or UTC. `fold` is 0 or 1
+    where the name itself tells which half of the repeated autumn hour is meant
+    (1 = the second, standard time), and None where it does not. `sequence`
+    tells two files of one second apart (a crop index, a counter).
+    `camera` is what the path suggests; settings and the upload root may
+    overrule it. `reason` says why nothing was read (kind ignore or unknown).
+    """
+
+    kind: Literal["snapshot", "clip", "ignore", "unknown"]
+    layout: str | None = None
+    camera: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    zone: Zone = "camera"
+    fold: Literal[0, 1] | None = None
+    trigger: str | None = None
+    trigger_raw: str | None = None
+    sequence: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture kept of a file: a snapshot's only one, or a clip's key frame.
+
+    `offset_s` counts from the file's first picture (0.0 for a snapshot).
+    `grid` is the luminance grid, row by row, one unsigned byte a cell, of the
+    shape that `inspect.GRID_SHAPE` gives; `thumbnail` is a whole JPEG.
+    """
+
+    offset_s: float
+    grid: bytes
+    thumbnail: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is really in a file: its state with the reason, its measures and its frames.
+
+    `camera_clock` is the naive wall clock embedded by the camera, if any;
+    `duration_s` the length that really decodes (seconds), `sha256` of the whole
+    file as lower-case hex. `frames` is empty where nothing decodes.
+    """
+
+    state: Literal["complete", "partial", "damaged", "empty"]
+    state_reason: str | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    duration_s: float | None = None
+    codec: str | None = None
+    camera_clock: datetime | None = None
+    sha256: str | None = None
+    frames: tuple[Frame, ...] = ()
+
+
+def media_id(root_id: str, path: str) -> str:
+    """Return the 16 hex digits that name the upload at `path` below the root `root_id`.
+
+    Made from names alone, so that a file that is replaced keeps its id.
+    """
+    return hashlib.blake2b(f"{root_id}\0{path}".encode(), digest_size=8).hexdigest()
