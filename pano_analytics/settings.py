@@ -1,0 +1,251 @@
+"""`pano.toml`: what the owner says about cameras, folders and habits, typed and checked."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from pano_analytics.errors import SettingsError
+from pano_analytics.times import is_zone, system_zone
+
+FILE_NAME = "pano.toml"
+ENVIRONMENT = "PANO_CONFIG"
+
+
+def _check_zone(name: str) -> str:
+    if not is_zone(name):
+        raise ValueError("an IANA time zone such as 'Europe/Berlin' or 'UTC'")
+    return name
+
+
+def without_password(url: str) -> str:
+    """Return `url` without user name and password, so that no page or log can show them."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https", "rtsp", "rtsps") or not parts.hostname:
+        raise ValueError("an address beginning with http://, https:// or rtsp://")
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, _public_query(parts.query), parts.fragment))
+
+
+def _public_query(query: str) -> str:
+    # Cameras also take credentials as ?user=…&password=…
+    secret = re.compile(r"^(user(name)?|usr|login|pass(word|wd)?|pwd|token|auth)=", re.IGNORECASE)
+    return "&".join(part for part in query.split("&") if part and not secret.match(part))
+
+
+def _check_folder(folder: str) -> str:
+    path = PurePosixPath(folder)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError("a folder below the upload root, such as 'front_door'")
+    return path.as_posix()
+
+
+def _check_name(name: str) -> str:
+    if not name.strip() or "\0" in name or "\n" in name:
+        raise ValueError("a name of at least one character on one line")
+    return name
+
+
+def _check_layout(layout: str) -> str:
+    from pano_analytics import layouts  # late: only settings that name one pay for it
+
+    if layout == "auto" or layout in layouts.LAYOUTS:
+        return layout
+    if "{" in layout:
+        layouts.Template.parse(layout)
+        return layout
+    raise ValueError(f"'auto', a template with {{start:…}}, or one of {', '.join(layouts.LAYOUTS)}")
+
+
+def _as_path(value: Any) -> Any:
+    return Path(value).expanduser() if isinstance(value, str) and value.strip() else value
+
+
+ZoneName = Annotated[str, AfterValidator(_check_zone)]
+PublicUrl = Annotated[str, AfterValidator(without_password)]
+LocalPath = Annotated[Path, BeforeValidator(_as_path)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Camera(_Strict):
+    """One camera: what it is called and where its uploads lie."""
+
+    name: Annotated[str, AfterValidator(_check_name)]
+    description: str = ""
+    folder: Annotated[str, AfterValidator(_check_folder)] | None = Field(
+        default=None, description="below the upload root; the camera's name where not given"
+    )
+    layout: Annotated[str, AfterValidator(_check_layout)] = "auto"
+    zone: ZoneName | None = Field(default=None, description="the camera's clock; else the common")
+    admin_url: PublicUrl | None = None
+    live_url: PublicUrl | None = None
+    silent_after_hours: float | None = Field(default=None, gt=0)
+
+    @property
+    def upload_folder(self) -> str:
+        """The folder below the upload root that holds this camera's uploads."""
+        return self.folder or self.name
+
+
+class Dashboard(_Strict):
+    """Where `pano serve` listens."""
+
+    address: str = "127.0.0.1"
+    port: int = Field(default=5006, ge=0, le=65535)
+
+
+class Ingest(_Strict):
+    """How uploads are looked for and opened."""
+
+    recheck_days: int = Field(default=3, ge=1)
+    quiet_s: float = Field(default=30, ge=0)
+    workers: int | None = Field(default=None, ge=1)
+
+
+class Settings(_Strict):
+    """Everything that `pano.toml` can say; what is not said has a default."""
+
+    uploads: LocalPath | None = None
+    library: LocalPath | None = None
+    zone: ZoneName = Field(default_factory=system_zone)
+    silent_after_hours: float = Field(default=24, gt=0)
+    cache_limit_mb: int = Field(default=4096, ge=16)
+    cameras: tuple[Camera, ...] = ()
+    ingest: Ingest = Ingest()
+    dashboard: Dashboard = Dashboard()
+
+    @model_validator(mode="after")
+    def _no_camera_twice(self) -> Settings:
+        for what, values in (
+            ("name", [camera.name for camera in self.cameras]),
+            ("folder", [camera.upload_folder for camera in self.cameras]),
+        ):
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"each camera with a {what} of its own; twice: {', '.join(twice)}")
+        return self
+
+    def camera(self, name: str) -> Camera:
+        """Return what is set for the camera `name`; defaults where nothing is."""
+        return next((camera for camera in self.cameras if camera.name == name), Camera(name=name))
+
+    def zone_of(self, camera: str) -> ZoneInfo:
+        """Return the zone of this camera's clock."""
+        return ZoneInfo(self.camera(camera).zone or self.zone)
+
+    def silent_after_hours_of(self, camera: str) -> float:
+        """Return after how many hours without an upload this camera counts as silent."""
+        return self.camera(camera).silent_after_hours or self.silent_after_hours
+
+
+def find(config: str | os.PathLike[str] | None = None) -> Path | None:
+    """Return the settings file: `config`, else `PANO_CONFIG`, else `./pano.toml`, else none."""
+    if config or os.environ.get(ENVIRONMENT):
+        return Path(config or os.environ[ENVIRONMENT]).expanduser()
+    here = Path(FILE_NAME)
+    return here if here.is_file() else None
+
+
+def load(path: Path) -> Settings:
+    """Read and check the settings file at `path`; relative folders in it start beside it.
+
+    Raises SettingsError that names the key, what was expected and what came.
+    """
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: expected a readable settings file; {error.strerror or error}. "
+            f"`pano init` proposes one."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: expected TOML; {error}. See docs/pano.toml.") from error
+    return _beside(check(said, str(path)), path.resolve().parent)
+
+
+def check(said: dict[str, Any], origin: str = "settings") -> Settings:
+    """Return the checked settings of a plain dictionary, or raise SettingsError."""
+    try:
+        return Settings.model_validate(said)
+    except ValidationError as error:
+        lines = [_explain(found) for found in error.errors(include_url=False)]
+        raise SettingsError("\n  ".join([f"{origin} cannot be used:", *lines])) from None
+
+
+def _beside(settings: Settings, folder: Path) -> Settings:
+    placed = {
+        key: folder / value
+        for key in ("uploads", "library")
+        if (value := getattr(settings, key)) is not None
+    }
+    return settings.model_copy(update=placed)
+
+
+def _explain(found: Any) -> str:
+    key = _key(found["loc"])
+    expected = _expected(found)
+    if found["type"] == "extra_forbidden":
+        return f"{key}: expected {expected}."
+    if found["type"] == "missing":
+        return f"{key}: expected {expected}; nothing came. Add it."
+    if not found["loc"]:
+        return f"expected {expected}."
+    return f"{key}: expected {expected}; came {_came(key, found['input'])}."
+
+
+def _key(loc: Iterable[Any]) -> str:
+    key = ""
+    for part in loc:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)
+    return key
+
+
+_WORDS = {
+    "string_type": "text in quotes",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list such as [[cameras]]",
+    "model_type": "a table",
+    "is_instance_of": "a folder in quotes",
+    "path_type": "a folder in quotes",
+    "missing": "a value",
+    "extra_forbidden": "a key that pano knows (see docs/pano.toml for all of them); "
+    "this one it does not know",
+}
+
+
+def _expected(found: Any) -> str:
+    if found["type"] in _WORDS:
+        return _WORDS[found["type"]]
+    if found["type"] == "value_error":
+        return str(found["ctx"]["error"])
+    message = str(found["msg"])
+    return message.removeprefix("Input should be ").removeprefix("Value error, ")
+
+
+def _came(key: str, value: Any) -> str:
+    # An address that is wrong may still hold a password: show none of it.
+    return "an address that is not one" if key.endswith("_url") else repr(value)[:80]

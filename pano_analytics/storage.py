@@ -1,0 +1,143 @@
+"""Bytes at rest: write, sync, rename, on a local disk; the one place that another store replaces.
+
+Three promises: a file appears under its name whole or not at all (`put`,
+`replace`); what `sync` was given survives a power cut; names are relative
+POSIX paths and never leave the root.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from pano_analytics.errors import LibraryBusy, LibraryError
+
+# Leftovers of a killed writer end in this; no reader opens such a name.
+TEMPORARY = ".pano-tmp"
+
+
+class Storage:
+    """The folder of a library."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, name: str) -> Path:
+        """Return where `name` lies; raises LibraryError if it would leave the root."""
+        if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+            raise LibraryError(f"expected a name inside {self.root}, came {name!r}")
+        return self.root / name
+
+    def exists(self, name: str) -> bool:
+        return self.path(name).exists()
+
+    def read(self, name: str) -> bytes:
+        return self.path(name).read_bytes()
+
+    def read_range(self, name: str, offset: int, size_bytes: int) -> bytes:
+        """Return `size_bytes` bytes from `offset`; fewer where the file ends before."""
+        with self.path(name).open("rb") as file:
+            file.seek(offset)
+            return file.read(size_bytes)
+
+    def put(self, name: str, write: Callable[[IO[bytes]], None]) -> None:
+        """Make the new file `name` with what `write` puts into it, not yet synced."""
+        target = self.path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
+        try:
+            with temporary.open("xb") as file:
+                write(file)
+            temporary.rename(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Swap the file `name` for `data` in one step that survives a power cut."""
+        target = self.path(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+
+    def sync(self, names: Iterable[str]) -> None:
+        """Return when the files `names` and their folders are on the disk.
+
+        Side by side: a journalling file system then commits many at once.
+        """
+        paths = [self.path(name) for name in names]
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            list(pool.map(_sync_file, paths))
+            list(pool.map(_sync_folder, self._folders(paths)))
+
+    def _folders(self, paths: list[Path]) -> set[Path]:
+        # A new folder is only found after a power cut if its parent is synced too.
+        return {
+            folder
+            for path in paths
+            for folder in path.parents
+            if folder.is_relative_to(self.root)
+        }
+
+    def remove(self, name: str) -> None:
+        """Remove the file `name` if it is there, and its folder if that leaves it empty."""
+        path = self.path(name)
+        path.unlink(missing_ok=True)
+        try:
+            path.parent.rmdir()
+        except OSError:
+            return
+
+    def remove_tree(self, name: str) -> None:
+        shutil.rmtree(self.path(name), ignore_errors=True)
+
+    def files(self, name: str) -> Iterator[str]:
+        """Yield the names of all files below the folder `name`, whatever their ending."""
+        for folder, _, files in os.walk(self.path(name)):
+            relative = Path(folder).relative_to(self.root).as_posix()
+            yield from (f"{relative}/{file}" for file in files)
+
+    @contextmanager
+    def lock(self, name: str, wait: bool = False) -> Iterator[None]:
+        """Hold the library's lock `name`; it goes with the process, however that ends.
+
+        Raises LibraryBusy if another process holds it and `wait` is False.
+        """
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                raise LibraryBusy(
+                    f"{self.root}: another run is at work here; nothing was done. "
+                    f"Wait for it, or call again with --wait."
+                ) from None
+            yield
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_sync_folder = _sync_file

@@ -1,0 +1,125 @@
+"""Wall clocks and instants: whose clock, which zone, what happens at a step.
+
+A camera writes its own wall clock, without a zone, into names. Everything
+after `layouts` is an instant in UTC; only `wall_start` keeps what was said.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pano_analytics.errors import QueryError
+
+# Two wall times in the same quarter of an hour have the same offset from UTC:
+# no zone in the database steps inside one (Lord Howe steps by half an hour).
+_QUARTER_US = 15 * 60 * 1_000_000
+_EPOCH = datetime(1970, 1, 1)
+
+
+def system_zone() -> str:
+    """Return the IANA name of this machine's zone, or UTC where it tells none."""
+    candidates = [os.environ.get("TZ", "").lstrip(":"), _zone_of_link(), _zone_of_file()]
+    return next((name for name in candidates if name and is_zone(name)), "UTC")
+
+
+def _zone_of_link() -> str:
+    parts = Path(os.path.realpath("/etc/localtime")).parts
+    return "/".join(parts[parts.index("zoneinfo") + 1 :]) if "zoneinfo" in parts else ""
+
+
+def _zone_of_file() -> str:
+    try:
+        return Path("/etc/timezone").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def is_zone(name: str) -> bool:
+    """Tell whether `name` is an IANA zone that the zone database knows."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def wall_to_utc(wall: datetime, zone: ZoneInfo, fold: int | None = None) -> datetime:
+    """Return the instant (aware, UTC) of a naive wall time in `zone`.
+
+    In the repeated autumn hour `fold` 1 means the second pass; in the spring
+    gap the time that the clock would have shown without the step is meant.
+    """
+    return wall.replace(tzinfo=zone, fold=fold or 0).astimezone(UTC)
+
+
+class WallClock:
+    """Many wall times of one zone to UTC, at the cost of one look-up a quarter hour."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self.zone = zone
+        self._offsets: dict[tuple[int, int], int] = {}
+
+    def to_utc_us(self, wall: datetime, fold: int = 0) -> int:
+        """Return microseconds since 1970 UTC of the naive `wall` time."""
+        wall_us = epoch_us(wall)
+        return wall_us - self._offset_us(wall_us // _QUARTER_US, fold)
+
+    def _offset_us(self, quarter: int, fold: int) -> int:
+        known = self._offsets.get((quarter, fold))
+        if known is None:
+            moment = _EPOCH + timedelta(microseconds=quarter * _QUARTER_US)
+            offset = moment.replace(tzinfo=self.zone, fold=fold).utcoffset() or timedelta()
+            known = self._offsets[quarter, fold] = offset // timedelta(microseconds=1)
+        return known
+
+
+_US = timedelta(microseconds=1)
+
+
+def epoch_us(wall: datetime) -> int:
+    """Return the microseconds from 1970-01-01 00:00 to a naive `wall` time on the same clock."""
+    since = wall - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def from_epoch_us(value: int) -> datetime:
+    """Return the aware UTC instant of microseconds since 1970 UTC."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=value)
+
+
+def local_date(instant: datetime, zone: ZoneInfo) -> date:
+    """Return the calendar day of an aware `instant` in `zone`."""
+    return instant.astimezone(zone).date()
+
+
+def instant(value: Any, zone: ZoneInfo, name: str = "time") -> datetime | None:
+    """Return what a user wrote as a time as an aware UTC instant; None stays None.
+
+    Takes text in ISO form, a date (its first moment), a datetime or a pandas
+    Timestamp; naive times mean `zone`. Raises QueryError for anything else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = _parse(value, name)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC) if value.tzinfo else wall_to_utc(value, zone)
+    if isinstance(value, date):
+        return wall_to_utc(datetime.combine(value, time()), zone)
+    raise QueryError(
+        f"{name}: expected a time such as '2026-11-17 14:00', a date or a datetime; "
+        f"came {value!r} ({type(value).__name__})."
+    )
+
+
+def _parse(text: str, name: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise QueryError(
+            f"{name}: expected a time such as '2026-11-17' or '2026-11-17 14:00', came {text!r}."
+        ) from None
