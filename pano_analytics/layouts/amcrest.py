@@ -1,0 +1,155 @@
+"""Amcrest and Dahua: times in brackets' company, dates in the folders above.
+
+This is the family that whole archives are made of, so a file costs one match
+and one `datetime`; what its folder says is read once a folder.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from pano_analytics.layouts.folders import Folder, camera_above, camera_of, is_below_a_day
+from pano_analytics.layouts.names import end_after, impossible, kind_of
+from pano_analytics.media import Kind, Reading
+
+LAYOUTS = {
+    "amcrest-hour": "DATE/10hour/mp4/10.22.28-10.22.55[M][0@0][0].mp4, …/jpg/10.22.28[M]….jpg",
+    "dahua-deep": "DATE/001/jpg/09/50/04[M][0@0][0].jpg, …/dav/21/21.04.49-21.05.14[M]….dav",
+    "dahua-flat": "Snapshot/DATE_001_12.59.55-12.59.55[R][0@0][0].jpg",
+    "dahua-nnn": "001_20261007123325_[M][0@0][1].jpg",
+    "dahua-nvr": "a recorder's disk: DATE/0/dav/01/1/0/2129/01.58.16-02.00.02[R][0@0][0].dav",
+    "dahua-pic001": "DATE/pic_001/09/52/21[M][0@0][1].jpg",
+    "dahua-sd": "the camera's own card: /mnt/sd/DATE/001/dav/06/06.05.00-06.13.00[M][0@0][0].mp4",
+    "dahua-shallow": "DATE/001/jpg/09/30.20[R][0@0][0].jpg",
+}
+
+TRIGGERS = {"M": "motion", "R": "scheduled", "A": "alarm", "I": "smart", "F": "manual"}
+
+# [letter][channel@stream][crop]; older firmware leaves the last ones out.
+_BRACKETS = r"\[([A-Za-z]\w{0,7})\](?:\[\d+@\d+\])?(?:\[(\d+)\])?\.(\w+)"
+_END = r"(?:-(\d\d\.\d\d\.\d\d))?"
+_NAME = re.compile(r"(?:(?:(\d\d)\.)?(\d\d)\.)?(\d\d)" + _END + _BRACKETS, re.ASCII).fullmatch
+_FLAT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)_\d+_(\d\d)\.(\d\d)\.(\d\d)" + _END + _BRACKETS, re.ASCII
+).fullmatch
+_STAMPED = re.compile(
+    r"(?:\d+_)?(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)()_?" + _BRACKETS, re.ASCII
+).fullmatch
+_DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII).fullmatch
+_TWO_DIGITS = re.compile(r"\d\d", re.ASCII).fullmatch
+_HOUR_FOLDER = re.compile(r"\d\dhour", re.ASCII).fullmatch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    """What a folder adds to the names in it.
+
+    `day` is None where no date stands above. `outer` and `inner` are the last
+    two folders where they are of two digits, an hour or a minute.
+    """
+
+    camera: str | None
+    layout: str
+    day: tuple[int, int, int] | None
+    outer: str | None
+    inner: str | None
+
+
+@lru_cache(maxsize=4096)
+def _place(folder: Folder) -> _Place:
+    parts = folder.parts
+    for index in range(len(parts) - 1, -1, -1):
+        date = _DATE(parts[index])
+        if date:
+            return _dated_place(parts, index, (int(date[1]), int(date[2]), int(date[3])))
+        if not is_below_a_day(parts[index]):
+            break
+    return _Place(camera_of(folder), "dahua-deep", None, None, None)
+
+
+def _dated_place(parts: tuple[str, ...], index: int, day: tuple[int, int, int]) -> _Place:
+    below = parts[index + 1 :]
+    outer = below[-2] if len(below) > 1 and _TWO_DIGITS(below[-2]) else None
+    inner = below[-1] if below and _TWO_DIGITS(below[-1]) else None
+    return _Place(camera_above(parts[:index]), _layout(parts, index), day, outer, inner)
+
+
+def _layout(parts: tuple[str, ...], index: int) -> str:
+    below = parts[index + 1] if index + 1 < len(parts) else ""
+    if _HOUR_FOLDER(below):
+        return "amcrest-hour"
+    if below.startswith("pic_"):
+        return "dahua-pic001"
+    if parts[:index] == ("mnt", "sd"):
+        return "dahua-sd"
+    return "dahua-nvr" if len(parts) - index > 5 else "dahua-deep"
+
+
+def read(folder: Folder, name: str) -> Reading | None:
+    """Return what the path says; None where the name is none of this family's."""
+    match = _NAME(name)
+    if match is None:
+        return _read_whole(folder, name) if "_" in name else None
+    hour, minute, second, end, letter, crop, extension = match.groups()
+    kind = kind_of(extension)
+    if kind is None:
+        return None
+    place = _place(folder)
+    layout = place.layout
+    if hour is None:
+        hour, minute, layout = _from_folders(place, minute)
+    trigger = TRIGGERS.get(letter) or TRIGGERS.get(letter.upper(), "other")
+    if place.day is None or hour is None or minute is None:
+        return _undated(kind, layout, place.camera, trigger, letter, crop)
+    try:
+        start = datetime(*place.day, int(hour), int(minute), int(second))
+        ended = end_after(start, end) if end and kind == "clip" else None
+    except (ValueError, OverflowError) as error:
+        return impossible(layout, "/".join((*folder.parts[-5:], name)), error)
+    return Reading(kind, layout, place.camera, start, ended, "camera", None, trigger, letter, crop)
+
+
+def _from_folders(place: _Place, minute: str | None) -> tuple[str | None, str | None, str]:
+    """Return hour, minute and layout of `30.20` in its hour's folder, `04` in its minute's."""
+    if minute is None:
+        return place.outer, place.inner, place.layout
+    is_deep = place.layout == "dahua-deep"
+    return place.inner, minute, "dahua-shallow" if is_deep else place.layout
+
+
+def _undated(
+    kind: Kind, layout: str, camera: str | None, trigger: str, letter: str, crop: str | None
+) -> Reading:
+    return Reading(
+        kind,
+        layout,
+        camera,
+        trigger=trigger,
+        trigger_raw=letter,
+        sequence=crop,
+        reason="its name tells the time of day; the folders that tell the rest are missing",
+    )
+
+
+def _read_whole(folder: Folder, name: str) -> Reading | None:
+    """Read the names that carry their date themselves."""
+    match, layout = _FLAT(name), "dahua-flat"
+    if match is None:
+        match, layout = _STAMPED(name), "dahua-nnn"
+    kind = kind_of(match[10]) if match else None
+    if match is None or kind is None:
+        return None
+    end, letter, crop = match[7], match[8], match[9]
+    try:
+        year, month, day, hour, minute, second = map(int, match.groups()[:6])
+        start = datetime(year, month, day, hour, minute, second)
+        ended = end_after(start, end) if end and kind == "clip" else None
+    except (ValueError, OverflowError) as error:
+        return impossible(layout, name, error)
+    trigger = TRIGGERS.get(letter.upper(), "other")
+    return Reading(
+        kind, layout, camera_of(folder), start, ended, "camera", None, trigger, letter, crop
+    )

@@ -1,0 +1,43 @@
+"""What the families share: kinds by extension, events by word, ends past midnight."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pano_analytics.media import Kind, Reading
+
+SNAPSHOT_EXTENSIONS = ("jpg", "jpeg", "png", "bmp", "webp")
+CLIP_EXTENSIONS = (
+    "mp4", "dav", "avi", "mkv", "mov", "m4v", "mpg", "mpeg", "ts", "asf", "flv", "wmv", "webm",
+    "3gp", "h264", "h265", "264", "265",
+)  # fmt: skip
+
+KIND_OF: dict[str, Kind] = {
+    **dict.fromkeys(SNAPSHOT_EXTENSIONS, "snapshot"),
+    **dict.fromkeys(CLIP_EXTENSIONS, "clip"),
+}
+
+ONE_DAY = timedelta(days=1)
+
+
+def kind_of(extension: str) -> Kind | None:
+    """Return what files with this extension (without its dot, any case) are."""
+    return KIND_OF.get(extension) or KIND_OF.get(extension.lower())
+
+
+def end_after(start: datetime, end: str) -> datetime:
+    """Return the first time of day `end` (`HH.MM.SS`, any separator) at or after `start`.
+
+    24.00.00 is the midnight after `start`. Raises ValueError or OverflowError
+    where there is no such time.
+    """
+    hour, minute, second = int(end[:2]), int(end[3:5]), int(end[6:])
+    if hour == 24 and minute == second == 0:
+        return start.replace(hour=0, minute=0, second=0) + ONE_DAY
+    ended = start.replace(hour=hour, minute=minute, second=second)
+    return ended if ended >= start else ended + ONE_DAY
+
+
+def impossible(layout: str, spelled: str, error: Exception) -> Reading:
+    """Return the reading of a name that looks like `layout` but spells no possible time."""
+    return Reading(kind="unknown", reason=f"looks like {layout}, but {spelled} is no time: {error}")
