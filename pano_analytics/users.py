@@ -1,0 +1,240 @@
+"""Who may look: names with hashed passwords, and the secret that signs their logins.
+
+Two files in the library folder, both readable by their owner only (0600):
+`users.json` holds a scrypt hash for each name, `login.secret` 32 random bytes
+that are made once, so that logins survive a restart. Neither ever holds a password.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pano_analytics.errors import LibraryError, PanoError
+from pano_analytics.storage import TEMPORARY, Storage
+
+FILE_NAME = "users.json"
+SECRET_NAME = "login.secret"
+LOCK_NAME = "users.lock"
+FORMAT = 1
+
+PASSWORD_MIN_LENGTH = 8
+PASSWORD_MAX_LENGTH = 1024
+
+# One of the parameter sets that OWASP's Password Storage Cheat Sheet holds equal
+# (N=2^17 r=8 p=1 … N=2^14 r=8 p=5); this one takes 16 MB, which a small box has.
+_COST, _BLOCK, _PARALLEL = 2**14, 8, 5
+_NAME = re.compile(r"[\w.@-]{1,64}")
+
+
+class UserError(PanoError):
+    """A name or a password cannot be used."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One who may look: `hashed` is `scrypt$N$r$p$salt$hash` (hex), `added` zone-aware UTC."""
+
+    name: str
+    hashed: str
+    added: datetime
+
+
+class Users:
+    """The users of the library in `folder`; each question looks whether the file changed.
+
+    Raises LibraryError where `users.json` is there but cannot be understood: a
+    broken list of users must not count as an empty one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read_at: tuple[int, int, int] | None = None
+        self._known: dict[str, User] = {}
+
+    @property
+    def path(self) -> Path:
+        return self.folder / FILE_NAME
+
+    def all(self) -> list[User]:
+        """Return all users, sorted by name."""
+        return sorted(self._current().values(), key=lambda user: user.name)
+
+    def get(self, name: str) -> User | None:
+        """Return the user called `name`, or None."""
+        return self._current().get(unicodedata.normalize("NFC", name))
+
+    def add(self, name: str, password: str) -> None:
+        """Let `name` in with `password`; a name that is known gets the new password.
+
+        Raises UserError for a name or password that cannot be used.
+        """
+        checked = check_name(name)
+        user = User(checked, hash_password(check_password(password)), datetime.now(UTC))
+        self._change(lambda users: users | {checked: user})
+
+    def remove(self, name: str) -> None:
+        """Let `name` in no more. Raises UserError where there is no such user."""
+        checked = unicodedata.normalize("NFC", name)
+
+        def without(users: dict[str, User]) -> dict[str, User]:
+            if checked not in users:
+                raise UserError(f"{name!r} is no user here. `pano user list` shows who is.")
+            return {known: user for known, user in users.items() if known != checked}
+
+        self._change(without)
+
+    def verify(self, name: str, password: str) -> bool:
+        """Return whether `password` opens for `name`; an unknown name takes as long as a known."""
+        user = self.get(name)
+        right = is_password(password, user.hashed if user else _nobody())
+        return right and user is not None
+
+    def _current(self) -> dict[str, User]:
+        read_at = self._version()
+        if read_at != self._read_at:
+            self._known, self._read_at = self._read(), read_at
+        return self._known
+
+    def _version(self) -> tuple[int, int, int] | None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _read(self) -> dict[str, User]:
+        try:
+            said = json.loads(self.path.read_text(encoding="utf-8"))
+            if said["format"] != FORMAT:
+                raise ValueError(f"expected format {FORMAT}, came {said['format']!r}")
+            return {user.name: user for user in map(_from_json, said["users"])}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LibraryError(
+                f"{self.path}: expected the users that `pano user add` wrote; {error!r}. "
+                f"Nobody is let in until it is mended, or removed and the users added anew."
+            ) from error
+
+    def _change(self, change: Callable[[dict[str, User]], dict[str, User]]) -> None:
+        if not self.folder.is_dir():
+            raise LibraryError(
+                f"expected a library folder at {self.folder}; there is none. "
+                f"Make it first: `pano ingest --uploads DIR --library {self.folder}`."
+            )
+        with Storage(self.folder).lock(LOCK_NAME, wait=True):
+            users = sorted(change(self._read()).values(), key=lambda user: user.name)
+            said = {"format": FORMAT, "users": [_to_json(user) for user in users]}
+            write_private(self.path, (json.dumps(said, indent=1) + "\n").encode())
+
+
+def _to_json(user: User) -> dict[str, str]:
+    return {"name": user.name, "hashed": user.hashed, "added": user.added.isoformat()}
+
+
+def _from_json(said: dict[str, Any]) -> User:
+    _parameters(said["hashed"])
+    return User(said["name"], said["hashed"], datetime.fromisoformat(said["added"]))
+
+
+def check_name(name: str) -> str:
+    """Return `name` in its normal form (NFC), or raise UserError."""
+    normal = unicodedata.normalize("NFC", name)
+    if not _NAME.fullmatch(normal):
+        raise UserError(
+            f"expected a user name of 1 to 64 letters, digits or . _ - @; came {name!r}. "
+            f"Choose another one."
+        )
+    return normal
+
+
+def check_password(password: str) -> str:
+    """Return `password`, or raise UserError; it is never repeated in the message."""
+    if not PASSWORD_MIN_LENGTH <= len(password) <= PASSWORD_MAX_LENGTH:
+        raise UserError(
+            f"expected a password of {PASSWORD_MIN_LENGTH} to {PASSWORD_MAX_LENGTH} characters; "
+            f"came {len(password)}. A few words in a row are long and easy to keep in mind."
+        )
+    return password
+
+
+def hash_password(password: str) -> str:
+    """Return `scrypt$N$r$p$salt$hash` for `password`, with a salt of its own (RFC 7914)."""
+    salt = secrets.token_bytes(16)
+    digest = _scrypt(password, salt, _COST, _BLOCK, _PARALLEL)
+    return f"scrypt${_COST}${_BLOCK}${_PARALLEL}${salt.hex()}${digest.hex()}"
+
+
+def is_password(password: str, hashed: str) -> bool:
+    """Return whether `hashed` was made of `password`, in a time that does not tell how near."""
+    if len(password) > PASSWORD_MAX_LENGTH:
+        return False
+    cost, block, parallel, salt, digest = _parameters(hashed)
+    return hmac.compare_digest(_scrypt(password, salt, cost, block, parallel), digest)
+
+
+def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) -> bytes:
+    # One keyboard writes é as one code point, another as two.
+    typed = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
+    return hashlib.scrypt(
+        typed, salt=salt, n=cost, r=block, p=parallel, maxmem=256 * cost * block, dklen=32
+    )
+
+
+def _parameters(hashed: str) -> tuple[int, int, int, bytes, bytes]:
+    method, cost, block, parallel, salt, digest = hashed.split("$")
+    if method != "scrypt":
+        raise ValueError(f"expected a scrypt hash, came {method!r}")
+    return int(cost), int(block), int(parallel), bytes.fromhex(salt), bytes.fromhex(digest)
+
+
+def _nobody() -> str:
+    # A hash that no password opens, as dear to try as a real one.
+    return f"scrypt${_COST}${_BLOCK}${_PARALLEL}${'00' * 16}${'00' * 32}"
+
+
+def login_secret(folder: Path) -> bytes:
+    """Return the 32 bytes that sign logins to the library in `folder`, made on first use.
+
+    Raises LibraryError where the file was cut short: signing with it would be guessable.
+    """
+    path = folder / SECRET_NAME
+    if not path.exists():
+        with Storage(folder).lock(LOCK_NAME, wait=True):
+            if not path.exists():
+                write_private(path, secrets.token_bytes(32))
+    kept = path.read_bytes()
+    if len(kept) != 32:
+        raise LibraryError(
+            f"{path}: expected 32 bytes, came {len(kept)}. Remove the file; a new one is made, "
+            f"and everybody logs in again."
+        )
+    return kept
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Put `data` at `path` in one step, readable by its owner only, safe from a power cut."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
