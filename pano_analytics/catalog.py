@@ -165,7 +165,9 @@ class Catalog:
     def sweep(self) -> list[str]:
         """Remove what a killed writer left: files that no manifest names. Lock holder only."""
         manifest = self.manifest()
-        named = {part.path for table in (manifest.media, manifest.frames) for part in table.values()}
+        named = {
+            part.path for table in (manifest.media, manifest.frames) for part in table.values()
+        }
         named |= {path for path, _ in manifest.retired}
         stray = [name for name in self.storage.files("parts") if name not in named]
         for name in stray:
@@ -287,7 +289,9 @@ def _complete(found: pa.Table, table: str) -> pa.Table:
     if found.schema.names == wanted.names:
         return found
     columns = [
-        found[name] if name in found.schema.names else pa.nulls(found.num_rows, wanted.field(name).type)
+        found[name]
+        if name in found.schema.names
+        else pa.nulls(found.num_rows, wanted.field(name).type)
         for name in wanted.names
     ]
     return pa.table(columns, schema=wanted)
@@ -299,7 +303,14 @@ def thumb_folder(day: Day) -> str:
 
 
 _PART_FIELDS = (
-    "path", "rows", "snapshots", "clips", "unread", "first_us", "last_us", "schema_version",
+    "path",
+    "rows",
+    "snapshots",
+    "clips",
+    "unread",
+    "first_us",
+    "last_us",
+    "schema_version",
 )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from pathlib import Path
+from typing import Literal
 
 SCHEMA_VERSION = 1
 
@@ -19,10 +18,25 @@ Zone = Literal["camera", "utc"]
 
 KINDS: tuple[str, ...] = ("snapshot", "clip")
 STATES: tuple[str, ...] = (
-    "unread", "pending", "complete", "partial", "damaged", "empty", "missing", "culled",
+    "unread",
+    "pending",
+    "complete",
+    "partial",
+    "damaged",
+    "empty",
+    "missing",
+    "culled",
 )
 TRIGGERS: tuple[str, ...] = (
-    "motion", "scheduled", "alarm", "smart", "manual", "person", "vehicle", "plate", "other",
+    "motion",
+    "scheduled",
+    "alarm",
+    "smart",
+    "manual",
+    "person",
+    "vehicle",
+    "plate",
+    "other",
 )
 
 
@@ -93,3 +107,31 @@ def media_id(root_id: str, path: str) -> str:
     Made from names alone, so that a file that is replaced keeps its id.
     """
     return hashlib.blake2b(f"{root_id}\0{path}".encode(), digest_size=8).hexdigest()
+
+
+# A path column holds text. Bytes that are no UTF-8 stand as %XX (XX >= 80), and
+# a percent sign that would be mistaken for one as %25, so that each text means
+# one path and back.
+_AMBIGUOUS = re.compile(r"%(?=[89A-Fa-f][0-9A-Fa-f]|25)")
+_ESCAPED = re.compile(rb"%(25|[89A-F][0-9A-F])")
+
+
+def encode_path(name: str) -> str:
+    """Return a file system name (surrogates for stray bytes) as the text of the `path` column."""
+    if name.isascii() and "%" not in name:
+        return name
+    escaped = _AMBIGUOUS.sub("%25", name)
+    return "".join(
+        f"%{ord(char) - 0xDC00:02X}" if "\udc80" <= char <= "\udcff" else char for char in escaped
+    )
+
+
+def decode_path(path: str) -> bytes:
+    """Return the file system's bytes of a `path` column's text."""
+    raw = path.encode("utf-8", "surrogateescape")
+    return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), raw)
+
+
+def locate(root: Path, path: str) -> Path:
+    """Return where the upload `path` lies below `root`."""
+    return root / os.fsdecode(decode_path(path))

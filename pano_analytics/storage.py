@@ -89,10 +89,7 @@ class Storage:
     def _folders(self, paths: list[Path]) -> set[Path]:
         # A new folder is only found after a power cut if its parent is synced too.
         return {
-            folder
-            for path in paths
-            for folder in path.parents
-            if folder.is_relative_to(self.root)
+            folder for path in paths for folder in path.parents if folder.is_relative_to(self.root)
         }
 
     def remove(self, name: str) -> None:

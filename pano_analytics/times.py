@@ -20,10 +20,14 @@ _QUARTER_US = 15 * 60 * 1_000_000
 _EPOCH = datetime(1970, 1, 1)
 
 
+_UTC_NAMES = ("Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu")
+
+
 def system_zone() -> str:
     """Return the IANA name of this machine's zone, or UTC where it tells none."""
     candidates = [os.environ.get("TZ", "").lstrip(":"), _zone_of_link(), _zone_of_file()]
-    return next((name for name in candidates if name and is_zone(name)), "UTC")
+    name = next((name for name in candidates if name and is_zone(name)), "UTC")
+    return "UTC" if name in _UTC_NAMES else name
 
 
 def _zone_of_link() -> str:

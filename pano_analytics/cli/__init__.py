@@ -13,6 +13,10 @@ from pano_analytics.errors import PanoError
 # name -> (module, one line for the list of commands). The line stands here so
 # that `pano --help` imports no command; a test holds it against the command.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "ingest": ("ingest", "Bring the library up to date with the upload tree."),
+    "demo": ("demo", "Make the uploads of a home of six cameras, to try pano with."),
+    "serve": ("serve", "Serve the dashboard."),
+    "user": ("user", "Say who may see the dashboard."),
     "explain": ("explain", "Say what is read from an upload's path, or why nothing is."),
 }
 

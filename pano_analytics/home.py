@@ -1,0 +1,73 @@
+"""`library.json`: what a library folder knows of itself, so that it opens without settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pano_analytics import settings as settings_room
+from pano_analytics.errors import LibraryError
+from pano_analytics.settings import Settings
+from pano_analytics.storage import Storage
+
+NAME = "library.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The library's own page: the identity of its upload root and the last settings used.
+
+    `root_id` names the upload root in every `media_id`; made once from where it
+    lies, it stays when the tree is mounted elsewhere.
+    """
+
+    root_id: str
+    settings: Settings
+
+    @classmethod
+    def settle(cls, storage: Storage, settings: Settings) -> Home:
+        """Return the library's page after taking in `settings`; writes only what changed."""
+        known = cls.read(storage)
+        home = cls(known.root_id if known else _root_id(settings), settings)
+        if known is None or _said(known.settings) != _said(settings):
+            storage.replace(NAME, home.encode())
+        return home
+
+    @classmethod
+    def read(cls, storage: Storage) -> Home | None:
+        """Return the library's page, None where there is none yet; LibraryError if unreadable."""
+        try:
+            document = json.loads(storage.read(NAME))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise LibraryError(f"{storage.path(NAME)}: expected JSON, came {error}.") from error
+        if document.get("format") != FORMAT:
+            raise LibraryError(
+                f"{storage.path(NAME)}: expected format {FORMAT}, came {document.get('format')!r}. "
+                f"It was written by another version of pano."
+            )
+        said = settings_room.check(document["settings"], str(storage.path(NAME)))
+        return cls(document["root_id"], said)
+
+    def encode(self) -> bytes:
+        """Return the page as JSON. Addresses in it were freed of passwords when they were read."""
+        document = {"format": FORMAT, "root_id": self.root_id, "settings": _said(self.settings)}
+        return json.dumps(document, indent=1).encode()
+
+
+def _root_id(settings: Settings) -> str:
+    root = str((settings.uploads or Path()).resolve())
+    return hashlib.blake2b(root.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _said(settings: Settings) -> dict[str, Any]:
+    said = settings.model_dump(mode="json", exclude_none=True)
+    for key in ("uploads", "library"):
+        if said.get(key):
+            said[key] = str(Path(said[key]).resolve())
+    return said

@@ -1,0 +1,75 @@
+"""What the last run saw in each folder, so that a run with nothing new does nothing.
+
+Derived, never needed: without it a run looks at everything once more.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import date
+
+from pano_analytics.catalog import Day
+from pano_analytics.storage import Storage
+
+NAME = "state/walk.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One unit as it was last seen: its fingerprint, counts, and the days it fed."""
+
+    fingerprint: str
+    files: int
+    unknown: int
+    ignored: int
+    days: tuple[Day, ...]
+
+
+@dataclass
+class Memory:
+    """All units as last seen, and when every one of them was looked at (Unix seconds)."""
+
+    full_at: float = 0.0
+    units: dict[str, Seen] = field(default_factory=dict)
+
+    @property
+    def files(self) -> int:
+        """How many files the tree held when last seen."""
+        return sum(seen.files for seen in self.units.values())
+
+
+def load(storage: Storage) -> Memory:
+    """Return what was remembered; nothing where that is missing, torn or of another format."""
+    try:
+        document = json.loads(storage.read(NAME))
+        if document["format"] != _FORMAT:
+            return Memory()
+        units = {path: _seen(values) for path, values in document["units"].items()}
+        return Memory(document["full_at"], units)
+    except (OSError, ValueError, KeyError, TypeError):
+        return Memory()
+
+
+def _seen(values: list[object]) -> Seen:
+    fingerprint, files, unknown, ignored, days = values
+    assert isinstance(days, list)
+    fed = tuple(Day(camera, date.fromisoformat(day)) for camera, day in days)
+    return Seen(str(fingerprint), int(str(files)), int(str(unknown)), int(str(ignored)), fed)
+
+
+def save(storage: Storage, memory: Memory) -> None:
+    """Remember; called after the rows it speaks of were committed."""
+    units = {
+        path: (
+            seen.fingerprint,
+            seen.files,
+            seen.unknown,
+            seen.ignored,
+            [(day.camera, day.date.isoformat()) for day in seen.days],
+        )
+        for path, seen in memory.units.items()
+    }
+    document = {"format": _FORMAT, "full_at": memory.full_at, "units": units}
+    storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())

@@ -1,0 +1,160 @@
+"""What a unit's names say against what the catalog knows: new, changed, moved, gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pano_analytics.catalog import Change, Day
+from pano_analytics.ingest.days import Row, rows_of, settle, table_of
+from pano_analytics.ingest.listing import Listing
+from pano_analytics.ingest.walk import Unit
+
+# What names and sizes tell anew at each look; all else was learnt by opening
+# the file and stays as long as size and time do.
+_FROM_NAME = (
+    "kind",
+    "trigger",
+    "trigger_raw",
+    "start",
+    "wall_start",
+    "time_source",
+    "layout",
+    "sequence",
+)
+_LEARNT = (
+    "state_reason",
+    "clip_id",
+    "width",
+    "height",
+    "fps",
+    "duration_s",
+    "codec",
+    "camera_clock",
+    "sha256",
+    "thumb",
+)
+GONE = ("missing", "culled")
+
+
+@dataclass
+class Tally:
+    """How many rows were new, changed and gone."""
+
+    new: int = 0
+    changed: int = 0
+    missing: int = 0
+
+    def __iadd__(self, other: Tally) -> Tally:
+        self.new += other.new
+        self.changed += other.changed
+        self.missing += other.missing
+        return self
+
+    @property
+    def total(self) -> int:
+        return self.new + self.changed + self.missing
+
+
+def merge(
+    change: Change, unit: Unit, listing: Listing, fed: Iterable[Day], is_whole: bool
+) -> tuple[Tally, pa.Table]:
+    """Put what `listing` says into `change`; return the tally and the new or changed rows.
+
+    `fed` are the camera-days that the unit's rows lay in before. Rows of the
+    unit that the listing lacks become missing, but only where the unit could be
+    read whole: an unreadable folder is no proof that anything went.
+    """
+    days = set(fed) | set(listing.days)
+    if not any(day in change.days() for day in days):
+        return _all_new(change, listing)
+    known = {day: rows_of(change, day) for day in days if day in change.days()}
+    return _merge_known(change, unit, listing, known, is_whole)
+
+
+def _all_new(change: Change, listing: Listing) -> tuple[Tally, pa.Table]:
+    tables = []
+    for day, columns in listing.days.items():
+        table = columns.table()
+        settle(change, day, table)
+        tables.append(table)
+    return Tally(new=listing.rows), _facts(tables)
+
+
+def _merge_known(
+    change: Change, unit: Unit, listing: Listing, known: dict[Day, list[Row]], is_whole: bool
+) -> tuple[Tally, pa.Table]:
+    by_path = {row["path"]: (day, row) for day, rows in known.items() for row in rows}
+    tally, touched, told = Tally(), set[Day](), list[Row]()
+    for day, columns in listing.days.items():
+        for row in columns.table().to_pylist():
+            was_day, was = by_path.pop(row["path"], (day, None))
+            merged = _update(was, row)
+            if merged is was and was_day == day:
+                continue
+            tally += Tally(new=was is None, changed=was is not None)
+            told.append(merged)
+            touched |= {day, was_day}
+            _replace(known, was_day, was, day, merged)
+    if is_whole:
+        gone = [(day, row) for day, row in by_path.values() if _is_gone(unit, row)]
+        for day, row in gone:
+            touched.add(day)
+            _replace(known, day, row, day, {**row, "state": "missing", "state_reason": _GONE})
+        tally += Tally(missing=len(gone))
+    for day in touched:
+        settle(change, day, table_of(known.get(day, [])))
+    return tally, _facts([table_of(told)])
+
+
+_GONE = "no longer in the upload tree"
+
+
+def _is_gone(unit: Unit, row: Row) -> bool:
+    return row["state"] not in GONE and _is_of(unit, row["path"])
+
+
+def _is_of(unit: Unit, path: str) -> bool:
+    """Tell whether `path` belongs to the unit: below a day folder, or right in another folder."""
+    if unit.day is not None:
+        return path.startswith(f"{unit.path}/")
+    return path.rpartition("/")[0] == unit.path
+
+
+def _update(was: Row | None, row: Row) -> Row:
+    """Return the row as it is now; the very same object where nothing changed."""
+    if was is None:
+        return row
+    arrived = min(was["arrived"], row["arrived"])
+    if (was["size_bytes"], was["mtime"]) != (row["size_bytes"], row["mtime"]) or was[
+        "state"
+    ] in GONE:
+        return {**row, "arrived": arrived}
+    said = {name: row[name] for name in _FROM_NAME}
+    if row["end"] is not None or was["start"] != row["start"]:
+        said["end"] = row["end"] or _end_by_length(was, row)
+    if all(was[name] == value for name, value in said.items()) and was["arrived"] == arrived:
+        return was
+    return {**was, **said, "arrived": arrived}
+
+
+def _end_by_length(was: Row, row: Row) -> object:
+    # An end that only the opened file told moves along with a corrected start.
+    return None if was["end"] is None else row["start"] + (was["end"] - was["start"])
+
+
+def _replace(
+    known: dict[Day, list[Row]], was_day: Day, was: Row | None, day: Day, row: Row
+) -> None:
+    if was is not None:
+        known[was_day] = [other for other in known[was_day] if other is not was]
+    known.setdefault(day, []).append(row)
+
+
+def _facts(tables: list[pa.Table]) -> pa.Table:
+    columns = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256"]
+    if not tables:
+        tables = [table_of([])]
+    return pa.concat_tables([table.select(columns) for table in tables])

@@ -1,0 +1,182 @@
+"""What opening files told, put into rows, frames and thumbnail packs of one camera-day."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pano_analytics.catalog import Change, Day, thumb_folder
+from pano_analytics.columns import schema
+from pano_analytics.ingest.days import Row, rows_of, settle, table_of
+from pano_analytics.ingest.examine import Outcome, Task
+from pano_analytics.media import Frame, Inspection, locate
+from pano_analytics.storage import Storage
+
+WAITING = ("unread", "pending")
+# A name this far from now is no upload under way: it was copied here later.
+_UNDER_WAY = timedelta(hours=36)
+_CLOCK_BEGINS = datetime(2005, 1, 1, tzinfo=UTC)
+
+
+def tasks(root: str, rows: Iterable[Row]) -> Iterator[Task]:
+    """Yield what to open: the rows of a camera-day that wait for it."""
+    from pathlib import Path
+
+    for row in rows:
+        if row["state"] in WAITING:
+            yield Task(str(locate(Path(root), row["path"])), row["kind"], _expected_s(row))
+
+
+def _expected_s(row: Row) -> float | None:
+    if row["kind"] != "clip" or row["end"] is None or row["duration_s"] is not None:
+        return None
+    return float((row["end"] - row["start"]).total_seconds())
+
+
+def apply(
+    change: Change, storage: Storage, day: Day, outcomes: Sequence[Outcome], quiet_s: float
+) -> tuple[pa.Table, list[str]]:
+    """Put the outcomes of a camera-day's waiting rows into `change`.
+
+    Returns the facts for the journal and the pack written, not yet synced.
+    """
+    rows = rows_of(change, day)
+    waiting = [row for row in rows if row["state"] in WAITING]
+    pack = Pack(day)
+    told = {
+        row["media_id"]: (_updated(row, outcome, pack, quiet_s), outcome)
+        for row, outcome in zip(waiting, outcomes, strict=True)
+    }
+    merged = [told[row["media_id"]][0] if row["media_id"] in told else row for row in rows]
+    _write_frames(change, day, list(told), pack)
+    settle(change, day, table_of(merged))
+    facts = table_of([row for row, outcome in told.values() if outcome.inspection])
+    written = pack.write(storage)
+    return facts.select(["media_id", "path", "size_bytes", "mtime", "arrived", "sha256"]), written
+
+
+class Pack:
+    """The thumbnails that one run keeps of one camera-day, one after another in one file."""
+
+    def __init__(self, day: Day) -> None:
+        self.folder = thumb_folder(day)
+        self.name = f"{time.time_ns() // 1_000_000:011x}-{secrets.token_hex(2)}.pack"
+        self.frames: list[dict[str, object]] = []
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, media_id: str, frame: Frame, version: int) -> str:
+        """Take in one picture kept of a file and return its thumbnail's locator."""
+        locator = f"{self.folder}/{self.name}/{self._size}-{len(frame.thumbnail)}"
+        self._pieces.append(frame.thumbnail)
+        self._size += len(frame.thumbnail)
+        self.frames.append(
+            {
+                "media_id": media_id,
+                "offset_s": frame.offset_s,
+                "thumb": locator,
+                "grid": frame.grid,
+                "grid_version": version,
+            }
+        )
+        return locator
+
+    def write(self, storage: Storage) -> list[str]:
+        """Write the pack, if it holds anything; return its name."""
+        if not self._pieces:
+            return []
+        name = f"thumbs/{self.folder}/{self.name}"
+        storage.put(name, lambda file: file.writelines(self._pieces) or None)
+        return [name]
+
+
+def _write_frames(change: Change, day: Day, media_ids: list[str], pack: Pack) -> None:
+    new = pa.Table.from_pylist(pack.frames, schema=schema("frames"))
+    known = change.read(day, "frames")
+    if known is not None:
+        kept = known.filter(
+            pc.invert(pc.is_in(known["media_id"], pa.array(media_ids, pa.string())))
+        )
+        new = pa.concat_tables([kept, new])
+    if new.num_rows or known is not None:
+        change.write(day, new, "frames")
+
+
+def _updated(row: Row, outcome: Outcome, pack: Pack, quiet_s: float) -> Row:
+    found = outcome.inspection
+    if found is None:
+        return {**row, **_without_inspection(outcome)}
+    state, reason = _state(row, found, quiet_s)
+    locators = _keep(row["media_id"], found.frames, pack)
+    end = row["end"]
+    if end is None and row["kind"] == "clip" and found.duration_s is not None:
+        end = row["start"] + timedelta(seconds=found.duration_s)
+    return {
+        **row,
+        "end": end,
+        "state": state,
+        "state_reason": reason,
+        "width": found.width,
+        "height": found.height,
+        "fps": found.fps,
+        "duration_s": found.duration_s,
+        "codec": found.codec,
+        "camera_clock": found.camera_clock,
+        "sha256": found.sha256,
+        "thumb": locators[telling(found.frames)] if locators else None,
+    }
+
+
+_TROUBLE = {
+    "changed": ("pending", "it changed while it was read"),
+    "gone": ("missing", "no longer in the upload tree"),
+}
+
+
+def _without_inspection(outcome: Outcome) -> Row:
+    state, reason = _TROUBLE.get(outcome.trouble or "", ("unread", outcome.reason))
+    return {"state": state, "state_reason": reason}
+
+
+def _state(row: Row, found: Inspection, quiet_s: float) -> tuple[str, str | None]:
+    """Return the state: what is not whole and was written to just now may still grow."""
+    if found.state == "complete":
+        return found.state, found.state_reason
+    age_s = (datetime.now(UTC) - row["mtime"]).total_seconds()
+    if age_s < quiet_s and _may_be_under_way(row["start"]):
+        return "pending", f"written to {max(age_s, 0):.0f} s ago and not whole yet"
+    return found.state, found.state_reason
+
+
+def _may_be_under_way(start: datetime) -> bool:
+    # A camera whose clock was reset writes names of long ago.
+    return start < _CLOCK_BEGINS or abs(datetime.now(UTC) - start) < _UNDER_WAY
+
+
+def _keep(media_id: str, frames: Iterable[Frame], pack: Pack) -> list[str]:
+    from pano_analytics.inspect import GRID_VERSION
+
+    return [pack.add(media_id, frame, GRID_VERSION) for frame in frames]
+
+
+def telling(frames: Sequence[Frame]) -> int:
+    """Return the index of the picture that tells most: farthest from what all show.
+
+    A clip begins and ends with the empty yard; whoever crosses it makes the
+    luminance grid of a key frame differ from the median grid of the clip.
+    """
+    if len(frames) < 3:
+        return len(frames) // 2
+    grids = np.array(
+        [np.frombuffer(frame.grid, dtype=np.uint8) for frame in frames], dtype=np.int16
+    )
+    distance = np.abs(grids - np.median(grids, axis=0))
+    # The tenth of the cells that differ most: a figure is small, noise is everywhere.
+    strongest = np.sort(distance, axis=1)[:, -max(1, grids.shape[1] // 10) :]
+    return int(strongest.mean(axis=1).argmax())

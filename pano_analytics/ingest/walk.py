@@ -1,0 +1,118 @@
+"""Walking the upload tree: which folders there are, and what lies in them. Reads only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+from pano_analytics import layouts
+from pano_analytics.media import decode_path, encode_path
+
+
+class Entry(NamedTuple):
+    """One regular file: its path below the root (as in the `path` column), size and time."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is looked at in one go: a day folder with all below it, or a folder's own files.
+
+    `day` is None for a folder that no day names; its entries are then already
+    known, because it had to be listed to find the folders below it.
+    """
+
+    path: str
+    day: date | None = None
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass
+class Trouble:
+    """What could not be looked at, each with the reason: nothing is passed over in silence."""
+
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def units(root: Path, trouble: Trouble) -> list[Unit]:
+    """Return the units below `root`: each day folder, and each other folder that holds files."""
+    found: list[Unit] = []
+    waiting: list[str] = [""]
+    while waiting:
+        folder = waiting.pop()
+        entries, folders = _list(root, folder, trouble)
+        if entries:
+            found.append(Unit(encode_path(folder), None, tuple(entries)))
+        for name in folders:
+            below = f"{folder}/{name}" if folder else name
+            day = layouts.day_of_folder(below.split("/"))
+            if day is None:
+                waiting.append(below)
+            else:
+                found.append(Unit(encode_path(below), day))
+    return found
+
+
+def entries(root: Path, unit: Unit, trouble: Trouble) -> list[Entry]:
+    """Return all regular files of `unit`; what cannot be read goes to `trouble`."""
+    if unit.day is None:
+        return list(unit.entries)
+    found: list[Entry] = []
+    waiting = [os.fsdecode(decode_path(unit.path))]
+    while waiting:
+        folder = waiting.pop()
+        own, folders = _list(root, folder, trouble)
+        found += own
+        waiting += [f"{folder}/{name}" for name in folders]
+    return found
+
+
+def _list(root: Path, folder: str, trouble: Trouble) -> tuple[list[Entry], list[str]]:
+    files: list[Entry] = []
+    folders: list[str] = []
+    prefix = encode_path(folder) + "/" if folder else ""
+    try:
+        with os.scandir(f"{root}/{folder}" if folder else root) as listing:
+            for item in listing:
+                if item.is_dir(follow_symlinks=False):
+                    folders.append(item.name)
+                elif item.is_file(follow_symlinks=False):
+                    _add(files, prefix, item, trouble)
+                else:
+                    trouble.skipped.append((prefix + encode_path(item.name), _what(item)))
+    except OSError as error:
+        trouble.unreadable.append((encode_path(folder) or ".", error.strerror or str(error)))
+    return files, folders
+
+
+def _add(files: list[Entry], prefix: str, item: os.DirEntry[str], trouble: Trouble) -> None:
+    name = item.name if item.name.isascii() and "%" not in item.name else encode_path(item.name)
+    try:
+        found = item.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return  # gone between listing and looking: renamed by its camera, or culled
+    except OSError as error:
+        trouble.unreadable.append((prefix + name, error.strerror or str(error)))
+        return
+    files.append(Entry(prefix + name, found.st_size, found.st_mtime_ns))
+
+
+def _what(item: os.DirEntry[str]) -> str:
+    return "a link, not followed" if item.is_symlink() else "not a regular file"
+
+
+def fingerprint(found: Iterable[Entry], key: str) -> str:
+    """Return a short text that changes when any name, size or time, or `key`, does."""
+    digest = hashlib.blake2b(key.encode(), digest_size=12)
+    lines = sorted(f"{path}\0{size}\0{mtime}" for path, size, mtime in found)
+    digest.update("\n".join(lines).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
