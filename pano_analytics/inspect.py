@@ -8,6 +8,7 @@ the choice of the grid are in `docs/design/inspect.md`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -117,7 +118,7 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
 def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
     if isinstance(error, ValueError):
         return f"{str(path)!r} is no name a file can have: {error}"
-    if path.is_symlink():
+    if error.errno == errno.ELOOP:
         return f"{path} is a symbolic link, and links are not followed: name the file itself"
     if isinstance(error, PermissionError):
         return f"{path} may not be read: give the user who runs pano the right to read it"
@@ -212,20 +213,26 @@ def _words(error: BaseException) -> str:
 
 def _open_picture(data: bytes, format_name: str) -> ImageFile:
     """Read the header and hold what it declares against the limits; decode nothing."""
-    from PIL import Image as pillow
-    from PIL.JpegImagePlugin import jpeg_factory
-
     try:
-        if format_name == "JPEG":
-            # Straight to its reader: no search for the format, and the limit is ours.
-            image: ImageFile = jpeg_factory(BytesIO(data))
-        else:
-            image = pillow.open(BytesIO(data), formats=[format_name])
+        image = _reader(format_name)(BytesIO(data))
     except Exception as error:
         # Readers of hostile bytes raise whatever comes, and a file must never end a run.
         raise Undecodable(f"the {format_name} header is broken: {_words(error)}") from error
     _check_limits(data, image)
     return image
+
+
+def _reader(format_name: str) -> Callable[[BytesIO], ImageFile]:
+    """Return Pillow's reader of one format: no search for it, and the limits are ours."""
+    from PIL.GifImagePlugin import GifImageFile
+    from PIL.JpegImagePlugin import jpeg_factory
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    readers: dict[str, Callable[[BytesIO], ImageFile]] = {
+        "JPEG": jpeg_factory, "PNG": PngImageFile, "GIF": GifImageFile, "WEBP": WebPImageFile,
+    }
+    return readers[format_name]
 
 
 def _check_limits(data: bytes, image: ImageFile) -> None:
@@ -553,9 +560,11 @@ def _walk(container: InputContainer) -> _Clip:
     if not container.streams.video:
         raise Undecodable("no clip can be read from it: it holds no pictures")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise Undecodable("no clip can be read from it: its codec is unknown")
     packets = _Packets(stream.index)
     trouble = packets.gather(container)
-    offsets_s, period_s = steady_times(packets.times_s, declared_period_s(stream))
+    offsets_s, period_s = steady_times(packets.times_s(), declared_period_s(stream))
     clip = _Clip(stream.codec_context.name, _creation_clock(container), trouble=trouble)
     if offsets_s:
         clip.duration_s = offsets_s[-1] + period_s
@@ -579,7 +588,8 @@ class _Packets:
 
     def __init__(self, stream_index: int) -> None:
         self.stream_index = stream_index
-        self.times_s: list[float] = []
+        self._ticks: list[tuple[int | None, int | None]] = []
+        self._tick_s = 0.0
         self._counts: Counter[int] = Counter()
         self._held: list[tuple[int, Packet[Any]]] = []
         self._last_key: tuple[int, Packet[Any]] | None = None
@@ -617,15 +627,23 @@ class _Packets:
             return
         # No picture begins with zeros: they are a hole that the upload never filled.
         self._is_hollow = self._is_hollow or not any(memoryview(packet)[:16])
-        ticks = packet.pts if packet.dts is None else packet.dts
-        tick_s = float(packet.time_base or 0)
-        self.times_s.append(tick_s * ticks if ticks is not None else self._after_last())
+        self._ticks.append((packet.dts, packet.pts))
+        self._tick_s = float(packet.time_base or 0)
         if packet.is_keyframe:
-            self._hold(len(self.times_s) - 1, packet)
+            self._hold(len(self._ticks) - 1, packet)
 
-    def _after_last(self) -> float:
-        # No time at all: a step of nothing, which steady_times replaces.
-        return self.times_s[-1] if self.times_s else 0.0
+    def times_s(self) -> list[float]:
+        """Return when each picture was decoded, in file order; shown, where no more is told.
+
+        A picture without a time repeats the one before, a step that steady_times replaces.
+        """
+        which = 0 if any(ticks[0] is not None for ticks in self._ticks) else 1
+        times_s, last = [], 0
+        for ticks in self._ticks:
+            here = ticks[which]
+            last = last if here is None else here
+            times_s.append(self._tick_s * last)
+        return times_s
 
     def _hold(self, index: int, packet: Packet[Any]) -> None:
         self._last_key = (index, packet)
