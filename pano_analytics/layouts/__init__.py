@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Protocol
 
 from pano_analytics.errors import SettingsError
-from pano_analytics.layouts import amcrest, sidecars
+from pano_analytics.layouts import (
+    amcrest,
+    dlink,
+    foscam,
+    frigate,
+    geovision,
+    hikvision,
+    motion,
+    reolink,
+    sidecars,
+    vivotek,
+    xiaomi,
+    yi,
+)
 from pano_analytics.layouts.folders import (
     LONGEST_NAME,
     Folder,
@@ -18,28 +32,61 @@ from pano_analytics.layouts.folders import (
     plain,
 )
 from pano_analytics.layouts.names import kind_of
+from pano_analytics.layouts.template import Template
 from pano_analytics.media import Reading
 
 __all__ = [
     "FAMILIES",
     "LAYOUTS",
+    "SIDECARS",
+    "Template",
     "camera_below",
     "day_of_folder",
+    "family_of",
     "folder_reader",
     "is_serial",
     "passes_over",
+    "plain",
     "read",
 ]
 
-Reader = Callable[[Folder, str], Reading | None]
 
-# family -> how it reads, in the order in which they are asked.
-FAMILIES: dict[str, Reader] = {
-    "amcrest": amcrest.read,
+class Family(Protocol):
+    """What a module of this package offers for one vendor."""
+
+    __doc__: str | None
+    LAYOUTS: dict[str, str]
+
+    def read(self, folder: Folder, name: str) -> Reading | None: ...
+
+
+# family -> its module, in the order in which they are asked: the narrower forms
+# first, for Vivotek's "any prefix and a stamp" would take several others' names.
+FAMILIES: dict[str, Family] = {
+    "amcrest": amcrest,
+    "reolink": reolink,
+    "hikvision": hikvision,
+    "foscam": foscam,
+    "dlink": dlink,
+    "geovision": geovision,
+    "frigate": frigate,
+    "yi": yi,
+    "xiaomi": xiaomi,
+    "motion": motion,
+    "vivotek": vivotek,
 }
 
-# layout -> one line on its form.
-LAYOUTS: dict[str, str] = {**amcrest.LAYOUTS, **sidecars.LAYOUTS}
+_ALSO_CALLED = {"dahua": "amcrest"}
+
+# layout or family -> one line on its form: what may be asked for by name.
+LAYOUTS: dict[str, str] = {
+    **{name: (family.__doc__ or name).splitlines()[0] for name, family in FAMILIES.items()},
+    "dahua": "the same as amcrest",
+    **{name: line for family in FAMILIES.values() for name, line in family.LAYOUTS.items()},
+}
+
+# What is never media, by the layout that its reading names.
+SIDECARS: dict[str, str] = sidecars.LAYOUTS
 
 
 def read(path: str, layout: str | None = None) -> Reading:
@@ -80,21 +127,50 @@ def _read_any(layout: str | None, folder: Folder, name: str) -> Reading:
     ignored = sidecars.read(name)
     if ignored is not None:
         return ignored
-    resembling = None
-    for reader in _readers(layout):
-        reading = reader(folder, name)
-        if reading is None:
-            continue
-        if reading.kind != "unknown":
+    reading = (
+        _first(FAMILIES.values(), folder, name)
+        if layout is None
+        else (_restricted(layout, folder, name))
+    )
+    return reading or _unknown(_why_not(name, layout))
+
+
+def _first(families: Iterable[Family], folder: Folder, name: str) -> Reading | None:
+    """Return what the first family reads that knows the name.
+
+    One that knows it but finds an impossible time ends the search as well: the
+    next would only be less particular about the same digits.
+    """
+    for family in families:
+        reading = family.read(folder, name)
+        if reading is not None:
             return reading
-        resembling = resembling or reading
-    return resembling or _unknown(_why_not(name, layout))
+    return None
 
 
-def _readers(layout: str | None) -> list[Reader]:
-    if layout is None:
-        return list(FAMILIES.values())
-    raise SettingsError(layout)
+def _restricted(layout: str, folder: Folder, name: str) -> Reading | None:
+    reading = family_of(layout).read(folder, name)
+    is_wanted = (
+        reading is None
+        or reading.kind == "unknown"
+        or layout in FAMILIES
+        or layout in _ALSO_CALLED
+        or reading.layout == layout
+    )
+    return reading if is_wanted else None
+
+
+def family_of(layout: str) -> Family:
+    """Return the family that a layout or a family's name means.
+
+    Raises SettingsError where there is none of that name.
+    """
+    name = _ALSO_CALLED.get(layout, layout)
+    for family_name, family in FAMILIES.items():
+        if name == family_name or name in family.LAYOUTS:
+            return family
+    known = ", ".join(sorted(LAYOUTS))
+    raise SettingsError(f"layout: expected one of {known}; got {layout!r}")
 
 
 def _why_not(name: str, layout: str | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from functools import lru_cache
 
 from pano_analytics.layouts.folders import Folder, camera_above, camera_of, is_below_a_day
@@ -102,9 +102,10 @@ def read(folder: Folder, name: str) -> Reading | None:
     if hour is None:
         hour, minute, layout = _from_folders(place, minute)
     trigger = TRIGGERS.get(letter) or TRIGGERS.get(letter.upper(), "other")
-    if place.day is None or hour is None or minute is None:
-        return _undated(kind, layout, place.camera, trigger, letter, crop)
     try:
+        if place.day is None or hour is None or minute is None:
+            time(int(hour or 0), int(minute or 0), int(second))
+            return _undated(kind, layout, place.camera, trigger, letter, crop)
         start = datetime(*place.day, int(hour), int(minute), int(second))
         ended = end_after(start, end) if end and kind == "clip" else None
     except (ValueError, OverflowError) as error:

@@ -35,7 +35,7 @@ _HOUR_OF_DAY = re.compile(r"(\d{4})Y(\d\d)M(\d\d)D\d\dH|(\d{4})(\d\d)(\d\d)\d\d"
 _YEAR = re.compile(r"(?:19|20)\d\d", re.ASCII)
 _YEAR_MONTH = re.compile(r"((?:19|20)\d\d)-(\d\d)", re.ASCII)
 _ONE_OR_TWO = re.compile(r"\d{1,2}", re.ASCII)
-_BELOW_A_DAY = re.compile(r"\d{1,7}|\d\dhour|pic_\d+", re.ASCII)
+_BELOW_A_DAY = re.compile(r"\d{1,7}|\d\dhour|pic_\d+|\d{8}-\d{6}", re.ASCII)
 
 # Folders in which no file is an upload: thumbnails of a NAS, bins, what is hidden.
 _PASSED_OVER = frozenset(
@@ -98,28 +98,34 @@ def camera_below(path: str, folders: Mapping[str, str], root_name: str) -> str:
     root, the root is one camera: `root_name`. Frigate alone writes the camera
     below the date, and there it is read.
     """
+    longest = -1
+    camera = root_name
+    for folder, named in folders.items():
+        below = folder.strip("/")
+        if len(below) > longest and (path.startswith(below + "/") or below in ("", ".")):
+            longest, camera = len(below), named
+    if longest >= 0:
+        return camera
+    first, slash, _ = path.partition("/")
+    if slash and first and _names_a_camera(first):
+        return first
+    return _camera_by_level(path, root_name)
+
+
+@lru_cache(maxsize=4096)
+def _names_a_camera(first: str) -> bool:
+    """Whether a first level is surely a camera's: no serial, no store, no part of a date."""
+    is_own = is_serial(first) or first.lower() in _STORES or first in (".", "..")
+    return not is_own and not first[:4].isdigit()
+
+
+def _camera_by_level(path: str, root_name: str) -> str:
     parts = [part for part in path.split("/") if part and part != "."][:-1]
-    configured = _configured(parts, folders) if folders else None
-    if configured is not None:
-        return configured
-    if not parts:
+    if not parts or is_serial(parts[0]) or parts[0].lower() in _STORES:
         return root_name
-    first = parts[0]
-    if is_serial(first) or first.lower() in _STORES:
-        return root_name
-    return (_frigate_camera(parts) or root_name) if _starts_date(parts, 0) else first
-
-
-def _configured(parts: list[str], folders: Mapping[str, str]) -> str | None:
-    held = [
-        (len(below), camera)
-        for below, camera in (
-            ([p for p in folder.split("/") if p and p != "."], camera)
-            for folder, camera in folders.items()
-        )
-        if parts[: len(below)] == below
-    ]
-    return max(held)[1] if held else None
+    if _starts_date(parts, 0):
+        return _frigate_camera(parts) or root_name
+    return parts[0]
 
 
 def _frigate_camera(parts: Sequence[str]) -> str | None:

@@ -1,0 +1,161 @@
+"""`pano explain`: what is read from an upload's path, or why nothing is."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from pano_analytics.layouts import camera_below, plain, read
+from pano_analytics.media import Reading
+
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+EXAMPLES = """\b
+Examples:
+  pano explain 'cam/2021-03-06/001/jpg/09/50/04[M][0@0][0].jpg'
+  pano explain --uploads /srv/ftp /srv/ftp/front/2021-03-06/001/jpg/09/50/04[M]*.jpg
+  find /srv/ftp -type f | pano explain --json -
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("paths", nargs=-1, metavar="PATH...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--stdin", "from_stdin", is_flag=True, help="Read paths from stdin; so does a '-'.")
+@click.option(
+    "--uploads",
+    metavar="DIR",
+    help="Take paths as lying below this upload root, which then names the camera.",
+)
+def command(paths: tuple[str, ...], as_json: bool, from_stdin: bool, uploads: str | None) -> None:
+    """Say what is read from an upload's path, or why nothing is.
+
+    Only the text is looked at, no file is opened: any path can be tried.
+    Times are the wall clock that the name spells.
+    """
+    if not paths and not from_stdin:
+        raise click.UsageError("expected a PATH, or - or --stdin for paths one a line")
+    for path in _asked(paths, from_stdin):
+        reading = read(path)
+        camera = _camera(path, reading, uploads)
+        told = _as_json(path, camera, reading) if as_json else _in_words(path, camera, reading)
+        click.echo(told)
+
+
+def _asked(paths: Iterable[str], from_stdin: bool) -> Iterator[str]:
+    for path in (*paths, "-") if from_stdin else paths:
+        if path == "-":
+            yield from _lines()
+        else:
+            yield path
+
+
+def _lines() -> Iterator[str]:
+    for line in sys.stdin.buffer:
+        path = os.fsdecode(line.removesuffix(b"\n").removesuffix(b"\r"))
+        if path:
+            yield path
+
+
+def _camera(path: str, reading: Reading, uploads: str | None) -> str | None:
+    """Return the camera by the rule of a known root, else what the path suggests."""
+    if reading.kind not in ("snapshot", "clip"):
+        return None
+    below = None if uploads is None else _below(path, uploads)
+    if uploads is None or below is None:
+        return reading.camera
+    return camera_below(below, {}, Path(uploads).absolute().name or "camera")
+
+
+def _below(path: str, uploads: str) -> str | None:
+    """Return `path` relative to the root; None where it lies elsewhere."""
+    text = _normal(plain(path))
+    for root in (_normal(uploads), str(Path(uploads).absolute())):
+        start = root.rstrip("/") + "/"
+        if text.startswith(start):
+            return text[len(start) :]
+    return None if text.startswith(("/", "../")) else text
+
+
+def _normal(path: str) -> str:
+    return re.sub("^//", "/", posixpath.normpath(path))
+
+
+def _as_json(path: str, camera: str | None, reading: Reading) -> str:
+    has_time = reading.start is not None
+    return json.dumps(
+        {
+            "path": _spelled(path),
+            "camera": None if camera is None else _spelled(camera),
+            "layout": reading.layout,
+            "kind": reading.kind,
+            "trigger": reading.trigger,
+            "start": _iso(reading.start),
+            "end": _iso(reading.end),
+            "zone": reading.zone if has_time else None,
+        }
+    )
+
+
+def _in_words(path: str, camera: str | None, reading: Reading) -> str:
+    lines = [_printable(path), f"  {_what(reading)}"]
+    if reading.layout:
+        lines.append(f"  layout   {reading.layout}")
+    if reading.kind in ("snapshot", "clip"):
+        lines.append(f"  camera   {_printable(camera) if camera else 'not told by the path'}")
+        lines.extend(_event_and_times(reading))
+    if reading.reason:
+        lines.append(f"  because  {_printable(reading.reason)}")
+    return "\n".join(lines)
+
+
+def _what(reading: Reading) -> str:
+    return {
+        "snapshot": "a snapshot",
+        "clip": "a clip",
+        "ignore": "no upload: it is passed over",
+        "unknown": "nothing is read from it",
+    }[reading.kind]
+
+
+def _event_and_times(reading: Reading) -> Iterator[str]:
+    if reading.trigger:
+        raw = f" ({_printable(reading.trigger_raw)})" if reading.trigger_raw else ""
+        yield f"  trigger  {reading.trigger}{raw}"
+    if reading.start is None:
+        yield "  start    not told by the path"
+        return
+    whose = "UTC" if reading.zone == "utc" else "the camera's clock"
+    fold = ", marked as summer time" if reading.fold == 0 else ""
+    yield f"  start    {_iso(reading.start)} ({whose}{fold})"
+    if reading.end is not None:
+        yield f"  end      {_iso(reading.end)}"
+
+
+def _iso(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    is_whole = moment.microsecond % 1000 == 0
+    unit = "seconds" if moment.microsecond == 0 else "milliseconds" if is_whole else "auto"
+    return moment.isoformat(timespec=unit)
+
+
+def _spelled(text: str) -> str:
+    """Return `text` with the bytes that are no UTF-8 as `%XX`."""
+    return _NO_UTF8.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
+
+
+def _printable(text: str) -> str:
+    """Return `text` for a terminal: nothing in it can move the cursor or break the encoding."""
+    safe = _UNPRINTABLE.sub(lambda char: ascii(char[0])[1:-1], _spelled(text))
+    encoding = sys.stdout.encoding or "utf-8"
+    return safe.encode(encoding, "backslashreplace").decode(encoding)

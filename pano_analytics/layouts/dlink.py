@@ -1,0 +1,23 @@
+"""D-Link: day and hour folders, a stamp, and a `D` while summer time lasts."""
+
+from __future__ import annotations
+
+import re
+
+from pano_analytics.layouts.folders import Folder
+from pano_analytics.layouts.forms import DATE, EXTENSION, TIME, Form, read_forms
+from pano_analytics.media import Reading
+
+LAYOUTS = {"dlink": "20160706/13/v_20160706_130501D.mp4, the D in summer time only"}
+
+_STAMP = rf"{DATE}_{TIME}(?P<daylight>D)?(?:_(?P<sequence>\d+))?{EXTENSION}"
+
+FORMS = (
+    Form("dlink", re.compile(rf"[A-Z]_{_STAMP}", re.ASCII | re.IGNORECASE)),
+    Form("dlink", re.compile(rf"\d{{8}}/\d\d/{_STAMP}", re.ASCII | re.IGNORECASE), depth=2),
+)
+
+
+def read(folder: Folder, name: str) -> Reading | None:
+    """Return what the path says; None where the name is none of this family's."""
+    return read_forms(FORMS, folder, name)

@@ -1,0 +1,37 @@
+"""Vivotek: a prefix of the owner's choice and a stamp; around an event a number and its part."""
+
+from __future__ import annotations
+
+import re
+
+from pano_analytics.layouts.folders import Folder
+from pano_analytics.layouts.forms import DATE, EXTENSION, TIME, Form, read_forms
+from pano_analytics.media import Reading
+
+LAYOUTS = {
+    "vivotek": "video_20050107175903.jpg, any prefix",
+    "vivotek-event": "video_20050107180659_4_trg.jpg",
+}
+
+
+def _trigger(word: str) -> str:
+    # pre, trg and pst tell on which side of the trigger a picture lies, not what it was.
+    return "other"
+
+
+FORMS = (
+    Form(
+        "vivotek-event",
+        re.compile(
+            rf".+_{DATE}{TIME}_(?P<sequence>\d{{1,6}})_(?P<event>[a-z]{{2,8}}){EXTENSION}",
+            re.ASCII | re.IGNORECASE,
+        ),
+        trigger=_trigger,
+    ),
+    Form("vivotek", re.compile(rf".+_{DATE}{TIME}{EXTENSION}", re.ASCII)),
+)
+
+
+def read(folder: Folder, name: str) -> Reading | None:
+    """Return what the path says; None where the name is none of this family's."""
+    return read_forms(FORMS, folder, name)
