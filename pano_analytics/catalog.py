@@ -13,6 +13,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -213,10 +214,7 @@ class Change:
         """Write the parts, sync them and `extra` files, then swap the manifest."""
         base = self._base
         generation = base.generation + 1
-        written = {
-            table: {day: self._put(table, day, rows, generation) for day, rows in days.items()}
-            for table, days in self._new.items()
-        }
+        written = {table: self._put_all(table, generation) for table in self._new}
         parts = [part.path for days in written.values() for part in days.values() if part]
         self._catalog.storage.sync([*parts, *extra])
         manifest = Manifest(
@@ -229,6 +227,13 @@ class Change:
         self._catalog.storage.replace(MANIFEST, _encode(manifest))
         self._base, self._new = manifest, {"media": {}, "frames": {}}
         return manifest
+
+    def _put_all(self, table: str, generation: int) -> dict[Day, Part | None]:
+        # Side by side: compressing and writing leave the interpreter alone.
+        days = self._new[table]
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            parts = pool.map(lambda day: self._put(table, day, days[day], generation), days)
+            return dict(zip(days, parts, strict=True))
 
     def _put(self, table: str, day: Day, rows: pa.Table, generation: int) -> Part | None:
         if rows.num_rows == 0:

@@ -77,6 +77,8 @@ class Journal:
     def arrivals(self) -> dict[str, int]:
         """Return media_id -> earliest arrival, microseconds since 1970 UTC."""
         facts = self.seen()
+        if not facts.num_rows:
+            return {}
         earliest = facts.group_by("media_id").aggregate([("arrived", "min")])
         arrived = earliest["arrived_min"].cast(pa.int64()).to_pylist()
         return dict(zip(earliest["media_id"].to_pylist(), arrived, strict=True))

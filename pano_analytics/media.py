@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 SCHEMA_VERSION = 1
 
@@ -40,9 +40,10 @@ TRIGGERS: tuple[str, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a path says, and nothing that only the file could tell.
+
+    A tuple, since one is made for each of a million files.
 
     `start` and `end` are naive wall-clock times as the name spells them; `zone`
     says whose wall clock that is: the camera's own, or UTC. `fold` is 0 or 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -24,56 +25,55 @@ from pano_analytics.times import WallClock, epoch_us, from_epoch_us, local_date
 READING_VERSION = 1
 
 
-@dataclass
-class Columns:
-    """The rows of one camera-day that names and sizes alone can fill, column by column."""
+class Named(NamedTuple):
+    """What names and sizes alone tell of one upload; times in microseconds (UTC, wall: naive)."""
 
-    media_id: list[str] = field(default_factory=list)
-    kind: list[str] = field(default_factory=list)
-    trigger: list[str | None] = field(default_factory=list)
-    trigger_raw: list[str | None] = field(default_factory=list)
-    start: list[int] = field(default_factory=list)
-    end: list[int | None] = field(default_factory=list)
-    wall_start: list[int | None] = field(default_factory=list)
-    time_source: list[str] = field(default_factory=list)
-    path: list[str] = field(default_factory=list)
-    layout: list[str | None] = field(default_factory=list)
-    sequence: list[str | None] = field(default_factory=list)
-    size_bytes: list[int] = field(default_factory=list)
-    mtime: list[int] = field(default_factory=list)
-    arrived: list[int] = field(default_factory=list)
-
-    def table(self) -> pa.Table:
-        """Return the rows as a media table; what names do not tell is null, the state unread."""
-        rows = len(self.path)
-        columns = []
-        for wanted in schema("media"):
-            values = getattr(self, wanted.name, None)
-            if wanted.name == "state":
-                columns.append(pa.repeat(pa.scalar("unread"), rows))
-            elif values is None:
-                columns.append(pa.nulls(rows, wanted.type))
-            elif pa.types.is_timestamp(wanted.type):
-                columns.append(pa.array(values, pa.int64()).cast(wanted.type))
-            else:
-                columns.append(pa.array(values, wanted.type))
-        return pa.table(columns, schema=schema("media"))
+    media_id: str
+    kind: str
+    trigger: str | None
+    trigger_raw: str | None
+    start: int
+    end: int | None
+    wall_start: int | None
+    time_source: str
+    path: str
+    layout: str | None
+    sequence: str | None
+    size_bytes: int
+    mtime: int
+    arrived: int
 
 
-NAMED = tuple(column.name for column in fields(Columns))
+def table_of_named(rows: Sequence[Named]) -> pa.Table:
+    """Return rows as a media table; what names do not tell is null, the state unread."""
+    told = dict(zip(Named._fields, zip(*rows, strict=True), strict=True))
+    return pa.table(
+        [_column(wanted, told.get(wanted.name), len(rows)) for wanted in schema("media")],
+        schema=schema("media"),
+    )
+
+
+def _column(wanted: pa.Field, values: Sequence[Any] | None, rows: int) -> pa.Array:
+    if wanted.name == "state":
+        return pa.repeat(pa.scalar("unread"), rows)
+    if values is None:
+        return pa.nulls(rows, wanted.type)
+    if pa.types.is_timestamp(wanted.type):
+        return pa.array(values, pa.int64()).cast(wanted.type)
+    return pa.array(values, wanted.type)
 
 
 @dataclass
 class Listing:
     """What the names of some files say: rows by camera-day, and what is no media."""
 
-    days: dict[Day, Columns] = field(default_factory=lambda: defaultdict(Columns))
+    days: dict[Day, list[Named]] = field(default_factory=lambda: defaultdict(list))
     unknown: list[tuple[str, str]] = field(default_factory=list)
     ignored: int = 0
 
     @property
     def rows(self) -> int:
-        return sum(len(columns.path) for columns in self.days.values())
+        return sum(map(len, self.days.values()))
 
 
 class Reader:
@@ -81,20 +81,25 @@ class Reader:
 
     def __init__(self, settings: Settings, root_id: str, root_name: str) -> None:
         self._settings = settings
-        self._root_name = root_name
+        self._root_id, self._root_name = root_id, root_name
         self._digest = hashlib.blake2b(f"{root_id}\0".encode(), digest_size=8)
         self._folders = {camera.upload_folder: camera.name for camera in settings.cameras}
         self._clock = cache(self._make_clock)
         self._layout = cache(self._make_layout)
         self._utc = WallClock(ZoneInfo("UTC"))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Caches and digests do not travel to other processes.
+        return Reader, (self._settings, self._root_id, self._root_name)
+
+    @cached_property
     def key(self) -> str:
-        """Return a text that changes when the same names would be read otherwise."""
+        """A text that changes when the same names would be read otherwise."""
         cameras = [
             (camera.name, camera.upload_folder, camera.layout, camera.zone)
             for camera in self._settings.cameras
         ]
-        return repr((READING_VERSION, self._settings.zone, cameras))
+        return repr((READING_VERSION, self._root_id, self._settings.zone, cameras))
 
     def _make_clock(self, camera: str) -> WallClock:
         return WallClock(self._settings.zone_of(camera))
@@ -105,7 +110,7 @@ class Reader:
             return None, layouts.Template.parse(named)
         return (None if named == "auto" else named), None
 
-    def read(self, entries: Iterable[Entry], now_us: int, arrivals: dict[str, int]) -> Listing:
+    def read(self, entries: Iterable[Entry], now_us: int, arrivals: Mapping[str, int]) -> Listing:
         """Return what the names of `entries` say; `arrivals` (by id) were known before."""
         listing = Listing()
         for entry in entries:
@@ -137,27 +142,30 @@ class Reader:
         reading: Reading,
         camera: str,
         now_us: int,
-        arrivals: dict[str, int],
+        arrivals: Mapping[str, int],
     ) -> None:
         media_id = self._media_id(entry.path)
         mtime_us = entry.mtime_ns // 1000
         arrived = min(mtime_us, arrivals.get(media_id, now_us))
         start, end, day = self._span(reading, camera, arrived)
-        columns = listing.days[Day(camera, day)]
-        columns.media_id.append(media_id)
-        columns.kind.append(reading.kind)
-        columns.trigger.append(reading.trigger)
-        columns.trigger_raw.append(reading.trigger_raw)
-        columns.start.append(start)
-        columns.end.append(end)
-        columns.wall_start.append(None if reading.start is None else epoch_us(reading.start))
-        columns.time_source.append("arrival" if reading.start is None else "name")
-        columns.path.append(entry.path)
-        columns.layout.append(reading.layout)
-        columns.sequence.append(reading.sequence)
-        columns.size_bytes.append(entry.size_bytes)
-        columns.mtime.append(mtime_us)
-        columns.arrived.append(arrived)
+        listing.days[Day(camera, day)].append(
+            Named(
+                media_id,
+                reading.kind,
+                reading.trigger,
+                reading.trigger_raw,
+                start,
+                end,
+                None if reading.start is None else epoch_us(reading.start),
+                "arrival" if reading.start is None else "name",
+                entry.path,
+                reading.layout,
+                reading.sequence,
+                entry.size_bytes,
+                mtime_us,
+                arrived,
+            )
+        )
 
     def _media_id(self, path: str) -> str:
         digest = self._digest.copy()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from pano_analytics.catalog import Change, Day
 from pano_analytics.ingest.days import Row, rows_of, settle, table_of
-from pano_analytics.ingest.listing import Listing
 from pano_analytics.ingest.walk import Unit
 
 # What names and sizes tell anew at each look; all else was learnt by opening
@@ -38,6 +37,9 @@ _LEARNT = (
 )
 GONE = ("missing", "culled")
 
+# What the names of one unit say: rows by camera-day.
+Listing = Mapping[Day, pa.Table]
+
 
 @dataclass
 class Tally:
@@ -61,13 +63,13 @@ class Tally:
 def merge(
     change: Change, unit: Unit, listing: Listing, fed: Iterable[Day], is_whole: bool
 ) -> tuple[Tally, pa.Table]:
-    """Put what `listing` says into `change`; return the tally and the new or changed rows.
+    """Put what the names of `unit` say into `change`; return the tally and new or changed rows.
 
     `fed` are the camera-days that the unit's rows lay in before. Rows of the
     unit that the listing lacks become missing, but only where the unit could be
     read whole: an unreadable folder is no proof that anything went.
     """
-    days = set(fed) | set(listing.days)
+    days = set(fed) | set(listing)
     if not any(day in change.days() for day in days):
         return _all_new(change, listing)
     known = {day: rows_of(change, day) for day in days if day in change.days()}
@@ -75,12 +77,10 @@ def merge(
 
 
 def _all_new(change: Change, listing: Listing) -> tuple[Tally, pa.Table]:
-    tables = []
-    for day, columns in listing.days.items():
-        table = columns.table()
+    for day, table in listing.items():
         settle(change, day, table)
-        tables.append(table)
-    return Tally(new=listing.rows), _facts(tables)
+    new = sum(table.num_rows for table in listing.values())
+    return Tally(new=new), _facts(listing.values())
 
 
 def _merge_known(
@@ -88,8 +88,8 @@ def _merge_known(
 ) -> tuple[Tally, pa.Table]:
     by_path = {row["path"]: (day, row) for day, rows in known.items() for row in rows}
     tally, touched, told = Tally(), set[Day](), list[Row]()
-    for day, columns in listing.days.items():
-        for row in columns.table().to_pylist():
+    for day, table in listing.items():
+        for row in table.to_pylist():
             was_day, was = by_path.pop(row["path"], (day, None))
             merged = _update(was, row)
             if merged is was and was_day == day:
@@ -153,8 +153,6 @@ def _replace(
     known.setdefault(day, []).append(row)
 
 
-def _facts(tables: list[pa.Table]) -> pa.Table:
+def _facts(tables: Iterable[pa.Table]) -> pa.Table:
     columns = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256"]
-    if not tables:
-        tables = [table_of([])]
-    return pa.concat_tables([table.select(columns) for table in tables])
+    return pa.concat_tables([table.select(columns) for table in (table_of([]), *tables)])

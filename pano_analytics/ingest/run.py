@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,13 +14,15 @@ import pyarrow as pa
 from pano_analytics.catalog import Catalog, Change, Day
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.home import Home
+from pano_analytics.ingest import examine, opened, parallel, walk
+from pano_analytics.ingest import look as looking
 from pano_analytics.ingest import memory as memories
-from pano_analytics.ingest import opened, walk
 from pano_analytics.ingest.days import rows_of
-from pano_analytics.ingest.examine import Examiner, Outcome, Task, pool
-from pano_analytics.ingest.listing import Listing, Reader, now_us
-from pano_analytics.ingest.memory import Seen
+from pano_analytics.ingest.examine import Outcome, Task
+from pano_analytics.ingest.listing import Reader, now_us
+from pano_analytics.ingest.look import Glance, Looked, look
 from pano_analytics.ingest.merge import Tally, merge
+from pano_analytics.ingest.parallel import MakeExecutor
 from pano_analytics.journal import SEEN, Journal
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
@@ -39,7 +41,6 @@ class Summary:
     """What one run did; figures count files."""
 
     units: int = 0
-    looked_at: int = 0
     files: int = 0
     unknown: int = 0
     ignored: int = 0
@@ -60,7 +61,7 @@ def ingest(
     is_full: bool = False,
     wait: bool = False,
     progress: Progress | None = None,
-    make_executor: Callable[[], Executor] | None = None,
+    make_executor: MakeExecutor | None = None,
 ) -> Summary:
     """Bring the catalog of `settings.library` up to date with `settings.uploads`.
 
@@ -73,11 +74,11 @@ def ingest(
     storage = Storage(_library(settings))
     began = time.monotonic()
     with storage.lock("state/lock", wait):
-        run = _Run(settings, root, storage, progress or _silent)
+        run = _Run(settings, root, storage, progress or _silent, make_executor)
         run.recover()
         run.look(is_full)
         if is_inspecting:
-            run.open_waiting(make_executor or (lambda: pool(settings.ingest.workers)))
+            run.open_waiting()
         run.finish()
     run.summary.seconds = time.monotonic() - began
     return run.summary
@@ -115,14 +116,20 @@ class _Run:
     """One run, with what it holds: the lock is the caller's."""
 
     def __init__(
-        self, settings: Settings, root: Path, storage: Storage, progress: Progress
+        self,
+        settings: Settings,
+        root: Path,
+        storage: Storage,
+        progress: Progress,
+        make_executor: MakeExecutor | None,
     ) -> None:
         self.settings, self.root, self.storage, self.progress = settings, root, storage, progress
         self.catalog, self.journal = Catalog(storage), Journal(storage)
         self.home = Home.settle(storage, settings)
         self.reader = Reader(settings, self.home.root_id, root.resolve().name)
-        self._key = self.reader.key()
         self.memory = memories.load(storage)
+        self.workers = settings.ingest.workers or parallel.cores()
+        self.make_executor = make_executor or partial(parallel.pool, self.workers)
         self.summary = Summary()
         self._committed = time.monotonic()
         self._facts: list[pa.Table] = []
@@ -142,19 +149,19 @@ class _Run:
                 f"{self.root}: expected the uploads that the library knows; the folder is empty. "
                 f"Is its disk mounted? Nothing was changed."
             )
-        change = self.catalog.begin()
-        arrivals = self.journal.arrivals() if not self.catalog.manifest().generation else {}
         is_full = is_full or self._is_full_due()
         chosen = self._newest_first([unit for unit in units if is_full or self._is_due(unit)])
-        for count, unit in enumerate(chosen):
-            self._look_at(change, unit, trouble, arrivals)
+        change = self.catalog.begin()
+        for count, looked in enumerate(self._looked([self._glance(unit) for unit in chosen])):
+            self._take_in(change, looked)
             self.progress("looking", count + 1, len(chosen))
             self._commit_if_due(change)
-        self._forget_gone(change, units, trouble)
+        self.summary.unreadable += trouble.unreadable
+        self.summary.skipped += trouble.skipped
+        self._forget_gone(change, units)
         self._commit(change)
         self._remember(is_full)
-        self.summary.units, self.summary.looked_at = len(units), len(chosen)
-        self.summary.unreadable, self.summary.skipped = trouble.unreadable, trouble.skipped
+        self.summary.units = len(units)
 
     def _is_full_due(self) -> bool:
         return self.memory.files <= SMALL_TREE or time.time() - self.memory.full_at >= FULL_EVERY_S
@@ -168,27 +175,36 @@ class _Run:
     def _newest_first(self, units: list[walk.Unit]) -> list[walk.Unit]:
         return sorted(units, key=lambda unit: (unit.day or date.max, unit.path), reverse=True)
 
-    def _look_at(
-        self, change: Change, unit: walk.Unit, trouble: walk.Trouble, arrivals: dict[str, int]
-    ) -> None:
-        failures = len(trouble.unreadable)
-        entries = walk.entries(self.root, unit, trouble)
-        is_whole = len(trouble.unreadable) == failures
-        mark = walk.fingerprint(entries, self._key)
+    def _glance(self, unit: walk.Unit) -> Glance:
         seen = self.memory.units.get(unit.path)
-        if seen is not None and seen.fingerprint == mark and is_whole:
+        return Glance(unit, seen.fingerprint if seen else "")
+
+    def _looked(self, glances: list[Glance]) -> Iterator[Looked]:
+        # A catalog that is made anew knows arrivals from the journal: too many to hand around.
+        arrivals = {} if self.catalog.manifest().generation else self.journal.arrivals()
+        if arrivals or not looking.is_worth_a_pool(glances):
+            yield from (look(self.root, self.reader, arrivals, glance) for glance in glances)
             return
-        listing = self.reader.read(entries, now_us(), arrivals)
-        tally, facts = merge(change, unit, listing, seen.days if seen else (), is_whole)
+        with looking.crew(self.root, self.reader, self.make_executor, self.workers) as crew:
+            yield from crew.run(glances)
+
+    def _take_in(self, change: Change, looked: Looked) -> None:
+        self.summary.unreadable += looked.trouble.unreadable
+        self.summary.skipped += looked.trouble.skipped
+        if looked.rows is None or looked.seen is None:
+            return
+        known = self.memory.units.get(looked.unit.path)
+        fed = known.days if known else ()
+        tally, facts = merge(change, looked.unit, looked.rows, fed, looked.is_whole)
         self.summary.tally += tally
         self._facts.append(facts)
-        self.summary.unknown_files += listing.unknown
-        self.memory.units[unit.path] = _seen(mark if is_whole else "", entries, listing)
+        self.summary.unknown_files += looked.unknown
+        self.memory.units[looked.unit.path] = looked.seen
 
-    def _forget_gone(self, change: Change, units: list[walk.Unit], trouble: walk.Trouble) -> None:
+    def _forget_gone(self, change: Change, units: list[walk.Unit]) -> None:
         """Mark the rows of folders that went altogether; not below a folder we could not read."""
         there = {unit.path for unit in units}
-        unread = [path for path, _ in trouble.unreadable]
+        unread = [path for path, _ in self.summary.unreadable]
         for path in sorted(set(self.memory.units) - there):
             if any(
                 path == other or path.startswith(f"{other}/") or other == "." for other in unread
@@ -197,7 +213,7 @@ class _Run:
             seen = self.memory.units[path]
             day = date.min if path not in there and _was_day(path) else None
             unit = walk.Unit(path, day)
-            tally, facts = merge(change, unit, Listing(), seen.days, is_whole=True)
+            tally, facts = merge(change, unit, {}, seen.days, is_whole=True)
             self.summary.tally += tally
             self._facts.append(facts)
             del self.memory.units[path]
@@ -207,7 +223,7 @@ class _Run:
             self.memory.full_at = time.time()
         memories.save(self.storage, self.memory)
 
-    def open_waiting(self, make_executor: Callable[[], Executor]) -> None:
+    def open_waiting(self) -> None:
         """Open every file that waits for it, newest day first, and commit as days fill."""
         manifest = self.catalog.manifest()
         days = sorted(
@@ -219,9 +235,8 @@ class _Run:
             return
         total = sum(manifest.media[day].unread for day in days)
         change = self.catalog.begin()
-        workers = self.settings.ingest.workers or 2
-        with Examiner(make_executor, workers) as examiner:
-            outcomes = self._counted(examiner.run(self._tasks(days)), total)
+        with examine.crew(self.make_executor, self.workers) as crew:
+            outcomes = self._counted(crew.run(self._tasks(days)), total)
             for day in days:
                 self._apply(change, day, outcomes)
         self._commit(change)
@@ -293,7 +308,3 @@ def _was_day(path: str) -> bool:
     from pano_analytics import layouts
 
     return layouts.day_of_folder(path.split("/")) is not None
-
-
-def _seen(mark: str, entries: list[walk.Entry], listing: Listing) -> Seen:
-    return Seen(mark, len(entries), len(listing.unknown), listing.ignored, tuple(listing.days))

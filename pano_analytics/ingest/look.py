@@ -1,0 +1,83 @@
+"""Looking at one unit: list its files, and read their names if anything changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from pano_analytics.catalog import Day
+from pano_analytics.ingest import walk
+from pano_analytics.ingest.listing import Listing, Reader, now_us, table_of_named
+from pano_analytics.ingest.memory import Seen
+from pano_analytics.ingest.parallel import Crew, MakeExecutor
+from pano_analytics.ingest.walk import Trouble, Unit
+
+# Starting processes costs what looking at so many folders costs.
+WORTH_A_POOL = 100
+BATCH = 4
+
+
+class Glance(NamedTuple):
+    """A unit to look at, and the fingerprint it had when last seen (empty: never)."""
+
+    unit: Unit
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one look at a unit found. `rows` is None where nothing changed since the last."""
+
+    unit: Unit
+    trouble: Trouble
+    rows: Mapping[Day, pa.Table] | None = None
+    unknown: Sequence[tuple[str, str]] = ()
+    seen: Seen | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it could be read: only then does a name that lacks mean a file gone."""
+        return not self.trouble.unreadable
+
+
+def look(root: Path, reader: Reader, arrivals: Mapping[str, int], glance: Glance) -> Looked:
+    """Look at one unit; `arrivals` are known from before, by media_id."""
+    trouble = Trouble()
+    entries = walk.entries(root, glance.unit, trouble)
+    mark = walk.fingerprint(entries, reader.key)
+    if mark == glance.mark and not trouble.unreadable:
+        return Looked(glance.unit, trouble)
+    listing = reader.read(entries, now_us(), arrivals)
+    return Looked(
+        glance.unit,
+        trouble,
+        {day: table_of_named(rows) for day, rows in listing.days.items()},
+        listing.unknown,
+        _seen("" if trouble.unreadable else mark, len(entries), listing),
+    )
+
+
+def _seen(mark: str, files: int, listing: Listing) -> Seen:
+    return Seen(mark, files, len(listing.unknown), listing.ignored, tuple(listing.days))
+
+
+def _look_all(root: Path, reader: Reader, glances: Sequence[Glance]) -> list[Looked]:
+    return [look(root, reader, {}, glance) for glance in glances]
+
+
+def crew(
+    root: Path, reader: Reader, make_executor: MakeExecutor, workers: int
+) -> Crew[Glance, Looked]:
+    """Return those who look at many units side by side."""
+    work = partial(_look_all, root, reader)
+    return Crew(make_executor, workers, work, partial(look, root, reader, {}), BATCH)
+
+
+def is_worth_a_pool(glances: Iterable[Glance]) -> bool:
+    """Tell whether so many folders are to be looked at that processes pay."""
+    return sum(glance.unit.day is not None for glance in glances) >= WORTH_A_POOL

@@ -1,0 +1,129 @@
+"""Work in parallel through an executor: a process that dies loses its batch, tried again.
+
+`concurrent.futures.Executor` is the seam for more than one machine: whatever
+gives one (a process pool here, a cluster's client elsewhere) can do the work.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+MakeExecutor = Callable[[], Executor]
+
+
+def pool(workers: int) -> ProcessPoolExecutor:
+    """Return the usual executor: processes started clean (no inherited locks or threads)."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass
+class _Sent(Generic[Task, Result]):
+    """A batch under way, and the executor that has it."""
+
+    batch: list[Task]
+    executor: Executor
+    future: Future[list[Result]] | None
+
+
+class Crew(Generic[Task, Result]):
+    """Does `work` on tasks, batch by batch, and gives the results in their order.
+
+    `work` takes a batch and returns one result a task; both must pickle. A
+    batch whose process died is done again task by task; a task that kills its
+    process twice becomes `given_up(task)`. Memory is bounded: only a few
+    batches are under way or waiting to be taken at once.
+    """
+
+    def __init__(
+        self,
+        make_executor: MakeExecutor,
+        workers: int,
+        work: Callable[[Sequence[Task]], list[Result]],
+        given_up: Callable[[Task], Result],
+        batch: int,
+    ) -> None:
+        self._make, self._work, self._given_up = make_executor, work, given_up
+        self._batch, self._window = batch, workers * 3
+        self._executor: Executor | None = None
+
+    def __enter__(self) -> Crew[Task, Result]:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Result]:
+        """Yield one result a task, in their order."""
+        under_way: deque[_Sent[Task, Result]] = deque()
+        batches = _batches(tasks, self._batch)
+        while True:
+            while len(under_way) < self._window and (batch := next(batches, None)):
+                under_way.append(self._send(batch))
+            if not under_way:
+                return
+            yield from self._collect(under_way.popleft())
+
+    def _send(self, batch: list[Task]) -> _Sent[Task, Result]:
+        """Hand a batch over; without a future where the pool is broken (it is done again)."""
+        if self._executor is None:
+            self._executor = self._make()
+        executor = self._executor
+        try:
+            return _Sent(batch, executor, executor.submit(self._work, batch))
+        except BrokenProcessPool:
+            return _Sent(batch, executor, None)
+
+    def _results(self, sent: _Sent[Task, Result]) -> list[Result] | None:
+        """Return what came of a batch, or None where its process died."""
+        try:
+            if sent.future is not None:
+                return sent.future.result()
+        except (BrokenProcessPool, CancelledError):
+            pass
+        if sent.executor is self._executor:  # others of this pool are lost with it, once
+            self._drop()
+        return None
+
+    def _collect(self, sent: _Sent[Task, Result]) -> list[Result]:
+        results = self._results(sent)
+        return [self._alone(task) for task in sent.batch] if results is None else results
+
+    def _alone(self, task: Task) -> Result:
+        """Do one task by itself, so that only the one that kills its process is blamed."""
+        for _ in range(2):
+            results = self._results(self._send([task]))
+            if results is not None:
+                return results[0]
+        return self._given_up(task)
+
+
+def _batches(tasks: Iterable[Task], size: int) -> Iterator[list[Task]]:
+    batch: list[Task] = []
+    for task in tasks:
+        batch.append(task)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
