@@ -85,7 +85,7 @@ def inspect_file(
     look = _LOOKS.get(kind)
     if look is None:
         raise MediaError(f"expected the kind snapshot or clip, got {kind!r}")
-    with _opened(path) as (file, before):
+    with open_media(path) as (file, before):
         content, sha256 = _read(path, file, before.st_size)
         try:
             found = look(content, path, before.st_size, expected_duration_s)
@@ -99,8 +99,12 @@ def inspect_file(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
-    """Open a regular file without following a link or waiting for a FIFO's writer."""
+def open_media(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    """Open a regular file without following a link or waiting for a FIFO's writer.
+
+    Gives the file, for reading only, and its status when it was opened. Raises
+    MediaError saying what is there instead, or what keeps it from being read.
+    """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags)
@@ -373,7 +377,7 @@ def _clip(
     if size_bytes == 0:
         return _empty()
     container_format = container_format_of(content)
-    cut = _STRUCTURES[container_format](content, size_bytes)
+    cut = structure_trouble(content, container_format, size_bytes)
     clip = _walked(content, container_format)
     short = _too_short(clip.duration_s, expected_s, "its name promises")
     trouble = "; ".join(filter(None, (cut or clip.trouble, short))) or None
@@ -509,6 +513,11 @@ _STRUCTURES: dict[str, Callable[[BinaryIO, int], str | None]] = {
 }
 
 
+def structure_trouble(content: BinaryIO, container_format: str, size_bytes: int) -> str | None:
+    """Return what the container's own structure tells of a missing end, in words, or None."""
+    return _STRUCTURES[container_format](content, size_bytes)
+
+
 # --- whole or cut, by the packets; and the strip of key frames ----------------------------
 
 
@@ -638,12 +647,8 @@ class _Packets:
         A picture without a time repeats the one before, a step that steady_times replaces.
         """
         which = 0 if any(ticks[0] is not None for ticks in self._ticks) else 1
-        times_s, last = [], 0
-        for ticks in self._ticks:
-            here = ticks[which]
-            last = last if here is None else here
-            times_s.append(self._tick_s * last)
-        return times_s
+        clock = (ticks[which] for ticks in self._ticks)
+        return filled_times([None if t is None else self._tick_s * t for t in clock])
 
     def _hold(self, index: int, packet: Packet[Any]) -> None:
         self._last_key = (index, packet)
@@ -678,6 +683,16 @@ def declared_period_s(stream: VideoStream) -> float:
     """Return the seconds a picture stands by the rate that the stream declares, or 0.1."""
     rate = stream.average_rate
     return float(1 / rate) if rate and 0 < rate <= 1000 else 0.1
+
+
+def filled_times(times_s: Sequence[float | None]) -> list[float]:
+    """Return the times with each missing one as the one before, or as the first that is told."""
+    last = next((time_s for time_s in times_s if time_s is not None), 0.0)
+    filled = []
+    for time_s in times_s:
+        last = last if time_s is None else time_s
+        filled.append(last)
+    return filled
 
 
 def steady_times(times_s: Sequence[float], fallback_s: float) -> tuple[list[float], float]:

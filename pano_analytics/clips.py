@@ -1,0 +1,495 @@
+"""Clips that browsers play: any camera's clip as MP4, made on first request and kept.
+
+Almost always the pictures are only packed anew, which takes milliseconds; they are
+encoded anew only where a caller asks for it. Time inside a clip follows the rules of
+`inspect.steady_times`, so that a camera that sets its clock breaks no clip.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+
+from pano_analytics import inspect as looking
+from pano_analytics.errors import MediaError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+    from av.packet import Packet
+
+_PLAYED_EVERYWHERE = frozenset(("h264", "vp8", "vp9", "av1"))
+_PLAYED_BY_SOME = frozenset(("hevc",))
+# What an MP4 may hold so that browsers hear it; all else is encoded as AAC.
+_HEARD = frozenset(("aac", "mp3"))
+_TICKS = 90_000
+_TICK = Fraction(1, _TICKS)
+# Coarser than the clock of any track, so that two packets never share a tick there.
+_SMALLEST_STEP = 12
+_FARTHEST_START_S = 10.0
+_LONGEST_DELAY_S = 2.0
+_KEY_EVERY_S = 2
+_LEFTOVER_S = 3600.0
+_LOCKS = 64
+
+
+def browser_plays(codec: str | None) -> bool | Literal["maybe"]:
+    """Return whether browsers play the video codec; "maybe" where only some do (HEVC)."""
+    return "maybe" if codec in _PLAYED_BY_SOME else codec in _PLAYED_EVERYWHERE
+
+
+def codec_of(path: Path) -> str:
+    """Return the codec of a clip's pictures as FFmpeg calls it. Raises MediaError."""
+    with _clip_at(path) as clip, clip.opened() as container:
+        return str(_video(container).codec_context.name)
+
+
+def needs_remux(path: Path) -> bool:
+    """Return whether a clip must be packed anew before a browser is given it.
+
+    Not needed for a whole MP4 of H.264 with sound that browsers hear, wherever its index
+    lies: they ask for the ranges they need. Raises MediaError where it is no clip.
+    """
+    with _clip_at(path) as clip, clip.opened() as container:
+        if clip.container_format != "mov" or clip.is_cut:
+            return True
+        sounds = {audio.codec_context.name for audio in _audios(container)}
+        return _video(container).codec_context.name != "h264" or not sounds <= _HEARD
+
+
+def remux(source: Path, target: Path) -> None:
+    """Pack the clip `source` into an MP4 at `target` that begins at 0, index first.
+
+    Pictures are taken as they are; sound too, or encoded as AAC where browsers would not
+    hear it. A partial clip gives what there is. `target` appears whole or not at all, and
+    an older one does not survive a failure. Raises MediaError.
+    """
+    _make(source, target, _Copied)
+
+
+def transcode(source: Path, target: Path) -> None:
+    """Encode the clip `source` as H.264 and AAC into an MP4 that every browser plays.
+
+    Takes up to about the clip's own length on a small machine; otherwise as `remux`.
+    """
+    _make(source, target, _Pictures)
+
+
+# --- reading ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Clip:
+    """An open clip, to be walked over more than once."""
+
+    content: BinaryIO
+    container_format: str
+    is_cut: bool
+
+    def opened(self) -> InputContainer:
+        return looking.open_clip(self.content, self.container_format)
+
+
+@contextmanager
+def _clip_at(path: Path) -> Iterator[_Clip]:
+    with looking.open_media(path) as (content, status), _plain_words(path):
+        container_format = looking.container_format_of(content)
+        trouble = looking.structure_trouble(content, container_format, status.st_size)
+        yield _Clip(content, container_format, trouble is not None)
+
+
+@contextmanager
+def _plain_words(path: Path) -> Iterator[None]:
+    """Turn what FFmpeg and the disk raise into an error that names the clip."""
+    import av
+
+    try:
+        yield
+    except looking.Undecodable as error:
+        raise MediaError(f"{path.name} cannot be played: {error}") from error
+    except (av.FFmpegError, OSError, MemoryError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise MediaError(f"no room to make {path.name} playable: free some, "
+                             "or move the library to a larger disk") from error
+        raise MediaError(f"{path.name} cannot be played: {looking.error_words(error)}; "
+                         "it may be cut off or damaged") from error
+
+
+def _video(container: InputContainer) -> Any:
+    for stream in container.streams.video:
+        if stream.codec_context is not None:
+            return stream
+    raise looking.Undecodable("it holds no pictures of a known codec")
+
+
+def _audios(container: InputContainer) -> list[Any]:
+    return [stream for stream in container.streams.audio if stream.codec_context is not None]
+
+
+# --- time ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Track:
+    """The times of one stream's packets, in seconds: as found, then settled from 0."""
+
+    fallback_s: float
+    decoded_s: list[float | None] = field(default_factory=list)
+    shown_s: list[float | None] = field(default_factory=list)
+    settled: list[tuple[int, int]] = field(default_factory=list)
+    period: int = 0
+
+    def add(self, packet: Packet[Any]) -> None:
+        tick_s = float(packet.time_base or 0)
+        self.decoded_s.append(None if packet.dts is None else packet.dts * tick_s)
+        self.shown_s.append(None if packet.pts is None else packet.pts * tick_s)
+
+    def start_s(self) -> float:
+        """Return when the first packet is decoded, by the container's own clock."""
+        return looking.filled_times(self._clock())[0]
+
+    def settle(self, start_s: float) -> None:
+        """Give each packet its ticks (decoded, shown), the first one decoded at `start_s`."""
+        clock = self._clock()
+        steady_s, period_s = looking.steady_times(looking.filled_times(clock), self.fallback_s)
+        self.period = max(_SMALLEST_STEP, round(period_s * _TICKS))
+        last = -_SMALLEST_STEP
+        for delay_s, new_s in zip(self._delays(clock, steady_s), steady_s, strict=True):
+            last = max(round((start_s + new_s) * _TICKS), last + _SMALLEST_STEP)
+            self.settled.append((last, last + round(delay_s * _TICKS)))
+
+    def _delays(self, clock: Sequence[float | None], steady_s: list[float]) -> Iterator[float]:
+        """Yield how long after its decoding each picture is shown: pictures may be reordered."""
+        moved = [new - own for own, new in zip(clock, steady_s, strict=True) if own is not None]
+        moves = iter(moved)
+        move_s = moved[0] if moved else 0.0
+        for own_s, shown_s, new_s in zip(clock, self.shown_s, steady_s, strict=True):
+            move_s = move_s if own_s is None else next(moves)
+            delay_s = 0.0 if shown_s is None else shown_s + move_s - new_s
+            yield min(max(delay_s, 0.0), _LONGEST_DELAY_S)
+
+    def _clock(self) -> list[float | None]:
+        return self.shown_s if all(s is None for s in self.decoded_s) else self.decoded_s
+
+
+def _tracks(container: InputContainer) -> dict[int, _Track]:
+    """Walk over a clip's packets and settle their times: by stream, the pictures from 0."""
+    video = _video(container)
+    tracks = {video.index: _Track(looking.declared_period_s(video))}
+    for packet in _packets(container):
+        tracks.setdefault(packet.stream_index, _Track(0.1)).add(packet)
+    if not tracks[video.index].shown_s:
+        raise looking.Undecodable("it holds no whole picture")
+    zero_s = tracks[video.index].start_s()
+    for track in tracks.values():
+        start_s = track.start_s() - zero_s
+        # Sound that seems to begin far off does so by a wrong clock.
+        track.settle(start_s if abs(start_s) <= _FARTHEST_START_S else 0.0)
+    return tracks
+
+
+def _packets(container: InputContainer) -> Iterator[Packet[Any]]:
+    """Yield the whole packets of a clip, up to where it can be read."""
+    import av
+
+    try:
+        for number, packet in enumerate(container.demux()):
+            if number >= looking.MAX_PACKETS:
+                return
+            if packet.size and not packet.is_corrupt:
+                yield packet
+    except (av.FFmpegError, EOFError):
+        return
+
+
+# --- writing ------------------------------------------------------------------------------
+
+
+class _Sink(Protocol):
+    """Where the packets of one stream go."""
+
+    def put(self, packet: Packet[Any], ticks: tuple[int, int], period: int) -> None: ...
+    def finish(self) -> None: ...
+
+
+class _Copied:
+    """A stream whose packets are taken as they are."""
+
+    def __init__(self, output: OutputContainer, stream: Any) -> None:
+        self.output = output
+        self.stream: Any = output.add_stream_from_template(stream)
+        if stream.codec_context.name == "hevc":
+            # The only mark by which Apple's players take HEVC in an MP4.
+            self.stream.codec_context.codec_tag = "hvc1"
+
+    def put(self, packet: Packet[Any], ticks: tuple[int, int], period: int) -> None:
+        _set_time(packet, ticks, period)
+        packet.stream = self.stream
+        self.output.mux(packet)
+
+    def finish(self) -> None:
+        """Nothing is held back."""
+
+
+class _Sound:
+    """A stream of sound encoded as AAC, its samples counted without a gap."""
+
+    def __init__(self, output: OutputContainer, stream: Any) -> None:
+        self.output, self.context = output, stream.codec_context
+        self.rate = self.context.sample_rate
+        self.stream: Any = output.add_stream("aac", rate=self.rate)
+        self.stream.codec_context.layout = "mono" if self.context.channels == 1 else "stereo"
+        self.next_sample: int | None = None
+
+    def put(self, packet: Packet[Any], ticks: tuple[int, int], period: int) -> None:
+        if self.next_sample is None:
+            self.next_sample = max(0, ticks[0] * self.rate // _TICKS)
+        for sound in self.context.decode(packet):
+            sound.pts, sound.time_base = self.next_sample, Fraction(1, self.rate)
+            self.next_sample += sound.samples
+            self.output.mux(self.stream.encode(sound))
+
+    def finish(self) -> None:
+        if self.next_sample is not None:
+            self.output.mux(self.stream.encode(None))
+
+
+class _Pictures:
+    """A stream of pictures encoded as H.264."""
+
+    def __init__(self, output: OutputContainer, stream: Any) -> None:
+        self.output, self.context = output, stream.codec_context
+        fps = Fraction(1 / looking.declared_period_s(stream)).limit_denominator(1000)
+        self.stream: Any = output.add_stream("libx264", rate=fps)
+        encoder = self.stream.codec_context
+        # Chroma at half the size wants even numbers.
+        encoder.width, encoder.height = self.context.width & ~1, self.context.height & ~1
+        encoder.pix_fmt, encoder.time_base = "yuv420p", _TICK
+        encoder.sample_aspect_ratio = self.context.sample_aspect_ratio or Fraction(1)
+        encoder.options = {"preset": "veryfast", "crf": "23"}
+        encoder.gop_size = max(1, round(_KEY_EVERY_S * fps))
+        self.last = -1
+
+    def put(self, packet: Packet[Any], ticks: tuple[int, int], period: int) -> None:
+        _set_time(packet, ticks, period)
+        for picture in self.context.decode(packet):
+            self._encode(picture)
+
+    def _encode(self, picture: Any) -> None:
+        encoder = self.stream.codec_context
+        fitted = picture.reformat(encoder.width, encoder.height, "yuv420p")
+        self.last = max(self.last + _SMALLEST_STEP, picture.pts or 0)
+        fitted.pts, fitted.time_base, fitted.pict_type = self.last, _TICK, 0
+        self.output.mux(self.stream.encode(fitted))
+
+    def finish(self) -> None:
+        for picture in self.context.decode(None):
+            self._encode(picture)
+        self.output.mux(self.stream.encode(None))
+
+
+def _set_time(packet: Packet[Any], ticks: tuple[int, int], period: int) -> None:
+    packet.time_base = _TICK
+    packet.dts, packet.pts = ticks
+    packet.duration = period
+
+
+_PictureSink = Callable[[Any, Any], _Sink]
+
+
+def _make(source: Path, target: Path, picture_sink: _PictureSink) -> None:
+    """Write the clip beside `target` under another name, then let it appear at once."""
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with _clip_at(source) as clip:
+            _write(clip, part, picture_sink)
+            _to_disk(part)
+            part.replace(target)
+    except MediaError:
+        # What is asked for now cannot be had: an older answer would be a wrong one.
+        target.unlink(missing_ok=True)
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(clip: _Clip, part: Path, picture_sink: _PictureSink) -> None:
+    with clip.opened() as container:
+        tracks = _tracks(container)
+    if not _muxed(clip, part, tracks, picture_sink, has_sound=True) and not _muxed(
+        clip, part, tracks, picture_sink, has_sound=False
+    ):
+        raise looking.Undecodable("none of its pictures can be packed into an MP4")
+
+
+def _muxed(
+    clip: _Clip, part: Path, tracks: dict[int, _Track], picture_sink: _PictureSink, *,
+    has_sound: bool,
+) -> int:
+    """Write the MP4 and return how many packets of pictures went into it.
+
+    Broken sound can spoil the whole file's header, so a second try goes without.
+    """
+    import av
+
+    with (
+        clip.opened() as container,
+        av.open(str(part), "w", "mp4", container_options={"movflags": "faststart"}) as output,
+    ):
+        video = _video(container)
+        sinks = {video.index: picture_sink(output, video)}
+        if has_sound:
+            sinks.update(_sound_sinks(container, output))
+        return _poured(container, tracks, sinks, video.index)
+
+
+def _sound_sinks(container: InputContainer, output: OutputContainer) -> dict[int, _Sink]:
+    """Return the sink of the first stream of sound that says what it is."""
+    for stream in _audios(container):
+        context = stream.codec_context
+        if context.sample_rate and context.channels:
+            sink = _Copied if context.name in _HEARD else _Sound
+            return {stream.index: sink(output, stream)}
+    return {}
+
+
+def _poured(
+    container: InputContainer, tracks: dict[int, _Track], sinks: dict[int, _Sink], video: int
+) -> int:
+    import av
+
+    seen = dict.fromkeys(tracks, 0)
+    poured = 0
+    for packet in _packets(container):
+        index = packet.stream_index
+        if index not in tracks or seen[index] >= len(tracks[index].settled):
+            continue
+        ticks = tracks[index].settled[seen[index]]
+        seen[index] += 1
+        # Nothing decodes before the first key frame; a packet that will not go is left out.
+        if index not in sinks or (index == video and not poured and not packet.is_keyframe):
+            continue
+        with suppress(av.FFmpegError, ValueError):
+            sinks[index].put(packet, ticks, tracks[index].period)
+            poured += index == video
+    for sink in sinks.values():
+        sink.finish()
+    return poured
+
+
+# --- the cache ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClipCache:
+    """Playable clips made on first request, kept in `folder` below `limit_bytes` in all.
+
+    Safe for any number of threads and processes: whoever asks second waits for the first.
+    The clips used longest ago go first; what is in use by a reader can still be read.
+    """
+
+    folder: Path
+    limit_bytes: int
+
+    def playable(self, source: Path, key: str, *, transcode: bool = False) -> Path:
+        """Return an MP4 of `source` for a browser: `source` itself where that will do.
+
+        `key` names the clip for good (a `media_id`); one that was replaced since is made
+        anew. With `transcode` pictures that not every browser plays are encoded anew.
+        Raises MediaError where nothing can be played.
+        """
+        status = _status(source)
+        made = self._place(key, status, transcode)
+        if _touch(made):
+            return made
+        if _plays_as_it_is(str(source), status.st_size, status.st_mtime_ns):
+            return source
+        with self._locked(made.name):
+            if not _touch(made):
+                self._make(source, made, transcode)
+        return made
+
+    def _place(self, key: str, status: os.stat_result, transcode: bool) -> Path:
+        version = f"{status.st_size}.{status.st_mtime_ns}.{'h264' if transcode else 'own'}"
+        return self.folder / f"{_digest(key)}-{_digest(version)}.mp4"
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Hold one of a few locks: each opening of its file is a holder of its own."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = self.folder / f".lock-{int(name[:8], 16) % _LOCKS:02}"
+        with lock.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _make(self, source: Path, made: Path, is_transcode: bool) -> None:
+        before = _status(source)
+        encode = is_transcode and browser_plays(codec_of(source)) is not True
+        (transcode if encode else remux)(source, made)
+        after = _status(source)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            made.unlink(missing_ok=True)
+            raise MediaError(f"{source.name} is still being written: try again in a moment")
+        self._evict(made)
+
+    def _evict(self, newest: Path) -> None:
+        """Remove what was used longest ago until all fit, and what a killed run left."""
+        kept = []
+        for path in self.folder.iterdir():
+            with suppress(OSError):
+                status = path.stat()
+                if path.suffix == ".mp4":
+                    kept.append((status.st_atime_ns, status.st_size, path))
+                elif path.suffix == ".part" and time.time() - status.st_mtime > _LEFTOVER_S:
+                    path.unlink()
+        total = sum(size for _, size, _ in kept)
+        for _, size, path in sorted(kept):
+            if total <= self.limit_bytes:
+                return
+            if path != newest:
+                path.unlink(missing_ok=True)
+                total -= size
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def _status(source: Path) -> os.stat_result:
+    try:
+        return source.stat()
+    except OSError as error:
+        raise MediaError(f"{source} cannot be played: {error.strerror}") from error
+
+
+def _touch(path: Path) -> bool:
+    """Note that `path` was used, by its time of access only: caches go by the other one."""
+    try:
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def _plays_as_it_is(path: str, _size_bytes: int, _mtime_ns: int) -> bool:
+    """Remember the answer for each version of a file: a player asks for many ranges of it."""
+    return not needs_remux(Path(path))
