@@ -92,8 +92,8 @@ def _is_no_name(part: str) -> bool:
 def camera_below(path: str, folders: Mapping[str, str], root_name: str) -> str:
     """Return the camera of the file at `path`, relative to a known upload root.
 
-    `folders` maps a configured folder (relative to the root) to its camera's
-    name; the longest that holds `path` wins. Else it is the first level, and
+    `folders` maps a configured folder (relative to the root, POSIX, "" for the
+    root) to its camera's name; the longest that holds `path` wins. Else it is the first level, and
     where that is itself a date or a serial, or `path` lies directly in the
     root, the root is one camera: `root_name`. Frigate alone writes the camera
     below the date, and there it is read.
@@ -101,15 +101,18 @@ def camera_below(path: str, folders: Mapping[str, str], root_name: str) -> str:
     longest = -1
     camera = root_name
     for folder, named in folders.items():
-        below = folder.strip("/")
-        if len(below) > longest and (path.startswith(below + "/") or below in ("", ".")):
-            longest, camera = len(below), named
+        if path.startswith(folder) and len(folder) > longest and _ends_a_part(path, folder):
+            longest, camera = len(folder), named
     if longest >= 0:
         return camera
     first, slash, _ = path.partition("/")
     if slash and first and _names_a_camera(first):
         return first
     return _camera_by_level(path, root_name)
+
+
+def _ends_a_part(path: str, folder: str) -> bool:
+    return not folder or folder.endswith("/") or path[len(folder) : len(folder) + 1] == "/"
 
 
 @lru_cache(maxsize=4096)
