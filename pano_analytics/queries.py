@@ -34,7 +34,8 @@ class Queries:
     def __init__(self, catalog: Catalog, zone: str) -> None:
         self._catalog = catalog
         self._database = duckdb.connect()
-        self._database.execute(f"SET TimeZone = '{zone}'")
+        # GLOBAL: each question has a cursor, a session of its own.
+        self._database.execute(f"SET GLOBAL TimeZone = '{zone}'")
         self._lock = threading.Lock()
         self._viewed: int | None = None
         for table in TABLES:

@@ -69,7 +69,7 @@ def _bucket_of(moments: pd.Series[Any], by: str, zone: ZoneInfo) -> pd.Series[An
     """Return the bucket that each aware moment lies in."""
     local = moments.dt.tz_convert(zone)
     if by == "weekday":
-        names: pd.Series[Any] = local.dt.dayofweek.map(dict(enumerate(WEEKDAYS)))
+        names: pd.Series[Any] = local.dt.day_of_week.map(dict(enumerate(WEEKDAYS)))
         return names
     wall = local.dt.tz_localize(None)
     if by == "day":

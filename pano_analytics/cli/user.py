@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pano_analytics import settings as settings_room
+from pano_analytics.cli.options import resolve
 from pano_analytics.errors import SettingsError
 from pano_analytics.users import Users, check_name
 
@@ -23,10 +23,7 @@ _CONFIG = click.option(
 
 def library_folder(library: Path | None, config: Path | None) -> Path:
     """Return the library folder that the options or the settings name. Raises SettingsError."""
-    if library is not None:
-        return library
-    path = settings_room.find(config)
-    named = settings_room.load(path).library if path else None
+    named: Path | None = resolve(config, None, library).library
     if named is None:
         raise SettingsError(
             "expected a library: --library LIB, or a pano.toml with `library = \"LIB\"` given by "

@@ -22,7 +22,7 @@ from pano_analytics.settings import Settings
 from pano_analytics.times import WallClock, epoch_us, from_epoch_us, local_date
 
 # Raise it when `layouts` reads names otherwise than before: known trees are then read anew.
-READING_VERSION = 1
+READING_VERSION = 2
 
 
 class Named(NamedTuple):
@@ -128,10 +128,6 @@ class Reader:
         layout, template = self._layout(camera)
         if template is None:
             return layouts.read(path, layout)
-        # A sidecar or an upload in progress is no media under any scheme.
-        usual = layouts.read(path)
-        if usual.kind == "ignore":
-            return usual
         misfit = Reading("unknown", reason=f"does not fit the template {template.text}")
         return template.read(path) or misfit
 

@@ -1,0 +1,59 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up .venv first.
+PYTHON ?= python3
+PORT ?= 5006
+DEMO ?= data/uploads
+LIBRARY ?= data/library
+BIN := .venv/bin
+
+.PHONY: setup demo test test-long lint bench lock docs clean
+
+setup: .venv/.done
+
+# uv where the package index has it (three times as quick), else plain pip:
+# both check every file against the hashes in requirements.lock.
+.venv/.done: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pano needs Python 3.11 or newer; PYTHON=python3.12 make $(MAKECMDGOALS) chooses one")'
+	$(PYTHON) -m venv .venv
+	if $(BIN)/pip install --quiet --disable-pip-version-check uv; then \
+	    $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock && \
+	    $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+	    $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+	    $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	touch .venv/.done
+
+demo: setup
+	$(BIN)/pano demo $(DEMO) --library $(LIBRARY) --serve --port $(PORT)
+
+test: setup .venv/.browser
+	$(BIN)/python -m pytest -n 2 -m "not long"
+
+test-long: setup .venv/.browser
+	$(BIN)/python -m pytest -n 2 -m long
+
+# The browser is Debian's: the test tool's own download is not wanted here.
+.venv/.browser:
+	@command -v chromium >/dev/null || { \
+	    echo "The tests drive a real browser. Debian package missing: chromium"; \
+	    echo "Install it with: sudo apt-get install chromium"; exit 1; }
+	@touch .venv/.browser
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	for one in benchmarks/*.py; do case $$one in *trees.py) ;; *) echo "== $$one"; $(BIN)/python $$one || exit 1;; esac; done
+
+lock:
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes \
+	    --no-header --no-annotate --quiet -o requirements.lock
+
+docs: setup
+	$(BIN)/python tools/make_docs.py
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

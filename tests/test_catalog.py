@@ -1,0 +1,179 @@
+"""The catalog: one generation at a time, whatever is killed or read meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pano_analytics import catalog as room
+from pano_analytics.catalog import Catalog, Day, day_of_part
+from pano_analytics.columns import schema
+from pano_analytics.errors import LibraryError
+from pano_analytics.media import decode_path, encode_path, media_id
+from pano_analytics.queries import Queries
+from pano_analytics.storage import Storage
+
+
+def rows(count: int, mark: str = "x", start_us: int = 0) -> pa.Table:
+    """Return media rows that carry a mark."""
+    return pa.Table.from_pylist(
+        [
+            {"media_id": f"{n:016x}", "kind": "clip", "start": start_us + n, "trigger_raw": mark}
+            for n in range(count)
+        ],
+        schema=schema("media"),
+    )
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog(Storage(tmp_path))
+
+
+def test_a_change_over_several_days_is_one(catalog: Catalog) -> None:
+    """Two days written together become visible together, under one new generation."""
+    change = catalog.begin()
+    for number in (1, 2):
+        change.write(Day("a", date(2026, 1, number)), rows(number))
+    assert catalog.manifest().generation == 0
+    change.commit()
+    manifest = catalog.manifest()
+    assert manifest.generation == 1
+    assert sorted(part.rows for part in manifest.media.values()) == [1, 2]
+
+
+def test_another_process_sees_the_new_manifest(catalog: Catalog) -> None:
+    """A reader that kept the manifest reads it anew when it has changed."""
+    reader = Catalog(catalog.storage)
+    assert reader.manifest().generation == 0
+    change = catalog.begin()
+    change.write(Day("a", date(2026, 1, 1)), rows(1))
+    change.commit()
+    assert reader.manifest().generation == 1
+
+
+def test_superseded_parts_stay_for_readers_and_go_later(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old part outlives its successor by the grace period, and no longer."""
+    day = Day("a", date(2026, 1, 1))
+    for mark in "xy":
+        change = catalog.begin()
+        change.write(day, rows(1, mark))
+        change.commit()
+    old = catalog.manifest().retired[0][0]
+    assert catalog.storage.exists(old)
+    monkeypatch.setattr(room, "GRACE_S", -1.0)
+    change = catalog.begin()
+    change.write(day, rows(1, "z"))
+    change.commit()
+    assert not catalog.storage.exists(old)
+
+
+def test_leftovers_of_a_killed_writer_are_swept(catalog: Catalog) -> None:
+    """Files that no manifest names go at the next start; those that it names stay."""
+    day = Day("a", date(2026, 1, 1))
+    change = catalog.begin()
+    change.write(day, rows(1))
+    change.commit()
+    kept = catalog.manifest().media[day].path
+    catalog.storage.put("parts/media/camera=a/date=2026-01-02/part-x.parquet", lambda f: None)
+    catalog.storage.put("parts/media/camera=a/date=2026-01-01/part-y.pano-tmp", lambda f: None)
+    assert len(catalog.sweep()) == 2
+    assert catalog.storage.exists(kept)
+    assert list(catalog.storage.files("parts")) == [kept]
+
+
+def test_readers_see_one_generation_and_no_mixture(catalog: Catalog) -> None:
+    """While days are rewritten, each question sees all days of one writing."""
+    days = [Day("a", date(2026, 1, number)) for number in range(1, 9)]
+
+    def write(mark: str) -> None:
+        change = catalog.begin()
+        for day in days:
+            change.write(day, rows(3, mark))
+        change.commit()
+
+    write("0")
+    done = threading.Event()
+    seen: list[tuple[int, int]] = []
+
+    def read() -> None:
+        reader = Catalog(catalog.storage)
+        queries = Queries(reader, "UTC")
+        while not done.is_set():
+            frame = queries.sql("SELECT count(DISTINCT trigger_raw) AS m, count(*) AS n FROM media")
+            seen.append((int(frame["m"].iloc[0]), int(frame["n"].iloc[0])))
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for mark in range(1, 30):
+        write(str(mark))
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert seen
+    assert set(seen) == {(1, 24)}
+
+
+def test_an_older_part_lacks_columns_and_nothing_breaks(catalog: Catalog) -> None:
+    """What a part of an older schema lacks is supplied as null, without opening its footer."""
+    change = catalog.begin()
+    change.write(Day("a", date(2026, 1, 1)), rows(2))
+    change.write(Day("a", date(2026, 1, 2)), rows(1).drop_columns(["culled_at", "thumb"]))
+    change.commit()
+    manifest = catalog.manifest()
+    from dataclasses import replace
+
+    parts = [
+        replace(part, schema_version=0 if part.rows == 1 else part.schema_version)
+        for part in manifest.media.values()
+    ]
+    frame = Queries(catalog, "UTC").ask("SELECT * FROM {source}", parts)
+    assert len(frame) == 3
+    assert frame["thumb"].isna().all()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"format": 99}'])
+def test_a_manifest_that_is_none_is_told(catalog: Catalog, damage: bytes) -> None:
+    """A manifest that cannot be read is an error that says what to do, not an empty library."""
+    catalog.storage.replace(room.MANIFEST, damage)
+    with pytest.raises(LibraryError, match="pano"):
+        catalog.manifest()
+
+
+@given(st.text(min_size=1, max_size=40).filter(lambda text: "\0" not in text))
+def test_any_camera_name_makes_a_folder_and_back(name: str) -> None:
+    """Slashes, dots, quotes and signs in a name stay inside one folder's name."""
+    from urllib.parse import quote
+
+    try:
+        folder = quote(name, safe="")
+    except UnicodeEncodeError:
+        return
+    day = Day(name, date(2026, 1, 1))
+    assert day_of_part(f"parts/media/camera={folder}/date=2026-01-01/part-1.parquet") == day
+    assert "/" not in folder
+
+
+@given(st.binary(min_size=1, max_size=60).filter(lambda raw: b"\0" not in raw))
+def test_any_bytes_of_a_name_come_back(raw: bytes) -> None:
+    """The text of a path means one name and back, whatever its bytes."""
+    import os
+
+    text = encode_path(os.fsdecode(raw))
+    assert decode_path(text) == raw
+    text.encode("utf-8")
+
+
+def test_an_id_is_of_root_and_path() -> None:
+    """The same path below another root is another upload."""
+    assert len(media_id("a", "x.jpg")) == 16
+    assert media_id("a", "x.jpg") == media_id("a", "x.jpg") != media_id("b", "x.jpg")

@@ -1,0 +1,100 @@
+"""`pano.toml`: an error names the key, what was expected and what came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pano_analytics import settings
+from pano_analytics.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "expected", "came"),
+    [
+        ('zone = "Berlin"', "zone", "IANA time zone", "'Berlin'"),
+        ("zone = 3", "zone", "text in quotes", "3"),
+        ("uploads = 3", "uploads", "a folder in quotes", "3"),
+        ("bogus = 1", "bogus", "a key that pano knows", ""),
+        ("silent_after_hours = 0", "silent_after_hours", "greater than 0", "0"),
+        ('[ingest]\nrecheck_days = "x"', "ingest.recheck_days", "a whole number", "'x'"),
+        ("[dashboard]\nport = 99999", "dashboard.port", "less than or equal to 65535", "99999"),
+        ('[[cameras]]\nfolder = "a"', "cameras[0].name", "a value", "nothing came"),
+        ('[[cameras]]\nname = "a"\nfolder = "../b"', "cameras[0].folder", "below", "'../b'"),
+        ('[[cameras]]\nname = "a"\nlayout = "x"', "cameras[0].layout", "'auto'", "'x'"),
+        ('[[cameras]]\nname = "a"\n[[cameras]]\nname = "a"', "", "a name of its own", "a"),
+    ],
+)
+def test_an_error_names_key_expected_and_came(
+    tmp_path: Path, text: str, key: str, expected: str, came: str
+) -> None:
+    """A wrong value is told with its key, what was expected and what came."""
+    file = tmp_path / "pano.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as error:
+        settings.load(file)
+    told = str(error.value)
+    assert key in told
+    assert expected in told
+    assert came in told
+    assert str(file) in told
+
+
+def test_text_that_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
+    """A slip of the pen is told with the line it is on."""
+    file = tmp_path / "pano.toml"
+    file.write_text('zone = "UTC"\nuploads = oops\n')
+    with pytest.raises(SettingsError, match="line 2"):
+        settings.load(file)
+
+
+def test_relative_folders_start_beside_the_file(tmp_path: Path) -> None:
+    """Folders in pano.toml do not depend on where pano is called."""
+    file = tmp_path / "pano.toml"
+    file.write_text('uploads = "ftp"\nlibrary = "/var/lib/pano"\n')
+    loaded = settings.load(file)
+    assert loaded.uploads == tmp_path / "ftp"
+    assert loaded.library == Path("/var/lib/pano")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://admin:secret@10.0.0.2:80/page", "http://10.0.0.2:80/page"),
+        ("rtsp://u:p%40ss@cam/live?channel=1", "rtsp://cam/live?channel=1"),
+        ("http://cam/x?user=a&channel=1&password=z", "http://cam/x?channel=1"),
+        ("https://cam/", "https://cam/"),
+    ],
+)
+def test_passwords_in_links_are_forgotten_at_once(url: str, shown: str) -> None:
+    """A link keeps its address and loses its credentials, so that nothing can show them."""
+    camera = settings.check({"cameras": [{"name": "a", "admin_url": url}]}).camera("a")
+    assert camera.admin_url == shown
+
+
+def test_a_wrong_link_does_not_show_its_password() -> None:
+    """Even an address that is none may hold a password: the error shows none of it."""
+    with pytest.raises(SettingsError) as error:
+        settings.check({"cameras": [{"name": "a", "live_url": "admin:secret@cam"}]})
+    assert "secret" not in str(error.value)
+
+
+def test_the_file_is_found_in_the_told_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--config wins over PANO_CONFIG, which wins over ./pano.toml; none is no error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(settings.ENVIRONMENT, raising=False)
+    assert settings.find() is None
+    (tmp_path / "pano.toml").touch()
+    assert settings.find() == Path("pano.toml")
+    monkeypatch.setenv(settings.ENVIRONMENT, "/etc/pano.toml")
+    assert settings.find() == Path("/etc/pano.toml")
+    assert settings.find("/other.toml") == Path("/other.toml")
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    """A settings file that is named but not there points to `pano init`."""
+    with pytest.raises(SettingsError, match="pano init"):
+        settings.load(tmp_path / "none.toml")
