@@ -1,0 +1,346 @@
+"""What the library says to a Selection: frames, asked once for all visitors."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+import pandas as pd
+import param
+
+from pano_analytics.dashboard import payloads
+from pano_analytics.dashboard.payloads import Block
+from pano_analytics.dashboard.selection import Selection, wall_now
+from pano_analytics.errors import QueryError
+
+if TYPE_CHECKING:
+    from pano_analytics.library import Library
+
+Value = TypeVar("Value")
+
+HEATMAP_DAYS = 15
+# What a browser is given at most; and what it is given at once, so that the
+# first pictures need not wait for the last row.
+MOST_ROWS = 50_000
+FIRST_ROWS = 1_500
+_SMALL_ROWS = 12_000
+_KEPT_ANSWERS = 48
+
+GALLERY_COLUMNS = (
+    "media_id",
+    "camera",
+    "date",
+    "kind",
+    "start",
+    "end",
+    "time_source",
+    "arrived",
+    "state",
+    "clip_id",
+    "duration_s",
+    "codec",
+    "thumb",
+)
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """The uploads of a selection, newest first. `has_more` tells that older ones were left out."""
+
+    frame: pd.DataFrame
+    has_more: bool = False
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """The uploads day by day as JSON, made once for all visitors."""
+        return payloads.blocks(self)
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Counts by camera and hour of the days [`first`, `last`], and how far one can step."""
+
+    frame: pd.DataFrame
+    first: date
+    last: date
+    earlier: date | None = None
+    later: date | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One upload with what belongs to it: its clip, the clip's key frames and snapshots."""
+
+    media_id: str
+    row: dict[str, Any] | None = None
+    clip: dict[str, Any] | None = None
+    frames: pd.DataFrame | None = None
+    snapshots: pd.DataFrame | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Near:
+    """The uploads just before and after an empty range (naive wall-clock times)."""
+
+    before: datetime | None = None
+    after: datetime | None = None
+
+
+class Shared:
+    """Answers kept for all visitors of one library, the least recently used given up first."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, ask: Callable[[], Value]) -> Value:
+        """Return the answer for `key`, asking for it where nobody has yet."""
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return cast(Value, self._known[key])
+        # Two that ask at the same time both ask: cheaper than one waiting under a lock.
+        found = ask()
+        with self._lock:
+            self._known[key] = found
+            while len(self._known) > _KEPT_ANSWERS:
+                self._known.popitem(last=False)
+        return found
+
+
+_SHARED: WeakKeyDictionary[Library, Shared] = WeakKeyDictionary()
+
+
+def shared(library: Library) -> Shared:
+    """Return the answers that all sessions on `library` share."""
+    return _SHARED.setdefault(library, Shared())
+
+
+class Answers(param.Parameterized):
+    """Frames for one visitor's Selection; views watch them.
+
+    `refresh` fills all of them at once; it is called for each change of the
+    selection and for each new generation of the catalog.
+    """
+
+    cameras = param.ClassSelector(class_=pd.DataFrame, default=pd.DataFrame())
+    heat = param.ClassSelector(class_=Heat, default=Heat(pd.DataFrame(), date.min, date.min))
+    uploads = param.ClassSelector(class_=Uploads, default=Uploads(pd.DataFrame()))
+    near = param.ClassSelector(class_=Near, allow_None=True)
+    item = param.ClassSelector(class_=Item, allow_None=True)
+    now = param.ClassSelector(class_=datetime, default=datetime.min)
+
+    def __init__(self, library: Library, selection: Selection, **params: Any) -> None:
+        super().__init__(**params)  # type: ignore[no-untyped-call]
+        self.library = library
+        self.selection = selection
+        self.generation = -1
+        self.is_first = True
+        self.refresh()
+        selection.param.watch(lambda *_: self.refresh(), _WATCHED)
+
+    def refresh(self) -> None:
+        """Ask anew whatever may have changed and hand it to the views in one go."""
+        self._take(self._ask())
+
+    async def poll(self) -> None:
+        """Look for news: a new generation, or another minute for what depends on the clock."""
+        is_new = self.library.generation != self.generation
+        if is_new or wall_now(self.library.zone).minute != self.now.minute:
+            asked = self._wanted()
+            found = await asyncio.get_running_loop().run_in_executor(None, self._ask)
+            if asked == self._wanted():
+                self._take(found)
+
+    def complete(self) -> None:
+        """Fetch what the first answer left out for the sake of speed."""
+        self.is_first = False
+        self.refresh()
+
+    def _wanted(self) -> tuple[Any, ...]:
+        return (*self.selection.key(), self.selection.item, self.selection.until)
+
+    def _take(self, found: dict[str, Any]) -> None:
+        self.generation = found.pop("generation")
+        changed = {name: value for name, value in found.items() if value is not getattr(self, name)}
+        self.param.update(**changed)
+
+    def _ask(self) -> dict[str, Any]:
+        library, selection = self.library, self.selection
+        # Taken first: what arrives while asking is then asked again, not missed.
+        generation = library.generation
+        now = wall_now(library.zone)
+
+        def kept(*key: Hashable, ask: Callable[[], Value]) -> Value:
+            return shared(library).get((generation, *key), ask)
+
+        minute = now.replace(second=0, microsecond=0)
+        cameras = kept("cameras", minute, ask=library.cameras)
+        span = heat_span(cameras, selection, now.date())
+        limit = self._limit(cameras)
+        chosen = _Chosen.of(selection)
+        uploads = kept("uploads", chosen, limit, ask=lambda: find_uploads(library, chosen, limit))
+        return {
+            "generation": generation,
+            "now": minute,
+            "cameras": cameras,
+            "heat": kept("heat", span, ask=lambda: find_heat(library, span)),
+            "uploads": uploads,
+            "near": None
+            if len(uploads.frame)
+            else kept("near", chosen, ask=lambda: find_near(library, chosen)),
+            "item": self._item(kept, uploads),
+        }
+
+    def _limit(self, cameras: pd.DataFrame) -> int:
+        total = int(cameras["snapshots"].sum() + cameras["clips"].sum()) if len(cameras) else 0
+        return FIRST_ROWS if self.is_first and total > _SMALL_ROWS else MOST_ROWS
+
+    def _item(self, kept: Callable[..., Any], uploads: Uploads) -> Item | None:
+        media_id = self.selection.item
+        if media_id is None:
+            return None
+        hint = partition_of(uploads.frame, media_id)
+        found: Item = kept("item", media_id, ask=lambda: find_item(self.library, media_id, *hint))
+        return found
+
+
+_WATCHED = ["cameras", "start", "end", "kind", "states", "until", "item"]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What is asked of `library.media`."""
+
+    cameras: tuple[str, ...]
+    start: datetime | None
+    end: datetime | None
+    kind: str | None
+    states: tuple[str, ...]
+
+    @classmethod
+    def of(cls, selection: Selection) -> _Chosen:
+        return cls(*selection.key())
+
+    def query(self, **changed: Any) -> dict[str, Any]:
+        return {
+            "camera": list(self.cameras) or None,
+            "start": self.start,
+            "end": self.end,
+            "kind": self.kind,
+            "state": list(self.states) or None,
+            **changed,
+        }
+
+
+def find_uploads(library: Library, chosen: _Chosen, limit: int) -> Uploads:
+    """Return the newest `limit` uploads of a selection."""
+    frame = library.media(
+        **chosen.query(), columns=GALLERY_COLUMNS, newest_first=True, limit=limit + 1
+    )
+    return Uploads(frame.head(limit), len(frame) > limit)
+
+
+def find_near(library: Library, chosen: _Chosen) -> Near:
+    """Return what lies nearest to an empty range, with everything else chosen alike."""
+    before = after = None
+    if chosen.start is not None:
+        query = chosen.query(start=None, end=chosen.start)
+        before = library.media(**query, columns=["start"], newest_first=True, limit=1)
+    if chosen.end is not None:
+        query = chosen.query(start=chosen.end, end=None)
+        after = library.media(**query, columns=["start"], limit=1)
+    return Near(_only_start(before), _only_start(after))
+
+
+def _only_start(frame: pd.DataFrame | None) -> datetime | None:
+    if frame is None or frame.empty:
+        return None
+    return cast(datetime, frame["start"].iloc[0].tz_localize(None).to_pydatetime())
+
+
+def heat_span(
+    cameras: pd.DataFrame, selection: Selection, today: date
+) -> tuple[date, date, date | None, date | None]:
+    """Return the first and last day that the heatmaps show, and where a step leads each way."""
+    known = cameras["first"].dropna()
+    oldest = known.min().date() if len(known) else today
+    newest = max(today, cameras["latest"].dropna().max().date()) if len(known) else today
+    newest = min(newest, today + timedelta(days=1))
+    least = oldest + timedelta(days=HEATMAP_DAYS - 1)
+    wanted = selection.until or _shown_day(selection, newest)
+    last = min(newest, max(least, wanted))
+    first = max(oldest, last - timedelta(days=HEATMAP_DAYS - 1))
+    earlier = first - timedelta(days=1) if first > oldest else None
+    later = min(newest, last + timedelta(days=HEATMAP_DAYS)) if last < newest else None
+    return first, last, earlier, later
+
+
+def _shown_day(selection: Selection, newest: date) -> date:
+    """Return the last day to show such that what is selected can be seen in it."""
+    if selection.end is None:
+        return newest
+    end_day = (selection.end - timedelta(microseconds=1)).date()
+    return newest if end_day > newest - timedelta(days=HEATMAP_DAYS) else end_day
+
+
+def find_heat(library: Library, span: tuple[date, date, date | None, date | None]) -> Heat:
+    """Return the counts by hour of the days of `span`."""
+    first, last, earlier, later = span
+    end = datetime.combine(last, time()) + timedelta(days=1)
+    frame = library.activity(by="hour", start=datetime.combine(first, time()), end=end)
+    return Heat(frame, first, last, earlier, later)
+
+
+def partition_of(frame: pd.DataFrame, media_id: str) -> tuple[str | None, Any]:
+    """Return camera and date of an item where the frame has it: its look-up is then quick."""
+    rows = frame.loc[frame["media_id"] == media_id, ["camera", "date"]]
+    return (rows["camera"].iloc[0], rows["date"].iloc[0]) if len(rows) else (None, None)
+
+
+def find_item(library: Library, media_id: str, camera: str | None, day: Any) -> Item:
+    """Return an upload with its clip, key frames and snapshots, or with an `error` in words."""
+    try:
+        row = library.item(media_id, camera=camera, date=day)
+    except QueryError as error:
+        return Item(media_id, error=str(error))
+    clip = row if row["kind"] == "clip" else _clip_of(library, row)
+    if clip is None:
+        return Item(media_id, row)
+    return Item(media_id, row, clip, _frames_of(library, clip), _snapshots_of(library, clip))
+
+
+def _clip_of(library: Library, row: dict[str, Any]) -> dict[str, Any] | None:
+    if row["clip_id"] is None:
+        return None
+    try:
+        return library.item(row["clip_id"], camera=row["camera"], date=row["date"])
+    except QueryError:
+        return None
+
+
+def _frames_of(library: Library, clip: dict[str, Any]) -> pd.DataFrame:
+    # A minute more on each side: the days chosen are the camera's own.
+    start, end = clip["start"], clip["end"] or clip["start"]
+    frames = library.frames(clip["media_id"], clip["camera"], start, end + timedelta(minutes=1))
+    return frames.loc[:, ["offset_s", "thumb"]].dropna()
+
+
+def _snapshots_of(library: Library, clip: dict[str, Any]) -> pd.DataFrame:
+    start, end = clip["start"], clip["end"] or clip["start"]
+    found = library.media(
+        clip["camera"],
+        start,
+        end + timedelta(seconds=1),
+        kind="snapshot",
+        columns=["media_id", "start", "thumb", "clip_id"],
+    )
+    return found.query("clip_id == @clip['media_id'] and thumb.notna()")

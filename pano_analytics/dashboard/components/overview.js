@@ -1,0 +1,46 @@
+// The cameras: latest picture, when, how many today, silent or not, their own pages.
+
+function cameraLinks(camera) {
+  const link = (href, name, label) => href && h("a", {
+    href, class: "quiet", target: "_blank", rel: "noopener noreferrer", title: `${label} of ${camera.name}`,
+  }, icon(name), label)
+  return [link(camera.live, "live", "Live"), link(camera.admin, "gear", "Settings")]
+}
+
+function cameraPicture(camera) {
+  const picture = camera.thumb
+    ? h("img", { src: `thumb/${camera.thumb}.jpg`, alt: `Latest picture of ${camera.name}, ${camera.when}`, decoding: "async" })
+    : h("span", { class: "no-picture" }, camera.item ? "No picture could be read" : "No uploads yet")
+  if (!camera.item) return h("div", { class: "picture" }, picture)
+  return h("a", { class: "picture", href: query({ item: camera.item }), "data-go": true, "data-key": `p-${camera.name}` }, picture)
+}
+
+function cameraCard(camera) {
+  const badge = camera.silent
+    ? h("span", { class: "badge warn", title: camera.silent_text }, icon("warn"), "Silent")
+    : null
+  return h("article", { class: "card", "aria-label": camera.name },
+    cameraPicture(camera),
+    h("div", { class: "line" },
+      h("a", { class: "name", href: query({ camera: camera.name, item: null, t: null }), "data-go": true, "data-key": `n-${camera.name}`, title: `Only ${camera.name}` }, camera.name),
+      badge ?? h("span", { class: "today" }, camera.today_text)),
+    h("div", { class: "line small muted" }, h("span", { class: "when-text" }, camera.silent ? camera.silent_text : camera.when),
+      h("span", { class: "links" }, cameraLinks(camera))),
+    camera.description && h("p", { class: "muted", title: camera.description }, camera.description))
+}
+
+PARTS.overview = (place, line) => {
+  const cards = h("div", { class: "cards" })
+  const head = h("header", {})
+  const host = h("section", { class: "overview", "aria-label": "Cameras" }, head, cards)
+  const draw = () => {
+    const { cameras, call } = line.data
+    refill(cards, cameras.map(cameraCard))
+    refill(head, h("h2", {}, "Cameras"), asDataFrame(call))
+  }
+  followLinks(host)
+  onSelection(draw)
+  line.listen(draw)
+  draw()
+  place.append(host)
+}

@@ -1,0 +1,155 @@
+// The clip: play, seek, speed, and plain words with a way out where the browser cannot.
+
+const SPEEDS = [0.25, 0.5, 1, 2, 4]
+const HEVC = 'video/mp4; codecs="hvc1.1.6.L93.B0"'
+
+class Player {
+  // clip: {src, poster, wall, span_s, duration_s, codec, at}; `wall` is the clip's start as
+  // wall-clock seconds. The file's own length differs from what the clock says it covers,
+  // so that moments are scaled by span_s / duration.
+  constructor(clip, { onTime, onDuration }) {
+    this.clip = clip
+    this.onTime = onTime
+    this.onDuration = onDuration
+    this.video = h("video", { playsinline: true, preload: "auto", poster: clip.poster, "aria-label": clip.label })
+    this.video.muted = true
+    this.controls = h("div", { class: "controls" })
+    this.message = h("div", { class: "message", hidden: true })
+    this.buildControls()
+    this.listen()
+    this.begin()
+  }
+
+  begin() {
+    const plays = this.clip.codec !== "hevc" || this.video.canPlayType(HEVC)
+    if (plays) this.load(this.clip.src)
+    else this.cannot()
+  }
+
+  load(src) {
+    this.message.hidden = true
+    this.controls.hidden = false
+    this.video.src = src
+    this.video.play().catch(() => this.drawPlay())
+  }
+
+  buildControls() {
+    this.playButton = h("button", { class: "button", type: "button", onclick: () => this.toggle() })
+    this.seekBar = h("input", { type: "range", class: "seek", min: "0", max: "1000", value: "0", step: "1", "aria-label": "Position in the clip" })
+    this.time = h("span", { class: "time" })
+    this.speedButton = h("button", { class: "button speed", type: "button", "aria-label": "Speed", title: "Speed ([ and ])", onclick: () => this.faster(1, true) }, "1×")
+    this.soundButton = h("button", { class: "button", type: "button", onclick: () => { this.video.muted = !this.video.muted } })
+    this.controls.append(this.playButton, this.seekBar, this.time, this.speedButton, this.soundButton)
+    this.seekBar.addEventListener("input", () => this.seek(this.seekBar.value / 1000 * this.length))
+    this.drawPlay()
+    this.drawSound()
+    this.drawTime()
+  }
+
+  listen() {
+    const on = (names, what) => names.split(" ").forEach((name) => this.video.addEventListener(name, what))
+    on("play pause ended", () => this.drawPlay())
+    on("volumechange", () => this.drawSound())
+    on("timeupdate seeked", () => this.drawTime())
+    on("loadedmetadata", () => this.ready())
+    on("error", () => this.cannot())
+  }
+
+  get length() {
+    const real = this.video.duration
+    return Number.isFinite(real) && real > 0 ? real : this.clip.duration_s || this.clip.span_s || 0
+  }
+
+  // Seconds of wall clock that one second of the file stands for. Of a clip
+  // that was cut off only the beginning is there, and that runs as it was.
+  get scale() {
+    if (this.clip.isCut) return 1
+    return this.clip.span_s && this.length ? this.clip.span_s / this.length : 1
+  }
+
+  ready() {
+    if (this.clip.at != null) this.seek(this.clip.at)
+    this.clip.at = null
+    this.onDuration(this.length)
+    this.drawTime()
+  }
+
+  seek(seconds) {
+    if (this.video.readyState === 0) { this.clip.at = seconds; return }
+    this.video.currentTime = Math.min(Math.max(0, seconds), Math.max(0, this.length - 0.05))
+  }
+
+  toggle() {
+    if (this.controls.hidden) return
+    if (this.video.paused) this.video.play().catch(() => this.drawPlay())
+    else this.video.pause()
+  }
+
+  step(direction) {
+    this.video.pause()
+    this.seek(this.video.currentTime + direction / (this.clip.fps || 15))
+  }
+
+  faster(direction, around = false) {
+    const next = SPEEDS.indexOf(this.video.playbackRate) + direction
+    const index = around ? (next + SPEEDS.length) % SPEEDS.length : Math.min(SPEEDS.length - 1, Math.max(0, next))
+    this.video.playbackRate = SPEEDS[index]
+    this.speedButton.textContent = `${SPEEDS[index]}×`
+  }
+
+  drawPlay() {
+    const paused = this.video.paused
+    const label = paused ? "Play (space)" : "Pause (space)"
+    this.playButton.replaceChildren(icon(paused ? "play" : "pause"))
+    this.playButton.setAttribute("aria-label", label)
+    this.playButton.title = label
+  }
+
+  drawSound() {
+    const label = this.video.muted ? "Sound on" : "Sound off"
+    this.soundButton.replaceChildren(icon(this.video.muted ? "mute" : "sound"))
+    this.soundButton.setAttribute("aria-label", label)
+    this.soundButton.title = label
+  }
+
+  drawTime() {
+    const now = this.video.currentTime
+    const wall = clock(this.clip.wall + now * this.scale)
+    const share = this.length ? now / this.length : 0
+    this.seekBar.value = String(Math.round(share * 1000))
+    this.seekBar.style.setProperty("--share", `${share * 100}%`)
+    this.seekBar.setAttribute("aria-valuetext", `${length(now)} of ${length(this.length)}, ${wall}`)
+    this.time.replaceChildren(h("b", {}, wall), h("span", {}, `${length(now)} / ${length(this.length)}`))
+    this.onTime(now)
+  }
+
+  cannot() {
+    const isHevc = this.clip.codec === "hevc"
+    const converted = this.video.src.includes("transcode=1")
+    this.controls.hidden = true
+    this.message.hidden = false
+    this.message.replaceChildren(...[
+      h("h3", {}, isHevc && !converted ? "This browser does not play HEVC (H.265)" : "This clip cannot be played here"),
+      h("p", {}, converted ? "Converting it did not help either. The original can still be downloaded."
+        : "It can be converted to H.264, which takes a moment, or downloaded and played elsewhere."),
+      h("p", { class: "actions" },
+        converted ? null : h("button", { class: "button primary", type: "button", onclick: () => this.convert() }, icon("play"), "Convert and play"),
+        h("a", { class: "button", href: this.clip.download }, icon("download"), "Download")),
+    ])
+  }
+
+  convert() {
+    this.message.hidden = false
+    this.message.replaceChildren(h("h3", {}, "Converting to H.264 …"), h("p", {}, "The clip starts by itself when it is ready."))
+    this.video.addEventListener("loadeddata", () => { this.message.hidden = true; this.controls.hidden = false }, { once: true })
+    this.video.src = `${this.clip.src}?transcode=1`
+    this.video.play().catch(() => this.drawPlay())
+  }
+
+  stop() {
+    this.video.pause()
+    this.video.removeAttribute("src")
+    // Without this Chromium keeps the connection of an abandoned clip open.
+    this.video.load()
+  }
+}

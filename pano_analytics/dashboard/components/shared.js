@@ -1,0 +1,206 @@
+// What every part of the page uses: its line to the server, elements, links, clock texts.
+//
+// The page draws itself at once from the answers that come inside it; the line
+// to the server stands a second later and from then on carries what changes.
+// Text only ever enters the page as text nodes and attributes: a camera may be called "<img onerror>".
+
+const PARTS = {}
+
+class Line {
+  constructor(data) {
+    this.data = data
+    this.listeners = []
+    this.unsent = []
+  }
+
+  listen(callback) {
+    this.listeners.push(callback)
+  }
+
+  receive(message) {
+    this.data = message
+    for (const callback of this.listeners) callback(message)
+  }
+
+  send(message) {
+    if (this.model) this.model.send_msg(message)
+    else this.unsent.push(message)
+  }
+
+  connect(model) {
+    this.model = model
+    model.on("msg:custom", (text) => this.receive(JSON.parse(text)))
+    for (const message of [...this.unsent.splice(0), { ready: true }]) this.send(message)
+  }
+}
+
+const SVG = "http://www.w3.org/2000/svg"
+
+function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value == null || value === false) continue
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value)
+    else element.setAttribute(name, value === true ? "" : value)
+  }
+  element.append(...children.flat(Infinity).filter((child) => child != null && child !== false))
+  return element
+}
+
+const STROKES = {
+  play: "M8 5.5v13l11-6.5z",
+  pause: "M8 5v14M16 5v14",
+  left: "M15 5l-7 7 7 7",
+  right: "M9 5l7 7-7 7",
+  close: "M6 6l12 12M18 6L6 18",
+  download: "M12 4v11M7 11l5 5 5-5M5 20h14",
+  file: "M6 3h8l4 4v14H6zM14 3v4h4",
+  link: "M10 14a4 4 0 005.7 0l3-3A4 4 0 0013 5.300l-1 1M14 10a4 4 0 00-5.700 0l-3 3A4 4 0 0011 18.700l1-1",
+  gear: "M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4",
+  live: "M12 12h.01M8.500 15.500a5 5 0 010-7M15.500 8.500a5 5 0 010 7M5.600 18.400a9 9 0 010-12.800M18.400 5.600a9 9 0 010 12.800",
+  theme: "M12 4a8 8 0 100 16zM12 4a8 8 0 010 16",
+  help: "M9.200 9.200a3 3 0 115.200 2c-1 .9-2.400 1.500-2.400 3M12 17.500h.01",
+  filter: "M4 6h16M7 12h10M10 18h4",
+  stack: "M8 8h12v11H8zM4 15V5h11",
+  sound: "M5 9.500v5h3.500L13 18.500v-13L8.500 9.500zM16.500 9a4 4 0 010 6",
+  mute: "M5 9.500v5h3.500L13 18.500v-13L8.500 9.500zM17 10l4 4M21 10l-4 4",
+  full: "M5 9V5h4M19 9V5h-4M5 15v4h4M19 15v4h-4",
+  info: "M12 11v6M12 7.500h.01M12 3a9 9 0 100 18 9 9 0 000-18z",
+  camera: "M4 7.500h4l1.500-2.500h5L16 7.500h4v11H4zM12 10a3 3 0 100 6 3 3 0 000-6z",
+  copy: "M9 9h10v11H9zM5 15V4h10",
+  warn: "M12 4l9 16H3zM12 10v4M12 17h.01",
+}
+
+function icon(name) {
+  const svg = document.createElementNS(SVG, "svg")
+  svg.setAttribute("viewBox", "0 0 24 24")
+  svg.setAttribute("aria-hidden", "true")
+  svg.setAttribute("class", `icon icon-${name}`)
+  const path = document.createElementNS(SVG, "path")
+  path.setAttribute("d", STROKES[name])
+  svg.append(path)
+  return svg
+}
+
+// --- The address: the one place where the selection lives.
+
+function query(patch, base = location.search) {
+  const params = new URLSearchParams(base)
+  for (const [name, value] of Object.entries(patch)) {
+    params.delete(name)
+    for (const one of [value ?? []].flat()) params.append(name, one)
+  }
+  const text = params.toString().replaceAll("%3A", ":")
+  return text ? `?${text}` : location.pathname
+}
+
+function go(href, { replace = false } = {}) {
+  const target = new URL(href, location.href)
+  if (target.href === location.href) return
+  const from = replace ? history.state?.from : location.search
+  if (!replace) history.replaceState({ ...history.state, scroll: scrollY }, "")
+  history[replace ? "replaceState" : "pushState"]({ from }, "", target)
+  window.dispatchEvent(new Event("pano:address"))
+}
+
+// Going to where one came from is going back, so that opening and closing ten
+// pictures does not leave twenty steps behind.
+function goBackTo(href) {
+  const target = new URL(href, location.href)
+  if (history.state?.from === target.search) history.back()
+  else go(href)
+}
+
+function onAddress(callback) {
+  window.addEventListener("pano:address", callback)
+  window.addEventListener("popstate", callback)
+}
+
+// As onAddress, but only when something other than the open picture changed.
+function onSelection(callback) {
+  const key = () => query({ item: null, t: null })
+  let last = key()
+  onAddress(() => {
+    if (key() === last) return
+    last = key()
+    callback()
+  })
+}
+
+function isPlainClick(event) {
+  return event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey
+}
+
+// Links are real ones (a middle click opens the same view anew); a plain click stays in the page.
+function followLinks(root) {
+  root.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-go]")
+    if (!link || !isPlainClick(event)) return
+    event.preventDefault()
+    go(link.getAttribute("href"))
+  })
+}
+
+// --- Clocks. The server sends wall-clock seconds of the library's zone, and
+// only those are shown: the zone of the browser has no say.
+
+function clock(seconds, withSeconds = true) {
+  const day = ((Math.floor(seconds) % 86400) + 86400) % 86400
+  const parts = [Math.floor(day / 3600), Math.floor(day / 60) % 60]
+  if (withSeconds) parts.push(day % 60)
+  return parts.map((part) => String(part).padStart(2, "0")).join(":")
+}
+
+function length(seconds) {
+  const whole = Math.max(0, Math.round(seconds))
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`
+}
+
+function count(number, one, many = `${one}s`) {
+  return `${number.toLocaleString("en")} ${number === 1 ? one : many}`
+}
+
+// --- Small things with words on them.
+
+// navigator.clipboard exists only on https and localhost, and a box at home has neither.
+async function copyText(text) {
+  if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text)
+  const area = h("textarea", { style: "position:fixed;opacity:0" })
+  area.value = text
+  const host = document.querySelector("dialog[open]") ?? document.body
+  host.append(area)
+  area.select()
+  document.execCommand("copy")
+  area.remove()
+}
+
+function copyButton(label, text) {
+  const say = h("span", {}, label)
+  const button = h("button", { class: "quiet", type: "button" }, icon("copy"), say)
+  button.addEventListener("click", async () => {
+    await copyText(typeof text === "function" ? text() : text)
+    say.textContent = "Copied"
+    setTimeout(() => { say.textContent = label }, 1500)
+  })
+  return button
+}
+
+function asDataFrame(call) {
+  return h("details", { class: "frame" },
+    h("summary", {}, "as DataFrame"),
+    h("div", { class: "frame-body" }, h("code", { tabindex: "0" }, call), copyButton("Copy", call)))
+}
+
+// Rebuild the inside of `host` and leave the focus where it was.
+function refill(host, ...children) {
+  const key = host.contains(document.activeElement) && document.activeElement.dataset.key
+  const open = new Set([...host.querySelectorAll("details[open]")].map((one) => one.className))
+  host.replaceChildren(...children.flat(Infinity).filter(Boolean))
+  for (const one of host.querySelectorAll("details")) if (open.has(one.className)) one.open = true
+  if (key) host.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true })
+}
+
+// Arrow keys walk through `[data-roam]` elements; one of them is in the tab order.
+function setRoaming(elements, current) {
+  for (const element of elements) element.tabIndex = element === current ? 0 : -1
+}

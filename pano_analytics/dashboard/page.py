@@ -1,0 +1,98 @@
+"""The page: the parts in their places, drawn from what stands in it, then kept up to date."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import panel as pn
+
+from pano_analytics.dashboard.answers import Answers
+from pano_analytics.dashboard.selection import Selection
+from pano_analytics.dashboard.views import VIEWS
+
+if TYPE_CHECKING:
+    from pano_analytics.library import Library
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 2_000
+_HERE = Path(__file__).parent
+# The first four are used by the parts after them, each of which is a world of its own.
+_COMMON = ("shared", "zoom", "player", "viewer")
+_PARTS = ("bar", "overview", "activity", "gallery", "address")
+
+
+def build(library: Library) -> pn.Template:
+    """Return the dashboard of `library` for the session at hand."""
+    selection = Selection()  # type: ignore[no-untyped-call]
+    selection.follow(_search(), library.camera_names())
+    answers = Answers(library, selection)
+    views = [view(library, selection, answers) for view in VIEWS]
+    template = pn.Template(_template())
+    for view in views:
+        template.add_panel(view.part, view)
+    template.add_variable("parts", [view.part for view in views])
+    template.add_variable("first", _first({view.part: view.first for view in views}))
+    template.add_variable("style", _style())
+    template.add_variable("script", _script())
+    _keep_up(answers)
+    return template
+
+
+def _search() -> str:
+    """Return the query text of the request that made this session."""
+    given = pn.state.session_args if pn.state.curdoc else {}
+    pairs = [
+        (name, value.decode("utf-8", "replace"))
+        for name, values in (given or {}).items()
+        for value in values
+    ]
+    return f"?{urlencode(pairs)}" if pairs else ""
+
+
+def _keep_up(answers: Answers) -> None:
+    if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
+        return
+
+    async def poll() -> None:
+        try:
+            await answers.poll()
+        except Exception:
+            # A catalog that cannot be read for a moment must not end the looking for news.
+            log.exception("the dashboard could not look for new uploads")
+
+    # Panel takes a coroutine function; its annotation asks for a coroutine.
+    pn.state.add_periodic_callback(poll, period=POLL_MS)  # type: ignore[arg-type]
+
+
+def _first(texts: dict[str, str]) -> str:
+    """Return one JSON object of each part's text, safe inside a script element."""
+    body = ",".join(f'"{part}":{text}' for part, text in texts.items())
+    # "</script>" and "<!--" would end or derail the element, wherever a camera's name puts them.
+    return f"{{{body}}}".replace("<", "\\u003c").replace("\u2028", "\\u2028")
+
+
+@cache
+def _template() -> str:
+    return (_HERE / "page.html").read_text(encoding="utf-8")
+
+
+@cache
+def _style() -> str:
+    return (_HERE / "components" / "page.css").read_text(encoding="utf-8")
+
+
+@cache
+def _script() -> str:
+    """Return the page's script in one piece: fewer requests than files are worth."""
+    common = [_read(name) for name in _COMMON]
+    parts = [f"{{\n{_read(name)}}}\n" for name in _PARTS]
+    return "".join(["(() => {\n'use strict';\n", *common, *parts, _read("page"), "})();"])
+
+
+def _read(name: str) -> str:
+    return (_HERE / "components" / f"{name}.js").read_text(encoding="utf-8")

@@ -1,0 +1,530 @@
+"""Frames into the compact JSON that the page draws from; every time already in words or wall clock.
+
+The browser's own zone has no say: it is only ever given text, and seconds of
+wall clock since the midnight that begins an upload's camera-day.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pandas as pd
+
+from pano_analytics.dashboard.selection import (
+    Range,
+    Selection,
+    neighbour_ranges,
+    quick_ranges,
+    range_label,
+    text_of,
+)
+from pano_analytics.dashboard.snippets import activity_call, cameras_call, item_call, media_call
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from pano_analytics.dashboard.answers import Heat, Item, Near, Uploads
+
+Json = dict[str, Any]
+
+STATE_COUNTS = {
+    "partial": "{n} partial",
+    "damaged": "{n} could not be read",
+    "empty": "{n} empty",
+    "pending": "{n} still arriving",
+    "unread": "{n} not opened yet",
+    "missing": "{n} gone",
+    "culled": "{n} removed to make room",
+    "complete": "{n} whole",
+}
+_STATE_BADGES = {
+    "partial": ("Partial", "Only part of this file could be read."),
+    "damaged": ("Unreadable", "Nothing in this file could be read."),
+    "empty": ("Empty", "The file holds nothing."),
+    "pending": ("Still arriving", "The camera is still writing this file."),
+    "unread": ("Not opened yet", "Known by its name and size only, so far."),
+    "missing": ("Gone", "The file is no longer in the upload folder."),
+    "culled": ("Removed", "The file was removed to make room."),
+}
+
+
+def dumps(value: Any) -> str:
+    """Return compact JSON."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+# --- Days and times in words.
+
+
+def day_label(day: date) -> str:
+    """Return `Sunday 22 November 2026`."""
+    return f"{day:%A} {day.day} {day:%B %Y}"
+
+
+def when_text(moment: datetime, now: datetime) -> str:
+    """Return a wall-clock time as people say it: `Today 14:03`, `Thu 19 Nov 14:03`."""
+    days = (now.date() - moment.date()).days
+    if days in (0, 1):
+        return f"{('Today', 'Yesterday')[days]} {moment:%H:%M}"
+    year = "" if moment.year == now.year else f" {moment.year}"
+    return f"{moment:%a} {moment.day} {moment:%b}{year} {moment:%H:%M}"
+
+
+def _files(number: int) -> str:
+    return f"{number:,} file" if number == 1 else f"{number:,} files"
+
+
+# --- The bar.
+
+
+def bar(selection: Selection, cameras: Sequence[str], now: datetime, zone: str) -> Json:
+    """Return the selection in words, and the choices beside it."""
+    earlier, later = neighbour_ranges(selection.start, selection.end, now)
+    return {
+        "label": range_label(selection.start, selection.end, now.year),
+        "inputs": {"from": _input(selection.start), "to": _input(selection.end)},
+        "earlier": _bounds(earlier, now.year),
+        "later": _bounds(later, now.year),
+        "quick": [
+            {"name": r.name, "on": r.is_of(selection), **_ends(r)} for r in quick_ranges(now)
+        ],
+        "cameras": [{"name": name, "on": name in selection.cameras} for name in cameras],
+        "kind": selection.kind or "",
+        "notices": list(selection.notices),
+        "zone": zone,
+    }
+
+
+def _input(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%dT%H:%M}"
+
+
+def _ends(wanted: Range) -> Json:
+    return {"from": text_of(wanted.start) or None, "to": text_of(wanted.end) or None}
+
+
+def _bounds(wanted: Range | None, year: int) -> Json | None:
+    return (
+        None
+        if wanted is None
+        else {"label": range_label(wanted.start, wanted.end, year), **_ends(wanted)}
+    )
+
+
+# --- The overview.
+
+
+def overview(cameras: pd.DataFrame, now: datetime) -> Json:
+    """Return what the cards of all cameras show."""
+    return {
+        "cameras": [_card(row, now) for row in cameras.to_dict("records")],
+        "call": cameras_call(),
+    }
+
+
+def _card(row: dict[Any, Any], now: datetime) -> Json:
+    latest, arrived = _naive(row["latest"]), _naive(row["arrived"])
+    return {
+        "name": row["camera"],
+        "description": _text(row["description"]),
+        "item": _text(row["latest_media_id"]),
+        "thumb": _text(row["latest_thumb"]),
+        "when": when_text(latest, now) if latest else "No uploads yet",
+        "today_text": f"{int(row['today']):,} today",
+        "silent": bool(row["is_silent"]),
+        "silent_text": f"Last heard {when_text(arrived, now)}" if arrived else "Never heard of",
+        "live": _web(row["live_url"]),
+        "admin": _web(row["admin_url"]),
+    }
+
+
+def _naive(moment: Any) -> datetime | None:
+    return None if pd.isna(moment) else moment.tz_localize(None).to_pydatetime()
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or pd.isna(value) else str(value)
+
+
+def _web(url: Any) -> str | None:
+    """Return an address that is safe as a link; a script in disguise is none."""
+    text = _text(url)
+    return text if urlsplit(text).scheme in ("http", "https", "rtsp", "rtsps") else None
+
+
+# --- The heatmaps.
+
+
+def activity(heat: Heat, cameras: pd.DataFrame, selection: Selection, now: datetime) -> Json:
+    """Return hour-by-day counts a camera, newest day first; null where nothing can be known."""
+    days = [heat.last - timedelta(days=back) for back in range((heat.last - heat.first).days + 1)]
+    first = dict(zip(cameras["camera"], cameras["first"], strict=True))
+    counts = hourly(heat.frame)
+    return {
+        "days": [_day(day) for day in days],
+        "cameras": [
+            _heatmap(name, counts.get(name), days, _naive(first[name]), now) for name in first
+        ],
+        "span": range_label(
+            datetime.combine(heat.first, time()),
+            datetime.combine(heat.last, time()) + timedelta(days=1),
+            now.year,
+        ),
+        "earlier": heat.earlier and heat.earlier.isoformat(),
+        "later": heat.later and heat.later.isoformat(),
+        "selection": {
+            "cameras": list(selection.cameras),
+            "from": text_of(selection.start),
+            "to": text_of(selection.end),
+        },
+        "call": activity_call(heat.first, heat.last),
+    }
+
+
+def _day(day: date) -> Json:
+    return {"date": day.isoformat(), "short": f"{day:%a} {day.day}", "long": day_label(day)}
+
+
+def hourly(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return, a camera, the counts by wall-clock hour; the two passes of an autumn hour are one."""
+    frame = frame.assign(hour=frame["bucket"].dt.tz_localize(None))
+    sums = frame.groupby(["camera", "hour"], sort=False)[["snapshots", "clips"]].sum()
+    return {str(name): part.droplevel(0) for name, part in sums.groupby(level=0, sort=False)}
+
+
+def _heatmap(
+    name: str,
+    counts: pd.DataFrame | None,
+    days: Sequence[date],
+    first: datetime | None,
+    now: datetime,
+) -> Json:
+    hours = pd.DatetimeIndex(
+        [datetime.combine(day, time(hour)) for day in days for hour in range(24)]
+    )
+    known = np.zeros(len(hours), dtype=bool)
+    if first is not None:
+        known = (hours > pd.Timestamp(first - timedelta(hours=1))) & (hours <= pd.Timestamp(now))
+    table = (pd.DataFrame() if counts is None else counts).reindex(hours, fill_value=0)
+    columns = {
+        column: [
+            int(value) if sure else None for value, sure in zip(table[column], known, strict=True)
+        ]
+        if column in table
+        else [None] * len(hours)
+        for column in ("snapshots", "clips")
+    }
+    total = sum(value or 0 for values in columns.values() for value in values)
+    return {"name": name, "total": total, **columns}
+
+
+# --- The gallery.
+
+
+@dataclass(frozen=True)
+class Block:
+    """The uploads of one day as JSON, with a digest by which news are told from what is known."""
+
+    day: str
+    text: str
+    digest: bytes
+
+
+def blocks(uploads: Uploads) -> list[Block]:
+    """Return the uploads day by day, newest first."""
+    frame = uploads.frame
+    if frame.empty:
+        return []
+    days = [(day, part) for day, part in frame.groupby("date", sort=False)]
+    last = len(days) - 1
+    return [
+        _block(day, part, is_complete=not (uploads.has_more and index == last))
+        for index, (day, part) in enumerate(days)
+    ]
+
+
+def _block(day: Any, rows: pd.DataFrame, *, is_complete: bool) -> Block:
+    cameras, camera = _coded(rows["camera"])
+    states, state = _coded(rows["state"])
+    codecs, codec = _coded(rows["codec"].fillna(""))
+    packs, thumbs = _thumbs(rows["thumb"])
+    day = pd.Timestamp(day).date()
+    text = dumps(
+        {
+            "date": day.isoformat(),
+            "label": day_label(day),
+            "complete": is_complete,
+            "id": rows["media_id"].tolist(),
+            "cameras": cameras,
+            "camera": camera,
+            "wall": wall_seconds(rows, day),
+            "span": span_seconds(rows),
+            "kind": (rows["kind"] == "clip").astype(int).tolist(),
+            "states": states,
+            "state": state,
+            "codecs": codecs,
+            "codec": codec,
+            "packs": packs,
+            "thumb": thumbs,
+            "clip": rows["clip_id"].fillna("").tolist(),
+            "doubt": (rows["time_source"] != "name").astype(int).tolist(),
+        }
+    )
+    return Block(day.isoformat(), text, blake2b(text.encode(), digest_size=8).digest())
+
+
+def _coded(values: pd.Series) -> tuple[list[str], list[int]]:
+    codes, names = pd.factorize(values)
+    return [str(name) for name in names], codes.tolist()
+
+
+def _thumbs(locators: pd.Series) -> tuple[list[str], list[Any]]:
+    """Return the packs, and a row each: its pack's number and span, or 0 for no picture."""
+    split = [str(value).rpartition("/") if isinstance(value, str) else None for value in locators]
+    packs = {pack: index for index, pack in enumerate(dict.fromkeys(p[0] for p in split if p))}
+    return list(packs), [[packs[part[0]], part[2]] if part else 0 for part in split]
+
+
+def wall_seconds(rows: pd.DataFrame, day: date) -> list[int]:
+    """Return the starts in seconds of wall clock since `day` began, floored."""
+    starts = rows["start"].fillna(rows["arrived"]).dt.tz_localize(None)
+    return [int(s) for s in (starts - pd.Timestamp(day)).dt.total_seconds() // 1]
+
+
+def span_seconds(rows: pd.DataFrame) -> list[float]:
+    """Return how long each upload lasts by the clock, else by what decodes; 0 for a snapshot."""
+    by_clock = (rows["end"] - rows["start"]).dt.total_seconds()
+    spans = by_clock.where(by_clock > 0).fillna(rows["duration_s"]).fillna(0)
+    return [round(float(s), 1) for s in spans.where(rows["kind"] == "clip", 0)]
+
+
+def gallery_head(
+    uploads: Uploads, near: Near | None, selection: Selection, *, is_known: bool
+) -> Json:
+    """Return the gallery's own words: how many, what is wrong with some, and why it is empty.
+
+    `is_known` tells whether the library holds any upload at all.
+    """
+    frame = uploads.frame
+    return {
+        "text": _count_text(uploads),
+        "problems": _problems(frame, selection),
+        "more": "Older ones are not listed here: choose a range to see them."
+        if uploads.has_more
+        else "",
+        "empty": _empty(near, selection, is_known=is_known) if frame.empty else None,
+        "call": media_call(selection),
+    }
+
+
+def _count_text(uploads: Uploads) -> str:
+    frame = uploads.frame
+    if frame.empty:
+        return "Nothing here"
+    if uploads.has_more:
+        return f"The newest {_files(len(frame))}"
+    clips = int((frame["kind"] == "clip").sum())
+    return f"{_files(len(frame))}: {_of(len(frame) - clips, 'snapshot')}, {_of(clips, 'clip')}"
+
+
+def _of(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _problems(frame: pd.DataFrame, selection: Selection) -> list[Json]:
+    counts = frame["state"].value_counts().to_dict()
+    wanted = [state for state in STATE_COUNTS if counts.get(state) or state in selection.states]
+    shown = [state for state in wanted if state != "complete" or state in selection.states]
+    return [
+        {
+            "state": state,
+            "text": STATE_COUNTS[state].format(n=f"{counts.get(state, 0):,}"),
+            "on": state in selection.states,
+        }
+        for state in shown
+    ]
+
+
+def _empty(near: Near | None, selection: Selection, *, is_known: bool) -> Json:
+    if not is_known:
+        return {
+            "text": "No uploads yet. They appear here by themselves while ingest runs.",
+            "links": [],
+        }
+    links = [
+        _near_link("Nearest before", near.before if near else None),
+        _near_link("Nearest after", near.after if near else None),
+        {"label": "Show everything", "patch": _ALL},
+    ]
+    text = "Nothing matches what is chosen."
+    if selection.start or selection.end:
+        text = f"Nothing in this range: {range_label(selection.start, selection.end)}."
+    return {"text": text, "links": [link for link in links if link]}
+
+
+_ALL = dict.fromkeys(("camera", "from", "to", "kind", "state"))
+
+
+def _near_link(label: str, moment: datetime | None) -> Json | None:
+    if moment is None:
+        return None
+    hour = moment.replace(minute=0, second=0, microsecond=0)
+    patch = {"from": text_of(hour), "to": text_of(hour + timedelta(hours=1))}
+    return {
+        "label": f"{label}: {moment:%a} {moment.day} {moment:%b}, {moment:%H:%M}",
+        "patch": patch,
+    }
+
+
+# --- The open item.
+
+
+def item(found: Item, zone: ZoneInfo) -> Json:
+    """Return everything the viewer shows of one upload."""
+    if found.row is None:
+        return {"id": found.media_id, "error": found.error}
+    row = found.row
+    day = pd.Timestamp(row["date"]).date()
+    midnight = datetime.combine(day, time())
+    return {
+        "id": found.media_id,
+        "row": _viewer_row(row, day, midnight),
+        "when": _when(row),
+        "badges": _badges(row),
+        "reason": _text(row["state_reason"]),
+        "facts": [[name, text] for name, text in _facts(row, zone) if text],
+        "fps": row["fps"],
+        "duration_s": row["duration_s"],
+        "codec": row["codec"],
+        "clip": _clip_moment(row, found.clip),
+        "strip": _strip(found, midnight),
+        "call": item_call(found.media_id, row["camera"], day),
+    }
+
+
+def _viewer_row(row: Json, day: date, midnight: datetime) -> Json:
+    return {
+        "id": row["media_id"],
+        "camera": row["camera"],
+        "date": day.isoformat(),
+        "wall": _since(midnight, row["start"]),
+        "span": clip_span(row) if row["kind"] == "clip" else 0,
+        "kind": row["kind"],
+        "state": row["state"],
+        "thumb": _text(row["thumb"]),
+        "clip": _text(row["clip_id"]),
+        "codec": _text(row["codec"]),
+        "doubt": int(row["time_source"] != "name"),
+    }
+
+
+def _since(midnight: datetime, moment: Any) -> float:
+    return round((moment.tz_localize(None) - midnight).total_seconds(), 1)
+
+
+def clip_span(clip: Json) -> float:
+    """Return how many seconds of wall clock a clip covers, else how many of it decode."""
+    start, end = clip["start"], clip["end"]
+    if end is not None and end > start:
+        return float((end - start).total_seconds())
+    return float(clip["duration_s"] or 0.0)
+
+
+def _clip_scale(clip: Json) -> float:
+    """Return seconds of the file a second of wall clock: names and files disagree about length.
+
+    Of a clip that was cut off only the beginning is there, and that runs as it was.
+    """
+    span = clip_span(clip)
+    if clip["state"] == "partial" or not span or not clip["duration_s"]:
+        return 1.0
+    return float(clip["duration_s"]) / span
+
+
+def _clip_moment(row: Json, clip: Json | None) -> Json | None:
+    if (
+        clip is None
+        or row["kind"] == "clip"
+        or clip["state"] in ("damaged", "empty", "missing", "culled")
+    ):
+        return None
+    elapsed = (row["start"] - clip["start"]).total_seconds() * _clip_scale(clip)
+    return {"id": clip["media_id"], "at": round(max(0.0, elapsed), 1)}
+
+
+def _strip(found: Item, midnight: datetime) -> list[Json]:
+    """Return key frames and snapshots of the moment in the order of the wall clock."""
+    clip = found.clip
+    if clip is None or found.frames is None or found.snapshots is None:
+        return []
+    begin, scale = _since(midnight, clip["start"]), _clip_scale(clip)
+    keys = [
+        {"t": round(offset, 2), "wall": round(begin + offset / scale, 1), "thumb": thumb}
+        for offset, thumb in zip(found.frames["offset_s"], found.frames["thumb"], strict=True)
+    ]
+    stills = [
+        {"id": media_id, "wall": _since(midnight, start), "thumb": thumb}
+        for media_id, start, thumb in found.snapshots[["media_id", "start", "thumb"]].itertuples(
+            index=False
+        )
+    ]
+    return sorted([*keys, *stills], key=lambda frame: frame["wall"])
+
+
+def _when(row: Json) -> str:
+    start = row["start"]
+    text = f"{day_label(start.date())}, {start:%H:%M:%S}"
+    if row["kind"] == "clip" and row["end"] is not None:
+        text += f" – {row['end']:%H:%M:%S}"
+    return f"{text} {start:%Z}"
+
+
+def _badges(row: Json) -> list[Json]:
+    badges = []
+    if row["state"] in _STATE_BADGES:
+        text, title = _STATE_BADGES[row["state"]]
+        badges.append({"text": text, "title": _text(row["state_reason"]) or title, "tone": "warn"})
+    if row["time_source"] != "name":
+        title = f"Its time comes from: {row['time_source']}, not from the file's name."
+        badges.append({"text": "Time doubtful", "title": title, "tone": "warn"})
+    return badges
+
+
+def _facts(row: Json, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
+    yield "Camera", row["camera"]
+    yield "Time", _when(row)
+    yield (
+        "Camera's clock",
+        f"{row['wall_start']:%Y-%m-%d %H:%M:%S}" if row["wall_start"] is not None else "",
+    )
+    yield (
+        "Time from",
+        "the file's name" if row["time_source"] == "name" else _text(row["time_source"]),
+    )
+    yield "Arrived", f"{row['arrived']:%Y-%m-%d %H:%M:%S}" if row["arrived"] is not None else ""
+    yield "Cause", _text(row["trigger"])
+    yield "State", f"{row['state']}: {row['state_reason']}" if row["state_reason"] else row["state"]
+    yield "Picture", f"{row['width']} x {row['height']}" if row["width"] else ""
+    yield "Length", _length(row)
+    yield "Coding", _text(row["codec"])
+    yield "Size", f"{row['size_bytes'] / 1e6:.2f} MB" if row["size_bytes"] else ""
+    yield "Zone", str(zone)
+    yield "File", row["path"]
+
+
+def _length(row: Json) -> str:
+    if row["kind"] != "clip":
+        return ""
+    parts = [f"{clip_span(row):.0f} s by the clock"]
+    if row["duration_s"]:
+        parts.append(f"{row['duration_s']:.1f} s in the file")
+    if row["fps"]:
+        parts.append(f"{row['fps']:.0f} pictures a second")
+    return ", ".join(parts)
