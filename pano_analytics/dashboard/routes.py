@@ -1,0 +1,330 @@
+"""The addresses of pictures and clips: plain files with ranges, behind the same login.
+
+Media never travel over the websocket. An address names a row of the catalog,
+never a path: what is served is what `library.source` finds for that row, and
+only if it is a regular file below the upload root once every link is followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from bokeh.server.views.auth_request_handler import AuthRequestHandler
+from tornado.web import HTTPError, RequestHandler, StaticFileHandler
+
+from pano_analytics.clips import ClipCache
+from pano_analytics.errors import LibraryError, MediaError, QueryError
+from pano_analytics.library import Library
+from pano_analytics.media import locate
+
+T = TypeVar("T")
+
+_MEDIA_ID = re.compile(r"[0-9a-f]{16}")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_LOCATOR = re.compile(
+    r"(?!\.{1,2}/)[\w.~%-]{1,768}/\d{4}-\d\d-\d\d/[0-9a-f-]{1,64}\.pack/\d{1,15}-\d{1,9}", re.ASCII
+)
+_UNKNOWN = "No upload with this address is in the catalog."
+
+
+class Refused(HTTPError):
+    """A request that gets a status and one plain sentence instead of a file."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(status, sentence.replace("%", "%%"))
+        self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One upload that can be served: its row in the catalog and its file, links followed."""
+
+    row: Mapping[str, Any]
+    file: Path
+
+
+class Shelf:
+    """Finds what the addresses mean, in threads, so that the event loop is never held up."""
+
+    def __init__(self, library: Library, clips: ClipCache) -> None:
+        self.library, self.clips = library, clips
+        self._making: dict[tuple[str, bool], asyncio.Future[Path]] = {}
+
+    @cached_property
+    def _readers(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=4, thread_name_prefix="media")
+
+    @cached_property
+    def _makers(self) -> ThreadPoolExecutor:
+        # A transcode takes a core for seconds; pictures must not queue behind it.
+        return ThreadPoolExecutor(max_workers=2, thread_name_prefix="clips")
+
+    async def thumbnail(self, locator: str) -> bytes:
+        """Return the JPEG behind `locator`; raises Refused."""
+        if not _LOCATOR.fullmatch(locator):
+            raise Refused(404, "No thumbnail has this address.")
+        return await self._read(lambda: self._thumbnail(locator))
+
+    def _thumbnail(self, locator: str) -> bytes:
+        try:
+            return self.library.thumbnail_bytes(locator)
+        except (LibraryError, MediaError, QueryError, OSError) as error:
+            raise Refused(404, "This thumbnail is not in the library.") from error
+
+    async def item(self, camera: str, day: str, media_id: str) -> Item:
+        """Return the upload that an address names; raises Refused."""
+        return await self._read(lambda: self._item(camera, day, media_id))
+
+    def _item(self, camera: str, day: str, media_id: str) -> Item:
+        row = self._row(camera, day, media_id)
+        if row["state"] == "culled":
+            raise Refused(410, "This upload was culled to make room; only its entry is left.")
+        return Item(row, self._file(row))
+
+    def _row(self, camera: str, day: str, media_id: str) -> Mapping[str, Any]:
+        if not (_MEDIA_ID.fullmatch(media_id) and camera.isprintable() and _DATE.fullmatch(day)):
+            raise Refused(404, _UNKNOWN)
+        try:
+            return self.library.item(media_id, camera=camera, date=date.fromisoformat(day))
+        except (QueryError, ValueError) as error:
+            raise Refused(404, _UNKNOWN) from error
+
+    def _file(self, row: Mapping[str, Any]) -> Path:
+        if self.library.uploads is None:
+            raise Refused(404, "This library knows of no upload folder.")
+        try:
+            return self.library.source(row).resolve(strict=True)
+        except (MediaError, OSError) as error:
+            if os.path.lexists(locate(self.library.uploads, str(row["path"]))):
+                raise Refused(404, "This upload is not a file inside the upload folder.") from error
+            raise Refused(410, "This upload is no longer in the upload folder.") from error
+
+    async def clip(self, item: Item, transcode: bool) -> Path:
+        """Return a clip as MP4 that browsers play, made once however many ask; raises Refused."""
+        if item.row["kind"] != "clip":
+            raise Refused(415, "This upload is a picture, not a clip.")
+        asked = (item.row["media_id"], transcode)
+        if asked not in self._making:
+            self._making[asked] = self._start(item.file, *asked)
+            self._making[asked].add_done_callback(lambda _: self._making.pop(asked))
+        try:
+            # One visitor who goes away must not cancel it for the others.
+            return await asyncio.shield(self._making[asked])
+        except MediaError as error:
+            raise Refused(422, str(error)) from error
+
+    def _start(self, source: Path, key: str, transcode: bool) -> asyncio.Future[Path]:
+        def make() -> Path:
+            return self.clips.playable(source, key, transcode=transcode)
+
+        return asyncio.get_running_loop().run_in_executor(self._makers, make)
+
+    async def _read(self, deed: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, deed)
+
+    def close(self) -> None:
+        """Start nothing more; what is being read or made is finished."""
+        for pool in (self._readers, self._makers):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def content_type(head: bytes) -> str:
+    """Return the media type of a file from its first 16 bytes; never one that a browser runs."""
+    kinds: tuple[tuple[bytes, int, str], ...] = (
+        (b"\xff\xd8\xff", 0, "image/jpeg"),
+        (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
+        (b"ftyp", 4, "video/mp4"),
+        (b"\x1aE\xdf\xa3", 0, "video/x-matroska"),
+        (b"AVI ", 8, "video/x-msvideo"),
+    )
+    for mark, offset, kind in kinds:
+        if head[offset : offset + len(mark)] == mark:
+            return kind
+    return "application/octet-stream"
+
+
+def speaking_name(row: Mapping[str, Any], suffix: str) -> str:
+    """Return a file name that says camera and time, such as `front_door_2026-11-20_14-23-11.jpg`.
+
+    Letters and digits of any script stay; all else becomes `_`. The time is the
+    camera's own wall clock, as in the picture.
+    """
+    wall = row["wall_start"]
+    has_time = wall is not None and wall == wall  # NaT is not equal to itself
+    when = f"{wall:%Y-%m-%d_%H-%M-%S}" if has_time else Path(row["path"]).stem
+    name = re.sub(r"[^\w.-]+", "_", f"{row['camera']}_{when}").strip("._")
+    return f"{name[:120]}{suffix}"
+
+
+def disposition(name: str, is_download: bool) -> str:
+    """Return the Content-Disposition for `name`: plain ASCII, and in full after RFC 5987."""
+    kind = "attachment" if is_download else "inline"
+    plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
+    in_full = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'{kind}; filename="{plain}"{in_full}'
+
+
+def _is_asked(handler: RequestHandler, name: str) -> bool:
+    return handler.get_query_argument(name, "0") not in ("0", "", "false")
+
+
+class _Plain(RequestHandler):
+    """Answers errors with one plain sentence."""
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        sentence = error.sentence if isinstance(error, Refused) else f"{self._reason}."
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(sentence + "\n")
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        # A picture that is gone is told to who asked for it; the log has other readers.
+        if not isinstance(value, Refused):
+            super().log_exception(typ, value, tb)
+
+
+class _Member(_Plain, AuthRequestHandler):
+    """Asks for the login itself, though nobody without one should get here."""
+
+    async def prepare(self) -> None:
+        if self.current_user is None:
+            raise Refused(401, "Please log in.")
+
+
+class ThumbnailHandler(_Member):
+    """`/thumb/<locator>.jpg`: packs never change, so a browser need not ask twice."""
+
+    def initialize(self, shelf: Shelf, prefix: str) -> None:
+        self.shelf, self.prefix = shelf, prefix
+
+    async def get(self, _path: str) -> None:
+        # The locator is itself percent-encoded: take it as it was asked for.
+        asked = self.request.path.removeprefix(f"{self.prefix}/thumb/").removesuffix(".jpg")
+        self.write(await self.shelf.thumbnail(asked))
+        self.set_header("Content-Type", "image/jpeg")
+        self.set_header("Cache-Control", "private, max-age=31536000, immutable")
+
+    head = get
+
+
+class MediaHandler(_Member, StaticFileHandler):
+    """`/media/<camera>/<date>/<media_id>`: the upload itself, byte for byte."""
+
+    item: Item
+    file: Path
+    kind: str
+
+    def initialize(self, shelf: Shelf) -> None:  # type: ignore[override]
+        self.shelf, self.root, self.default_filename = shelf, "", None
+
+    async def get(self, path: str, include_body: bool = True) -> None:
+        camera, day, media_id = path.rsplit("/", 2)
+        self.item = await self.shelf.item(camera, day, media_id)
+        self.file = await self.find()
+        self.kind = content_type(_head(self.file))
+        self._drop_stale_range()
+        await super().get(path, include_body)
+
+    async def find(self) -> Path:
+        """Return the file to serve for the item."""
+        return self.item.file
+
+    def _drop_stale_range(self) -> None:
+        # A range of another version would be glued to what the browser already has.
+        condition = self.request.headers.get("If-Range")
+        if condition is not None and condition != self.compute_etag():
+            self.request.headers.pop("Range", None)
+
+    @classmethod
+    def get_absolute_path(cls, root: str, path: str) -> str:
+        return path
+
+    def validate_absolute_path(self, root: str, absolute_path: str) -> str:
+        return str(self.file)
+
+    def compute_etag(self) -> str | None:
+        # Tornado would hash the whole file, and keep that hash when the file changes.
+        if not hasattr(self, "file"):
+            return None
+        found = self.file.stat()
+        return f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"'
+
+    def get_content_type(self) -> str:
+        return self.kind
+
+    def get_cache_time(self, path: str, modified: Any, mime_type: str) -> int:
+        return 0
+
+    def set_extra_headers(self, path: str) -> None:
+        self.set_header("Cache-Control", "private, no-cache")
+        is_download = _is_asked(self, "download") or self.kind == "application/octet-stream"
+        name = speaking_name(self.item.row, self.suffix())
+        self.set_header("Content-Disposition", disposition(name, is_download))
+
+    def suffix(self) -> str:
+        """Return the ending of the name that a download gets."""
+        known = {"image/jpeg": ".jpg", "image/png": ".png", "video/mp4": ".mp4"}
+        ending = self.item.file.suffix.lower().rstrip("_")
+        return known.get(self.kind) or (ending if re.fullmatch(r"\.\w{1,8}", ending) else ".bin")
+
+
+class ClipHandler(MediaHandler):
+    """`/clip/<camera>/<date>/<media_id>.mp4`: the clip as browsers and players play it."""
+
+    async def find(self) -> Path:
+        return await self.shelf.clip(self.item, _is_asked(self, "transcode"))
+
+
+def _head(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(16)
+    except OSError as error:
+        raise Refused(410, "This upload can no longer be read.") from error
+
+
+class LivenessHandler(_Plain):
+    """`/liveness`: that the server answers, and nothing else."""
+
+    async def get(self) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.write({"live": True})
+
+    head = get
+
+
+class NotServed(_Plain):
+    """An address that Panel brings along and that has no use here."""
+
+    async def prepare(self) -> None:
+        raise Refused(404, "This address is not served.")
+
+
+def routes(shelf: Shelf, prefix: str) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """Return the rules of all addresses of this module, below `prefix`."""
+    three = r"([^/]+/[^/]+/[^/]+)"
+    return [
+        (rf"{prefix}/liveness", LivenessHandler, {}),
+        (rf"{prefix}/thumb/(.+)\.jpg", ThumbnailHandler, {"shelf": shelf, "prefix": prefix}),
+        (rf"{prefix}/media/{three}", MediaHandler, {"shelf": shelf}),
+        (rf"{prefix}/clip/{three}\.mp4", ClipHandler, {"shelf": shelf}),
+        # It lets pages of other sites embed the dashboard, with a token to its session.
+        (r".*/autoload\.js", NotServed, {}),
+    ]
+
+
+def library_shelf(library: Library) -> Shelf:
+    """Return the shelf of `library`, with its cache of playable clips."""
+    folder = library.folder / "cache" / "clips"
+    return Shelf(library, ClipCache(folder, library.settings.cache_limit_mb * 1_000_000))

@@ -1,0 +1,303 @@
+"""The process that serves the dashboard: its door, its addresses, its headers, its end.
+
+`guard` puts every Panel server that is started afterwards in this process
+behind the door, whether `serve` starts it or plain `panel serve` does.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+# Read by Panel and Bokeh when they are imported: scripts and styles from this host only.
+os.environ["BOKEH_RESOURCES"] = "server"
+
+import bokeh.server.server
+import panel as pn
+from bokeh.server.tornado import BokehTornado
+from bokeh.settings import settings as bokeh_settings
+from tornado.httputil import HTTPHeaders
+from tornado.ioloop import PeriodicCallback
+from tornado.web import GZipContentEncoding, OutputTransform
+
+from pano_analytics.dashboard import auth
+from pano_analytics.dashboard.auth import Door, is_loopback
+from pano_analytics.dashboard.routes import library_shelf, routes
+from pano_analytics.errors import PanoError
+from pano_analytics.users import Users
+
+if TYPE_CHECKING:
+    from panel.io.server import Server
+
+    from pano_analytics.library import Library
+
+log = logging.getLogger(__name__)
+
+TITLE = "Panopticon"
+
+# Bokeh makes functions of text and Panel imports modules from blobs: without
+# 'unsafe-eval' and blob: no page of theirs starts. No other host is ever named.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; object-src 'none'; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+MAX_BODY_BYTES = 1_000_000
+
+
+class ServeError(PanoError):
+    """The dashboard cannot be served as asked."""
+
+    exit_code = 7
+
+
+class Headers(OutputTransform):
+    """Puts the headers above on every answer, whichever handler gives it."""
+
+    def __init__(self, request: Any) -> None:
+        pass
+
+    def transform_first_chunk(
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
+        for name, value in HEADERS.items():
+            headers.setdefault(name, value)
+        headers.pop("Server", None)
+        return status_code, headers, chunk
+
+
+def guard(library: Library) -> Door:
+    """Put every Panel server that starts from now on in this process behind the door of `library`.
+
+    Panel offers no way to hand it another application class, and a plugin of
+    `panel serve` none to reach the application, so the class is exchanged where
+    Bokeh looks it up.
+    """
+    door = Door(library.folder)
+    bokeh_settings.resources.set_value("server")
+    guarded = type("GuardedTornado", (_Guarded,), {"door": door, "shelf": library_shelf(library)})
+    bokeh.server.server.BokehTornado = guarded  # type: ignore[attr-defined, assignment]
+    return door
+
+
+class _Guarded(BokehTornado):
+    """Bokeh's application with the door in front, and our addresses before its own."""
+
+    door: Door
+    shelf: Any
+    rounds_ms = 15_000
+
+    def __init__(self, *args: Any, prefix: str | None = None, **kwargs: Any) -> None:
+        place = _prefix(prefix)
+        kwargs |= self._settings(place)
+        super().__init__(*args, prefix=prefix, **kwargs)
+        # The door itself compares Origin with Host, which no list made at start can do.
+        self.websocket_origins.add("*")
+        self.add_handlers(r".*", self._rules(place))
+        self._sockets: WeakSet[Any] = WeakSet()
+        self._rounds = PeriodicCallback(self.turn_out, self.rounds_ms)
+
+    def _settings(self, prefix: str) -> dict[str, Any]:
+        return {
+            "auth_provider": auth.Provider(self.door, prefix),
+            "transforms": [GZipContentEncoding, Headers],
+            # Bokeh writes cookies and headers into the page, where any script can read them.
+            "include_cookies": None,
+            "include_headers": None,
+            "exclude_cookies": [self.door.cookie],
+            "exclude_headers": ["Cookie", "Authorization"],
+        }
+
+    def _rules(self, prefix: str) -> list[Any]:
+        known = {"door": self.door, "prefix": prefix}
+        return [
+            (auth.Unadmitted(self.door, prefix), auth.Turnstile, known),
+            (rf"{prefix}/login", auth.LoginHandler, known),
+            (rf"{prefix}/logout", auth.LogoutHandler, known),
+            *routes(self.shelf, prefix),
+        ]
+
+
+    def new_connection(self, protocol: Any, socket: Any, *args: Any) -> Any:
+        self._sockets.add(socket)
+        return super().new_connection(protocol, socket, *args)
+
+    def turn_out(self) -> None:
+        """Close the open pages of those who would not be let in any more."""
+        for page in list(self._sockets):
+            if self.door.refusal(page.request, self.prefix) is not None:
+                page.close(1008, "logged out")
+
+    def start(self) -> None:
+        super().start()
+        self._rounds.start()
+
+    def stop(self, wait: bool = True) -> None:
+        self._rounds.stop()
+        self.shelf.close()
+        self.door.close()
+        super().stop(wait)
+
+
+def _prefix(prefix: str | None) -> str:
+    inner = (prefix or "").strip("/")
+    return f"/{inner}" if inner else ""
+
+
+def visitor() -> str | None:
+    """Return who looks at the page of the current session ("local" where nobody logs in).
+
+    None where no door was passed: outside a session, or on a server without guard.
+    """
+    context = pn.state.curdoc.session_context if pn.state.curdoc else None
+    name: str | None = getattr(getattr(context, "request", None), "visitor", None)
+    return name
+
+
+def page(library: Library) -> Any:
+    """Return the dashboard for one session, or a plain page that says why there is none."""
+    if visitor() is None:
+        return trouble(
+            "It was started without its login. Start it with `pano serve`, or give `panel serve` "
+            "the option --plugins pano_analytics.dashboard.plugin."
+        )
+    try:
+        build = importlib.import_module("pano_analytics.dashboard.page").build
+        return build(library)
+    except PanoError as error:
+        log.error("the dashboard cannot be shown: %s", error)
+        return trouble(str(error))
+    except Exception:
+        log.exception("the dashboard cannot be shown")
+        return trouble(
+            "Something failed while this page was made. Reload it; if that does not help, the "
+            "log of the server tells what it was."
+        )
+
+
+def trouble(sentence: str) -> pn.pane.HTML:
+    """Return what stands in the browser where a page cannot be shown."""
+    return pn.pane.HTML(  # type: ignore[no-untyped-call]
+        f"<main role='alert' style='max-width:40rem;margin:15vh auto;padding:0 1rem;"
+        f"font:1rem/1.5 system-ui,sans-serif'><h1>The dashboard cannot be shown</h1>"
+        f"<p>{escape(sentence)}</p></main>",
+        sizing_mode="stretch_width",
+    )
+
+
+def serve(
+    library: Library,
+    address: str = "127.0.0.1",
+    port: int = 5006,
+    *,
+    announce: Callable[[str], object] = print,
+    **options: Any,
+) -> None:
+    """Serve the dashboard of `library` until SIGTERM or SIGINT; `port` 0 takes a free one.
+
+    `announce` is told one line with the address. `options` go to Panel's server.
+    Raises ServeError where nobody has a login and `address` is not this
+    computer's own, and where the port cannot be had.
+    """
+    check_address(library.folder, address)
+    server = assemble(library, address, port, **options)
+    scheme = "https" if options.get("ssl_certfile") else "http"
+    announce(_greeting(library, address, server.port, scheme))
+    run(server)
+
+
+def assemble(
+    library: Library, address: str = "127.0.0.1", port: int = 5006, **options: Any
+) -> Server:
+    """Return the server, bound to its port and not yet started. Raises ServeError."""
+    guard(library)
+    # Loaded before the first visitor comes, who would otherwise wait for it.
+    importlib.import_module("pano_analytics.dashboard.page")
+    try:
+        server: Server = pn.serve(  # type: ignore[no-untyped-call]
+            {"/": lambda: page(library)},
+            address=address,
+            port=port,
+            title=TITLE,
+            show=False,
+            start=False,
+            verbose=False,
+            num_procs=1,
+            http_server_kwargs={"max_body_size": MAX_BODY_BYTES},
+            **options,
+        )
+        return server
+    except OSError as error:
+        raise _port_error(error, address, port) from error
+
+
+def run(server: Server) -> None:
+    """Run `server` until SIGTERM or SIGINT, then end it in order."""
+    loop: Any = server.io_loop
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.asyncio_loop.add_signal_handler(number, loop.stop)
+    server.start()
+    try:
+        loop.start()
+    finally:
+        server.stop(wait=False)
+
+
+def check_address(folder: Path, address: str) -> None:
+    """Raise ServeError where the library in `folder` has no user and `address` is not loopback."""
+    if Users(folder).all() or all(map(is_loopback, _resolved(address))):
+        return
+    raise ServeError(
+        f"expected a user before the dashboard is served on {address or 'every address'}, where "
+        f"others can reach it; there is none. Add one with `pano user add NAME`, or serve on "
+        f"127.0.0.1."
+    )
+
+
+def _resolved(address: str) -> list[str]:
+    try:
+        # No address at all means every one of them.
+        return [str(found[4][0]) for found in socket.getaddrinfo(address or "0.0.0.0", None)]
+    except OSError as error:
+        raise ServeError(
+            f"expected an address of this computer, came {address!r} ({error.strerror}). "
+            f"Try --address 127.0.0.1, or 0.0.0.0 for all of them."
+        ) from error
+
+
+def _port_error(error: OSError, address: str, port: int) -> PanoError:
+    if error.errno == errno.EADDRINUSE:
+        return ServeError(
+            f"expected port {port} on {address} to be free; another program has it. "
+            f"Stop that one, or choose another with --port (0 takes any free one)."
+        )
+    return ServeError(
+        f"expected to listen on {address} port {port}; {error.strerror or error}. "
+        f"Choose another with --address and --port."
+    )
+
+
+def _greeting(library: Library, address: str, port: int | None, scheme: str) -> str:
+    is_everywhere = address in ("", "0.0.0.0", "::")
+    host = socket.gethostname() if is_everywhere else address
+    known = Users(library.folder).all()
+    note = "" if known else " (for this computer only; `pano user add NAME` opens it to others)"
+    return f"Dashboard: {scheme}://{f'[{host}]' if ':' in host else host}:{port}/{note}"
