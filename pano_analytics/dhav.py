@@ -252,7 +252,7 @@ def shift_clock(data: bytes, start: datetime) -> bytes:
     first = next((clock for clock in clocks.values() if clock is not None), None)
     if first is None:
         raise MediaError("expected a DHAV clip with a clock to shift, found no such frame")
-    shift = start.replace(microsecond=0) - first
+    shift = start - first
     moved = {
         word: pack_clock(clock + shift) for word, clock in clocks.items() if clock is not None
     }

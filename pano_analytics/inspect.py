@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-GRID_SHAPE: tuple[int, int] = (18, 32)
-"""Rows and columns of the luminance grid."""
+GRID_SHAPE: tuple[int, int, int] = (2, 27, 48)
+"""Planes, rows and columns of the luminance grid: the cells' means, then four times their
+mean absolute deviations. Chosen by the sensitivity curve in `docs/design/inspect.md`."""
 GRID_VERSION = 1
 THUMBNAIL_WIDTH = 480
 """Pixels across a snapshot's thumbnail; smaller pictures keep their size."""
@@ -58,6 +59,8 @@ _CHUNK_BYTES = 1 << 20
 _MAX_PLAIN_PIXELS = 20_000_000
 _JPEG_QUALITY = 75
 _MAX_JPEG_SCANS = 100
+_FINE_PX = 6
+_FOUR_TIMES = [min(255, 4 * level) for level in range(256)]
 _CLOCK_STEP_S = 2.0
 _LAPSE_STEP_S = 60.0
 _HELD_KEYS = 8 * STRIP_FRAMES
@@ -339,12 +342,26 @@ def _as_ycbcr(image: Image) -> Image:
     return image if image.mode == "YCbCr" else image.convert("RGB").convert("YCbCr")
 
 
-def _grid(picture: Image) -> bytes:
-    """Return the mean luminance of each cell, 0 to 255, row by row."""
-    from PIL.Image import Resampling
+def luminance_grid(light: Image, rows: int, columns: int) -> tuple[Image, Image]:
+    """Return two pictures of `columns` x `rows` cells: their means, and 4 x their deviations.
 
-    rows, columns = GRID_SHAPE
-    return picture.getchannel(0).resize((columns, rows), Resampling.BOX).tobytes()
+    `light` is of mode L and any size. The deviation is the mean absolute one, from the
+    cell's own mean, among _FINE_PX x _FINE_PX points a cell whatever the picture's size,
+    so that snapshots and clips compare; at 64 levels and more it stands at 255.
+    """
+    from PIL.Image import Resampling
+    from PIL.ImageChops import difference
+
+    fine = light.resize((columns * _FINE_PX, rows * _FINE_PX), Resampling.BOX)
+    mean = fine.resize((columns, rows), Resampling.BOX)
+    away = difference(fine, mean.resize(fine.size, Resampling.NEAREST))
+    return mean, away.point(_FOUR_TIMES).resize((columns, rows), Resampling.BOX)
+
+
+def _grid(picture: Image) -> bytes:
+    """Return the grid of GRID_SHAPE, plane by plane and row by row, one byte a cell."""
+    _, rows, columns = GRID_SHAPE
+    return b"".join(p.tobytes() for p in luminance_grid(picture.getchannel(0), rows, columns))
 
 
 def _thumbnail(picture: Image, pixel_aspect: float, width: int) -> bytes:

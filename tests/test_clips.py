@@ -199,6 +199,27 @@ def test_sound_that_mp4_cannot_hold_is_encoded(
         assert float(audio.duration * audio.time_base) == pytest.approx(4.0, abs=0.3)
 
 
+def test_sound_by_another_clock_begins_with_the_pictures(tmp_path: Path) -> None:
+    """Sound that seems an hour away from its pictures does not make an hour's clip."""
+    parts = []
+    for header in dhav.frames(data := dav(sound=True)):
+        frame = data[header.offset:header.offset + header.length]
+        late = START + timedelta(hours=1, milliseconds=100 * header.number)
+        parts.append(frame if header.is_video else dhav.shift_clock(frame, late))
+    clips.remux(put(tmp_path, b"".join(parts)), tmp_path / "a.mp4")
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.duration / 1e6 == pytest.approx(4.0, abs=0.3)
+        assert len(container.streams) == 2
+
+
+def test_stream_cut_at_its_front_begins_with_a_key_frame(tmp_path: Path) -> None:
+    """A transport stream may begin anywhere; what goes before a key frame shows nothing."""
+    data = mp4(None, "libx264", "mpegts")
+    clips.remux(put(tmp_path, data[188 * (len(data) // 188 // 3):]), tmp_path / "a.mp4")
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert next(iter(container.demux(video=0))).is_keyframe
+
+
 @pytest.mark.parametrize("container_format", ["matroska", "avi", "mpegts"])
 def test_other_containers_are_packed_anew(container_format: str, tmp_path: Path) -> None:
     """Foscam's Matroska and old AVIs play too, reordered pictures in their right order."""

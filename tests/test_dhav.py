@@ -178,6 +178,22 @@ def test_garbage_between_frames_is_skipped(clip: bytes, noise: bytes, cut: int) 
     assert all(header.is_whole for header in rest[:-1])
 
 
+def test_word_in_the_noise_is_no_frame(clip: bytes) -> None:
+    """The four letters alone, before a type that no frame has, begin nothing."""
+    found = list(dhav.frames(b"DHAV\x07" + bytes(40) + b"DHAV" + clip))
+    assert [header.number for header in found] == list(range(40))
+
+
+def test_frame_with_a_wrong_length_hides_no_other(clip: bytes) -> None:
+    """A length that leads nowhere costs one frame, not all behind it."""
+    broken = bytearray(clip)
+    tenth = list(dhav.frames(clip))[10]
+    broken[tenth.offset + 12:tenth.offset + 16] = (len(clip) - 100).to_bytes(4, "little")
+    found = list(dhav.frames(broken))
+    assert [header.number for header in found] == list(range(40))
+    assert [header.number for header in found if not header.is_whole] == [10]
+
+
 @pytest.mark.parametrize("name", ["1591027084.jpg", "1593216147.jpg"])
 def test_real_snapshot_is_rebuilt_byte_for_byte(name: str) -> None:
     """A real snapshot stripped of comments and trailer gets exactly them back."""

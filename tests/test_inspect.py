@@ -131,7 +131,12 @@ def picture_of(inspection: Inspection, index: int = 0) -> Image.Image:
 
 
 def cells_of(inspection: Inspection, index: int = 0) -> np.ndarray:
-    """Return a grid as an array of its shape."""
+    """Return the means of a grid's cells."""
+    return grid_of(inspection, index)[0]
+
+
+def grid_of(inspection: Inspection, index: int = 0) -> np.ndarray:
+    """Return a grid as an array of its shape: means, then deviations."""
     grid = np.frombuffer(inspection.frames[index].grid, np.uint8)
     return grid.reshape(looking.GRID_SHAPE)
 
@@ -240,7 +245,7 @@ def test_whole_snapshot(tmp_path: Path) -> None:
     assert found.sha256 == hashlib.sha256(data).hexdigest()
     assert picture_of(found).size == (480, 270)
     assert found.frames[0].offset_s == 0.0
-    assert len(found.frames[0].grid) == looking.GRID_SHAPE[0] * looking.GRID_SHAPE[1]
+    assert len(found.frames[0].grid) == np.prod(looking.GRID_SHAPE)
 
 
 def test_thumbnail_carries_no_comment(tmp_path: Path) -> None:
@@ -262,6 +267,20 @@ def test_grid_is_mean_luminance(tmp_path: Path) -> None:
     assert abs(int(cells[-1, 0]) - 150) <= 3
 
 
+def test_grid_tells_what_is_smaller_than_a_cell(tmp_path: Path) -> None:
+    """Half a cell 40 levels brighter leaves 4 x 20 in the deviations, and plain ones 0."""
+    picture = Image.new("L", (1920, 1080), 80)
+    rows, columns = looking.GRID_SHAPE[1:]
+    high, wide = 1080 // rows, 1920 // columns
+    picture.paste(120, (10 * wide, 5 * high, 10 * wide + wide // 2, 6 * high))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=98)
+    mean, deviation = grid_of(look(tmp_path, buffer.getvalue(), "a.jpg"))
+    assert abs(int(mean[5, 10]) - 100) <= 2
+    assert abs(int(deviation[5, 10]) - 80) <= 6
+    assert deviation[8:, 20:].max() <= 2
+
+
 @pytest.mark.parametrize(
     ("size", "thumbnail"),
     [
@@ -277,7 +296,7 @@ def test_thumbnail_fits_and_is_never_enlarged(
     found = look(tmp_path, jpeg(False, *size) if min(size) > 60 else plain(size), "a.jpg")
     assert found.state == "complete"
     assert picture_of(found).size == thumbnail
-    assert len(found.frames[0].grid) == looking.GRID_SHAPE[0] * looking.GRID_SHAPE[1]
+    assert len(found.frames[0].grid) == np.prod(looking.GRID_SHAPE)
 
 
 def plain(size: tuple[int, int], file_format: str = "JPEG", **options: object) -> bytes:
@@ -457,7 +476,8 @@ def test_whole_clip(make: Callable[[], bytes], name: str, tmp_path: Path) -> Non
 def test_strip_shows_what_moves(tmp_path: Path) -> None:
     """Each key frame has its own picture: the bright block stands where it was then."""
     found = look(tmp_path, dav(), "a.dav")
-    brightest = [int(cells_of(found, i)[10].argmax()) for i in range(4)]
+    middle = looking.GRID_SHAPE[1] * 5 // 8
+    brightest = [int(cells_of(found, i)[middle].argmax()) for i in range(4)]
     assert brightest == sorted(set(brightest))
 
 
@@ -466,7 +486,9 @@ def test_clip_and_snapshot_measure_luminance_alike(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.fromarray(scene(0)).save(buffer, "JPEG", quality=90)
     snapshot, film = look(tmp_path, buffer.getvalue(), "a.jpg"), look(tmp_path, dav(), "a.dav")
-    assert np.abs(cells_of(snapshot).astype(int) - cells_of(film)).max() <= 6
+    away = np.abs(grid_of(snapshot).astype(int) - grid_of(film))
+    assert away[0].max() <= 6
+    assert away[1].mean() <= 8
 
 
 def test_long_clip_leaves_a_bounded_even_strip(tmp_path: Path) -> None:
@@ -510,6 +532,37 @@ def test_clip_cut_by_more_than_a_frame_is_never_complete(
     found = look(tmp_path, cut, "a.mp4")
     assert found.state in ("partial", "damaged", "empty")
     assert bool(found.frames) is (found.state == "partial")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (lambda: clip()[:-20], "20 bytes are missing at its end, inside the box 'moov'"),
+        (lambda: clip("matroska")[:-20], "20 bytes are missing at its end"),
+        (lambda: clip("avi")[:-20], "20 bytes are missing at its end"),
+        (lambda: clip("mpegts")[:-20], "its last packet is cut off"),
+        (lambda: dav()[:-3], "its last frame is cut off"),
+        (lambda: dav()[:-4] + (40).to_bytes(4, "little"), "its last frame is cut off"),
+    ],
+)
+def test_last_bytes_missing_are_told(
+    data: Callable[[], bytes], words: str, tmp_path: Path
+) -> None:
+    """Even where all pictures are there, a container that is not whole says so."""
+    found = look(tmp_path, data(), "a.mp4")
+    assert (found.state, found.state_reason) == ("partial", words)
+    assert len(found.frames) == 4
+
+
+def test_pictures_fewer_than_declared_are_told(tmp_path: Path) -> None:
+    """Where the boxes agree with the file, the index still tells how many there were."""
+    data = bytearray(moov_first())
+    place = data.index(b"mdat") - 4
+    del data[place + (len(data) - place) // 2:]
+    data[place:place + 4] = (len(data) - place).to_bytes(4, "big")
+    found = look(tmp_path, bytes(data), "a.mp4")
+    assert found.state == "partial"
+    assert re.fullmatch(r"holds \d+ of the 40 pictures it declares", str(found.state_reason))
 
 
 @given(
