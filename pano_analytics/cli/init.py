@@ -1,0 +1,73 @@
+"""`pano init`: propose a settings file from an upload tree that is already there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pano_analytics.errors import SettingsError
+
+_STDOUT = "-"
+
+
+@click.command("init")
+@click.option(
+    "--uploads",
+    type=click.Path(path_type=Path),
+    help="The folder that the cameras upload to; only its names are looked at.",
+)
+@click.option(
+    "--output",
+    default="pano.toml",
+    show_default=True,
+    help="The new settings file; - prints it.",
+)
+def command(uploads: Path | None, output: str) -> None:
+    """Propose a settings file from an upload tree.
+
+    Finds the cameras, the layouts of their names and whether their clocks fit
+    this computer's zone, from a sample of the newest names. A file that is
+    already there is never touched. Without --uploads it is one to fill in.
+
+    \b
+    Exit codes: 0 done, 2 settings or usage (such as an --output that exists),
+    3 upload tree missing.
+
+    \b
+    Examples:
+      pano init --uploads /srv/ftp
+      pano init --uploads /srv/ftp --output -
+    """
+    from pano_analytics.proposal import propose
+    from pano_analytics.times import system_zone
+
+    text = propose(uploads, system_zone())
+    if output == _STDOUT:
+        click.echo(text, nl=False)
+        return
+    _write(Path(output), uploads, text)
+    cameras = text.count("\n[[cameras]]\n")
+    click.echo(f"{output}: {cameras} camera{'' if cameras == 1 else 's'}; look it over, then")
+    click.echo(f"pano ingest{'' if output == 'pano.toml' else f' --config {output}'}")
+
+
+def _write(target: Path, uploads: Path | None, text: str) -> None:
+    if uploads is not None and target.resolve().is_relative_to(uploads.resolve()):
+        raise SettingsError(
+            f"{target}: expected a place outside the upload tree, which pano only reads; "
+            "choose another with --output."
+        )
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SettingsError(
+            f"{target}: expected no such file yet, and it is not overwritten; "
+            "choose another with --output, or --output - to see the proposal."
+        ) from None
+    except OSError as error:
+        raise SettingsError(
+            f"{target}: expected a file that can be written; {error.strerror or error}. "
+            "Choose another with --output."
+        ) from error
