@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+import jinja2
 import panel as pn
 
 from pano_analytics.dashboard.answers import Answers
 from pano_analytics.dashboard.selection import Selection
-from pano_analytics.dashboard.views import VIEWS
+from pano_analytics.dashboard.views import VIEWS, Wire
 
 if TYPE_CHECKING:
     from pano_analytics.library import Library
@@ -31,11 +32,10 @@ def build(library: Library) -> pn.Template:
     selection = Selection()  # type: ignore[no-untyped-call]
     selection.follow(_search(), library.camera_names())
     answers = Answers(library, selection)
-    views = [view(library, selection, answers) for view in VIEWS]
+    wire = Wire()
+    views = [view(wire, library, answers) for view in VIEWS]
     template = pn.Template(_template())
-    for view in views:
-        template.add_panel(view.part, view)
-    template.add_variable("parts", [view.part for view in views])
+    template.add_panel("wire", wire)
     template.add_variable("first", _first({view.part: view.first for view in views}))
     template.add_variable("style", _style())
     template.add_variable("script", _script())
@@ -77,8 +77,9 @@ def _first(texts: dict[str, str]) -> str:
 
 
 @cache
-def _template() -> str:
-    return (_HERE / "page.html").read_text(encoding="utf-8")
+def _template() -> jinja2.Template:
+    # Compiled once: Panel would do so for each visitor.
+    return jinja2.Environment().from_string((_HERE / "page.html").read_text(encoding="utf-8"))
 
 
 @cache

@@ -426,7 +426,8 @@ def _viewer_row(row: Json, day: date, midnight: datetime) -> Json:
 
 
 def _since(midnight: datetime, moment: Any) -> float:
-    return round((moment.tz_localize(None) - midnight).total_seconds(), 1)
+    seconds: float = (moment.tz_localize(None) - midnight).total_seconds()
+    return round(seconds, 1)
 
 
 def clip_span(clip: Json) -> float:

@@ -1,68 +1,70 @@
 """The parts of the page: each hears from the browser what was chosen, and tells it what changed.
 
-A part draws itself from what stands in the page when it comes. Its `Wire`, the
-one Panel component that it has, carries nothing but changes after that, so
+A part draws itself from what stands in the page when it comes. The `Wire`, the
+one Panel component of the page, carries nothing but changes after that, so
 that pictures do not wait for scripts and a websocket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import panel as pn
-import param
 from panel.custom import JSComponent
 
 from pano_analytics.dashboard import payloads
 from pano_analytics.dashboard.answers import Answers
-from pano_analytics.dashboard.selection import Selection
 
 if TYPE_CHECKING:
     from pano_analytics.library import Library
 
 
 class Wire(JSComponent):
-    """The line between one part of the page and the server; messages are JSON text."""
-
-    part = param.String()
+    """The line between the page and the server: JSON text each way, addressed to a part."""
 
     _esm = """
     export function render({ model }) {
-      window.pano.connect(model.part, model)
+      window.pano.connect(model)
       return document.createElement("span")
     }
     """
 
-    def __init__(self, hear: Callable[[dict[str, Any]], None], **params: Any) -> None:
+    def __init__(self, **params: Any) -> None:
         super().__init__(**params)  # type: ignore[no-untyped-call]
-        self._hear = hear
         self.is_ready = False
+        self._parts: dict[str, View] = {}
 
-    def say(self, text: str) -> None:
-        """Send JSON text to the browser."""
-        self._send_msg(text)
+    def add(self, view: View) -> None:
+        """Hand over what the browser says to the part of `view`."""
+        self._parts[view.part] = view
+
+    def say(self, part: str, text: str) -> None:
+        """Send JSON text to a part; only once a browser listens, else it would be lost."""
+        if self.is_ready:
+            self._send_msg(f'{{"part":"{part}","message":{text}}}')
 
     def _handle_msg(self, data: Any) -> None:
         if not isinstance(data, dict):
             return
-        # Nothing may be said before: what is sent while no browser listens is lost.
-        self.is_ready = self.is_ready or bool(data.get("ready"))
-        self._hear(data)
+        if data.get("ready"):
+            self.is_ready = True
+            for view in self._parts.values():
+                view.tell()
+        elif data.get("part") in self._parts:
+            self._parts[data["part"]].hear(data)
 
 
-class View(pn.viewable.Viewer):
+class View:
     """A part of the page that shows one JSON value, and says it anew when it has changed."""
 
     part: ClassVar[str]
     watches: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, library: Library, selection: Selection, answers: Answers) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.library, self.selection, self.answers = library, selection, answers
-        self.wire = Wire(self.hear, part=self.part)
+    def __init__(self, wire: Wire, library: Library, answers: Answers) -> None:
+        self.wire, self.library = wire, library
+        self.answers, self.selection = answers, answers.selection
         self.first = self.said = self.text()
         answers.param.watch(lambda *_: self.tell(), list(self.watches))
+        wire.add(self)
 
     def text(self) -> str:
         """Return what the part shows now, as JSON."""
@@ -72,15 +74,10 @@ class View(pn.viewable.Viewer):
         """Send what the part shows now, unless the browser has it already."""
         if self.wire.is_ready and (text := self.text()) != self.said:
             self.said = text
-            self.wire.say(text)
+            self.wire.say(self.part, text)
 
     def hear(self, message: dict[str, Any]) -> None:
-        """Take a message from the browser; the first says that it listens."""
-        if message.get("ready"):
-            self.tell()
-
-    def __panel__(self) -> Wire:
-        return self.wire
+        """Take a message of the part in the browser; most have nothing to say."""
 
 
 class Address(View):
@@ -179,25 +176,20 @@ class Gallery(View):
     def tell(self) -> None:
         if not self.wire.is_ready:
             return
+        if self.answers.is_first:
+            self.answers.complete()
         message = self._message()
         if message != self.said:
             self.said = message
-            self.wire.say(message)
+            self.wire.say(self.part, message)
+        self.tell_item()
 
     def tell_item(self) -> None:
         """Send the details of the open item."""
         if self.wire.is_ready and self.answers.item is not self._item:
             self._item = self.answers.item
             if self._item is not None:
-                self.wire.say(f'{{"detail":{payloads.dumps(self._detail())}}}')
-
-    def hear(self, message: dict[str, Any]) -> None:
-        if not message.get("ready"):
-            return
-        if self.answers.is_first:
-            self.answers.complete()
-        self.tell()
-        self.tell_item()
+                self.wire.say(self.part, f'{{"detail":{payloads.dumps(self._detail())}}}')
 
     def _detail(self) -> dict[str, Any] | None:
         found = self.answers.item

@@ -6,16 +6,21 @@ function mount() {
   history.scrollRestoration = "manual"
   const first = JSON.parse(document.getElementById("pano-first").textContent)
   for (const [name, part] of Object.entries(PARTS)) {
-    lines[name] = new Line(first[name])
+    lines[name] = new Line(name, first[name])
     part(document.getElementById(`pano-${name}`), lines[name])
   }
 }
 
-// Called by each part's Panel component once it stands.
-function connect(name, model) {
-  lines[name].connect(model)
-  document.documentElement.dataset.connected = Object.values(lines).every((line) => line.model)
-  if (name === "gallery") model.document?.on_event?.("connection_lost", recover)
+// Called by the page's one Panel component once it stands.
+function connect(model) {
+  model.on("msg:custom", (text) => {
+    const { part, message } = JSON.parse(text)
+    lines[part].receive(message)
+  })
+  for (const line of Object.values(lines)) line.connect(model)
+  model.send_msg({ ready: true })
+  Bokeh.documents[0].on_event("connection_lost", recover)
+  document.documentElement.dataset.connected = "true"
 }
 
 // The server may have been restarted, the laptop asleep: all that was chosen

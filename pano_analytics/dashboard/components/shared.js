@@ -7,7 +7,8 @@
 const PARTS = {}
 
 class Line {
-  constructor(data) {
+  constructor(part, data) {
+    this.part = part
     this.data = data
     this.listeners = []
     this.unsent = []
@@ -23,14 +24,13 @@ class Line {
   }
 
   send(message) {
-    if (this.model) this.model.send_msg(message)
+    if (this.model) this.model.send_msg({ part: this.part, ...message })
     else this.unsent.push(message)
   }
 
   connect(model) {
     this.model = model
-    model.on("msg:custom", (text) => this.receive(JSON.parse(text)))
-    for (const message of [...this.unsent.splice(0), { ready: true }]) this.send(message)
+    for (const message of this.unsent.splice(0)) this.send(message)
   }
 }
 
