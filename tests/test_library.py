@@ -239,7 +239,7 @@ def test_a_locator_that_leads_nowhere_is_refused(library: Library, locator: str)
 
 
 def test_other_tools_read_the_parts(library: Library) -> None:
-    """parts() are Parquet files that Arrow reads as they lie, camera and date from their folders."""
+    """parts() are Parquet files that Arrow reads as they lie, camera and date from folders."""
     found = dataset.dataset(library.parts(), partitioning="hive").to_table()
     assert found.num_rows == 4
     assert set(found["camera"].to_pylist()) == {"porch", "garden"}
