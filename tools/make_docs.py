@@ -1,0 +1,138 @@
+"""Pages made from the code itself: the columns of the tables, and the commands with their help.
+
+`make docs` writes them; a test says when they are out of date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pyarrow as pa
+
+from pano_analytics import errors
+from pano_analytics.cli import pano
+from pano_analytics.columns import TABLES
+from pano_analytics.media import SCHEMA_VERSION
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+WIDTH = 88
+
+_TOLD = {
+    "media": "One row an uploaded file, sorted by `start`: `library.media()`, or `media` in SQL.",
+    "frames": "The pictures kept of files, one a snapshot and several a clip: `library.frames()`, "
+    "or `frames` in SQL.",
+}
+_PARTITIONS = (
+    ("camera", pa.string(), "whose upload it is; in Parquet the folder `camera=…`"),
+    ("date", pa.date32(), "the camera's own calendar day; in Parquet the folder `date=…`"),
+)
+
+
+# --- columns ----------------------------------------------------------------
+
+
+def columns_page() -> str:
+    """Return `docs/columns.md`."""
+    head = f"""\
+# The columns
+
+Made from `pano_analytics/columns.py` by `make docs`. Schema version {SCHEMA_VERSION}, as it stands
+in the metadata of each Parquet file. Columns are a promise: they are only ever added to, and what
+an older file lacks comes back as null.
+
+The types are those in Parquet. In frames, times with a zone come back in the library's zone
+(`library.zone`); times without one are what a camera's own clock said.
+"""
+    return "\n".join([head, *(_table(name) for name in TABLES)])
+
+
+def _table(name: str) -> str:
+    rows = [*TABLES[name][:1], *_PARTITIONS, *TABLES[name][1:]]
+    lines = [f"| `{column}` | {kind} | {_cell(what)} |" for column, kind, what in rows]
+    head = [f"## {name}", "", _TOLD[name], "", "| column | type | what it says |", "|---|---|---|"]
+    return "\n".join([*head, *lines, ""])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# --- commands ---------------------------------------------------------------
+
+
+def cli_page() -> str:
+    """Return `docs/cli.md`."""
+    head = """\
+# The commands
+
+Made from the commands' own help by `make docs`. Settings come from `--config`, else `PANO_CONFIG`,
+else `./pano.toml`; what is given on the command line wins.
+"""
+    return "\n".join([head, *(_section(*one) for one in commands()), _exit_codes()])
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Yield every command with its name in full, `pano` itself first, groups before theirs."""
+    yield "pano", pano
+    yield from _below("pano", pano)
+
+
+def _below(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group, info_name=name)
+    for own in group.list_commands(context):
+        command = group.get_command(context, own)
+        assert command is not None, own
+        yield f"{name} {own}", command
+        if isinstance(command, click.Group):
+            yield from _below(f"{name} {own}", command)
+
+
+def help_of(name: str, command: click.Command) -> str:
+    """Return what `NAME --help` prints on a terminal of WIDTH columns."""
+    context = click.Context(
+        command,
+        info_name=name,
+        max_content_width=WIDTH,
+        terminal_width=WIDTH,
+        help_option_names=["-h", "--help"],
+    )
+    return command.get_help(context)
+
+
+def _section(name: str, command: click.Command) -> str:
+    return f"## {name}\n\n```text\n{help_of(name, command)}\n```\n"
+
+
+def _exit_codes() -> str:
+    lines = [f"| {code} | {what} |" for code, what in sorted(_codes())]
+    head = """\
+## Exit codes
+
+What all commands have in common; a command that has one of its own says so in its help.
+
+| code | what it means |
+|---|---|"""
+    return "\n".join([head, *lines, ""])
+
+
+def _codes() -> Iterator[tuple[int, str]]:
+    yield 0, "Done. For `pano ingest` also: another run is at work, nothing was done."
+    yield 130, "Interrupted from the keyboard."
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and kind.exit_code and kind is not errors.PanoError:
+            yield kind.exit_code, (kind.__doc__ or "").splitlines()[0]
+
+
+PAGES: dict[str, Callable[[], str]] = {"columns.md": columns_page, "cli.md": cli_page}
+
+
+def main() -> None:
+    """Write every page."""
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
