@@ -72,6 +72,16 @@ class WallClock:
         wall_us = epoch_us(wall)
         return wall_us - self._offset_us(wall_us // _QUARTER_US, fold)
 
+    def is_plain(self, wall: datetime) -> bool:
+        """Tell whether `wall` is shown once: not repeated in autumn, not skipped in spring."""
+        quarter = epoch_us(wall) // _QUARTER_US
+        return self._offset_us(quarter, 0) == self._offset_us(quarter, 1)
+
+    def is_repeated(self, wall: datetime) -> bool:
+        """Tell whether the clock shows `wall` twice, before and after it is set back."""
+        quarter = epoch_us(wall) // _QUARTER_US
+        return self._offset_us(quarter, 0) > self._offset_us(quarter, 1)
+
     def _offset_us(self, quarter: int, fold: int) -> int:
         known = self._offsets.get((quarter, fold))
         if known is None:
@@ -79,9 +89,6 @@ class WallClock:
             offset = moment.replace(tzinfo=self.zone, fold=fold).utcoffset() or timedelta()
             known = self._offsets[quarter, fold] = offset // timedelta(microseconds=1)
         return known
-
-
-_US = timedelta(microseconds=1)
 
 
 def epoch_us(wall: datetime) -> int:

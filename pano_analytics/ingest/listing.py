@@ -16,13 +16,14 @@ import pyarrow as pa
 from pano_analytics import layouts
 from pano_analytics.catalog import Day
 from pano_analytics.columns import schema
+from pano_analytics.ingest.clock import Said, Settled, is_doubtful, settle
 from pano_analytics.ingest.walk import Entry
 from pano_analytics.media import Reading
 from pano_analytics.settings import Settings
 from pano_analytics.times import WallClock, epoch_us, from_epoch_us, local_date
 
 # Raise it when `layouts` reads names otherwise than before: known trees are then read anew.
-READING_VERSION = 2
+READING_VERSION = 3
 
 
 class Named(NamedTuple):
@@ -36,6 +37,7 @@ class Named(NamedTuple):
     end: int | None
     wall_start: int | None
     time_source: str
+    clock_offset_s: float | None
     path: str
     layout: str | None
     sequence: str | None
@@ -113,6 +115,7 @@ class Reader:
     def read(self, entries: Iterable[Entry], now_us: int, arrivals: Mapping[str, int]) -> Listing:
         """Return what the names of `entries` say; `arrivals` (by id) were known before."""
         listing = Listing()
+        doubtful: dict[str, list[_Told]] = defaultdict(list)
         for entry in entries:
             camera = layouts.camera_below(entry.path, self._folders, self._root_name)
             reading = self._reading(entry.path, camera)
@@ -121,7 +124,17 @@ class Reader:
             elif reading.kind == "unknown":
                 listing.unknown.append((entry.path, reading.reason or ""))
             else:
-                self._add(listing, entry, reading, camera, now_us, arrivals)
+                media_id = self._media_id(entry.path)
+                seen = arrivals.get(media_id, now_us)
+                told = _Told(entry, reading, camera, media_id, arrival(entry, seen))
+                settled = self._plainly(told)
+                if settled is None:
+                    doubtful[camera].append(told)
+                else:
+                    self._add(listing, told, settled)
+        for camera, names in doubtful.items():
+            for told, settled in zip(names, self._settled(camera, names), strict=True):
+                self._add(listing, told, settled)
         return listing
 
     def _reading(self, path: str, camera: str) -> Reading:
@@ -131,35 +144,58 @@ class Reader:
         misfit = Reading("unknown", reason=f"does not fit the template {template.text}")
         return template.read(path) or misfit
 
-    def _add(
-        self,
-        listing: Listing,
-        entry: Entry,
-        reading: Reading,
-        camera: str,
-        now_us: int,
-        arrivals: Mapping[str, int],
-    ) -> None:
-        media_id = self._media_id(entry.path)
-        mtime_us = entry.mtime_ns // 1000
-        arrived = min(mtime_us, arrivals.get(media_id, now_us))
-        start, end, day = self._span(reading, camera, arrived)
-        listing.days[Day(camera, day)].append(
+    def _plainly(self, told: _Told) -> Settled | None:
+        """Return the span as the name says it, or None where that is in doubt."""
+        reading = told.reading
+        if reading.start is None:
+            return Settled(told.arrived, None, "arrival")
+        clock = self._clock_of(told)
+        fold = reading.fold or 0
+        start = clock.to_utc_us(reading.start, fold)
+        said = Said(reading.start, reading.end, told.arrived)
+        if is_doubtful(said, start, clock) and reading.fold is None:
+            return None
+        end = None if reading.end is None else clock.to_utc_us(reading.end, fold)
+        return Settled(start, end if end is None else max(start, end), "name")
+
+    def _clock_of(self, told: _Told) -> WallClock:
+        return self._utc if told.reading.zone == "utc" else self._clock(told.camera)
+
+    def _settled(self, camera: str, names: Sequence[_Told]) -> list[Settled]:
+        # One camera spells all its names on one clock.
+        said = [
+            Said(told.reading.start, told.reading.end, told.arrived)
+            for told in names
+            if told.reading.start is not None
+        ]
+        return settle(said, self._clock_of(names[0]))
+
+    def _day(self, told: _Told, settled: Settled) -> date:
+        """Return the camera's own calendar day of the settled start."""
+        reading = told.reading
+        if reading.start is not None and reading.zone == "camera" and settled.offset_s is None:
+            return reading.start.date()
+        return local_date(from_epoch_us(settled.start), self._clock(told.camera).zone)
+
+    def _add(self, listing: Listing, told: _Told, settled: Settled) -> None:
+        reading, entry = told.reading, told.entry
+        listing.days[Day(told.camera, self._day(told, settled))].append(
             Named(
-                media_id,
+                told.media_id,
                 reading.kind,
                 reading.trigger,
                 reading.trigger_raw,
-                start,
-                end,
+                settled.start,
+                settled.end,
                 None if reading.start is None else epoch_us(reading.start),
-                "arrival" if reading.start is None else "name",
+                settled.source,
+                settled.offset_s,
                 entry.path,
                 reading.layout,
                 reading.sequence,
                 entry.size_bytes,
-                mtime_us,
-                arrived,
+                entry.mtime_ns // 1000,
+                told.arrived,
             )
         )
 
@@ -168,20 +204,30 @@ class Reader:
         digest.update(path.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
-    def _span(self, reading: Reading, camera: str, arrived: int) -> tuple[int, int | None, date]:
-        """Return start and end (microseconds, UTC) and the camera's own calendar day."""
-        clock = self._clock(camera)
-        if reading.start is None:
-            return arrived, None, local_date(from_epoch_us(arrived), clock.zone)
-        clock_said = self._utc if reading.zone == "utc" else clock
-        fold = reading.fold or 0
-        start = clock_said.to_utc_us(reading.start, fold)
-        end = None if reading.end is None else clock_said.to_utc_us(reading.end, fold)
-        if end is not None and end < start:
-            end = start  # the autumn step lies between the two: the length is not known
-        if reading.zone == "utc":
-            return start, end, local_date(from_epoch_us(start), clock.zone)
-        return start, end, reading.start.date()
+
+class _Told(NamedTuple):
+    """An upload and what its name says."""
+
+    entry: Entry
+    reading: Reading
+    camera: str
+    media_id: str
+    arrived: int
+
+
+# FTP may carry a camera's own clock into the modification time: one that was
+# never set (see `clock`) tells nothing of arrival.
+_CLOCKS_BEGIN_US = 1_104_537_600 * 1_000_000
+
+
+def tells_arrival(entry: Entry) -> bool:
+    """Tell whether the file's modification time can be when it arrived."""
+    return entry.mtime_ns // 1000 >= _CLOCKS_BEGIN_US
+
+
+def arrival(entry: Entry, seen_us: int) -> int:
+    """Return when an upload arrived: the earlier of its modification and first sight."""
+    return min(entry.mtime_ns // 1000, seen_us) if tells_arrival(entry) else seen_us
 
 
 def now_us() -> int:

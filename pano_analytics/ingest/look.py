@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pano_analytics.catalog import Day
 from pano_analytics.ingest import walk
-from pano_analytics.ingest.listing import Listing, Reader, now_us, table_of_named
+from pano_analytics.ingest.listing import Listing, Reader, now_us, table_of_named, tells_arrival
 from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.parallel import Crew, MakeExecutor
 from pano_analytics.ingest.walk import Trouble, Unit
@@ -38,6 +38,7 @@ class Looked:
     rows: Mapping[Day, pa.Table] | None = None
     unknown: Sequence[tuple[str, str]] = ()
     seen: Seen | None = None
+    is_arrival_told: bool = True
 
     @property
     def is_whole(self) -> bool:
@@ -59,6 +60,7 @@ def look(root: Path, reader: Reader, arrivals: Mapping[str, int], glance: Glance
         {day: table_of_named(rows) for day, rows in listing.days.items()},
         listing.unknown,
         _seen("" if trouble.unreadable else mark, len(entries), listing),
+        all(tells_arrival(entry) for entry in entries),
     )
 
 

@@ -20,20 +20,9 @@ _FROM_NAME = (
     "start",
     "wall_start",
     "time_source",
+    "clock_offset_s",
     "layout",
     "sequence",
-)
-_LEARNT = (
-    "state_reason",
-    "clip_id",
-    "width",
-    "height",
-    "fps",
-    "duration_s",
-    "codec",
-    "camera_clock",
-    "sha256",
-    "thumb",
 )
 GONE = ("missing", "culled")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -191,10 +191,13 @@ class _Run:
     def _take_in(self, change: Change, looked: Looked) -> None:
         self.summary.unreadable += looked.trouble.unreadable
         self.summary.skipped += looked.trouble.skipped
-        if looked.rows is None or looked.seen is None:
-            return
         known = self.memory.units.get(looked.unit.path)
         fed = known.days if known else ()
+        if looked.rows is not None and fed and not looked.is_arrival_told:
+            # Only the catalog knows when these first came: look again with that in hand.
+            looked = look(self.root, self.reader, _arrivals(change, fed), Glance(looked.unit, ""))
+        if looked.rows is None or looked.seen is None:
+            return
         tally, facts = merge(change, looked.unit, looked.rows, fed, looked.is_whole)
         self.summary.tally += tally
         self._facts.append(facts)
@@ -302,6 +305,20 @@ class _Run:
 
 
 _AT_WORK = "state/at-work"
+
+
+def _arrivals(change: Change, days: Iterable[Day]) -> dict[str, int]:
+    """Return media_id -> arrival (microseconds, UTC) of the rows of some camera-days."""
+    tables = [table for day in days if (table := change.read(day)) is not None]
+    return {
+        media_id: arrived
+        for table in tables
+        for media_id, arrived in zip(
+            table["media_id"].to_pylist(),
+            table["arrived"].cast(pa.int64()).to_pylist(),
+            strict=True,
+        )
+    }
 
 
 def _was_day(path: str) -> bool:
