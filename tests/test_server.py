@@ -314,7 +314,7 @@ def test_the_watch_sees_trouble(
 
 def test_a_quiet_page_passes_the_watch(chromium: Browser, served: Served) -> None:
     """The watch does not fail on a page that does nothing wrong."""
-    misbehave(chromium, served.url, "new Image().src = '/favicon.ico'", "request")
+    misbehave(chromium, served.url, "new Image().src = '/favicon.ico?new'", "request")
 
 
 def test_sessions_are_given_back(inside: Inside, chromium: Browser) -> None:
