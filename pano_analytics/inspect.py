@@ -59,7 +59,7 @@ _CHUNK_BYTES = 1 << 20
 _MAX_PLAIN_PIXELS = 20_000_000
 _JPEG_QUALITY = 75
 _MAX_JPEG_SCANS = 100
-_FINE_PX = 6
+_FINE_PX = 5
 _FOUR_TIMES = [min(255, 4 * level) for level in range(256)]
 _CLOCK_STEP_S = 2.0
 _LAPSE_STEP_S = 60.0
@@ -144,7 +144,8 @@ def _read(path: Path, file: BinaryIO, size_bytes: int) -> tuple[BinaryIO, str]:
     """Return the contents, in memory where they are small, and the SHA-256 of the whole."""
     try:
         if size_bytes <= _IN_MEMORY_BYTES:
-            data = file.read(_IN_MEMORY_BYTES + 1) or b""
+            # One byte more than there should be: what grew meanwhile shows, and is told.
+            data = file.read(size_bytes + 1) or b""
             return BytesIO(data), hashlib.sha256(data).hexdigest()
         digest = hashlib.sha256()
         while chunk := file.read(_CHUNK_BYTES):
@@ -226,6 +227,8 @@ def _open_picture(data: bytes, format_name: str) -> ImageFile:
         # Readers of hostile bytes raise whatever comes, and a file must never end a run.
         raise Undecodable(f"the {format_name} header is broken: {_words(error)}") from error
     _check_limits(data, image)
+    # All bytes are at hand: handing them over in pieces would only copy them again.
+    image.decodermaxblock = max(len(data), image.decodermaxblock)
     return image
 
 
@@ -269,8 +272,7 @@ def _decode_picture(data: bytes, image: ImageFile) -> tuple[Image, str | None]:
         return image, None
     rows = _decoded_rows(image)
     if rows:
-        share = f"about {rows / image.height:.0%} of the picture decodes"
-        return _blackened(image, rows), f"{trouble}; {share}"
+        return image, f"{trouble}; about {rows / image.height:.0%} of the picture decodes"
     if is_progressive and (coarse := _coarse_picture(data)):
         return coarse, f"{trouble}; a coarse picture decodes"
     raise Undecodable(f"no row of the picture decodes: {trouble}")
@@ -280,7 +282,7 @@ def _load(image: ImageFile) -> str | None:
     """Decode in place, a JPEG at the smallest scale that fills the thumbnail."""
     target = _fit(image.width, image.height, THUMBNAIL_WIDTH)
     try:
-        image.draft(_draft_mode(image), target)
+        image.draft(None, target)
         image.load()
     except Exception as error:
         words = _words(error)
@@ -288,18 +290,8 @@ def _load(image: ImageFile) -> str | None:
     return None
 
 
-def _draft_mode(image: ImageFile) -> str | None:
-    """Return YCbCr, what a JPEG holds anyway, to save converting there and back.
-
-    The few that hold red, green and blue say so, and must be read as they are.
-    """
-    ids = bytes(layer[0] for layer in getattr(image, "layer", ()))
-    is_rgb = image.info.get("adobe_transform") == 0 or ids == b"RGB"
-    return None if is_rgb else "YCbCr"
-
-
 def _decoded_rows(image: ImageFile) -> int:
-    """Return how many rows were decoded before the data ended: the rest is still all zero."""
+    """Return how many rows were decoded before the data ended: the rest is still all black."""
     # Without a tile left to decode, load() gives what there is instead of trying again.
     image.tile = []
     try:
@@ -310,13 +302,6 @@ def _decoded_rows(image: ImageFile) -> int:
     return box[3] if box else 0
 
 
-def _blackened(image: Image, rows: int) -> Image:
-    """Return `image` with all below `rows` black: zeros are green in YCbCr."""
-    whole = _as_ycbcr(image)
-    whole.paste((0, 128, 128), (0, rows, whole.width, whole.height))
-    return whole
-
-
 def _coarse_picture(data: bytes) -> Image | None:
     """Return what the scans present of a progressive JPEG give, or None.
 
@@ -325,7 +310,7 @@ def _coarse_picture(data: bytes) -> Image | None:
     image = _open_picture(data + b"\xff\xd9", "JPEG")
     if _load(image) is not None:
         return None
-    lowest, highest = _as_ycbcr(image).getchannel(0).getextrema()
+    lowest, highest = image.convert("L").getextrema()
     return image if lowest != highest else None
 
 
@@ -333,13 +318,8 @@ def _coarse_picture(data: bytes) -> Image | None:
 
 
 def _frame(offset_s: float, image: Image, pixel_aspect: float, width: int) -> Frame:
-    picture = _as_ycbcr(image)
-    return Frame(offset_s, _grid(picture), _thumbnail(picture, pixel_aspect, width))
-
-
-def _as_ycbcr(image: Image) -> Image:
-    """Return `image` in the colours that JPEG stores, which thumbnail and grid share."""
-    return image if image.mode == "YCbCr" else image.convert("RGB").convert("YCbCr")
+    picture = image if image.mode in ("RGB", "L") else image.convert("RGB")
+    return Frame(offset_s, _grid(picture.convert("L")), _thumbnail(picture, pixel_aspect, width))
 
 
 def luminance_grid(light: Image, rows: int, columns: int) -> tuple[Image, Image]:
@@ -352,16 +332,26 @@ def luminance_grid(light: Image, rows: int, columns: int) -> tuple[Image, Image]
     from PIL.Image import Resampling
     from PIL.ImageChops import difference
 
-    fine = light.resize((columns * _FINE_PX, rows * _FINE_PX), Resampling.BOX)
-    mean = fine.resize((columns, rows), Resampling.BOX)
+    fine = _boxed(light, columns * _FINE_PX, rows * _FINE_PX)
+    mean = fine.reduce(_FINE_PX)
     away = difference(fine, mean.resize(fine.size, Resampling.NEAREST))
-    return mean, away.point(_FOUR_TIMES).resize((columns, rows), Resampling.BOX)
+    return mean, away.point(_FOUR_TIMES).reduce(_FINE_PX)
 
 
-def _grid(picture: Image) -> bytes:
+def _boxed(light: Image, width: int, height: int) -> Image:
+    """Return the mean light in each of `width` x `height` boxes, by the quickest way."""
+    from PIL.Image import Resampling
+
+    factor = light.width // width
+    if light.size == (width * factor, height * factor):
+        return light.reduce(factor)
+    return light.resize((width, height), Resampling.BOX)
+
+
+def _grid(light: Image) -> bytes:
     """Return the grid of GRID_SHAPE, plane by plane and row by row, one byte a cell."""
     _, rows, columns = GRID_SHAPE
-    return b"".join(p.tobytes() for p in luminance_grid(picture.getchannel(0), rows, columns))
+    return b"".join(p.tobytes() for p in luminance_grid(light, rows, columns))
 
 
 def _thumbnail(picture: Image, pixel_aspect: float, width: int) -> bytes:
