@@ -501,14 +501,12 @@ def _badges(row: Json) -> list[Json]:
 def _facts(row: Json, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
     yield "Camera", row["camera"]
     yield "Time", _when(row)
-    yield (
-        "Camera's clock",
-        f"{row['wall_start']:%Y-%m-%d %H:%M:%S}" if row["wall_start"] is not None else "",
-    )
+    yield "Camera's clock", _camera_clock(row)
     yield (
         "Time from",
         "the file's name" if row["time_source"] == "name" else _text(row["time_source"]),
     )
+    yield "Clock", _clock_text(row.get("clock_offset_s"))
     yield "Arrived", f"{row['arrived']:%Y-%m-%d %H:%M:%S}" if row["arrived"] is not None else ""
     yield "Cause", _text(row["trigger"])
     yield "State", f"{row['state']}: {row['state_reason']}" if row["state_reason"] else row["state"]
@@ -518,6 +516,19 @@ def _facts(row: Json, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
     yield "Size", f"{row['size_bytes'] / 1e6:.2f} MB" if row["size_bytes"] else ""
     yield "Zone", str(zone)
     yield "File", row["path"]
+
+
+def _camera_clock(row: Json) -> str:
+    """Return what the camera said, where that is not the time shown anyway."""
+    said, start = row["wall_start"], row["start"].tz_localize(None)
+    return "" if said is None or said == start else f"{said:%Y-%m-%d %H:%M:%S}"
+
+
+def _clock_text(offset_s: float | None) -> str:
+    if not offset_s:
+        return ""
+    size = timedelta(seconds=round(abs(offset_s)))
+    return f"{size} {'ahead' if offset_s > 0 else 'behind'}, corrected here"
 
 
 def _length(row: Json) -> str:

@@ -400,7 +400,8 @@ class Gallery {
 
   drawHead() {
     const { text, problems, call, empty, more } = this.headData
-    refill(this.head, h("h2", {}, text),
+    const [files, kinds] = text.split(/(?<=:) /)
+    refill(this.head, h("h2", {}, files, kinds ? h("span", {}, ` ${kinds}`) : null),
       h("span", { class: "problems" }, problems.map((problem) => h("a", {
         class: "chip warn", "data-go": true, "data-key": `s-${problem.state}`, "aria-current": problem.on ? "true" : null,
         href: query({ state: problem.on ? null : problem.state, item: null, t: null }),

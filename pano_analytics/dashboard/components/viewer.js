@@ -26,7 +26,7 @@ class Viewer {
     this.title = h("div", { class: "title", "aria-live": "polite" })
     this.place = h("span", { class: "place" })
     this.downloads = h("span", { class: "downloads" })
-    this.stage = h("div", { class: "stage" })
+    this.stage = h("div", { class: "stage", tabindex: "0", role: "group", "aria-label": "Picture" })
     this.strip = h("div", { class: "strip", "aria-label": "Pictures of this moment", role: "group" })
     this.controls = h("div", { class: "control-slot" })
     this.aside = h("aside", { "aria-label": "Details" })
@@ -241,7 +241,8 @@ class Viewer {
   open() {
     this.dialog.showModal()
     document.documentElement.style.overflow = "hidden"
-    this.closeButton.focus()
+    // Not on a button: the space bar shall play and not close.
+    this.stage.focus()
   }
 
   step(direction) {
