@@ -12,16 +12,17 @@ class Camera:
 
     `clock_offset` is what its clock is wrong by (its time minus the true time);
     `snapshots_per_event` the usual length of a burst, one picture a second;
-    `goes_silent` says that it uploads nothing in the last days.
+    `goes_silent` says that it uploads nothing in the last days, `is_indoors` that it sees
+    no weather.
     """
 
     name: str
-    title: str
     model: str
     serial: str
     snapshots_per_event: int
     clock_offset: timedelta = timedelta(0)
     goes_silent: bool = False
+    is_indoors: bool = False
 
     @property
     def clip_suffix(self) -> str:
@@ -30,13 +31,13 @@ class Camera:
 
 
 CAMERAS: tuple[Camera, ...] = (
-    Camera("front_door", "Front Door", "IP2M-842", "AMC00K3D_7T9P2Q", 5),
-    Camera("driveway", "Driveway", "IP3M-943", "AMC018A7_F4N61B", 9),
-    Camera("garden", "Garden", "IP2M-842", "AMC00K3D_2R5W8M", 4),
-    Camera("side_gate", "Side Gate", "IP2M-842", "AMC00K1F_9H4C3X", 3),
-    Camera("garage", "Garage", "IP2M-842", "AMC0028V_6J1K5D", 3,
-           clock_offset=timedelta(minutes=-47)),
-    Camera("street", "Street", "IP3M-943", "AMC018A7_F4N93T", 9, goes_silent=True),
+    Camera("front_door", "IP2M-842", "AMC00K3D_7T9P2Q", 5),
+    Camera("driveway", "IP3M-943", "AMC018A7_F4N61B", 9),
+    Camera("garden", "IP2M-842", "AMC00K3D_2R5W8M", 4),
+    Camera("side_gate", "IP2M-842", "AMC00K1F_9H4C3X", 3),
+    Camera("garage", "IP2M-842", "AMC0028V_6J1K5D", 3,
+           clock_offset=timedelta(minutes=-47), is_indoors=True),
+    Camera("street", "IP3M-943", "AMC018A7_F4N93T", 9, goes_silent=True),
 )
 
 

@@ -22,7 +22,8 @@ _KEY_EVERY = GROUP
 # A camera's encoder is a hasty one, too. One thread: x264 cuts a picture by the number of
 # its threads, and the bytes must not depend on the machine's cores.
 _X264 = {
-    "preset": "veryfast", "crf": "30", "threads": "1", "bf": "0",
+    "preset": "veryfast", "crf": "31", "maxrate": "1100k", "bufsize": "2200k",
+    "threads": "1", "bf": "0",
     "x264-params": (
         f"keyint={_KEY_EVERY}:min-keyint={_KEY_EVERY}:scenecut=0:rc-lookahead=0:ref=1:subme=1"
         ":me=dia:trellis=0:partitions=none:weightp=0:aq-mode=0:no-mixed-refs=1"

@@ -26,10 +26,10 @@ from pano_analytics.demo.sun import Look
 
 Progress = Callable[[int, int], None]
 
-_QUALITY = 82
+_QUALITY = 78
 _MARKER = "DVRWorkDirectory"
 # A clip's light is that of the middle of its time of day.
-_DUSK_DIMMING = 0.86
+_DUSK_DIMMING = 0.93
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,10 @@ def _snapshot_batches(plan: Plan) -> Iterator[Batch]:
     for event in plan.events:
         days_ago = (plan.end.date() - event.start.astimezone(plan.zone).date()).days
         stage = 0 if days_ago < 1 else 2
-        groups[stage, (days_ago + 6) // 7, event.moment.camera] += [(upload, _shot(plan, event, upload)) for upload in event.uploads
-                          if upload.kind == "snapshot"]
+        groups[stage, (days_ago + 6) // 7, event.moment.camera] += [
+            (upload, _shot(plan, event, upload)) for upload in event.uploads
+            if upload.kind == "snapshot"
+        ]
     for order, shots in groups.items():
         yield Batch(order, shots=tuple(shots))
 
@@ -129,7 +131,7 @@ def _shot(plan: Plan, event: Event, upload: Upload) -> Shot:
     return Shot(
         event.moment.camera, look, event.act.name, upload.offset_s - LEAD_S,
         exposure, crc32(upload.path.encode()) % 997, plan.is_rainy(event),
-        plan.day_of(event.start).is_windy, wall=upload.wall_start, width=plan.width,
+        plan.is_windy(event), wall=upload.wall_start, width=plan.width,
     )
 
 

@@ -9,7 +9,7 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from pano_analytics.demo import habits
-from pano_analytics.demo.cameras import CAMERAS, Camera
+from pano_analytics.demo.cameras import CAMERAS, Camera, camera_named
 from pano_analytics.demo.cast import act_for
 from pano_analytics.demo.days import Day, all_days, wall
 from pano_analytics.demo.habits import SCHEDULED, Act, Event
@@ -63,9 +63,17 @@ class Plan:
         return look_at(event.moment.at, self.zone, self.day_of(event.moment.at).is_overcast)
 
     def is_rainy(self, event: Event) -> bool:
-        """Return whether it rains during `event`; it never does inside the garage."""
+        """Return whether rain is seen during `event`."""
         local = event.moment.at.astimezone(self.zone)
-        return event.moment.camera != "garage" and self.day_of(local).is_rainy_at(local)
+        return not _is_indoors(event) and self.day_of(local).is_rainy_at(local)
+
+    def is_windy(self, event: Event) -> bool:
+        """Return whether the wind is seen during `event`."""
+        return not _is_indoors(event) and self.day_of(event.moment.at).is_windy
+
+
+def _is_indoors(event: Event) -> bool:
+    return camera_named(event.moment.camera).is_indoors
 
 
 def make_plan(*, seed: int, end: datetime, days: int, cameras: int) -> Plan:

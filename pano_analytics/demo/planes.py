@@ -83,8 +83,24 @@ def through_lens(rgb: Bytes, box: Box = (0, 0, WIDTH, HEIGHT)) -> Planes:
     planes = to_planes(rgb)
     bright = Image.fromarray(planes.y).filter(ImageFilter.GaussianBlur(0.8))
     bright = Image.composite(bright.filter(ImageFilter.GaussianBlur(2.2)), bright, soft)
-    bright = bright.filter(ImageFilter.UnsharpMask(radius=2.0, percent=90, threshold=1))
-    return Planes(np.array(ImageChops.multiply(bright, light)), planes.cb, planes.cr)
+    bright = bright.filter(ImageFilter.UnsharpMask(radius=2.2, percent=60, threshold=2))
+    bright = ImageChops.add(bright.point(_TONES), _bloom(bright))
+    paler = (np.array(Image.fromarray(plane).point(_PALER)) for plane in (planes.cb, planes.cr))
+    return Planes(np.array(ImageChops.multiply(bright, light)), *paler)
+
+
+# Cheap sensors lift the shadows, and show colours a little paler than they are.
+_TONES = [round(9 + 246 * (v / 255) ** 0.9) for v in range(256)]
+_PALER = [round(128 + 0.86 * (v - 128)) for v in range(256)]
+_BLOOM = [0] * 200 + [round((v - 200) * 0.42) for v in range(200, 256)]
+_BLOOM_SCALE = 8
+
+
+def _bloom(bright: Image.Image) -> Image.Image:
+    """Return the veil that strong lights leave around them in a lens that is never clean."""
+    size = (max(1, bright.width // _BLOOM_SCALE), max(1, bright.height // _BLOOM_SCALE))
+    small = bright.point(_BLOOM).resize(size, Image.Resampling.BOX)
+    return small.filter(ImageFilter.GaussianBlur(3)).resize(bright.size, Image.Resampling.BILINEAR)
 
 
 def upscale(grid: NDArray[np.float32]) -> Bytes:

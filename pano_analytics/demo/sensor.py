@@ -32,10 +32,10 @@ class Grain:
 
 
 GRAINS = {
-    "morning": Grain(1.5, 0.5, 0.6),
-    "noon": Grain(1.2, 0.4, 0.4),
-    "afternoon": Grain(1.5, 0.5, 0.6),
-    "overcast": Grain(1.8, 0.7, 0.8),
+    "morning": Grain(2.0, 0.8, 0.9),
+    "noon": Grain(1.7, 0.7, 0.7),
+    "afternoon": Grain(2.0, 0.8, 0.9),
+    "overcast": Grain(2.2, 1.0, 1.0),
     "dusk": Grain(3.2, 2.0, 2.0),
     "night_ir": Grain(4.2, 1.8, 0.0),
 }

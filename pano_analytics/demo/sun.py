@@ -103,4 +103,4 @@ def _dimming(moment: datetime, zone: ZoneInfo, light: str) -> float:
     local = moment.astimezone(zone)
     rise, fall = sun_times(local.date(), zone)
     dark = max(rise - local, local - fall) / _TWILIGHT
-    return 1.0 - 0.35 * min(1.0, max(0.0, dark))
+    return 1.0 - 0.16 * min(1.0, max(0.0, dark))

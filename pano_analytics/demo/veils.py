@@ -94,8 +94,8 @@ def _streaks(number: int, is_infrared: bool) -> Bytes:
     near = Image.new("L", (WIDTH // 2, HEIGHT // 2))
     for _ in range(300 if is_infrared else 230):
         _streak(far, rng, rng.randint(24, 60), rng.randint(26, 120 if is_infrared else 60), 1)
-    for _ in range(26 if is_infrared else 9):
-        _streak(near, rng, rng.randint(40, 90), rng.randint(60, 190 if is_infrared else 80), 4)
+    for _ in range(26 if is_infrared else 0):
+        _streak(near, rng, rng.randint(40, 90), rng.randint(60, 190), 4)
     near = near.filter(ImageFilter.GaussianBlur(3.2)).resize((WIDTH, HEIGHT))
     return np.asarray(ImageChops.add(far.filter(ImageFilter.GaussianBlur(0.9)), near))
 
@@ -117,29 +117,42 @@ def rain(t_s: float, is_infrared: bool) -> Veil:
 
 def spider(t_s: float) -> Veil:
     """Return a spider so near to the lens that it is a pale blur, walking on its thread."""
-    scale = 4
+    scale = 2
     sheet = Image.new("L", (WIDTH // scale, HEIGHT // scale))
-    x = sheet.width * (0.36 + 0.035 * t_s) + 3 * math.sin(5.1 * t_s)
-    y = sheet.height * (0.06 + 0.085 * t_s)
+    x = sheet.width * (0.38 + 0.03 * t_s) + 5 * math.sin(5.1 * t_s)
+    y = sheet.height * (0.02 + 0.085 * t_s)
     draw = ImageDraw.Draw(sheet)
-    draw.line((x - 8, -20, x, y), fill=62, width=2)
+    draw.line((x - 30, -40, x, y), fill=52, width=3)
     _legs(draw, x, y, t_s)
-    draw.ellipse((x - 15, y - 4, x + 15, y + 40), fill=255)
-    draw.ellipse((x - 10, y + 33, x + 10, y + 54), fill=225)
-    soft = np.asarray(sheet.filter(ImageFilter.GaussianBlur(4.2))).astype(np.float32)
-    halo = np.asarray(sheet.filter(ImageFilter.GaussianBlur(26))).astype(np.float32)
-    return Veil(upscale(1.15 * soft + 0.7 * halo), haze=0.03)
+    draw.ellipse((x - 22, y - 6, x + 22, y + 54), fill=235)
+    draw.ellipse((x - 15, y + 46, x + 15, y + 76), fill=190)
+    small = (WIDTH // 8, HEIGHT // 8)
+    soft = np.asarray(sheet.filter(ImageFilter.GaussianBlur(6))).astype(np.float32)
+    far = sheet.resize(small, Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(11))
+    halo = np.asarray(far.resize(sheet.size, Image.Resampling.BILINEAR)).astype(np.float32)
+    return Veil(upscale(0.9 * soft + 0.8 * halo), haze=0.03)
 
 
 def _legs(draw: ImageDraw.ImageDraw, x: float, y: float, t_s: float) -> None:
+    """Draw eight legs, each a bow from the body over its knee, no two in step."""
     for side in (-1, 1):
         for pair in range(4):
-            swing = 5 * math.sin(6.3 * t_s + pair * 1.9 + (side > 0) * 1.2)
-            root = (x + side * 8, y + 30 + pair * 4)
-            spread = (pair - 1.5) * 24
-            knee = (x + side * (40 + 3 * pair), y + 16 + spread * 0.8 + swing)
-            foot = (x + side * (62 - 4 * pair), y + 36 + spread * 1.9 + 1.6 * swing)
-            draw.line((root, knee, foot), fill=170, width=4, joint="curve")
+            swing = 0.14 * math.sin(6.3 * t_s + pair * 1.9 + (side > 0) * 1.2)
+            along = -0.95 + 0.62 * pair + swing
+            reach = (118, 92, 88, 126)[pair]
+            root = np.array((x + side * 14, y + 44 + pair * 6))
+            foot = root + reach * np.array((side * math.cos(along), math.sin(along)))
+            knee = (root + foot) / 2 + np.array((side * 22, -26))
+            bow = [tuple(_bow(root, knee, foot, k / 9)) for k in range(10)]
+            draw.line(bow, fill=150 - 12 * pair, width=6 - pair // 2, joint="curve")
+
+
+def _bow(
+    root: NDArray[np.float64], knee: NDArray[np.float64], foot: NDArray[np.float64], share: float
+) -> NDArray[np.float64]:
+    """Return a point of the curve from `root` to `foot` that `knee` pulls aside."""
+    rest = 1 - share
+    return rest * rest * root + 2 * rest * share * knee + share * share * foot
 
 
 VEIL_LENGTHS_S = {"shadow": 9.0, "headlights": 5.5, "rain": 6.0, "spider": 9.0, "wind": 6.0}
