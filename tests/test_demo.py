@@ -23,12 +23,15 @@ from PIL import Image
 
 from pano_analytics import demo, dhav, layouts
 from pano_analytics.cli.demo import command
-from pano_analytics.demo import clip, osd
+from pano_analytics.demo import clip, osd, picture
 from pano_analytics.demo.habits import Upload
 from pano_analytics.demo.make import make_all
+from pano_analytics.demo.picture import Shot
 from pano_analytics.demo.planes import HEIGHT, WIDTH, Planes
+from pano_analytics.demo.scenery import Layer
+from pano_analytics.demo.sensor import Exposure
 from pano_analytics.demo.story import FALSE_SORTS
-from pano_analytics.demo.sun import light_at, look_at, sun_times
+from pano_analytics.demo.sun import Look, light_at, look_at, sun_times
 from pano_analytics.errors import SettingsError, UploadTreeError
 
 HOME = ZoneInfo("Europe/Berlin")
@@ -336,6 +339,35 @@ def _state(root: Path) -> dict[str, tuple[int, str]]:
         )
         for path in sorted(root.rglob("*"))
     }
+
+
+# --- pictures -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("light", ["noon", "night_ir"])
+def test_actor_leaves_no_seam(light: str) -> None:
+    """A layer that shows what is there already changes nothing: its box has no edge."""
+    behind = picture._Behind("front_door", Look(light))
+    plate = picture._plate("front_door", light)
+    box = (500, 300, 900, 800)
+    layer = Layer(520, 320, plate[320:780, 520:880], np.full((460, 360), 255, np.uint8))
+    planes = picture._still_planes("front_door", light)
+    pasted = planes.copy()
+    picture._insert(pasted, picture._seen(behind, [layer], box), box)
+    for new, old in zip((pasted.y, pasted.cb, pasted.cr), (planes.y, planes.cb, planes.cr),
+                        strict=True):
+        assert np.abs(new.astype(int) - old).max() <= 1
+
+
+@pytest.mark.parametrize("act", ["headlights", "rain", "spider", "shadow", "wind"])
+def test_false_alarms_can_be_seen(act: str) -> None:
+    """What sets a camera off changes its picture from one second to the next."""
+    light = "night_ir" if act in ("headlights", "spider") else "noon"
+    first, second = (
+        picture.take(Shot("garden", Look(light), act, t_s, Exposure(), 1)) for t_s in (1.5, 3.0)
+    )
+    moved = np.abs(first.y.astype(int) - second.y) > 12
+    assert moved.mean() > 0.0005
 
 
 # --- parts ----------------------------------------------------------------------------------

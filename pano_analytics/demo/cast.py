@@ -17,18 +17,24 @@ if TYPE_CHECKING:
 
 # Words looked for in a motion's name and label, the best first.
 _WORDS = {
-    "resident": ("resident", "walk"),
-    "gardener": ("garden", "walk"),
-    "courier": ("courier", "parcel", "post", "walk"),
-    "passer": ("pass", "dog", "walk"),
-    "stranger": ("stranger", "hood", "prowl"),
-    "car_in": ("arriv", "_in", "in"),
-    "car_out": ("leav", "depart", "_out", "out"),
-    "car": ("pass", "drive", "car"),
+    "resident": ("resident", "gardener"),
+    "gardener": ("gardener", "resident"),
+    "courier": ("courier",),
+    "passer": ("passer", "resident"),
+    "dog_walker": ("dog", "passer", "resident"),
+    "stranger": ("hood",),
+    "car_in": ("arriving",),
+    "car_out": ("arriving",),
+    "car": ("car passing", "car"),
+    "car_slow": ("slowly", "car"),
     "cat": ("cat",),
     "fox": ("fox",),
 }
-_ONLY_FOR = {"stranger": ("stranger", "hood", "prowl")}
+_KEPT = {"hood": "stranger"}
+# Nobody turns round on a drive: a car leaves it as it came, backwards.
+_BACKWARDS = frozenset(("car_out",))
+BACKWARDS = "backwards: "
+_UNSEEN_S = 5.0
 
 
 @lru_cache(maxsize=6)
@@ -38,14 +44,32 @@ def scene(camera: str) -> Scene:
 
 
 @lru_cache(maxsize=512)
-def act_for(camera: str, role: str, what: str, light: str) -> Act | None:
-    """Return what plays `role` before `camera` in `light`, or None where nothing can."""
+def act_for(camera: str, role: str, what: str, light: str) -> Act:
+    """Return what plays `role` before `camera` in `light`.
+
+    Where the scenery has nobody for it, a car by night is seen by its headlights, and
+    anybody else was gone before the first picture: the story does not depend on it.
+    """
     if role in FALSE_SORTS:
         return Act(role, VEIL_LENGTHS_S[role])
     if role == SCHEDULED:
         return Act(SCHEDULED, 0.0)
     motion = _best(scene(camera).motions(light), role, what)
-    return Act(motion.name, motion.duration_s) if motion else None
+    if motion is not None:
+        return Act(f"{BACKWARDS if role in _BACKWARDS else ''}{motion.name}", motion.duration_s)
+    if what == "car" and light == "night_ir":
+        return Act("headlights", VEIL_LENGTHS_S["headlights"])
+    return Act(f"unseen {role}", _UNSEEN_S)
+
+
+def has_shade(camera: str, light: str) -> bool:
+    """Return whether the scenery has a plate of this light without the sun."""
+    return len(scene(camera).clouded_variants(light)) > 0
+
+
+def has_foliage(camera: str, light: str) -> bool:
+    """Return whether the wind has something to move before `camera`."""
+    return len(scene(camera).windy_variants(light)) > 0
 
 
 def _best(motions: Sequence[Motion], role: str, what: str) -> Motion | None:
@@ -59,11 +83,7 @@ def _best(motions: Sequence[Motion], role: str, what: str) -> Motion | None:
 
 def _is_free(motion: Motion, role: str) -> bool:
     """Return whether `motion` is not kept for another role."""
-    return not any(
-        word in _said(motion)
-        for kept_for, words in _ONLY_FOR.items() if kept_for != role
-        for word in words
-    )
+    return all(role == kept_for or word not in _said(motion) for word, kept_for in _KEPT.items())
 
 
 def _said(motion: Motion) -> str:

@@ -13,7 +13,7 @@ from pano_analytics.demo.cameras import Camera, camera_named
 from pano_analytics.demo.story import INCIDENT, Moment
 
 # A camera keeps a few seconds in memory, so that a clip begins before what set it off.
-LEAD_S = 3
+LEAD_S = 4
 SHORTEST_CLIP_S = 8
 LONGEST_CLIP_S = 14
 SCHEDULED = "scheduled"
@@ -41,9 +41,9 @@ class Act:
 
 
 class Casting(Protocol):
-    """Gives the act for a role, or None where the scenery has nobody to play it."""
+    """Gives the act for a role before a camera at a moment."""
 
-    def __call__(self, camera: str, role: str, what: str, at: datetime) -> Act | None: ...
+    def __call__(self, camera: str, role: str, what: str, at: datetime) -> Act: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +90,14 @@ def record(
 ) -> list[Event]:
     """Return the events that the cameras make of `moments`, all arrived by `end`."""
     recorder = _Recorder(casting, seed, zone, longest_s)
-    events = [event for moment in moments for event in recorder.events(moment)]
+    events = [recorder.event(moment) for moment in moments]
     kept = [event for event in events if _has_happened(event, end, silent_from)]
     return _with_faults(kept, seed, end)
 
 
 def clip_length_s(act: Act, longest_s: int) -> int:
     """Return how long a clip of `act` runs, in whole seconds."""
-    return min(longest_s, max(SHORTEST_CLIP_S, round(LEAD_S + act.duration_s + 2)))
+    return min(longest_s, max(SHORTEST_CLIP_S, round(LEAD_S + act.duration_s + 1)))
 
 
 def _has_happened(event: Event, end: datetime, silent_from: datetime) -> bool:
@@ -113,20 +113,18 @@ class _Recorder:
         self.longest_s = longest_s
         self.busy_until: dict[str, datetime] = {}
 
-    def events(self, moment: Moment) -> Iterator[Event]:
+    def event(self, moment: Moment) -> Event:
         act = self.casting(moment.camera, moment.role, moment.what, moment.at)
-        if act is None:
-            return
         start = (moment.at - timedelta(seconds=LEAD_S)).replace(microsecond=0)
         # What happens while a camera is still recording is recorded when it is done.
         busy = self.busy_until.get(moment.camera, start)
         start = max(start, busy)
-        event = self._event(moment, act, start)
+        event = self._record(moment, act, start)
         if moment.role != SCHEDULED:
             self.busy_until[moment.camera] = event.end + timedelta(seconds=1)
-        yield event
+        return event
 
-    def _event(self, moment: Moment, act: Act, start: datetime) -> Event:
+    def _record(self, moment: Moment, act: Act, start: datetime) -> Event:
         camera = camera_named(moment.camera)
         rng = Random(f"{self.seed} habit {camera.name} {start.isoformat()}")
         length_s = 1 if moment.role == SCHEDULED else clip_length_s(act, self.longest_s)

@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops
+from PIL import Image
 
 from pano_analytics.demo import osd, veils
-from pano_analytics.demo.cast import scene
-from pano_analytics.demo.planes import HEIGHT, WIDTH, Box, Bytes, Planes, through_lens
+from pano_analytics.demo.cast import BACKWARDS, has_foliage, has_shade, scene
+from pano_analytics.demo.planes import (
+    HEIGHT,
+    WIDTH,
+    Box,
+    Bytes,
+    Planes,
+    add_light,
+    bloom,
+    through_lens,
+)
 from pano_analytics.demo.sensor import Exposure, add_noise, add_video_noise, expose
 from pano_analytics.demo.sun import Look
 
@@ -23,7 +32,7 @@ if TYPE_CHECKING:
 Colours = NDArray[np.float32]
 
 # The lens reaches this far around what moves: blur and sharpening together.
-_REACH_PX = 12
+_REACH_PX = 24
 # A slow shutter at night smears what moves; so many moments make one picture.
 _SHUTTER_S = {"night_ir": 1 / 12, "dusk": 1 / 25}
 _SHUTTER_MOMENTS = 3
@@ -80,6 +89,7 @@ def take(shot: Shot) -> Planes:
 
 def _take_whole(shot: Shot) -> Planes:
     planes = _before_sensor(shot)
+    add_light(planes, bloom(planes))
     _weather(shot, planes)
     _through_sensor(shot, planes)
     return planes
@@ -88,8 +98,20 @@ def _take_whole(shot: Shot) -> Planes:
 def _take_video(shot: Shot) -> Planes:
     """Return a picture of a video in which only the actor changes from the last one."""
     planes = _empty(shot.camera, shot.look, shot.exposure, shot.number // GROUP).copy()
-    _act(shot, _Behind(shot.camera, shot.look), planes, finish=True)
+    part = _actor(shot, _Behind(shot.camera, shot.look))
+    if part is not None:
+        new, (left, top, right, bottom) = part
+        halo = _halo(shot.camera, shot.look)[top:bottom, left:right]
+        add_light(new, np.ascontiguousarray(halo))
+        _through_sensor(shot, new, left, top)
+        _insert(planes, *part)
     return planes
+
+
+@lru_cache(maxsize=1)
+def _halo(camera: str, look: Look) -> Bytes:
+    """Return the bloom of the scene with nobody in it."""
+    return bloom(_still_planes(camera, look.light))
 
 
 @lru_cache(maxsize=1)
@@ -117,7 +139,9 @@ def _before_sensor(shot: Shot) -> Planes:
         planes = planes.blended(_still_planes(shot.camera, look.second), look.share)
     if shot.act == "shadow":
         planes = _in_shade(shot, planes)
-    _act(shot, _Behind(shot.camera, look), planes, finish=False)
+    part = _actor(shot, _Behind(shot.camera, look))
+    if part is not None:
+        _insert(planes, *part)
     return planes
 
 
@@ -126,7 +150,8 @@ def _before_sensor(shot: Shot) -> Planes:
 
 def _gust(shot: Shot) -> float | None:
     """Return where the wind's to and fro stands, in steps; None where no wind blows."""
-    if shot.act != "wind" and not shot.is_windy:
+    is_moved = shot.act == "wind" or shot.is_windy
+    if not is_moved or not has_foliage(shot.camera, shot.look.light):
         return None
     way = (shot.t_s + _BEFORE_S) * _GUST_HZ % (2 * (_GUSTS - 1))
     return min(way, 2 * (_GUSTS - 1) - way)
@@ -158,7 +183,9 @@ def _blown_planes(camera: str, light: str, gust: float | None) -> Planes:
 
 @lru_cache(maxsize=4)
 def _shaded_planes(camera: str, light: str) -> Planes:
-    return through_lens(scene(camera).clouded(light, _WHOLLY))
+    if has_shade(camera, light):
+        return through_lens(scene(camera).clouded(light, _WHOLLY))
+    return veils.shaded(_still_planes(camera, light))
 
 
 def _in_shade(shot: Shot, planes: Planes) -> Planes:
@@ -189,29 +216,32 @@ class _Behind:
 
 
 def _motion(shot: Shot) -> Motion | None:
+    name = shot.act.removeprefix(BACKWARDS)
     motions = scene(shot.camera).motions(shot.look.light)
-    return next((motion for motion in motions if motion.name == shot.act), None)
+    return next((motion for motion in motions if motion.name == name), None)
 
 
 def _is_played(shot: Shot) -> bool:
     return _motion(shot) is not None
 
 
-def _act(shot: Shot, behind: _Behind, planes: Planes, *, finish: bool) -> None:
-    """Put the actor of `shot`, if it has one, into `planes`, also through the sensor."""
+def _actor(shot: Shot, behind: _Behind) -> tuple[Planes, Box] | None:
+    """Return the part of the picture that holds the actor of `shot`, if one is seen, and where."""
     motion = _motion(shot)
     if motion is None or not 0 <= shot.t_s < motion.duration_s:
-        return
-    open_s = _SHUTTER_S.get(shot.look.light, 0.0)
-    moments = [shot.t_s + open_s * k / _SHUTTER_MOMENTS for k in range(_SHUTTER_MOMENTS)]
-    last_s = motion.duration_s - 1e-3
-    layers = [motion.frame(min(t, last_s)) for t in (moments if open_s else moments[:1])]
-    box = _around([layer for layer in layers if layer.alpha.size])
-    if box is not None:
-        new = _seen(behind, layers, box)
-        if finish:
-            _through_sensor(shot, new, box[0], box[1])
-        _insert(planes, new, box)
+        return None
+    layers = [layer for layer in _layers(shot, motion) if layer.alpha.any()]
+    box = _around(layers)
+    return (_seen(behind, layers, box), box) if box is not None else None
+
+
+def _layers(shot: Shot, motion: Motion) -> list[Layer]:
+    """Return what the shutter sees of `motion` while it is open, one layer or several."""
+    t_s = motion.duration_s - shot.t_s if shot.act.startswith(BACKWARDS) else shot.t_s
+    open_s = _SHUTTER_S.get(shot.look.light)
+    if open_s is None:
+        return [motion.frame(t_s)]
+    return [motion.frame(t_s + open_s * k / _SHUTTER_MOMENTS) for k in range(_SHUTTER_MOMENTS)]
 
 
 def _seen(behind: _Behind, layers: list[Layer], box: Box) -> Planes:
@@ -232,7 +262,7 @@ def _insert(planes: Planes, new: Planes, box: Box) -> None:
 
 def _trim(room_px: int) -> int:
     """Return how much of a box's rim to leave out, none at the picture's own edge."""
-    return _REACH_PX // 2 if room_px > 0 else 0
+    return _REACH_PX * 2 // 3 if room_px > 0 else 0
 
 
 def _around(layers: list[Layer]) -> Box | None:
@@ -283,9 +313,7 @@ def _headlights(shot: Shot, planes: Planes, share: float) -> None:
     place = share * (_BEAMS - 1)
     low = min(int(place), _BEAMS - 2)
     first, second = (Image.fromarray(_beam(shot.camera, n)) for n in (low, low + 1))
-    light = Image.blend(first, second, place - low)
-    lit = ImageChops.add(Image.fromarray(planes.y), light)
-    np.copyto(planes.y, np.asarray(lit))
+    add_light(planes, np.asarray(Image.blend(first, second, place - low)))
 
 
 @lru_cache(maxsize=_BEAMS)

@@ -132,7 +132,7 @@ class _Director:
         grey = self.overcast.get(at.astimezone(self.zone).date(), False)
         return light_at(at, self.zone, grey)
 
-    def cast(self, camera: str, role: str, what: str, at: datetime) -> Act | None:
+    def cast(self, camera: str, role: str, what: str, at: datetime) -> Act:
         return act_for(camera, role, what, self.light(at))
 
 
@@ -148,7 +148,6 @@ def _unfinished(plan: Plan, director: _Director) -> Event | None:
     moment = Moment(camera.name, start + timedelta(seconds=habits.LEAD_S), role, "nothing",
                     "false_alarm", "Still being uploaded.")
     act = director.cast(camera.name, role, "nothing", start)
-    assert act is not None
     return _half_uploaded(plan, camera, moment, act, start)
 
 

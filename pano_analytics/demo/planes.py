@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,9 +85,9 @@ def through_lens(rgb: Bytes, box: Box = (0, 0, WIDTH, HEIGHT)) -> Planes:
     bright = Image.fromarray(planes.y).filter(ImageFilter.GaussianBlur(0.8))
     bright = Image.composite(bright.filter(ImageFilter.GaussianBlur(2.2)), bright, soft)
     bright = bright.filter(ImageFilter.UnsharpMask(radius=2.2, percent=60, threshold=2))
-    bright = ImageChops.add(bright.point(_TONES), _bloom(bright))
+    bright = ImageChops.multiply(bright.point(_TONES), light)
     paler = (np.array(Image.fromarray(plane).point(_PALER)) for plane in (planes.cb, planes.cr))
-    return Planes(np.array(ImageChops.multiply(bright, light)), *paler)
+    return Planes(np.array(bright), *paler)
 
 
 # Cheap sensors lift the shadows, and show colours a little paler than they are.
@@ -96,14 +97,21 @@ _BLOOM = [0] * 200 + [round((v - 200) * 0.42) for v in range(200, 256)]
 _BLOOM_SCALE = 8
 
 
-def _bloom(bright: Image.Image) -> Image.Image:
-    """Return the veil that strong lights leave around them in a lens that is never clean."""
-    size = (max(1, bright.width // _BLOOM_SCALE), max(1, bright.height // _BLOOM_SCALE))
-    small = bright.point(_BLOOM).resize(size, Image.Resampling.BOX)
-    return small.filter(ImageFilter.GaussianBlur(3)).resize(bright.size, Image.Resampling.BILINEAR)
+def bloom(planes: Planes) -> Bytes:
+    """Return the light that bright parts leave around them in a lens that is never clean."""
+    size = (WIDTH // _BLOOM_SCALE, HEIGHT // _BLOOM_SCALE)
+    small = Image.fromarray(planes.y).point(_BLOOM).resize(size, Image.Resampling.BOX)
+    soft = small.filter(ImageFilter.GaussianBlur(3))
+    return np.asarray(soft.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
 
 
-def upscale(grid: NDArray[np.float32]) -> Bytes:
+def add_light(planes: Planes, light: Bytes) -> None:
+    """Add `light` to the brightness of `planes`, in place, up to white."""
+    lit = ImageChops.add(Image.fromarray(planes.y), Image.fromarray(light))
+    np.copyto(planes.y, np.asarray(lit))
+
+
+def upscale(grid: NDArray[np.floating[Any]]) -> Bytes:
     """Return a coarse grid (0 to 255, cut where beyond) stretched over the whole picture."""
     image = Image.fromarray(np.clip(grid, 0, 255).astype(np.uint8))
     return np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))

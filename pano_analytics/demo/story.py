@@ -194,10 +194,12 @@ class _Teller:
                                   "A courier brings a parcel.")
         for _ in range(rng.randint(0, 1)):
             hour = rng.choice((rng.uniform(6.6, 9.0), rng.uniform(16.0, 20.5)))
-            yield from self._one(day, hour, "street", "passer", "person", "passing",
+            role = rng.choice(("passer", "dog_walker"))
+            yield from self._one(day, hour, "street", role, "person", "passing",
                                  "Someone walks past.")
         for _ in range(rng.randint(1, 3)):
-            yield from self._one(day, rng.triangular(6.0, 22.5, 17.0), "street", "car", "car",
+            role = rng.choice(("car", "car_slow"))
+            yield from self._one(day, rng.triangular(6.0, 22.5, 17.0), "street", role, "car",
                                  "passing", "A car passes.")
 
     def _incident(self, day: Day) -> Iterator[Moment]:

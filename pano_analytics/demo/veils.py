@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from pano_analytics.demo.planes import HEIGHT, WIDTH, Bytes, Planes, upscale
+from pano_analytics.demo.planes import HEIGHT, WIDTH, Bytes, Planes, add_light, upscale
 
 Map = NDArray[np.float32]
 _GREY = 118
@@ -25,10 +25,10 @@ _ROWS, _COLUMNS = HEIGHT // 8, WIDTH // 8
 class Veil:
     """What lies over a picture: `glow` is light to add, `haze` (0 to 1) evens everything out.
 
-    `glow` is a map of the whole picture, or None.
+    `glow` is a map of the whole picture.
     """
 
-    glow: Bytes | None = None
+    glow: Bytes
     haze: float = 0.0
 
 
@@ -37,9 +37,8 @@ def apply(planes: Planes, veil: Veil) -> None:
     bright = Image.fromarray(planes.y)
     if veil.haze:
         bright = bright.point([round(v + veil.haze * (_GREY - v)) for v in range(256)])
-    if veil.glow is not None:
-        bright = ImageChops.add(bright, Image.fromarray(veil.glow))
     np.copyto(planes.y, np.asarray(bright))
+    add_light(planes, veil.glow)
 
 
 # --- shadows --------------------------------------------------------------------------------
@@ -64,6 +63,21 @@ def shadow_mask(t_s: float) -> Bytes:
     arrived = min(1.0, max(0.0, (t_s + 0.5) / 2.5))
     strength = np.clip((part - 0.42) * 5, 0, 1) * arrived
     return upscale(strength * 255)
+
+
+def shaded(planes: Planes) -> Planes:
+    """Return `planes` as if the sun were hidden: darker where it seems to shine."""
+    small = Image.fromarray(planes.y).resize((_COLUMNS, _ROWS), Image.Resampling.BOX)
+    # A coarse look: told for each pixel, sun and shade would draw a rim around everything.
+    bright = np.asarray(small.filter(ImageFilter.GaussianBlur(4)))
+    left = Image.fromarray(upscale(255 * (1 - _SUNLIT[bright])))
+    return Planes(np.array(ImageChops.multiply(Image.fromarray(planes.y), left)),
+                  planes.cb, planes.cr)
+
+
+# What the sun's share of the light is, by brightness: less in what lies in shade already,
+# and in the sky.
+_SUNLIT = 0.42 * np.interp(np.arange(256), (30, 110, 225, 250), (0.3, 1, 1, 0.4))
 
 
 # --- headlights -----------------------------------------------------------------------------
