@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -16,7 +15,7 @@ import pandas as pd
 import param
 
 from pano_analytics.dashboard import payloads
-from pano_analytics.dashboard.payloads import Block
+from pano_analytics.dashboard.records import Heat, Item, Near, Uploads
 from pano_analytics.dashboard.selection import Selection, wall_now
 from pano_analytics.errors import QueryError
 
@@ -31,7 +30,8 @@ HEATMAP_DAYS = 15
 MOST_ROWS = 50_000
 FIRST_ROWS = 1_500
 _SMALL_ROWS = 12_000
-_KEPT_ANSWERS = 48
+# What is kept for other visitors at most, in rows: about 100 MB.
+_KEPT_ROWS = 250_000
 
 GALLERY_COLUMNS = (
     "media_id",
@@ -50,58 +50,17 @@ GALLERY_COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Uploads:
-    """The uploads of a selection, newest first. `has_more` tells that older ones were left out."""
-
-    frame: pd.DataFrame
-    has_more: bool = False
-
-    @cached_property
-    def blocks(self) -> list[Block]:
-        """The uploads day by day as JSON, made once for all visitors."""
-        return payloads.blocks(self)
-
-
-@dataclass(frozen=True)
-class Heat:
-    """Counts by camera and hour of the days [`first`, `last`], and how far one can step."""
-
-    frame: pd.DataFrame
-    first: date
-    last: date
-    earlier: date | None = None
-    later: date | None = None
-
-
-@dataclass(frozen=True)
-class Item:
-    """One upload with what belongs to it: its clip, the clip's key frames and snapshots."""
-
-    media_id: str
-    row: dict[str, Any] | None = None
-    clip: dict[str, Any] | None = None
-    frames: pd.DataFrame | None = None
-    snapshots: pd.DataFrame | None = None
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Near:
-    """The uploads just before and after an empty range (naive wall-clock times)."""
-
-    before: datetime | None = None
-    after: datetime | None = None
-
-
 class Shared:
-    """Answers kept for all visitors of one library, the least recently used given up first."""
+    """Answers kept for all visitors of one library, the least recently used given up first.
+
+    Keys begin with the generation of the catalog; an older one's answers go at once.
+    """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, Any] = OrderedDict()
+        self._known: OrderedDict[tuple[Hashable, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, ask: Callable[[], Value]) -> Value:
+    def get(self, key: tuple[Hashable, ...], ask: Callable[[], Value]) -> Value:
         """Return the answer for `key`, asking for it where nobody has yet."""
         with self._lock:
             if key in self._known:
@@ -111,9 +70,21 @@ class Shared:
         found = ask()
         with self._lock:
             self._known[key] = found
-            while len(self._known) > _KEPT_ANSWERS:
-                self._known.popitem(last=False)
+            self._forget(key[0])
         return found
+
+    def _forget(self, generation: Hashable) -> None:
+        for key in [key for key in self._known if key[0] != generation]:
+            del self._known[key]
+        rows = sum(map(_rows, self._known.values()))
+        while rows > _KEPT_ROWS:
+            _, oldest = self._known.popitem(last=False)
+            rows -= _rows(oldest)
+
+
+def _rows(answer: Any) -> int:
+    frame = getattr(answer, "frame", answer)
+    return max(100, len(frame)) if isinstance(frame, pd.DataFrame) else 100
 
 
 _SHARED: WeakKeyDictionary[Library, Shared] = WeakKeyDictionary()
@@ -155,15 +126,21 @@ class Answers(param.Parameterized):
         """Look for news: a new generation, or another minute for what depends on the clock."""
         is_new = self.library.generation != self.generation
         if is_new or wall_now(self.library.zone).minute != self.now.minute:
-            asked = self._wanted()
-            found = await asyncio.get_running_loop().run_in_executor(None, self._ask)
-            if asked == self._wanted():
-                self._take(found)
+            await self._ask_aside()
 
-    def complete(self) -> None:
+    async def complete(self) -> None:
         """Fetch what the first answer left out for the sake of speed."""
-        self.is_first = False
-        self.refresh()
+        if self.is_first:
+            self.is_first = False
+            await self._ask_aside()
+
+    async def _ask_aside(self) -> None:
+        """Ask in a thread, so that other visitors need not wait."""
+        asked = self._wanted()
+        found = await asyncio.get_running_loop().run_in_executor(None, self._ask)
+        # What was chosen meanwhile has been answered already, and with all rows.
+        if asked == self._wanted():
+            self._take(found)
 
     def _wanted(self) -> tuple[Any, ...]:
         return (*self.selection.key(), self.selection.item, self.selection.until)
@@ -246,7 +223,8 @@ def find_uploads(library: Library, chosen: _Chosen, limit: int) -> Uploads:
     frame = library.media(
         **chosen.query(), columns=GALLERY_COLUMNS, newest_first=True, limit=limit + 1
     )
-    return Uploads(frame.head(limit), len(frame) > limit)
+    shown, has_more = frame.head(limit), len(frame) > limit
+    return Uploads(shown, has_more, payloads.blocks(shown, has_more=has_more))
 
 
 def find_near(library: Library, chosen: _Chosen) -> Near:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
+from pano_analytics.dashboard.records import Block, Heat, Item, Near, Uploads
 from pano_analytics.dashboard.selection import (
     Range,
     Selection,
@@ -30,7 +30,6 @@ from pano_analytics.dashboard.snippets import activity_call, cameras_call, item_
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from pano_analytics.dashboard.answers import Heat, Item, Near, Uploads
 
 Json = dict[str, Any]
 
@@ -52,6 +51,29 @@ _STATE_BADGES = {
     "unread": ("Not opened yet", "Known by its name and size only, so far."),
     "missing": ("Gone", "The file is no longer in the upload folder."),
     "culled": ("Removed", "The file was removed to make room."),
+}
+# What a start rests on other than plainly the name (docs/design/time.md).
+_TIME_BADGES = {
+    "name+arrival": (
+        "Hour came twice",
+        "Autumn repeats this hour. Which pass it was is told by when the file arrived.",
+    ),
+    "name+neighbours": (
+        "Hour came twice",
+        "Autumn repeats this hour. Which pass it was is told by other uploads of these minutes.",
+    ),
+    "guess": (
+        "Time doubtful",
+        "Autumn repeats this hour, and nothing tells the pass. The first is assumed.",
+    ),
+    "gap": (
+        "Time doubtful",
+        "Spring skips this hour: the camera had not set its clock. It is read by the old offset.",
+    ),
+    "arrival": (
+        "Time from arrival",
+        "The name tells no time, or one that cannot be. This is made from when the file arrived.",
+    ),
 }
 
 
@@ -228,26 +250,16 @@ def _heatmap(
 # --- The gallery.
 
 
-@dataclass(frozen=True)
-class Block:
-    """The uploads of one day as JSON, with a digest by which news are told from what is known."""
-
-    day: str
-    text: str
-    digest: bytes
-
-
-def blocks(uploads: Uploads) -> list[Block]:
-    """Return the uploads day by day, newest first."""
-    frame = uploads.frame
+def blocks(frame: pd.DataFrame, *, has_more: bool) -> tuple[Block, ...]:
+    """Return the uploads of `frame` day by day, newest first; `has_more` tells it was cut off."""
     if frame.empty:
-        return []
+        return ()
     days = [(day, part) for day, part in frame.groupby("date", sort=False)]
     last = len(days) - 1
-    return [
-        _block(day, part, is_complete=not (uploads.has_more and index == last))
+    return tuple(
+        _block(day, part, is_complete=not (has_more and index == last))
         for index, (day, part) in enumerate(days)
-    ]
+    )
 
 
 def _block(day: Any, rows: pd.DataFrame, *, is_complete: bool) -> Block:
@@ -493,8 +505,9 @@ def _badges(row: Json) -> list[Json]:
         text, title = _STATE_BADGES[row["state"]]
         badges.append({"text": text, "title": _text(row["state_reason"]) or title, "tone": "warn"})
     if row["time_source"] != "name":
-        title = f"Its time comes from: {row['time_source']}, not from the file's name."
-        badges.append({"text": "Time doubtful", "title": title, "tone": "warn"})
+        other = ("Time doubtful", f"Its time comes from: {row['time_source']}.")
+        text, title = _TIME_BADGES.get(row["time_source"], other)
+        badges.append({"text": text, "title": title, "tone": "warn"})
     return badges
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import panel as pn
 from panel.custom import JSComponent
 
 from pano_analytics.dashboard import payloads
@@ -177,7 +178,7 @@ class Gallery(View):
         if not self.wire.is_ready:
             return
         if self.answers.is_first:
-            self.answers.complete()
+            pn.state.execute(self.answers.complete)
         message = self._message()
         if message != self.said:
             self.said = message

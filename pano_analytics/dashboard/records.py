@@ -1,0 +1,61 @@
+"""What the library said, as records that travel from Answers to Views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Block:
+    """The uploads of one day as JSON, with a digest by which news are told from what is known."""
+
+    day: str
+    text: str
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """The uploads of a selection, newest first, and the same day by day as JSON.
+
+    `has_more` tells that older ones were left out.
+    """
+
+    frame: pd.DataFrame
+    has_more: bool = False
+    blocks: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Counts by camera and hour of the days [`first`, `last`], and how far one can step."""
+
+    frame: pd.DataFrame
+    first: date
+    last: date
+    earlier: date | None = None
+    later: date | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One upload with what belongs to it: its clip, the clip's key frames and snapshots."""
+
+    media_id: str
+    row: dict[str, Any] | None = None
+    clip: dict[str, Any] | None = None
+    frames: pd.DataFrame | None = None
+    snapshots: pd.DataFrame | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Near:
+    """The uploads just before and after an empty range (naive wall-clock times)."""
+
+    before: datetime | None = None
+    after: datetime | None = None
