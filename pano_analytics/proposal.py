@@ -177,10 +177,18 @@ def propose(uploads: Path | None, zone: str) -> str:
     Whatever the folders are called, `settings.load` takes it.
     """
     cameras = [] if uploads is None else look(uploads, ZoneInfo(zone))
-    return "\n".join([_head(uploads, zone), *_cameras(cameras, zone)])
+    hours = _common_hours_late(cameras)
+    return "\n".join([_head(uploads, zone, hours), *_cameras(cameras, zone, hours)])
 
 
-def _head(uploads: Path | None, zone: str) -> str:
+def _common_hours_late(cameras: list[Found]) -> int:
+    """Return the hours that most of several cameras are late by: then it is not their clocks."""
+    told = Counter(camera.hours_late for camera in cameras if camera.layouts)
+    [(hours, number)] = told.most_common(1) or [(0, 0)]
+    return hours if number > 1 and 2 * number > told.total() else 0
+
+
+def _head(uploads: Path | None, zone: str, hours_late: int) -> str:
     root = None if uploads is None else uploads.absolute()
     library = None if root is None else _library(root)
     return f"""\
@@ -194,11 +202,24 @@ def _head(uploads: Path | None, zone: str) -> str:
 {_folder("library", library, "/var/lib/pano")}
 
 # The clock of the cameras: this computer's zone, unless one has its own below.
-zone = {quoted(zone)}
+{_common_zone_remark(hours_late)}zone = {quoted(zone)}
 
 # A camera is silent when nothing arrived from it for so many hours.
 # silent_after_hours = 24
 """
+
+
+def _common_zone_remark(hours_late: int) -> str:
+    if not hours_late:
+        return ""
+    return (
+        f"# But the cameras' files arrive {_apart(hours_late)} than their names say in it: most\n"
+        "# likely the cameras are in another zone, and that one belongs here.\n"
+    )
+
+
+def _apart(hours_late: int) -> str:
+    return f"{abs(hours_late)} h {'later' if hours_late > 0 else 'earlier'}"
 
 
 def _folder(key: str, path: Path | None, example: str) -> str:
@@ -221,10 +242,10 @@ def _library(uploads: Path) -> Path:
     return uploads.parent / f"{uploads.name or 'pano'}-library"
 
 
-def _cameras(cameras: list[Found], zone: str) -> list[str]:
+def _cameras(cameras: list[Found], zone: str, common_hours_late: int) -> list[str]:
     known = [camera for camera in cameras if camera.layouts and _can_be_named(camera)]
     names = _names(known)
-    tables = [_table(camera, names[camera.camera], zone) for camera in known]
+    tables = [_table(one, names[one.camera], zone, common_hours_late) for one in known]
     strange = [_stranger(camera) for camera in cameras if camera.unknown and not camera.layouts]
     return [*tables, *strange]
 
@@ -252,14 +273,14 @@ def _on_one_line(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
-def _table(camera: Found, name: str, zone: str) -> str:
+def _table(camera: Found, name: str, zone: str, common_hours_late: int) -> str:
     lines = ["[[cameras]]", f"name = {quoted(name)}"]
     if camera.folder is not None:
         lines.append(f"{'# ' if camera.folder == name else ''}folder = {quoted(camera.folder)}")
     lines += [
         '# description = ""',
         f'# layout = "auto"   # seen: {_seen(camera)}',
-        *_zone_remark(camera, zone),
+        *(_zone_remark(camera, zone) if camera.hours_late != common_hours_late else []),
         '# admin_url = "http://…/"',
         "",
     ]
@@ -275,10 +296,9 @@ def _zone_remark(camera: Found, zone: str) -> list[str]:
     hours = camera.hours_late
     if not hours:
         return []
-    late = "later" if hours > 0 else "earlier"
     return [
-        f"# Its files arrive {abs(hours)} h {late} than their names say in {zone}. Is its clock",
-        "# wrong, or in another zone? That zone would stand here:",
+        f"# Its files arrive {_apart(hours)} than their names say in {zone}. Is its clock wrong,",
+        "# or in another zone? That zone would stand here:",
         f"# zone = {quoted('Europe/Berlin' if zone == 'UTC' else 'UTC')}",
     ]
 

@@ -125,6 +125,18 @@ def test_a_clock_in_another_zone_shows(tmp_path: Path, late: timedelta, hours: i
     assert loaded(text, tmp_path).cameras[0].zone is None
 
 
+def test_cameras_that_agree_are_told_of_once(tmp_path: Path) -> None:
+    """Where most cameras are off by the same hours the common zone is remarked on, not each."""
+    for camera, late in (("attic", 1), ("barn", 1), ("cellar", 1), ("door", -7), ("eaves", 0)):
+        lay_day(tmp_path / "ftp", camera, late=timedelta(hours=late))
+    text = propose(tmp_path / "ftp", BERLIN)
+    common, _, cameras = text.partition("[[cameras]]")
+    assert "files arrive 1 h later" in common
+    assert "arrive 1 h" not in cameras
+    assert cameras.count("arrive 7 h earlier") == 1
+    assert names(loaded(text, tmp_path)) == ["attic", "barn", "cellar", "door", "eaves"]
+
+
 def test_a_folder_of_no_known_layout_is_only_remarked(tmp_path: Path) -> None:
     """Nothing is proposed for a folder whose names say nothing, but it is named."""
     lay(tmp_path / "ftp", "attic/picture one.jpg")
