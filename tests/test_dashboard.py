@@ -469,6 +469,54 @@ def test_nothing_sticks_out_of_the_window(
     assert page.locator("#pano-bar").evaluate("bar => bar.getBoundingClientRect().top") == 0
 
 
+# Every element with words of its own whose colour is too close to what lies behind it (WCAG AA).
+FAINT = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true })
+  const parse = text => {
+    canvas.clearRect(0, 0, 1, 1)
+    canvas.fillStyle = text
+    canvas.fillRect(0, 0, 1, 1)
+    return [...canvas.getImageData(0, 0, 1, 1).data]
+  }
+  const light = colour => colour.slice(0, 3).map(value => value / 255)
+    .map(value => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, value, index) => sum + value * [0.2126, 0.7152, 0.0722][index], 0)
+  const up = element => element ? [element, ...up(element.parentElement)] : []
+  const behind = element => up(element).map(one => parse(getComputedStyle(one).backgroundColor))
+    .find(colour => colour[3] > 128) ?? [255, 255, 255]
+  const contrast = element => {
+    const opacity = up(element).reduce((product, one) => product * getComputedStyle(one).opacity, 1)
+    const ground = behind(element)
+    const text = parse(getComputedStyle(element).color)
+      .map((value, index) => value * opacity + (ground[index] ?? 0) * (1 - opacity))
+    const [low, high] = [light(text), light(ground)].sort((a, b) => a - b)
+    return (high + 0.05) / (low + 0.05)
+  }
+  const speaks = element => [...element.childNodes]
+    .some(node => node.nodeType === 3 && node.data.trim())
+  return [...document.querySelectorAll('body *:not(script, style)')]
+    .filter(element => speaks(element) && element.checkVisibility({ opacityProperty: true }))
+    .filter(element => contrast(element) < 4.5)
+    .map(element => `${element.className}: ${element.textContent}`)
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_word_can_be_read(chromium: Browser, site: Served, scheme: str) -> None:
+    """All text has the contrast of WCAG AA, in both themes, dimmed heatmaps and viewer included."""
+    context = chromium.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto(f"{site.url}/?camera=front_door&state=partial&camera=nobody")
+    ready(page)
+    expect(page.locator(".heatmap.dimmed").first).to_be_visible()
+    assert page.evaluate("document.querySelectorAll('.heatmap figcaption').length") == 3
+    assert page.evaluate(FAINT) == []
+    page.locator(".tile").first.click()
+    expect(page.locator(".viewer aside dl")).to_be_visible()
+    assert page.evaluate(FAINT) == []
+    context.close()
+
+
 def test_the_keys_are_shown_on_request(visit: Visit, site: Served) -> None:
     """`?` shows the keys, Esc hides them."""
     page = ready(visit(site.url))

@@ -153,8 +153,14 @@ PARTS.bar = (place, line) => {
   const keys = shortcuts(host, help)
   followLinks(host)
   document.addEventListener("keydown", keys)
+  document.addEventListener("pointerdown", (event) => {
+    const range = host.querySelector(".range[open]")
+    if (range && !range.contains(event.target)) range.open = false
+  })
   onSelection(draw)
   line.listen(draw)
   draw()
   place.append(host)
+  // What sticks below the bar needs its height, and many cameras make it higher.
+  new ResizeObserver(() => document.documentElement.style.setProperty("--bar", `${place.offsetHeight}px`)).observe(place)
 }
