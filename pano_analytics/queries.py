@@ -122,7 +122,10 @@ def _frame(
     """Return the whole answer; a statement that answers nothing gives an empty frame."""
     found = cursor.sql(statement, params=list(values) or None)
     # By way of Arrow: the frames that DuckDB makes itself hold dates as times.
-    return pd.DataFrame() if found is None else found.to_arrow_table().to_pandas()
+    if found is None:
+        return pd.DataFrame()
+    frame: pd.DataFrame = found.to_arrow_table().to_pandas()
+    return frame
 
 
 def _retried(answer: Callable[[], Result]) -> Result:

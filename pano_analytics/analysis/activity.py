@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 
 BUCKETS = ("hour", "day", "weekday")
@@ -84,6 +85,6 @@ def _bucket_of(moments: pd.Series[Any], by: str, zone: ZoneInfo) -> pd.Series[An
 
 def _midnights(days: pd.DatetimeIndex, zone: ZoneInfo) -> pd.DatetimeIndex:
     # Where a zone skips midnight itself the day begins at the step.
-    repeated_is_first = [True] * len(days)
+    repeated_is_first = np.ones(len(days), dtype=bool)
     local = days.tz_localize(zone, ambiguous=repeated_is_first, nonexistent="shift_forward")
     return local.as_unit("us")
