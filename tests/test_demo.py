@@ -390,6 +390,18 @@ def test_stub_is_a_frame_of_156_bytes() -> None:
     assert (frame.length, frame.clock, frame.is_whole) == (156, start, True)
 
 
+# --- the sample -----------------------------------------------------------------------------
+
+
+def test_sample_is_a_small_whole_tree() -> None:
+    """The sample in git is an upload tree with its truth, of 300 KB at most."""
+    sample = Path(__file__).parents[1] / "data" / "sample"
+    files = pd.read_parquet(demo.truth_path(sample / "uploads")).explode("files").files
+    assert set(files) == media_below(sample / "uploads")
+    assert {Path(path).suffix for path in files} == MEDIA
+    assert sum(path.stat().st_size for path in sample.rglob("*") if path.is_file()) <= 300_000
+
+
 # --- the command ----------------------------------------------------------------------------
 
 

@@ -34,9 +34,11 @@ __all__ = [
 
 DEFAULT_DAYS = 15
 _WORKERS = 2
+# The sample's seed gives it a courier, a gust of wind and a truncated clip.
+_SAMPLE_SEED = 14
 _SAMPLE_END = datetime(2026, 11, 20, 12, 5)
 _SAMPLE_FROM = timedelta(minutes=65)
-_SAMPLE_WIDTH_PX = 320
+_SAMPLE_WIDTH_PX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def make_sample(root: Path) -> DemoSummary:
     began = time.monotonic()
     end = _SAMPLE_END.replace(tzinfo=ZoneInfo("UTC"))
     _check(root, 1, 2, "UTC")
-    plan = make_plan(seed=1, end=end, days=1, cameras=2)
+    plan = make_plan(seed=_SAMPLE_SEED, end=end, days=1, cameras=2)
     events = tuple(event for event in plan.events if event.start >= end - _SAMPLE_FROM)
     small = replace(plan, events=events, unfinished=None, width=_SAMPLE_WIDTH_PX)
     return _make(small, root, 1, None, began)

@@ -49,7 +49,7 @@ def _clouds(seed: int) -> Map:
     """Return smooth noise between 0 and 1, wider than the picture so that it can pass by."""
     rng = np.random.default_rng([77, seed])
     total = np.zeros((_ROWS, _COLUMNS * 3), dtype=np.float32)
-    for cells, weight in ((3, 1.0), (7, 0.5), (16, 0.25)):
+    for cells, weight in ((2, 1.0), (4, 0.45), (9, 0.14)):
         grid = rng.random((cells, cells * 5)).astype(np.float32)
         image = Image.fromarray(grid).resize((_COLUMNS * 3, _ROWS), Image.Resampling.BICUBIC)
         total += weight * np.asarray(image)
@@ -71,13 +71,14 @@ def shaded(planes: Planes) -> Planes:
     # A coarse look: told for each pixel, sun and shade would draw a rim around everything.
     bright = np.asarray(small.filter(ImageFilter.GaussianBlur(4)))
     left = Image.fromarray(upscale(255 * (1 - _SUNLIT[bright])))
-    return Planes(np.array(ImageChops.multiply(Image.fromarray(planes.y), left)),
-                  planes.cb, planes.cr)
+    paler = (np.array(Image.fromarray(plane).point(_PALER)) for plane in (planes.cb, planes.cr))
+    return Planes(np.array(ImageChops.multiply(Image.fromarray(planes.y), left)), *paler)
 
 
+_PALER = [round(128 + 0.72 * (v - 128)) for v in range(256)]
 # What the sun's share of the light is, by brightness: less in what lies in shade already,
 # and in the sky.
-_SUNLIT = 0.42 * np.interp(np.arange(256), (30, 110, 225, 250), (0.3, 1, 1, 0.4))
+_SUNLIT = 0.42 * np.interp(np.arange(256), (30, 110, 225, 250), (0.3, 1, 1, 0))
 
 
 # --- headlights -----------------------------------------------------------------------------
@@ -94,7 +95,7 @@ def headlights(t_s: float) -> Veil:
         away = ((x - centre - apart) / 46) ** 2 + ((y - _ROWS * height) / 21) ** 2
         beam += np.exp(-away)
     wash = np.exp(-(((x - centre) / 105) ** 2) - ((y - _ROWS * 0.5) / 70) ** 2)
-    return Veil(upscale(strength * (120 * beam + 34 * wash)))
+    return Veil(upscale(strength * (74 * beam + 30 * wash)))
 
 
 # --- rain -----------------------------------------------------------------------------------
