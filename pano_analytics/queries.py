@@ -120,7 +120,7 @@ def _frame(
     cursor: duckdb.DuckDBPyConnection, statement: str, values: Sequence[Any] = ()
 ) -> pd.DataFrame:
     """Return the whole answer; a statement that answers nothing gives an empty frame."""
-    found = cursor.sql(statement, params=list(values) or None)
+    found: Any = cursor.sql(statement, params=list(values) or None)
     # By way of Arrow: the frames that DuckDB makes itself hold dates as times.
     if found is None:
         return pd.DataFrame()
