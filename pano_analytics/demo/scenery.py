@@ -246,7 +246,8 @@ def _relit_gain(scene: str, lender: str, light: str) -> NDArray[np.float32]:
     for name in (light, lender):
         plate = Image.fromarray(_picture(ASSETS / f"{scene}_{name}.webp"))
         pair.append(np.asarray(plate.resize(small, Image.Resampling.BOX), np.float32) + 8)
-    return np.clip(pair[0] / pair[1], 0.12, 2.0)
+    gain: NDArray[np.float32] = np.clip(pair[0] / pair[1], 0.12, 2.0)
+    return gain
 
 
 def _relit(layer: Layer, scene: str, lender: str, light: str) -> Layer:
@@ -286,7 +287,7 @@ def _layer(frame: Picture, box: tuple[int, int, int, int]) -> Layer:
 
 def _clean(matte: Picture) -> Picture:
     """Take the codec's haze off both ends of the matte."""
-    spread = (matte.astype(np.int16) - 16) * 255 // 223
+    spread = (matte.astype(np.int32) - 16) * 255 // 223
     return np.clip(spread, 0, 255).astype(np.uint8)
 
 
