@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
 
 import click
 
@@ -13,10 +12,11 @@ from pano_analytics.errors import PanoError
 # name -> (module, one line for the list of commands). The line stands here so
 # that `pano --help` imports no command; a test holds it against the command.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("init", "Propose a settings file from an upload tree."),
     "ingest": ("ingest", "Bring the library up to date with the upload tree."),
-    "demo": ("demo", "Make the uploads of a home of six cameras, to try pano with."),
-    "serve": ("serve", "Serve the dashboard."),
-    "user": ("user", "Say who may see the dashboard."),
+    "demo": ("demo", "Make demonstration uploads in DIR: a home seen by its cameras."),
+    "serve": ("serve", "Serve the dashboard until interrupted."),
+    "user": ("user", "Say who may log in to the dashboard."),
     "explain": ("explain", "Say what is read from an upload's path, or why nothing is."),
 }
 
@@ -45,10 +45,20 @@ def pano() -> None:
     """Find what happened in weeks of camera uploads, at home, without a cloud."""
 
 
-def main(argv: list[str] | None = None) -> Any:
-    """Run `pano`; a `PanoError` becomes one plain line on stderr and its exit code."""
+INTERRUPTED = 130  # what a shell gives a command that Ctrl-C ended
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run `pano` and exit; an error becomes one plain line on stderr and its exit code."""
     try:
-        return pano.main(args=argv, prog_name="pano", standalone_mode=True)
+        code = pano.main(args=argv, prog_name="pano", standalone_mode=False)
     except PanoError as error:
         click.echo(f"pano: {error}", err=True)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("pano: interrupted", err=True)
+        code = INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)

@@ -74,7 +74,12 @@ def _password(from_stdin: bool) -> str:
 @_LIBRARY
 @_CONFIG
 def list_(**where: Any) -> None:
-    """List who may log in, one name a line, with the day it was added."""
+    """List who may log in, one name a line, with the day it was added.
+
+    \b
+    Examples:
+      pano user list --library LIB
+    """
     for user in Users(library_folder(**where)).all():
         click.echo(f"{user.name}\t{user.added.astimezone():%Y-%m-%d}")
 
@@ -84,6 +89,11 @@ def list_(**where: Any) -> None:
 @_LIBRARY
 @_CONFIG
 def remove(name: str, **where: Any) -> None:
-    """Let NAME log in no more; open pages of NAME end as well."""
+    """Let NAME log in no more; open pages of NAME end as well.
+
+    \b
+    Examples:
+      pano user remove anna
+    """
     Users(library_folder(**where)).remove(name)
     click.echo(f"{name} can log in no more.")
