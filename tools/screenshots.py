@@ -23,6 +23,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -101,15 +102,34 @@ def main() -> None:
 
 def choose(library: Path) -> tuple[str, str, str]:
     """Return a clip by daylight with snapshots, one of these, and the query of its hour."""
-    media = pano_analytics.open(library).media(state="complete")
+    opened = pano_analytics.open(library)
+    media = opened.media(state="complete")
     clips = media[(media["kind"] == "clip") & (media["codec"] == "h264")]
-    held = media[media["kind"] == "snapshot"].groupby("clip_id")["media_id"].agg(["size", "first"])
+    held = media[media["kind"] == "snapshot"].groupby("clip_id")["media_id"].agg(["size", middle])
     joined = clips.join(held, on="media_id", how="inner")
-    by_day = joined[joined["start"].dt.hour.between(10, 14) & (joined["size"] >= 3)]
-    best = (by_day if len(by_day) else joined).iloc[-1]
+    wishes = (
+        joined["start"].dt.hour.between(9, 15) & (joined["size"] >= 3),
+        joined["path"].isin(of_people(opened.uploads)),
+    )
+    # What grants most wishes, and of these the newest.
+    best = joined.loc[sum(wishes).sort_values(kind="stable").index[-1]]
     start = best["start"]
     hour = f"?camera={best['camera']}&from={start:%Y-%m-%dT%H}&to={start:%Y-%m-%dT}"
-    return best["media_id"], best["first"], f"{hour}{start.hour + 1:02}"
+    return best["media_id"], best["middle"], f"{hour}{start.hour + 1:02}"
+
+
+def middle(values: pd.Series) -> Any:
+    """Return the value in the middle."""
+    return values.iloc[len(values) // 2]
+
+
+def of_people(uploads: Path | None) -> set[str]:
+    """Return the paths of what shows a person, where the demonstration tells."""
+    truth = uploads and uploads.with_name(f"{uploads.name}.truth.parquet")
+    if truth is None or not truth.exists():
+        return set()
+    events = pd.read_parquet(truth)
+    return set(events.loc[events["kind"] == "person", "files"].explode())
 
 
 @contextmanager

@@ -161,7 +161,7 @@ def _card(row: dict[Any, Any], now: datetime) -> Json:
         "when": when_text(latest, now) if latest else "No uploads yet",
         "today_text": f"{int(row['today']):,} today",
         "silent": bool(row["is_silent"]),
-        "silent_text": f"Last heard {when_text(arrived, now)}" if arrived else "Never heard of",
+        "silent_text": f"since {when_text(arrived, now)}" if arrived else "Never heard of",
         "live": _web(row["live_url"]),
         "admin": _web(row["admin_url"]),
     }
