@@ -182,20 +182,46 @@ class _Track:
         return self.shown_s if all(s is None for s in self.decoded_s) else self.decoded_s
 
 
-def _tracks(container: InputContainer) -> dict[int, _Track]:
-    """Walk over a clip's packets and settle their times: by stream, the pictures from 0."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a first walk over a clip settles: times by stream, and where the pictures begin.
+
+    `first` counts the packets of pictures before the first key frame that decodes on its
+    own; `key` is that packet where it is not the very first one, whose headers FFmpeg
+    has taken for all: then its own are to be taken instead.
+    """
+
+    tracks: dict[int, _Track]
+    first: int
+    key: bytes
+
+
+def _planned(container: InputContainer) -> _Plan:
+    """Walk over a clip's packets and settle their times, the pictures from 0."""
     video = _video(container)
+    # A decoder's threads cost more to start than one picture to decode.
+    video.codec_context.thread_count = 1
     tracks = {video.index: _Track(looking.declared_period_s(video))}
+    first, key = 0, b""
     for packet in _packets(container):
+        if packet.stream_index == video.index and not key:
+            if packet.is_keyframe and looking.decode_key(video.codec_context, packet):
+                key = bytes(packet)
+            else:
+                first += 1
         tracks.setdefault(packet.stream_index, _Track(0.1)).add(packet)
-    if not tracks[video.index].shown_s:
+    if not key:
         raise looking.Undecodable("it holds no whole picture")
-    zero_s = tracks[video.index].start_s()
+    _settle(tracks, video.index)
+    return _Plan(tracks, first, key if first else b"")
+
+
+def _settle(tracks: dict[int, _Track], video: int) -> None:
+    zero_s = tracks[video].start_s()
     for track in tracks.values():
         start_s = track.start_s() - zero_s
         # Sound that seems to begin far off does so by a wrong clock.
         track.settle(start_s if abs(start_s) <= _FARTHEST_START_S else 0.0)
-    return tracks
 
 
 def _packets(container: InputContainer) -> Iterator[Packet[Any]]:
@@ -203,10 +229,10 @@ def _packets(container: InputContainer) -> Iterator[Packet[Any]]:
     import av
 
     try:
-        for number, packet in enumerate(container.demux()):
+        for number, packet in enumerate(looking.packets_of(container)):
             if number >= looking.MAX_PACKETS:
                 return
-            if packet.size and not packet.is_corrupt:
+            if not packet.is_corrupt:
                 yield packet
     except (av.FFmpegError, EOFError):
         return
@@ -216,7 +242,9 @@ def _packets(container: InputContainer) -> Iterator[Packet[Any]]:
 
 
 class _Sink(Protocol):
-    """Where the packets of one stream go."""
+    """Where the packets of one stream go; `count` of them have arrived in the MP4."""
+
+    count: int
 
     def put(self, packet: Packet[Any], ticks: tuple[int, int], period: int) -> None: ...
     def finish(self) -> None: ...
@@ -225,9 +253,13 @@ class _Sink(Protocol):
 class _Copied:
     """A stream whose packets are taken as they are."""
 
-    def __init__(self, output: OutputContainer, stream: Any) -> None:
-        self.output = output
+    def __init__(self, output: OutputContainer, stream: Any, key: bytes = b"") -> None:
+        self.output, self.count = output, 0
         self.stream: Any = output.add_stream_from_template(stream)
+        if key and (stream.codec_context.extradata or b"\0").startswith(b"\0"):
+            # Headers come within the stream, and the first ones may be broken: FFmpeg's
+            # muxer spends minutes on what its decoder refuses at once.
+            self.stream.codec_context.extradata = key
         if stream.codec_context.name == "hevc":
             # The only mark by which Apple's players take HEVC in an MP4.
             self.stream.codec_context.codec_tag = "hvc1"
@@ -236,6 +268,7 @@ class _Copied:
         _set_time(packet, ticks, period)
         packet.stream = self.stream
         self.output.mux(packet)
+        self.count += 1
 
     def finish(self) -> None:
         """Nothing is held back."""
@@ -245,7 +278,7 @@ class _Sound:
     """A stream of sound encoded as AAC, its samples counted without a gap."""
 
     def __init__(self, output: OutputContainer, stream: Any) -> None:
-        self.output, self.context = output, stream.codec_context
+        self.output, self.context, self.count = output, stream.codec_context, 0
         self.rate = self.context.sample_rate
         self.stream: Any = output.add_stream("aac", rate=self.rate)
         self.stream.codec_context.layout = "mono" if self.context.channels == 1 else "stereo"
@@ -257,18 +290,22 @@ class _Sound:
         for sound in self.context.decode(packet):
             sound.pts, sound.time_base = self.next_sample, Fraction(1, self.rate)
             self.next_sample += sound.samples
-            self.output.mux(self.stream.encode(sound))
+            self._mux(self.stream.encode(sound))
+
+    def _mux(self, packets: list[Packet[Any]]) -> None:
+        self.output.mux(packets)
+        self.count += len(packets)
 
     def finish(self) -> None:
         if self.next_sample is not None:
-            self.output.mux(self.stream.encode(None))
+            self._mux(self.stream.encode(None))
 
 
 class _Pictures:
     """A stream of pictures encoded as H.264."""
 
-    def __init__(self, output: OutputContainer, stream: Any) -> None:
-        self.output, self.context = output, stream.codec_context
+    def __init__(self, output: OutputContainer, stream: Any, _key: bytes) -> None:
+        self.output, self.context, self.count = output, stream.codec_context, 0
         fps = Fraction(1 / looking.declared_period_s(stream)).limit_denominator(1000)
         self.stream: Any = output.add_stream("libx264", rate=fps)
         encoder = self.stream.codec_context
@@ -290,12 +327,17 @@ class _Pictures:
         fitted = picture.reformat(encoder.width, encoder.height, "yuv420p")
         self.last = max(self.last + _SMALLEST_STEP, picture.pts or 0)
         fitted.pts, fitted.time_base, fitted.pict_type = self.last, _TICK, 0
-        self.output.mux(self.stream.encode(fitted))
+        self._mux(self.stream.encode(fitted))
+
+    def _mux(self, packets: list[Packet[Any]]) -> None:
+        self.output.mux(packets)
+        self.count += len(packets)
 
     def finish(self) -> None:
         for picture in self.context.decode(None):
             self._encode(picture)
-        self.output.mux(self.stream.encode(None))
+        if self.last >= 0:
+            self._mux(self.stream.encode(None))
 
 
 def _set_time(packet: Packet[Any], ticks: tuple[int, int], period: int) -> None:
@@ -304,7 +346,7 @@ def _set_time(packet: Packet[Any], ticks: tuple[int, int], period: int) -> None:
     packet.duration = period
 
 
-_PictureSink = Callable[[Any, Any], _Sink]
+_PictureSink = Callable[[Any, Any, bytes], _Sink]
 
 
 def _make(source: Path, target: Path, picture_sink: _PictureSink) -> None:
@@ -333,16 +375,26 @@ def _to_disk(path: Path) -> None:
 
 def _write(clip: _Clip, part: Path, picture_sink: _PictureSink) -> None:
     with clip.opened() as container:
-        tracks = _tracks(container)
-    if not _muxed(clip, part, tracks, picture_sink, has_sound=True) and not _muxed(
-        clip, part, tracks, picture_sink, has_sound=False
+        plan = _planned(container)
+    if not _muxed(clip, part, plan, picture_sink, has_sound=True) and not _muxed(
+        clip, part, plan, picture_sink, has_sound=False
     ):
         raise looking.Undecodable("none of its pictures can be packed into an MP4")
+    if not _shows_a_picture(part):
+        raise looking.Undecodable("nothing decodes in the MP4 made of it")
+
+
+def _shows_a_picture(part: Path) -> bool:
+    """Return whether a key frame of the MP4 decodes: broken headers pack without complaint."""
+    with part.open("rb") as content, looking.open_clip(content, "mov") as made:
+        stream = _video(made)
+        stream.codec_context.thread_count = 1
+        keys = (packet for packet in made.demux(stream) if packet.size and packet.is_keyframe)
+        return any(looking.decode_key(stream.codec_context, packet) for packet in keys)
 
 
 def _muxed(
-    clip: _Clip, part: Path, tracks: dict[int, _Track], picture_sink: _PictureSink, *,
-    has_sound: bool,
+    clip: _Clip, part: Path, plan: _Plan, picture_sink: _PictureSink, *, has_sound: bool
 ) -> int:
     """Write the MP4 and return how many packets of pictures went into it.
 
@@ -355,10 +407,10 @@ def _muxed(
         av.open(str(part), "w", "mp4", container_options={"movflags": "faststart"}) as output,
     ):
         video = _video(container)
-        sinks = {video.index: picture_sink(output, video)}
+        sinks = {video.index: picture_sink(output, video, plan.key)}
         if has_sound:
             sinks.update(_sound_sinks(container, output))
-        return _poured(container, tracks, sinks, video.index)
+        return _poured(container, plan, sinks, video.index)
 
 
 def _sound_sinks(container: InputContainer, output: OutputContainer) -> dict[int, _Sink]:
@@ -372,27 +424,25 @@ def _sound_sinks(container: InputContainer, output: OutputContainer) -> dict[int
 
 
 def _poured(
-    container: InputContainer, tracks: dict[int, _Track], sinks: dict[int, _Sink], video: int
+    container: InputContainer, plan: _Plan, sinks: dict[int, _Sink], video: int
 ) -> int:
     import av
 
-    seen = dict.fromkeys(tracks, 0)
-    poured = 0
+    seen = dict.fromkeys(plan.tracks, 0)
     for packet in _packets(container):
         index = packet.stream_index
-        if index not in tracks or seen[index] >= len(tracks[index].settled):
+        number, track = seen.get(index, 0), plan.tracks.get(index)
+        seen[index] = number + 1
+        if track is None or number >= len(track.settled) or index not in sinks:
             continue
-        ticks = tracks[index].settled[seen[index]]
-        seen[index] += 1
-        # Nothing decodes before the first key frame; a packet that will not go is left out.
-        if index not in sinks or (index == video and not poured and not packet.is_keyframe):
-            continue
-        with suppress(av.FFmpegError, ValueError):
-            sinks[index].put(packet, ticks, tracks[index].period)
-            poured += index == video
+        if index != video or number >= plan.first:
+            # A packet that will not go is left out.
+            with suppress(av.FFmpegError, ValueError):
+                sinks[index].put(packet, track.settled[number], track.period)
     for sink in sinks.values():
-        sink.finish()
-    return poured
+        with suppress(av.FFmpegError, ValueError):
+            sink.finish()
+    return sinks[video].count
 
 
 # --- the cache ----------------------------------------------------------------------------

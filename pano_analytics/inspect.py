@@ -554,6 +554,16 @@ def open_clip(
     )
 
 
+def packets_of(container: InputContainer) -> Iterator[Packet[Any]]:
+    """Yield the packets of all streams, whole or cut. Raises FFmpeg's errors."""
+    try:
+        yield from (packet for packet in container.demux() if packet.size)
+    except IndexError:
+        # A DHAV clip may show its sound only later; PyAV then stumbles over the stream it
+        # did not know when all packets are out and it asks each stream for what is held.
+        return
+
+
 def _walked(content: BinaryIO, container_format: str) -> _Clip:
     """Walk over all packets of a clip, and decode a few key frames spread over it."""
     import av
@@ -619,9 +629,7 @@ class _Packets:
 
         is_cut = False
         try:
-            for packet in container.demux():
-                if packet.size == 0:
-                    continue
+            for packet in packets_of(container):
                 is_cut = is_cut or packet.is_corrupt
                 self._add(packet)
                 if self._counts.total() >= MAX_PACKETS:
@@ -738,7 +746,7 @@ def _decode_strip(clip: _Clip, stream: VideoStream, keys: list[tuple[float, Pack
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_PIXELS)}
     for offset_s, packet in keys:
-        picture = _decode_key(context, packet)
+        picture = decode_key(context, packet)
         if picture is not None:
             clip.width, clip.height = picture.width, picture.height
             clip.frames.append(_strip_frame(offset_s, picture, _pixel_aspect(stream)))
@@ -747,8 +755,11 @@ def _decode_strip(clip: _Clip, stream: VideoStream, keys: list[tuple[float, Pack
         clip.trouble = f"{failed} of the {len(keys)} key frames looked at do not decode"
 
 
-def _decode_key(context: VideoCodecContext, packet: Packet[Any]) -> VideoFrame | None:
-    """Decode one key frame on its own, so that each failure stays its own."""
+def decode_key(context: VideoCodecContext, packet: Packet[Any]) -> VideoFrame | None:
+    """Return the picture of one key packet, decoded on its own so that failures stay single.
+
+    None where it does not decode.
+    """
     import av
 
     try:

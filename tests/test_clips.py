@@ -292,8 +292,50 @@ def test_any_bytes_give_a_playable_file_or_an_error(
         assert not target.exists()
     else:
         with av.open(str(target)) as container:
-            assert container.streams.video[0].frames > 0
-            assert container.streams.video[0].start_time >= 0
+            video = container.streams.video[0]
+            assert video.start_time >= 0
+            keys = (packet for packet in container.demux(video) if packet.is_keyframe)
+            assert any(shows(packet) for packet in keys)
+
+
+def shows(packet: av.Packet) -> bool:
+    """Return whether a packet decodes on its own."""
+    context = packet.stream.codec_context
+    try:
+        return bool(context.decode(packet) or context.decode(None))
+    except av.FFmpegError:
+        return False
+    finally:
+        context.flush_buffers()
+
+
+def spoilt(number: int, payload: bytes) -> bytes:
+    """Return the first picture with its headers overwritten, as a bad upload may leave them."""
+    noise = bytes.fromhex("fffe0000acffff00ffff36030010ffff0a08")
+    place = payload.index(b"\x42\x01") + 3 if number == 0 else len(payload)
+    return payload[:place] + noise[:max(0, len(payload) - place)] + payload[place + len(noise):]
+
+
+@pytest.mark.parametrize(("frames", "pictures"), [(10, None), (40, 30)])
+def test_broken_headers_cost_only_their_own_pictures(
+    frames: int, pictures: int | None, tmp_path: Path
+) -> None:
+    """A clip begins at its first key frame that decodes, and without one it is an error."""
+    parts = [
+        dhav.video_frame(
+            spoilt(number, payload), number=number, clock=START + timedelta(seconds=number / 10),
+            ms=100 * number, is_key=is_key, codec="hevc", fps=10, width=320, height=240,
+        )
+        for number, (payload, is_key) in enumerate(units("libx265")[:frames])
+    ]
+    source, target = put(tmp_path, b"".join(parts)), tmp_path / "a.mp4"
+    if pictures is None:
+        with pytest.raises(MediaError, match="no whole picture"):
+            clips.remux(source, target)
+        assert not target.exists()
+    else:
+        clips.remux(source, target)
+        assert play(target).pictures == pictures
 
 
 # --- encoding anew ------------------------------------------------------------------------

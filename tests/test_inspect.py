@@ -617,6 +617,19 @@ def test_playlist_is_not_followed(tmp_path: Path) -> None:
     assert "begins with '#EXTM3U" in str(found.state_reason)
 
 
+def test_sound_that_begins_late_is_no_trouble(tmp_path: Path) -> None:
+    """Sound first heard behind megabytes of pictures is found late, and costs nothing."""
+    pictures = dav()
+    key = next(dhav.frames(pictures))
+    filler = dhav.video_frame(
+        pictures[key.payload] + bytes(1 << 20), number=40, clock=START, ms=4000, is_key=False,
+        fps=10, width=320, height=240,
+    )
+    sound = dhav.audio_frame(b"\xd5" * 320, number=0, clock=START, ms=0, codec="pcm_alaw")
+    found = look(tmp_path, pictures + filler * 8 + sound, "a.dav")
+    assert (found.state, len(found.frames)) == ("complete", 4)
+
+
 def test_clip_that_is_a_picture_is_damaged(tmp_path: Path) -> None:
     """A picture under a clip's name is told as what it is not."""
     assert "no clip" in str(look(tmp_path, jpeg(), "a.mp4").state_reason)
