@@ -7,6 +7,7 @@ POSIX paths and never leave the root.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -18,6 +19,16 @@ from pathlib import Path
 from typing import IO
 
 from pano_analytics.errors import LibraryBusy, LibraryError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class StorageFull(LibraryError):
+    """The disk of the library has no space left; what is there stays whole."""
+
+    exit_code = 9
+
 
 # Leftovers of a killed writer end in this; no reader opens such a name.
 TEMPORARY = ".pano-tmp"
@@ -49,32 +60,54 @@ class Storage:
 
     def put(self, name: str, write: Callable[[IO[bytes]], None]) -> None:
         """Make the new file `name` with what `write` puts into it, not yet synced."""
-        target = self.path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
-        try:
-            with temporary.open("xb") as file:
-                write(file)
-            temporary.rename(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with self._explained():
+            temporary = self._temporary(name)
+            try:
+                with temporary.open("xb") as file:
+                    write(file)
+                temporary.rename(self.path(name))
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
 
     def replace(self, name: str, data: bytes) -> None:
         """Swap the file `name` for `data` in one step that survives a power cut."""
+        with self._explained():
+            temporary = self._temporary(name)
+            try:
+                with temporary.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(self.path(name))
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync_folder(temporary.parent)
+
+    def _temporary(self, name: str) -> Path:
+        """Return a new name beside `name` to write to, in a folder that is there."""
         target = self.path(name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
+        return target.with_name(f"{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what a disk refuses into an error that says what to do."""
         try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
+            yield
+        except OSError as error:
+            if error.errno in _FULL:
+                raise StorageFull(
+                    f"{self.root}: expected space to write; the disk or the quota is full. The "
+                    f"library is as it was before. Free some space there and run the same again."
+                ) from error
+            if error.errno in _REFUSED:
+                raise LibraryError(
+                    f"{self.root}: expected a library that may be written to; {error.strerror} "
+                    f"({error.filename}). Run pano as the user who owns it."
+                ) from error
             raise
-        _sync_folder(target.parent)
 
     def sync(self, names: Iterable[str]) -> None:
         """Return when the files `names` and their folders are on the disk.
@@ -82,7 +115,7 @@ class Storage:
         Side by side: a journalling file system then commits many at once.
         """
         paths = [self.path(name) for name in names]
-        with ThreadPoolExecutor(max_workers=16) as pool:
+        with self._explained(), ThreadPoolExecutor(max_workers=16) as pool:
             list(pool.map(_sync_file, paths))
             list(pool.map(_sync_folder, self._folders(paths)))
 
@@ -117,8 +150,10 @@ class Storage:
         Raises LibraryBusy if another process holds it and `wait` is False.
         """
         path = self.path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as file:
+        with self._explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+b")
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pano_analytics.cli.options import settings_options
+from pano_analytics.errors import LibraryBusy, PanoError
 
 if TYPE_CHECKING:
     from pano_analytics.ingest.run import Summary
+    from pano_analytics.schedule import Stop
     from pano_analytics.settings import Settings
 
 
@@ -22,44 +29,153 @@ if TYPE_CHECKING:
 @click.option("--full", is_flag=True, help="Look at every folder, however old.")
 @click.option("--wait", is_flag=True, help="Wait for another run instead of leaving it to it.")
 @click.option("--unknown", is_flag=True, help="List the files that no layout knows.")
+@click.option("--watch", is_flag=True, help="Keep running, and bring in each upload as it ends.")
+@click.option("--poll", is_flag=True, help="With --watch: ask, where the kernel tells nothing.")
+@click.option(
+    "--log",
+    "log_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a line a run, and each warning, to this file; it rotates.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 def command(
-    settings: Settings, no_inspect: bool, full: bool, wait: bool, unknown: bool, quiet: bool
+    settings: Settings,
+    no_inspect: bool,
+    full: bool,
+    wait: bool,
+    unknown: bool,
+    watch: bool,
+    poll: bool,
+    log_file: Path | None,
+    quiet: bool,
 ) -> None:
     """Bring the library up to date with the upload tree.
 
     Reads the names first, so that everything shows at once, then opens new
     files, newest day first. Run again with nothing new it does nothing. The
-    upload tree is only ever read.
+    upload tree is only ever read. With --watch it goes on doing so.
 
     \b
-    Exit codes: 0 done (or another run is at work), 2 settings or usage,
-    3 upload tree missing or empty, 4 library unusable, 130 interrupted.
+    Exit codes: 0 done (or another run is at work; or --watch ended by
+    SIGTERM), 2 settings or usage, 3 upload tree missing or empty, 4 library
+    unusable, 9 its disk full, 130 interrupted, 143 ended by SIGTERM.
 
     \b
     Examples:
       pano ingest --uploads /srv/ftp --library /var/lib/pano
       pano ingest --no-inspect
+      pano ingest --watch --log /var/log/pano/ingest.log
     """
-    from pano_analytics.ingest.run import ingest
+    from pano_analytics import schedule
 
-    progress = _Progress() if sys.stderr.isatty() and not quiet else None
+    _refuse_mixed(watch, poll, {"--no-inspect": no_inspect, "--unknown": unknown, "--wait": wait})
+    if log_file is not None:
+        schedule.log_to(log_file, settings)
+    with _ending(is_watching=watch) as stop, _logged():
+        if watch:
+            _watch(settings, poll, full, quiet, stop)
+        else:
+            _once(settings, no_inspect, full, wait, unknown, quiet, stop)
+
+
+def _refuse_mixed(watch: bool, poll: bool, once: dict[str, bool]) -> None:
+    mixed = [name for name, is_given in once.items() if is_given and watch]
+    if mixed:
+        raise click.UsageError(f"--watch opens every file and never ends: leave out {mixed[0]}.")
+    if poll and not watch:
+        raise click.UsageError("--poll says how --watch is to look: give both, or neither.")
+
+
+@contextmanager
+def _ending(is_watching: bool) -> Iterator[Stop]:
+    """Turn SIGTERM and Ctrl-C into their exit codes, after all that was held is let go."""
+    from pano_analytics import schedule
+
+    try:
+        with schedule.ending_on_sigterm() as stop:
+            yield stop
+    except schedule.Stopped:
+        sys.exit(0 if is_watching else 143)
+    except KeyboardInterrupt:
+        click.echo("pano: interrupted; the next run goes on from here.", err=True)
+        sys.exit(130)
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Leave what ends the run in the log, too."""
+    from pano_analytics.schedule import Stopped, log
+
+    try:
+        yield
+    except LibraryBusy as error:
+        log.info("%s", error)
+        raise
+    except PanoError as error:
+        log.error("%s", error)
+        raise
+    except (Stopped, KeyboardInterrupt):
+        log.info("ended")
+        raise
+
+
+def _watch(settings: Settings, poll: bool, full: bool, quiet: bool, stop: Stop) -> None:
+    from pano_analytics import schedule
+
+    logging.basicConfig(level=logging.WARNING, format="pano: %(message)s")
+
+    def told(summary: Summary) -> None:
+        schedule.log.info(line(summary))
+        if not quiet:
+            click.echo(line(summary))
+
+    schedule.log.info("watching %s", settings.uploads)
+    schedule.watch(settings, told, is_polling=poll, is_full=full, stop=stop)
+
+
+def _once(
+    settings: Settings,
+    no_inspect: bool,
+    full: bool,
+    wait: bool,
+    unknown: bool,
+    quiet: bool,
+    stop: Stop,
+) -> None:
+    from pano_analytics.ingest.run import ingest
+    from pano_analytics.schedule import log
+
+    shown = _Progress() if sys.stderr.isatty() and not quiet else None
     summary = ingest(
         settings,
         is_inspecting=not no_inspect,
         is_full=full or unknown,
         wait=wait,
-        progress=progress,
+        progress=shown or stop.check,
     )
-    if progress is not None:
-        progress.close()
+    if shown is not None:
+        shown.close()
+    log.info(line(summary))
     if unknown:
         for path, reason in summary.unknown_files:
-            click.echo(f"{path}\t{reason}")
+            click.echo(f"{printable(path)}\t{printable(reason)}")
     elif not quiet:
         click.echo(line(summary))
-    for path, reason in summary.unreadable:
-        click.echo(f"pano: {path}: could not be read: {reason}", err=True)
+    for path, reason in summary.unreadable[:_MOST_SAID]:
+        log.warning("%s: could not be read: %s", printable(path), reason)
+        click.echo(f"pano: {printable(path)}: could not be read: {reason}", err=True)
+
+
+# A tree that cannot be read at all should not fill a mail for each of its folders.
+_MOST_SAID = 20
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line; nothing in it can move the cursor or break the encoding."""
+    safe = _UNPRINTABLE.sub(lambda char: ascii(char[0])[1:-1], text)
+    encoding = sys.stdout.encoding or "utf-8"
+    return safe.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def line(summary: Summary) -> str:

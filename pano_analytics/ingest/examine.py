@@ -42,6 +42,14 @@ def _given_up(task: Task) -> Outcome:
     return Outcome(Inspection("damaged", "reading it ended the reading process, twice"))
 
 
+def prepare() -> None:
+    """Load what opens files, so that the first of them need not wait for it."""
+    import av  # noqa: F401
+    from PIL import JpegImagePlugin  # noqa: F401
+
+    from pano_analytics import inspect  # noqa: F401
+
+
 def open_batch(tasks: Sequence[Task]) -> list[Outcome]:
     """Inspect the files of one batch, in this process; never raises for what a file holds."""
     return [_open(task) for task in tasks]

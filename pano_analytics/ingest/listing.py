@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any, NamedTuple
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -117,7 +118,7 @@ class Reader:
         listing = Listing()
         doubtful: dict[str, list[_Told]] = defaultdict(list)
         for entry in entries:
-            camera = layouts.camera_below(entry.path, self._folders, self._root_name)
+            camera = _named(layouts.camera_below(entry.path, self._folders, self._root_name))
             reading = self._reading(entry.path, camera)
             if reading.kind == "ignore":
                 listing.ignored += 1
@@ -203,6 +204,23 @@ class Reader:
         digest = self._digest.copy()
         digest.update(path.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
+
+
+# A camera's name becomes part of a folder's name, percent-encoded; a file
+# system takes 255 bytes for both.
+_LONGEST_CAMERA = 200
+
+
+@lru_cache(maxsize=4096)
+def _named(camera: str) -> str:
+    """Return the camera's name; one too long for a folder is cut, and told apart by a digest."""
+    if len(quote(camera, safe="")) <= _LONGEST_CAMERA:
+        return camera
+    digest = hashlib.blake2b(camera.encode(), digest_size=4).hexdigest()
+    cut = camera
+    while len(quote(cut, safe="")) > _LONGEST_CAMERA - 10:
+        cut = cut[:-1]
+    return f"{cut}~{digest}"
 
 
 class _Told(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pano_analytics.catalog import Change, Day
 from pano_analytics.ingest.days import Row, rows_of, settle, table_of
@@ -87,6 +88,8 @@ def _merge_known(
             told.append(merged)
             touched |= {day, was_day}
             _replace(known, was_day, was, day, merged)
+            if was is not None and was_day != day:
+                _move_frames(change, merged["media_id"], was_day, day)
     if is_whole:
         gone = [(day, row) for day, row in by_path.values() if _is_gone(unit, row)]
         for day, row in gone:
@@ -140,6 +143,18 @@ def _replace(
     if was is not None:
         known[was_day] = [other for other in known[was_day] if other is not was]
     known.setdefault(day, []).append(row)
+
+
+def _move_frames(change: Change, media_id: str, was_day: Day, day: Day) -> None:
+    """Take the frames of one upload along to another camera-day."""
+    kept = change.read(was_day, "frames")
+    if kept is None:
+        return
+    is_moved = pc.equal(kept["media_id"], media_id)
+    moved, there = kept.filter(is_moved), change.read(day, "frames")
+    if moved.num_rows:
+        change.write(was_day, kept.filter(pc.invert(is_moved)), "frames")
+        change.write(day, moved if there is None else pa.concat_tables([there, moved]), "frames")
 
 
 def _facts(tables: Iterable[pa.Table]) -> pa.Table:

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.catalog import Change, Day, thumb_folder
+from pano_analytics.catalog import Catalog, Change, Day, thumb_folder
 from pano_analytics.columns import schema
 from pano_analytics.ingest.days import Row, rows_of, settle, table_of
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.media import Frame, Inspection, locate
 from pano_analytics.storage import Storage
 
+FACTS = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256"]
 WAITING = ("unread", "pending")
 # A name this far from now is no upload under way: it was copied here later.
 _UNDER_WAY = timedelta(hours=36)
 _CLOCK_BEGINS = datetime(2005, 1, 1, tzinfo=UTC)
 
 
-def tasks(root: str, rows: Iterable[Row]) -> Iterator[Task]:
-    """Yield what to open: the rows of a camera-day that wait for it."""
-    from pathlib import Path
-
+def tasks(root: Path, rows: Iterable[Row]) -> Iterator[tuple[str, Task]]:
+    """Yield what to open, by media_id: the rows of a camera-day that wait for it."""
     for row in rows:
         if row["state"] in WAITING:
-            yield Task(str(locate(Path(root), row["path"])), row["kind"], _expected_s(row))
+            task = Task(str(locate(root, row["path"])), row["kind"], _expected_s(row))
+            yield row["media_id"], task
 
 
 def _expected_s(row: Row) -> float | None:
@@ -40,25 +42,53 @@ def _expected_s(row: Row) -> float | None:
 
 
 def apply(
-    change: Change, storage: Storage, day: Day, outcomes: Sequence[Outcome], quiet_s: float
+    change: Change, storage: Storage, day: Day, outcomes: Mapping[str, Outcome], quiet_s: float
 ) -> tuple[pa.Table, list[str]]:
-    """Put the outcomes of a camera-day's waiting rows into `change`.
+    """Put what came of some files of a camera-day, by media_id, into `change`.
 
     Returns the facts for the journal and the pack written, not yet synced.
+    Outcomes that tell nothing new change nothing.
     """
     rows = rows_of(change, day)
-    waiting = [row for row in rows if row["state"] in WAITING]
     pack = Pack(day)
     told = {
-        row["media_id"]: (_updated(row, outcome, pack, quiet_s), outcome)
-        for row, outcome in zip(waiting, outcomes, strict=True)
+        row["media_id"]: (row, _updated(row, outcomes[row["media_id"]], pack, quiet_s))
+        for row in rows
+        if row["media_id"] in outcomes
     }
-    merged = [told[row["media_id"]][0] if row["media_id"] in told else row for row in rows]
-    _write_frames(change, day, list(told), pack)
-    settle(change, day, table_of(merged))
-    facts = table_of([row for row, outcome in told.values() if outcome.inspection])
-    written = pack.write(storage)
-    return facts.select(["media_id", "path", "size_bytes", "mtime", "arrived", "sha256"]), written
+    new = {media_id: row for media_id, (was, row) in told.items() if row != was}
+    if new:
+        _write_frames(change, day, list(new), pack)
+        settle(change, day, table_of(new.get(row["media_id"], row) for row in rows))
+    facts = table_of(row for media_id, row in new.items() if outcomes[media_id].inspection)
+    return facts.select(FACTS), pack.write(storage)
+
+
+def pack_stamp() -> str:
+    """Return the present as the names of packs begin with it: text that sorts by time."""
+    return f"{time.time_ns() // 1_000_000:011x}"
+
+
+def sweep(catalog: Catalog, since: str) -> None:
+    """Remove the packs of a killed run (stamped `since` or later) that no frame names."""
+    days = {thumb_folder(day): day for day in catalog.manifest().frames}
+    packs = defaultdict[str, set[str]](set)
+    for name in catalog.storage.files("thumbs"):
+        folder, _, pack = name.removeprefix("thumbs/").rpartition("/")
+        if pack.endswith(".pack") and since and pack >= since:
+            packs[folder].add(pack)
+    for folder, found in packs.items():
+        named = _packs_named(catalog, days.get(folder))
+        for pack in found - named:
+            catalog.storage.remove(f"thumbs/{folder}/{pack}")
+
+
+def _packs_named(catalog: Catalog, day: Day | None) -> set[str]:
+    part = catalog.manifest().frames.get(day) if day else None
+    if part is None:
+        return set()
+    locators = catalog.read(part, "frames")["thumb"].to_pylist()
+    return {locator.split("/")[-2] for locator in locators}
 
 
 class Pack:
@@ -66,7 +96,7 @@ class Pack:
 
     def __init__(self, day: Day) -> None:
         self.folder = thumb_folder(day)
-        self.name = f"{time.time_ns() // 1_000_000:011x}-{secrets.token_hex(2)}.pack"
+        self.name = f"{pack_stamp()}-{secrets.token_hex(2)}.pack"
         self.frames: list[dict[str, object]] = []
         self._pieces: list[bytes] = []
         self._size = 0
@@ -113,6 +143,8 @@ def _updated(row: Row, outcome: Outcome, pack: Pack, quiet_s: float) -> Row:
     if found is None:
         return {**row, **_without_inspection(outcome)}
     state, reason = _state(row, found, quiet_s)
+    if (state, found.sha256) == (row["state"], row["sha256"]):
+        return row  # still pending, and not a byte has come
     locators = _keep(row["media_id"], found.frames, pack)
     end = row["end"]
     if end is None and row["kind"] == "clip" and found.duration_s is not None:
@@ -150,7 +182,7 @@ def _state(row: Row, found: Inspection, quiet_s: float) -> tuple[str, str | None
         return found.state, found.state_reason
     age_s = (datetime.now(UTC) - row["mtime"]).total_seconds()
     if age_s < quiet_s and _may_be_under_way(row["start"]):
-        return "pending", f"written to {max(age_s, 0):.0f} s ago and not whole yet"
+        return "pending", f"not whole yet, and written to less than {quiet_s:g} s ago"
     return found.state, found.state_reason
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -24,7 +26,28 @@ MakeExecutor = Callable[[], Executor]
 def pool(workers: int) -> ProcessPoolExecutor:
     """Return the usual executor: processes started clean (no inherited locks or threads)."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_work)
+
+
+def _begin_work() -> None:
+    """Live and die with the run that started this process.
+
+    Ctrl-C and a service manager signal the whole group: the run alone answers,
+    and closes the pool. A run that was killed closes nothing, so its end is
+    watched for; a pool's own pipes stay open as long as another worker lives.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    from multiprocessing.connection import wait
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def cores() -> int:
@@ -68,21 +91,32 @@ class Crew(Generic[Task, Result]):
     def __exit__(self, *exc: object) -> None:
         self._drop()
 
+    def warm(self, prepare: Callable[[], None]) -> None:
+        """Have a process started and `prepare` called in it, so that no first task waits."""
+        if self._executor is None:
+            self._executor = self._make()
+        self._executor.submit(prepare)
+
     def _drop(self) -> None:
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[Result]:
-        """Yield one result a task, in their order."""
+    def run(self, tasks: Iterable[Task]) -> Generator[Result, None, None]:
+        """Yield one result a task, in their order; what is no longer asked for is called off."""
         under_way: deque[_Sent[Task, Result]] = deque()
         batches = _batches(tasks, self._batch)
-        while True:
-            while len(under_way) < self._window and (batch := next(batches, None)):
-                under_way.append(self._send(batch))
-            if not under_way:
-                return
-            yield from self._collect(under_way.popleft())
+        try:
+            while True:
+                while len(under_way) < self._window and (batch := next(batches, None)):
+                    under_way.append(self._send(batch))
+                if not under_way:
+                    return
+                yield from self._collect(under_way.popleft())
+        finally:
+            for sent in under_way:
+                if sent.future is not None:
+                    sent.future.cancel()
 
     def _send(self, batch: list[Task]) -> _Sent[Task, Result]:
         """Hand a batch over; without a future where the pool is broken (it is done again)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,6 +13,9 @@ from typing import NamedTuple
 
 from pano_analytics import layouts
 from pano_analytics.media import decode_path, encode_path
+
+# The year 2200 in Unix nanoseconds: no clock says more, and no table overflows.
+_CLOCKS_END_NS = 7_258_118_400 * 1_000_000_000
 
 
 class Entry(NamedTuple):
@@ -49,7 +53,7 @@ def units(root: Path, trouble: Trouble) -> list[Unit]:
     waiting: list[str] = [""]
     while waiting:
         folder = waiting.pop()
-        entries, folders = _list(root, folder, trouble)
+        entries, folders = list_folder(root, folder, trouble)
         if entries:
             found.append(Unit(encode_path(folder), None, tuple(entries)))
         for name in folders:
@@ -62,6 +66,33 @@ def units(root: Path, trouble: Trouble) -> list[Unit]:
     return found
 
 
+def units_of(root: Path, folders: Iterable[str], trouble: Trouble) -> list[Unit]:
+    """Return the units that the folders at these paths (as on disk) belong to, if still there."""
+    days, others = dict[str, date](), set[str]()
+    for folder in folders:
+        if not _is_folder(root, folder):
+            continue
+        parts = folder.split("/") if folder else []
+        above = ((n, layouts.day_of_folder(parts[:n])) for n in range(1, len(parts) + 1))
+        n, day = next(((n, day) for n, day in above if day is not None), (0, None))
+        if day is None:
+            others.add(folder)
+        else:
+            days["/".join(parts[:n])] = day
+    found = [Unit(encode_path(folder), day) for folder, day in days.items()]
+    for folder in others:
+        own, _ = list_folder(root, folder, trouble)
+        found.append(Unit(encode_path(folder), None, tuple(own)))
+    return found
+
+
+def _is_folder(root: Path, folder: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(f"{root}/{folder}" if folder else root).st_mode)
+    except OSError:
+        return False
+
+
 def entries(root: Path, unit: Unit, trouble: Trouble) -> list[Entry]:
     """Return all regular files of `unit`; what cannot be read goes to `trouble`."""
     if unit.day is None:
@@ -70,13 +101,14 @@ def entries(root: Path, unit: Unit, trouble: Trouble) -> list[Entry]:
     waiting = [os.fsdecode(decode_path(unit.path))]
     while waiting:
         folder = waiting.pop()
-        own, folders = _list(root, folder, trouble)
+        own, folders = list_folder(root, folder, trouble)
         found += own
         waiting += [f"{folder}/{name}" for name in folders]
     return found
 
 
-def _list(root: Path, folder: str, trouble: Trouble) -> tuple[list[Entry], list[str]]:
+def list_folder(root: Path, folder: str, trouble: Trouble) -> tuple[list[Entry], list[str]]:
+    """Return a folder's own regular files and the names of the folders in it; follows no link."""
     files: list[Entry] = []
     folders: list[str] = []
     prefix = encode_path(folder) + "/" if folder else ""
@@ -103,7 +135,12 @@ def _add(files: list[Entry], prefix: str, item: os.DirEntry[str], trouble: Troub
     except OSError as error:
         trouble.unreadable.append((prefix + name, error.strerror or str(error)))
         return
-    files.append(Entry(prefix + name, found.st_size, found.st_mtime_ns))
+    files.append(Entry(prefix + name, found.st_size, _sane(found.st_mtime_ns)))
+
+
+def _sane(mtime_ns: int) -> int:
+    """Return a time that a calendar holds: file systems keep any number, FTP clients send any."""
+    return min(max(mtime_ns, 0), _CLOCKS_END_NS)
 
 
 def _what(item: os.DirEntry[str]) -> str:

@@ -1,0 +1,380 @@
+"""What changes in the upload tree, told soon after: by the kernel, or by asking again and again.
+
+inotify says when a file was closed or renamed, at no cost while nothing
+happens. It knows nothing of what other machines write to a network file
+system: there folders are asked for their time of change, and files that came
+are told once they stay the same. Neither needs to see everything, since a
+regular run follows every few minutes; the newest days are seen best.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import struct
+import time
+from collections.abc import Iterator
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from pano_analytics import layouts
+from pano_analytics.errors import UploadTreeError
+from pano_analytics.ingest import walk
+
+# A watched folder costs the kernel about 1 KB; the default limit of a small
+# machine is a few tens of thousands for all programs of a user.
+MOST_FOLDERS = 20_000
+# One upload makes several events (closed, renamed, its time set); all of a burst
+# are one change, but a steady stream must not hold the first back.
+_BURST_S, _LONGEST_BURST_S = 0.1, 0.4
+# Two rounds must find a file the same before it is told.
+ROUND_S = 0.4
+# Folders of files that nothing came into for so long are asked in turn: a camera
+# fills the minute, then the next one's folder.
+_RECENT_NS = 2 * 3600 * 1_000_000_000
+_IN_TURN = 200
+_RECENT_DAYS = 2
+_SURVEY_EVERY_S = 3600.0
+# So long after a file was last written to, its folder is listed in every round:
+# a file that grows does not change the time of its folder.
+_GROWING_S = 60.0
+
+_NETWORKED = frozenset(
+    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "vboxsf", "ceph", "afs", "ncpfs")
+)
+
+
+class Changes(Protocol):
+    """Tells folders of an upload tree in which something has come to its end."""
+
+    def wait(self, timeout_s: float) -> set[str]:
+        """Return folders (relative, as on disk) with news; empty after `timeout_s` without.
+
+        Raises UploadTreeError when the tree has gone.
+        """
+
+    def has_news(self) -> bool:
+        """Tell whether `wait` would return at once, or nearly so."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+def listen(root: Path, is_polling: bool = False) -> Changes:
+    """Return what tells of changes below `root`: inotify, or polling where that is blind."""
+    if is_polling or is_networked(root):
+        return Polled(root)
+    try:
+        return Notified(root)
+    except (OSError, AttributeError):  # another system, or no instance left
+        return Polled(root)
+
+
+def is_networked(root: Path) -> bool:
+    """Tell whether `root` lies on a file system that other machines write to."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+    except OSError:
+        return True  # not Linux: nothing to notify either
+    place, kind = str(root.resolve()), ""
+    longest = -1
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        point = left.split(" ")[4].encode("utf-8", "surrogateescape").decode("unicode_escape")
+        if (place + "/").startswith(point.rstrip("/") + "/") and len(point) >= longest:
+            longest, kind = len(point), right.split(" ")[0]
+    return kind in _NETWORKED or kind.startswith("fuse")
+
+
+def _folders(root: Path) -> Iterator[tuple[str, date | None]]:
+    """Yield every folder with the day it is of: those of no day first, then the newest days."""
+    days: list[tuple[date, str]] = []
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        yield folder, None
+        for below in _below(root, folder):
+            day = layouts.day_of_folder(below.split("/"))
+            if day is None:
+                waiting.append(below)
+            else:
+                days.append((day, below))
+    for day, top in sorted(days, reverse=True):
+        yield from ((folder, day) for folder in _tree(root, top))
+
+
+def _tree(root: Path, top: str) -> Iterator[str]:
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        yield folder
+        waiting += _below(root, folder)
+
+
+def _below(root: Path, folder: str) -> list[str]:
+    prefix = f"{folder}/" if folder else ""
+    try:
+        with os.scandir(root / folder) as listing:
+            return [prefix + item.name for item in listing if item.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []  # gone, or not ours to read: the regular run says so
+
+
+class _Root:
+    """The upload root as it was when listening began."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root
+        self._identity = self._look()
+
+    def _look(self) -> tuple[int, int]:
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise UploadTreeError(
+                f"{self.path}: expected the upload tree; {error.strerror}. Is its disk mounted?"
+            ) from error
+        return found.st_dev, found.st_ino
+
+    def check(self) -> None:
+        """Raise UploadTreeError where the root is gone, or another lies in its place."""
+        if self._look() != self._identity:
+            raise UploadTreeError(
+                f"{self.path}: expected the upload tree as before; another folder lies in its "
+                f"place. It was mounted, unmounted or renamed; looking anew."
+            )
+
+
+_ATTRIB, _CLOSED = 0x4, 0x8
+_MOVED_FROM, _MOVED_TO, _CREATED, _DELETED = 0x40, 0x80, 0x100, 0x200
+_OVERFLOWN, _IGNORED, _IS_FOLDER = 0x4000, 0x8000, 0x4000_0000
+_ONLY_FOLDERS, _NO_LINKS, _NOT_UNLINKED = 0x0100_0000, 0x0200_0000, 0x0400_0000
+_ASKED = _ATTRIB | _CLOSED | _MOVED_FROM | _MOVED_TO | _CREATED | _DELETED
+_HOW = _ONLY_FOLDERS | _NO_LINKS | _NOT_UNLINKED
+_EVENT = struct.Struct("iIII")
+
+
+class Notified:
+    """Told by the kernel (inotify(7)): a file closed after writing, renamed, set or removed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = _Root(root)
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._queue = self._checked(self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+        self._folders: dict[int, str] = {}
+        self._news: set[str] = set()
+        self.is_partial = False
+        for folder, _ in _folders(root):
+            if not self._watch(folder):
+                break
+
+    def _checked(self, result: int) -> int:
+        if result < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return result
+
+    def _watch(self, folder: str) -> bool:
+        """Watch one folder; return False where no more can be watched."""
+        if len(self._folders) >= MOST_FOLDERS:
+            self.is_partial = True
+            return False
+        path = os.fsencode(self._root.path / folder)
+        try:
+            watch = self._libc.inotify_add_watch(self._queue, path, _ASKED | _HOW)
+            self._folders[self._checked(watch)] = folder
+        except OSError as error:
+            self.is_partial = self.is_partial or error.errno == errno.ENOSPC
+            return error.errno != errno.ENOSPC
+        return True
+
+    def wait(self, timeout_s: float) -> set[str]:
+        """Return folders with news, gathered until a burst is over."""
+        self._gather(timeout_s)
+        until = time.monotonic() + _LONGEST_BURST_S
+        while self._news and time.monotonic() < until and self._gather(_BURST_S):
+            pass
+        self._root.check()
+        news, self._news = self._news, set()
+        return news
+
+    def has_news(self) -> bool:
+        """Tell whether something came since the last `wait`."""
+        self._gather(0)
+        return bool(self._news)
+
+    def _gather(self, timeout_s: float) -> bool:
+        """Take in what the kernel says within `timeout_s`; tell whether it said anything."""
+        ready, _, _ = select.select([self._queue], [], [], max(timeout_s, 0))
+        if not ready:
+            return False
+        data = os.read(self._queue, 1 << 16)
+        offset = 0
+        while offset < len(data):
+            watch, mask, _, length = _EVENT.unpack_from(data, offset)
+            name = data[offset + _EVENT.size : offset + _EVENT.size + length].rstrip(b"\0")
+            self._take(watch, mask, os.fsdecode(name))
+            offset += _EVENT.size + length
+        return True
+
+    def _take(self, watch: int, mask: int, name: str) -> None:
+        if mask & _OVERFLOWN:
+            # Too much at once to be told: every watched folder may have news.
+            self._news |= set(self._folders.values())
+            return
+        folder = self._folders.get(watch)
+        if folder is None:
+            return
+        if mask & _IGNORED:
+            del self._folders[watch]
+        elif not mask & _IS_FOLDER:
+            if name and not mask & _CREATED:
+                self._news.add(folder)
+        elif mask & (_CREATED | _MOVED_TO):
+            self._take_folder(f"{folder}/{name}" if folder else name)
+
+    def _take_folder(self, top: str) -> None:
+        """Watch a new folder; what came into it before it was watched is news."""
+        for folder in _tree(self._root.path, top):
+            if self._watch(folder):
+                self._news.add(folder)
+
+    def close(self) -> None:
+        """Give the kernel's queue back, all watches with it."""
+        os.close(self._queue)
+
+
+class Polled:
+    """Asked every ROUND_S: folders for their time of change, what came for its size and time."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = _Root(root)
+        self._stamps: dict[str, int] = {}
+        self._lasting: set[str] = set()
+        self._others: list[str] = []
+        self._turn = 0
+        self._listed: dict[str, tuple[str, bool]] = {}
+        self._news: set[str] = set()
+        self.is_partial = False
+        self._survey()
+        self._listed.clear()  # what is there already is the regular run's
+        self._next = time.monotonic()
+
+    def _survey(self) -> None:
+        """Choose anew which folders to ask in each round, and which in turn."""
+        days = dict(islice(_folders(self._root.path), MOST_FOLDERS))
+        self.is_partial = len(days) == MOST_FOLDERS
+        holders = {folder.rpartition("/")[0] for folder in days}
+        newest = max((day for day in days.values() if day), default=date.min)
+        self._lasting, self._others = set(), []
+        known, self._stamps = self._stamps, {}
+        for folder, day in days.items():
+            is_of_files = day is not None and folder not in holders
+            is_old = day is not None and (newest - day).days >= _RECENT_DAYS
+            is_top = day is not None and days.get(folder.rpartition("/")[0]) is None
+            is_quiet = is_old or (is_of_files and not is_top and self._is_quiet(folder))
+            self._follow(folder, is_lasting=not is_quiet)
+            if folder in known and folder in self._stamps:
+                self._stamps[folder] = known[folder]
+            else:
+                self._listed.setdefault(folder, ("", False))
+        self._surveyed = time.monotonic()
+
+    def _is_quiet(self, folder: str) -> bool:
+        stamp = self._stamp(folder)
+        return stamp is None or time.time_ns() - stamp > _RECENT_NS
+
+    def _follow(self, folder: str, is_lasting: bool) -> None:
+        stamp = self._stamp(folder)
+        if stamp is not None and folder not in self._stamps and len(self._stamps) < MOST_FOLDERS:
+            self._stamps[folder] = stamp
+            (self._lasting.add if is_lasting else self._others.append)(folder)
+
+    def _stamp(self, folder: str) -> int | None:
+        try:
+            return os.stat(self._root.path / folder).st_mtime_ns  # noqa: PTH116
+        except OSError:
+            return None
+
+    def wait(self, timeout_s: float) -> set[str]:
+        """Return folders in which something came and stayed the same for a round."""
+        until = time.monotonic() + timeout_s
+        while not self._news and self._next <= until:
+            time.sleep(max(0.0, self._next - time.monotonic()))
+            self._round()
+        if not self._news:
+            time.sleep(max(0.0, until - time.monotonic()))
+        news, self._news = self._news, set()
+        return news
+
+    def has_news(self) -> bool:
+        """Tell whether something came to its end; makes a round if one is due."""
+        if not self._news and self._next <= time.monotonic():
+            self._round()
+        return bool(self._news)
+
+    def _round(self) -> None:
+        began = time.monotonic()
+        self._root.check()
+        if began - self._surveyed > _SURVEY_EVERY_S:
+            self._survey()
+        for folder in [*self._lasting, *self._some_others()]:
+            self._ask(folder)
+        for folder in list(self._listed):
+            self._list(folder)
+        # A slow network is not asked without pause.
+        spent_s = time.monotonic() - began
+        self._next = began + max(ROUND_S, 10 * spent_s)
+
+    def _some_others(self) -> list[str]:
+        begin = self._turn if self._turn < len(self._others) else 0
+        self._turn = begin + _IN_TURN
+        return self._others[begin : self._turn]
+
+    def _ask(self, folder: str) -> None:
+        stamp = self._stamp(folder)
+        if stamp is None:
+            self._forget(folder)
+        elif stamp != self._stamps[folder]:
+            self._stamps[folder] = stamp
+            self._take(folder)
+
+    def _forget(self, folder: str) -> None:
+        self._stamps.pop(folder, None)
+        self._lasting.discard(folder)
+        if folder in self._others:
+            self._others.remove(folder)
+
+    def _take(self, folder: str) -> None:
+        """Attend to a folder that changed, and to folders in it that were not there before."""
+        self._listed.setdefault(folder, ("", False))
+        for below in _below(self._root.path, folder):
+            if below in self._stamps:
+                continue
+            for new in _tree(self._root.path, below):
+                self._follow(new, is_lasting=True)
+                self._listed.setdefault(new, ("", False))
+
+    def _list(self, folder: str) -> None:
+        """Tell a folder once its files are as they were a round ago."""
+        trouble = walk.Trouble()
+        files, _ = walk.list_folder(self._root.path, folder, trouble)
+        mark = walk.fingerprint(files, "")
+        before, is_told = self._listed[folder]
+        if mark != before:
+            self._listed[folder] = (mark, False)
+            return
+        if not is_told:
+            self._news.add(folder)
+        youngest = max((entry.mtime_ns for entry in files), default=0) / 1e9
+        if time.time() - youngest > _GROWING_S:
+            del self._listed[folder]
+        else:
+            self._listed[folder] = (mark, True)
+
+    def close(self) -> None:
+        """Nothing is held."""
