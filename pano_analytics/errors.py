@@ -47,3 +47,9 @@ class QueryError(PanoError):
     """A question to the library was not understood."""
 
     exit_code = 6
+
+
+class AttentionNeeded(PanoError):
+    """`pano check` found disagreements, or `pano status` a problem."""
+
+    exit_code = 8

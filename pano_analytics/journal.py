@@ -2,9 +2,11 @@
 
 Of every upload it keeps when it was first seen, when it arrived and, once it
 was opened, its SHA-256; each change of a file adds a line, so that what a file
-was before it was replaced is still told. Ingest writes whole columns at a time
-(immutable Parquet files, folded when they become many): a line of text for
-each of a million uploads would cost more than all else it does.
+was before it was replaced is still told. Of every upload that went (missing or
+culled) it keeps the whole row with its frames, since rows outlive their files.
+Ingest writes whole columns at a time (immutable Parquet files, folded when they
+become many): a line of text for each of a million uploads would cost more than
+all else it does.
 """
 
 from __future__ import annotations
@@ -12,15 +14,19 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pano_analytics.columns import schema
 from pano_analytics.storage import Storage
 
 FOLDER = "journal"
 FOLD_ABOVE = 64
+# A gone row has its grids with it: what grew this large is not written anew again.
+_FOLD_BELOW_BYTES = 32 << 20
 
 _UTC = pa.timestamp("us", tz="UTC")
 SEEN = pa.schema(
@@ -34,7 +40,20 @@ SEEN = pa.schema(
         pa.field("sha256", pa.string()),
     ]
 )
+_FRAME = pa.struct([field for field in schema("frames") if field.name != "media_id"])
+GONE = pa.schema(
+    [
+        *schema("media"),
+        pa.field("camera", pa.string()),
+        pa.field("date", pa.date32()),
+        pa.field("frames", pa.list_(_FRAME)),
+        pa.field("noted", _UTC),
+    ]
+)
 _FOLDED = b"pano_folded"
+_TRIES = 3
+
+Result = TypeVar("Result")
 
 
 class Journal:
@@ -45,30 +64,74 @@ class Journal:
 
     def note_seen(self, facts: pa.Table) -> str:
         """Write what is true of some uploads now; return the file's name, not yet synced."""
-        return self._put(facts, ())
+        return self._put("seen", facts.cast(SEEN), ())
 
-    def _put(self, facts: pa.Table, folded: Iterable[str]) -> str:
-        name = f"{FOLDER}/seen-{time.time_ns():020d}-{secrets.token_hex(3)}.parquet"
-        marked = facts.cast(SEEN).replace_schema_metadata({_FOLDED: json.dumps(list(folded))})
+    def note_gone(self, rows: pa.Table) -> str:
+        """Write whole rows (schema GONE) whose files went; return the name, not yet synced."""
+        return self._put("gone", rows.cast(GONE), ())
+
+    def _put(self, kind: str, facts: pa.Table, folded: Iterable[str]) -> str:
+        name = f"{FOLDER}/{kind}-{time.time_ns():020d}-{secrets.token_hex(3)}.parquet"
+        marked = facts.replace_schema_metadata({_FOLDED: json.dumps(list(folded))})
         self.storage.put(
             name, lambda file: pq.write_table(marked, file, compression="zstd", compression_level=1)
         )
         return name
 
+    def is_begun(self) -> bool:
+        """Tell whether anything was ever noted."""
+        return any(self._named("seen")) or any(self._named("gone"))
+
     def seen(self) -> pa.Table:
-        """Return all facts about uploads in the order they were noted."""
-        tables = [pq.read_table(self.storage.path(name)).cast(SEEN) for name in self._files()]
+        """Return all facts about uploads (schema SEEN), oldest file first."""
+        return _steady(lambda: self._read_seen(None))
+
+    def history(self, media_id: str) -> pa.Table:
+        """Return what was ever noted of one upload (schema SEEN), in that order."""
+        only = [("media_id", "==", media_id)]
+        return _steady(lambda: self._read_seen(only)).sort_by("noted")
+
+    def _read_seen(self, only: list[tuple[str, str, str]] | None) -> pa.Table:
+        tables = [
+            pq.read_table(self.storage.path(name), filters=only, partitioning=None).cast(SEEN)
+            for name in self._files("seen")
+        ]
         return pa.concat_tables([SEEN.empty_table(), *tables])
 
-    def _files(self) -> list[str]:
-        """Return the files to read: a killed fold leaves sources that its result already holds."""
-        names = sorted(
-            name
-            for name in self.storage.files(FOLDER)
-            if name.rpartition("/")[2].startswith("seen-") and name.endswith(".parquet")
+    def gone_files(self) -> list[str]:
+        """Return the files of gone rows: with their grids they are read one at a time."""
+        return _steady(lambda: self._files("gone"))
+
+    def read_gone(self, name: str, columns: Sequence[str] = tuple(GONE.names)) -> pa.Table:
+        """Return columns of one file of gone rows; those it was written without are null."""
+        path = self.storage.path(name)
+        there = pq.read_schema(path).names
+        found = pq.read_table(
+            path, columns=[one for one in columns if one in there], partitioning=None
         )
+        wanted = pa.schema([GONE.field(column) for column in columns])
+        return pa.table(
+            [
+                found[field.name].cast(field.type)
+                if field.name in there
+                else pa.nulls(found.num_rows, field.type)
+                for field in wanted
+            ],
+            schema=wanted,
+        )
+
+    def _files(self, kind: str) -> list[str]:
+        """Return the files to read: a killed fold leaves sources that its result already holds."""
+        names = self._named(kind)
         superseded = {source for name in names for source in self._sources(name)}
         return [name for name in names if name not in superseded]
+
+    def _named(self, kind: str) -> list[str]:
+        return sorted(
+            name
+            for name in self.storage.files(FOLDER)
+            if name.rpartition("/")[2].startswith(f"{kind}-") and name.endswith(".parquet")
+        )
 
     def _sources(self, name: str) -> list[str]:
         metadata = pq.read_schema(self.storage.path(name)).metadata or {}
@@ -85,10 +148,29 @@ class Journal:
 
     def fold(self) -> None:
         """Join the files into one when they have become many."""
-        names = self._files()
-        if len(names) <= FOLD_ABOVE:
-            return
-        folded = self._put(self.seen(), names)
+        seen = self._files("seen")
+        if len(seen) > FOLD_ABOVE:
+            self._swap(seen, self._put("seen", self.seen(), seen))
+        gone = [name for name in self._files("gone") if self._is_small(name)]
+        if len(gone) > FOLD_ABOVE:
+            rows = pa.concat_tables([self.read_gone(name) for name in gone])
+            self._swap(gone, self._put("gone", rows, gone))
+
+    def _is_small(self, name: str) -> bool:
+        return self.storage.path(name).stat().st_size < _FOLD_BELOW_BYTES
+
+    def _swap(self, names: list[str], folded: str) -> None:
         self.storage.sync([folded])
         for name in names:
             self.storage.path(name).unlink(missing_ok=True)
+
+
+def _steady(read: Callable[[], Result]) -> Result:
+    """Read again where a file went between listing and reading: its rows were folded."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return read()
+        except FileNotFoundError:
+            if not left:
+                raise
+    raise AssertionError("unreachable")

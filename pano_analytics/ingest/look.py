@@ -60,8 +60,13 @@ def look(root: Path, reader: Reader, arrivals: Mapping[str, int], glance: Glance
         {day: table_of_named(rows) for day, rows in listing.days.items()},
         listing.unknown,
         _seen("" if trouble.unreadable else mark, len(entries), listing),
-        all(tells_arrival(entry) for entry in entries),
+        all(tells_arrival(entry) for entry in entries) and _is_plain(listing),
     )
+
+
+def _is_plain(listing: Listing) -> bool:
+    # A doubtful time is settled by the first arrival: that of now would move it.
+    return all(row.time_source == "name" for rows in listing.days.values() for row in rows)
 
 
 def _seen(mark: str, files: int, listing: Listing) -> Seen:

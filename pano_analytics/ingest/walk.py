@@ -135,10 +135,10 @@ def _add(files: list[Entry], prefix: str, item: os.DirEntry[str], trouble: Troub
     except OSError as error:
         trouble.unreadable.append((prefix + name, error.strerror or str(error)))
         return
-    files.append(Entry(prefix + name, found.st_size, _sane(found.st_mtime_ns)))
+    files.append(Entry(prefix + name, found.st_size, sane(found.st_mtime_ns)))
 
 
-def _sane(mtime_ns: int) -> int:
+def sane(mtime_ns: int) -> int:
     """Return a time that a calendar holds: file systems keep any number, FTP clients send any."""
     return min(max(mtime_ns, 0), _CLOCKS_END_NS)
 

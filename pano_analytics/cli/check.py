@@ -1,0 +1,112 @@
+"""`pano check`: what disagrees between upload tree, catalog, journal and thumbnails."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pano_analytics.cli.options import settings_options
+from pano_analytics.errors import AttentionNeeded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pano_analytics.settings import Settings
+
+DEPTHS = ("presence", "size", "decode", "hash")
+
+
+@click.command("check")
+@settings_options
+@click.option(
+    "--depth",
+    type=click.Choice(DEPTHS),
+    default="presence",
+    show_default=True,
+    help="How deep to look; each looks at all that the cheaper ones look at.",
+)
+@click.option("--camera", multiple=True, help="Only this camera; may be given several times.")
+@click.option("--start", help="Only camera-days from here on, such as 2026-11-20.")
+@click.option("--end", help="Only camera-days before this.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(
+    settings: Settings,
+    depth: str,
+    camera: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    as_json: bool,
+) -> None:
+    """Say what disagrees between upload tree, catalog, journal and thumbnails.
+
+    In rising cost: presence (names, parts, locators), size (and modification
+    time), decode (every upload is opened), hash (the bytes are those that were
+    catalogued). Nothing is written. Uploads that came after the last run began
+    are left to the next one.
+
+    \b
+    Exit codes: 0 nothing disagrees, 2 settings or usage, 3 upload tree missing,
+    4 no readable catalog (`pano rebuild` makes one), 8 disagreements found.
+
+    \b
+    Examples:
+      pano check
+      pano check --depth hash --camera front_door --start 2026-11-01
+      pano check --json | jq -r .path
+    """
+    from pano_analytics.check import check
+    from pano_analytics.cli.progress import Bar
+    from pano_analytics.library import Library
+
+    bar = Bar() if sys.stderr.isatty() else None
+    try:
+        found = check(
+            Library.of(settings),
+            depth,
+            camera=camera or None,
+            start=start,
+            end=end,
+            progress=bar,
+        )
+    finally:
+        if bar is not None:
+            bar.close()
+    for line in _json_lines(found) if as_json else _table(found):
+        click.echo(line)
+    if len(found):
+        raise AttentionNeeded(f"{len(found)} disagreements found.")
+
+
+def _json_lines(found: pd.DataFrame) -> Iterator[str]:
+    for row in found.to_dict("records"):
+        yield json.dumps({str(name): _plain(value) for name, value in row.items()})
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _table(found: pd.DataFrame) -> Iterator[str]:
+    """Yield a section a kind of disagreement: what to do, then the cases."""
+    if not len(found):
+        yield "nothing disagrees"
+    for what, cases in found.groupby("what", sort=True):
+        yield f"{what} ({len(cases)}): {cases['advice'].iloc[0]}"
+        for case in cases.itertuples():
+            where = case.path or case.part or case.media_id
+            yield f"  {shown(where)}: expected {shown(case.expected)}, found {shown(case.found)}"
+
+
+def shown(text: Any) -> str:
+    """Return `text` for a terminal: nothing in a name can move the cursor."""
+    return "".join(_safe(str(text)))
+
+
+def _safe(text: str) -> Iterable[str]:
+    encoding = sys.stdout.encoding or "utf-8"
+    for char in text.encode(encoding, "backslashreplace").decode(encoding):
+        yield char if char.isprintable() else ascii(char)[1:-1]

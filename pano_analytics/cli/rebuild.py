@@ -1,0 +1,60 @@
+"""`pano rebuild`: make the catalog anew of upload tree and journal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from pano_analytics.cli.options import settings_options
+
+if TYPE_CHECKING:
+    from pano_analytics.rebuild import Rebuilt
+    from pano_analytics.settings import Settings
+
+
+@click.command("rebuild")
+@settings_options
+@click.option("--wait", is_flag=True, help="Wait for another run instead of leaving it to it.")
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+def command(settings: Settings, wait: bool, quiet: bool) -> None:
+    """Make the catalog anew of upload tree and journal.
+
+    Every upload is opened again, beside the catalog that is there: readers keep
+    the old one until the new one is whole, and so does a rebuild that is
+    killed. Needs room for a second catalog with its thumbnails. Rows of files
+    that are gone come back from the journal.
+
+    \b
+    Exit codes: 0 done (or another run is at work), 2 settings or usage,
+    3 upload tree missing, empty or not readable as a whole, 4 library unusable,
+    130 interrupted.
+
+    \b
+    Examples:
+      pano rebuild
+      pano rebuild --uploads /srv/ftp --library /var/lib/pano --wait
+    """
+    from pano_analytics.cli.progress import Bar
+    from pano_analytics.rebuild import rebuild
+
+    bar = Bar() if sys.stderr.isatty() and not quiet else None
+    try:
+        made = rebuild(settings, wait=wait, progress=bar)
+    finally:
+        if bar is not None:
+            bar.close()
+    for path in made.unreadable_parts:
+        click.echo(f"pano: {path}: could not be read; its uploads were read anew", err=True)
+    if not quiet:
+        click.echo(line(made))
+
+
+def line(made: Rebuilt) -> str:
+    """Return the rebuild in one line."""
+    opened = ", ".join(f"{count} {state}" for state, count in sorted(made.opened.items()))
+    return (
+        f"rebuild: {made.rows} uploads, {made.gone} of them gone; opened {opened or 'none'}; "
+        f"generation {made.generation}; {made.seconds:.1f} s"
+    )

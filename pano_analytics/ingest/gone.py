@@ -1,0 +1,197 @@
+"""Rows that outlive their files: noted whole when a file goes, brought back into a new catalog."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pano_analytics.catalog import Change, Day
+from pano_analytics.columns import schema
+from pano_analytics.ingest.days import Row, settle, table_of
+from pano_analytics.ingest.listing import Reader, now_us, table_of_named
+from pano_analytics.ingest.merge import GONE as GONE_STATES
+from pano_analytics.ingest.walk import Entry
+from pano_analytics.journal import GONE, SEEN, Journal
+from pano_analytics.storage import Storage
+from pano_analytics.times import epoch_us
+
+_MARK = "state/anew"
+_REASON = "no longer in the upload tree"
+
+
+def note(
+    journal: Journal, facts: Iterable[pa.Table], gone: Iterable[Mapping[str, Any]]
+) -> list[str]:
+    """Note facts and whole gone rows under one moment; return the files, not yet synced."""
+    moment = pa.scalar(now_us(), pa.int64()).cast(SEEN.field("noted").type)
+    seen = pa.concat_tables([SEEN.remove(SEEN.get_field_index("noted")).empty_table(), *facts])
+    rows = [{**row, "noted": moment.as_py()} for row in gone]
+    noted = []
+    if seen.num_rows:
+        stamped = seen.append_column(SEEN.field("noted"), pa.repeat(moment, seen.num_rows))
+        noted.append(journal.note_seen(stamped.select(SEEN.names)))
+    if rows:
+        noted.append(journal.note_gone(pa.Table.from_pylist(rows, schema=GONE)))
+    return noted
+
+
+def newly_gone(change: Change, known: frozenset[str] = frozenset()) -> list[Row]:
+    """Return the rows (schema GONE) whose file went with this change; not those `known` by id."""
+    return [row for day in sorted(change.touched()) for row in _gone(change, day, known)]
+
+
+def _gone(change: Change, day: Day, known: frozenset[str]) -> Iterator[Row]:
+    was = {(row["media_id"], row["state"]) for row in _rows_gone(change.before(day))}
+    told = [
+        row
+        for row in _rows_gone(change.read(day))
+        if (row["media_id"], row["state"]) not in was and row["media_id"] not in known
+    ]
+    yield from whole(day, told, change.read(day, "frames"))
+
+
+def _rows_gone(table: pa.Table | None) -> list[Row]:
+    if table is None:
+        return []
+    return list(table.filter(pc.is_in(table["state"], pa.array(GONE_STATES))).to_pylist())
+
+
+def whole(day: Day, rows: Iterable[Row], frames: pa.Table | None) -> Iterator[Row]:
+    """Yield rows of a camera-day as the journal keeps them: with camera, date and frames."""
+    rows = list(rows)
+    kept = defaultdict[str, list[Row]](list)
+    if frames is not None and rows:
+        ids = pa.array([row["media_id"] for row in rows], pa.string())
+        for frame in frames.filter(pc.is_in(frames["media_id"], ids)).to_pylist():
+            kept[frame.pop("media_id")].append(frame)
+    for row in rows:
+        frames_of = kept.get(row["media_id"], [])
+        yield {**row, "camera": day.camera, "date": day.date, "frames": frames_of}
+
+
+class Anew:
+    """A catalog that is made of tree and journal: first what the tree has, then what it lacks.
+
+    A mark in the library stays until the journal is in as well: a run that was
+    killed half-way has a catalog already, but not all of it.
+    """
+
+    def __init__(self, storage: Storage, journal: Journal, generation: int) -> None:
+        self._storage, self._journal = storage, journal
+        if generation == 0 and journal.is_begun():
+            storage.replace(_MARK, b"")
+        self.is_on = storage.exists(_MARK)
+        self._present: list[pa.Array] = []
+        self.brought: frozenset[str] = frozenset()
+
+    def arrivals(self) -> dict[str, int]:
+        """Return first arrivals by media_id; none where the catalog itself knows them."""
+        return self._journal.arrivals() if self.is_on else {}
+
+    def saw(self, tables: Iterable[pa.Table]) -> None:
+        """Keep in mind which uploads the tree has."""
+        if self.is_on:
+            self._present += [chunk for table in tables for chunk in table["media_id"].chunks]
+
+    def bring_back(self, change: Change, reader: Reader) -> None:
+        """Put into `change` what the journal knows and the tree lacks.
+
+        Whole rows where they were noted as gone, and not seen again after that;
+        else, as after the loss of a catalog, what name and size tell.
+        """
+        if not self.is_on:
+            return
+        present = pa.chunked_array(self._present, pa.string())
+        lacking = _lacking(self._journal.seen(), present)
+        noted = _last_notes(self._journal, present, lacking)
+        for name in self._journal.gone_files():
+            _put_all(change, _rows_of_notes(self._journal.read_gone(name), noted))
+        self.brought = frozenset(noted)
+        _put_all(change, _named(reader, [lacking[one] for one in set(lacking) - self.brought]))
+
+    def end(self) -> None:
+        """Say that all is in; called when it is committed."""
+        if self.is_on:
+            self._storage.remove(_MARK)
+            self.is_on, self._present = False, []
+
+
+def _lacking(seen: pa.Table, present: pa.ChunkedArray) -> dict[str, Row]:
+    """Return by media_id the last fact about each upload that the tree lacks."""
+    latest: dict[str, Row] = {}
+    facts = seen.filter(pc.invert(pc.is_in(seen["media_id"], present))).sort_by("noted")
+    for fact in facts.to_pylist():
+        was = latest.get(fact["media_id"])
+        latest[fact["media_id"]] = fact if was is None else _joined(was, fact)
+    return latest
+
+
+def _joined(was: Row, fact: Row) -> Row:
+    is_same = (was["size_bytes"], was["mtime"]) == (fact["size_bytes"], fact["mtime"])
+    sha256 = fact["sha256"] or (was["sha256"] if is_same else None)
+    return {**fact, "arrived": min(was["arrived"], fact["arrived"]), "sha256": sha256}
+
+
+def _last_notes(
+    journal: Journal, present: pa.ChunkedArray, lacking: Mapping[str, Row]
+) -> dict[str, datetime]:
+    """Return by media_id when a row was last noted as gone, if nothing was seen of it since."""
+    latest: dict[str, datetime] = {}
+    for name in journal.gone_files():
+        notes = journal.read_gone(name, ("media_id", "noted"))
+        notes = notes.filter(pc.invert(pc.is_in(notes["media_id"], present)))
+        for media_id, noted in zip(*(column.to_pylist() for column in notes.columns), strict=True):
+            latest[media_id] = max(noted, latest.get(media_id, noted))
+    return {
+        media_id: noted
+        for media_id, noted in latest.items()
+        if media_id not in lacking or noted >= lacking[media_id]["noted"]
+    }
+
+
+def _rows_of_notes(notes: pa.Table, noted: Mapping[str, datetime]) -> list[Row]:
+    moments = zip(notes["media_id"].to_pylist(), notes["noted"].to_pylist(), strict=True)
+    is_last = pa.array([noted.get(media_id) == moment for media_id, moment in moments], pa.bool_())
+    return list(notes.filter(is_last).to_pylist())
+
+
+def _named(reader: Reader, facts: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows as names alone tell them, of files that went without a note."""
+    by_path = {fact["path"]: fact for fact in facts}
+    entries = [
+        Entry(path, fact["size_bytes"], _us(fact["mtime"]) * 1000) for path, fact in by_path.items()
+    ]
+    arrivals = {fact["media_id"]: _us(fact["arrived"]) for fact in by_path.values()}
+    for day, rows in reader.read(entries, now_us(), arrivals).days.items():
+        for row in table_of_named(rows).to_pylist():
+            known = {"sha256": by_path[row["path"]]["sha256"], "state": "missing"}
+            yield from whole(day, [{**row, **known, "state_reason": _REASON}], None)
+
+
+def _us(moment: datetime) -> int:
+    return epoch_us(moment.astimezone(UTC).replace(tzinfo=None))
+
+
+def _put_all(change: Change, rows: Iterable[Row]) -> None:
+    by_day = defaultdict[Day, list[Row]](list)
+    for row in rows:
+        by_day[Day(row["camera"], row["date"])].append(row)
+    for day, own in by_day.items():
+        frames = [{**frame, "media_id": row["media_id"]} for row in own for frame in row["frames"]]
+        if frames:
+            kept = pa.Table.from_pylist(frames, schema=schema("frames"))
+            change.write(day, _with(change.read(day, "frames"), kept), "frames")
+        settle(change, day, _with(change.read(day), table_of(own)))
+
+
+def _with(known: pa.Table | None, rows: pa.Table) -> pa.Table:
+    """Return `known` with `rows` in the place of those with their ids."""
+    if known is None:
+        return rows
+    others = known.filter(pc.invert(pc.is_in(known["media_id"], rows["media_id"])))
+    return pa.concat_tables([others, rows])
