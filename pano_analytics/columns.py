@@ -51,7 +51,7 @@ FRAMES: tuple[tuple[str, pa.DataType, str], ...] = (
     ("media_id", pa.string(), "the file this picture is of"),
     ("offset_s", pa.float64(), "seconds after the file's first picture; 0 for a snapshot"),
     ("thumb", pa.string(), "locator of the kept thumbnail"),
-    ("grid", pa.binary(), "luminance grid, row by row, one byte a cell"),
+    ("grid", pa.binary(), "luminance grid, plane by plane and row by row, one byte a cell"),
     ("grid_version", pa.int16(), "which content and shape the grid has"),
 )
 

@@ -313,7 +313,8 @@ class Library:
         Columns: `media_id, offset_s, thumb, grid, grid_version, camera, date`.
 
         A snapshot has one at offset 0, a clip one a key frame; `grid` holds
-        luminance bytes, row by row (shape: `pano_analytics.inspect.GRID_SHAPE`).
+        luminance bytes, plane by plane and row by row, of the shape
+        `pano_analytics.inspect.GRID_SHAPE` (planes, rows, columns).
         `start` and `end` choose whole camera-days.
         """
         cameras = self._cameras_named(camera)

@@ -72,8 +72,8 @@ class Frame:
     """One picture kept of a file: a snapshot's only one, or a clip's key frame.
 
     `offset_s` counts from the file's first picture (0.0 for a snapshot).
-    `grid` is the luminance grid, row by row, one unsigned byte a cell, of the
-    shape that `inspect.GRID_SHAPE` gives; `thumbnail` is a whole JPEG.
+    `grid` is the luminance grid, plane by plane and row by row, one unsigned
+    byte a cell, of the shape that `inspect.GRID_SHAPE` gives; `thumbnail` is a whole JPEG.
     """
 
     offset_s: float

@@ -68,7 +68,10 @@ def _check_layout(layout: str) -> str:
     if layout == "auto" or layout in layouts.LAYOUTS:
         return layout
     if "{" in layout:
-        layouts.Template.parse(layout)
+        try:
+            layouts.Template.parse(layout)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
         return layout
     raise ValueError(f"'auto', a template with {{start:…}}, or one of {', '.join(layouts.LAYOUTS)}")
 
@@ -94,6 +97,9 @@ class Camera(_Strict):
     folder: Annotated[str, AfterValidator(_check_folder)] | None = Field(
         default=None, description="below the upload root; the camera's name where not given"
     )
+    also: tuple[Annotated[str, AfterValidator(_check_folder)], ...] = Field(
+        default=(), description="folders of its past, under another name or serial"
+    )
     layout: Annotated[str, AfterValidator(_check_layout)] = "auto"
     zone: ZoneName | None = Field(default=None, description="the camera's clock; else the common")
     admin_url: PublicUrl | None = None
@@ -101,9 +107,9 @@ class Camera(_Strict):
     silent_after_hours: float | None = Field(default=None, gt=0)
 
     @property
-    def upload_folder(self) -> str:
-        """The folder below the upload root that holds this camera's uploads."""
-        return self.folder or self.name
+    def upload_folders(self) -> tuple[str, ...]:
+        """The folders below the upload root that hold this camera's uploads, today's first."""
+        return (self.folder or self.name, *self.also)
 
 
 class Dashboard(_Strict):
@@ -137,7 +143,7 @@ class Settings(_Strict):
     def _no_camera_twice(self) -> Settings:
         for what, values in (
             ("name", [camera.name for camera in self.cameras]),
-            ("folder", [camera.upload_folder for camera in self.cameras]),
+            ("folder", [folder for camera in self.cameras for folder in camera.upload_folders]),
         ):
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:

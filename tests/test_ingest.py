@@ -313,6 +313,24 @@ def test_a_configured_camera_has_its_name_folder_and_zone(settings: Settings) ->
     assert row["start"].isoformat() == "2026-03-03T13:00:00+01:00"
 
 
+def test_a_renamed_camera_is_joined_to_its_past(settings: Settings, run: Run) -> None:
+    """A folder of the past that settings name becomes the camera's own, also what is known."""
+    assert settings.uploads is not None
+    lay(picture(1), settings.uploads / snapshot_path("cam7", NOON))
+    lay(picture(2), settings.uploads / snapshot_path("porch", NOON + timedelta(days=1)))
+    run()
+    assert Library.of(settings).camera_names() == ["cam7", "porch"]
+    joined = check(
+        {"zone": "Europe/Berlin", "cameras": [{"name": "porch", "also": ["cam7"]}]}
+    ).model_copy(update={"uploads": settings.uploads, "library": settings.library})
+    summary = ingest(joined, make_executor=partial(ThreadPoolExecutor, 1))
+    media = Library.of(joined).media()
+    assert set(media["camera"]) == {"porch"}
+    assert media["state"].tolist() == ["complete", "complete"]
+    assert not summary.opened
+    assert all(Library.of(joined).thumbnail(row).width == 320 for _, row in media.iterrows())
+
+
 def test_another_zone_in_the_settings_moves_every_row(settings: Settings, run: Run) -> None:
     """A corrected zone is applied to what is known already, without opening a file again."""
     assert settings.uploads is not None

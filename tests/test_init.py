@@ -206,7 +206,7 @@ def test_no_folder_name_breaks_the_proposal(folders: set[bytes]) -> None:
         for path in laid:
             lay(root, path)
         proposal = loaded(propose(root, "UTC"), Path(kept))
-        asked = {camera.upload_folder: camera.name for camera in proposal.cameras}
+        asked = {camera.upload_folders[0]: camera.name for camera in proposal.cameras}
         known = {layouts.camera_below(encode_path(path), asked, "ftp") for path in laid}
         assert known == set(names(proposal))
 

@@ -86,7 +86,9 @@ class Reader:
         self._settings = settings
         self._root_id, self._root_name = root_id, root_name
         self._digest = hashlib.blake2b(f"{root_id}\0".encode(), digest_size=8)
-        self._folders = {camera.upload_folder: camera.name for camera in settings.cameras}
+        self._folders = {
+            folder: camera.name for camera in settings.cameras for folder in camera.upload_folders
+        }
         self._clock = cache(self._make_clock)
         self._layout = cache(self._make_layout)
         self._utc = WallClock(ZoneInfo("UTC"))
@@ -99,7 +101,7 @@ class Reader:
     def key(self) -> str:
         """A text that changes when the same names would be read otherwise."""
         cameras = [
-            (camera.name, camera.upload_folder, camera.layout, camera.zone)
+            (camera.name, camera.upload_folders, camera.layout, camera.zone)
             for camera in self._settings.cameras
         ]
         return repr((READING_VERSION, self._root_id, self._settings.zone, cameras))
