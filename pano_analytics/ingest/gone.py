@@ -178,15 +178,16 @@ def _us(moment: datetime) -> int:
 
 
 def _put_all(change: Change, rows: Iterable[Row]) -> None:
-    by_day = defaultdict[Day, list[Row]](list)
+    # By id: a journal that was joined with an older copy of itself says things twice.
+    by_day = defaultdict[Day, dict[str, Row]](dict)
     for row in rows:
-        by_day[Day(row["camera"], row["date"])].append(row)
+        by_day[Day(row["camera"], row["date"])][row["media_id"]] = row
     for day, own in by_day.items():
-        frames = [{**frame, "media_id": row["media_id"]} for row in own for frame in row["frames"]]
+        frames = [{**frame, "media_id": one} for one, row in own.items() for frame in row["frames"]]
         if frames:
             kept = pa.Table.from_pylist(frames, schema=schema("frames"))
             change.write(day, _with(change.read(day, "frames"), kept), "frames")
-        settle(change, day, _with(change.read(day), table_of(own)))
+        settle(change, day, _with(change.read(day), table_of(own.values())))
 
 
 def _with(known: pa.Table | None, rows: pa.Table) -> pa.Table:

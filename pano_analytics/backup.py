@@ -1,0 +1,346 @@
+"""Backup and restore of what only we know: the journal, the library's identity, its users.
+
+The catalog is left out unless asked for: tree and journal make it anew. The
+thumbnails of uploads that are gone are in, for nothing can make those again.
+A backup is one tar file (gzipped where its name says so) whose last member,
+`backup.json`, holds the size and SHA-256 of every other.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import tarfile
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow.compute as pc
+
+from pano_analytics.catalog import MANIFEST, Catalog
+from pano_analytics.columns import TABLES
+from pano_analytics.errors import LibraryError
+from pano_analytics.home import NAME as HOME_PAGE
+from pano_analytics.home import Home
+from pano_analytics.ingest import memory
+from pano_analytics.ingest.run import LOCK
+from pano_analytics.journal import FOLDER as JOURNAL
+from pano_analytics.journal import Journal
+from pano_analytics.media import media_id
+from pano_analytics.storage import TEMPORARY, Storage
+from pano_analytics.users import FILE_NAME as USERS
+from pano_analytics.users import SECRET_NAME as SECRET
+from pano_analytics.users import write_private
+
+FORMAT = 1
+INDEX = "backup.json"
+SETTINGS = "pano.toml"
+_PRIVATE = (USERS, SECRET, SETTINGS)
+_SINGLE = (HOME_PAGE, *_PRIVATE)
+_ALLOWED = re.compile(
+    rf"(?:{'|'.join(map(re.escape, (*_SINGLE, MANIFEST)))}"
+    rf"|{JOURNAL}/[\w-]+\.parquet|(?:parts|thumbs)/.+)"
+)
+_CHUNK_BYTES = 1 << 20
+_INDEX_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUp:
+    """What a backup holds: how many files of how many bytes, and whether the catalog is in."""
+
+    target: Path
+    files: int
+    size_bytes: int
+    has_catalog: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put back, and what was left as it is because the library has its own."""
+
+    files: tuple[str, ...]
+    left: tuple[str, ...]
+    has_catalog: bool
+
+
+# --- backup -----------------------------------------------------------------
+
+
+def backup(
+    folder: Path, target: Path, settings_file: Path | None = None, with_catalog: bool = False
+) -> BackedUp:
+    """Write what only the library in `folder` knows to the tar `target`, readable by its owner.
+
+    Waits for a run that is at work. `target` appears whole or not at all; one
+    that is there is replaced. Raises LibraryError where there is no library.
+    """
+    storage = Storage(folder)
+    home = Home.read(storage)
+    if home is None:
+        raise LibraryError(f"{folder}: expected a library to back up; there is none.")
+    with storage.lock(LOCK, wait=True), _appearing(target) as file:
+        names = _names(storage, with_catalog)
+        sources = {name: storage.path(name) for name in names}
+        if settings_file is not None:
+            sources[SETTINGS] = settings_file
+        has_catalog = MANIFEST in sources
+        about = {"root_id": home.root_id, "has_catalog": has_catalog}
+        files = _write(file, sources, about, target.name.endswith((".gz", ".tgz")))
+    return BackedUp(
+        target, len(files), sum(one["size_bytes"] for one in files.values()), has_catalog
+    )
+
+
+def _names(storage: Storage, with_catalog: bool) -> list[str]:
+    """Return what belongs in, the manifest last: what it names is in by then."""
+    single = [name for name in (HOME_PAGE, USERS, SECRET) if storage.exists(name)]
+    journal = [name for name in storage.files(JOURNAL) if not name.endswith(TEMPORARY)]
+    packs = _packs_of_gone(storage)
+    parts: list[str] = []
+    manifest = Catalog(storage).manifest() if with_catalog else None
+    if manifest is not None and manifest.generation:
+        parts = [part.path for table in TABLES for part in manifest.table(table).values()]
+        packs |= {name for name in storage.files("thumbs") if not name.endswith(TEMPORARY)}
+    return [*single, *sorted(journal), *sorted(packs), *parts, *([MANIFEST] if parts else [])]
+
+
+def _packs_of_gone(storage: Storage) -> set[str]:
+    journal = Journal(storage)
+    packs: set[str] = set()
+    for name in journal.gone_files():
+        frames = pc.list_flatten(journal.read_gone(name, ("frames",))["frames"])
+        locators = pc.struct_field(frames, "thumb").to_pylist()
+        packs |= {f"thumbs/{locator.rpartition('/')[0]}" for locator in locators}
+    return {name for name in packs if storage.exists(name)}
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[IO[bytes]]:
+    """Give a file that appears as `target`, on the disk, when it is written well."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise LibraryError(
+            f"{target}: expected to write the backup; {error}. "
+            f"Look after the place, or choose another; what was there is as it was."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(
+    file: IO[bytes], sources: Mapping[str, Path], about: Mapping[str, Any], is_gzip: bool
+) -> dict[str, dict[str, Any]]:
+    files: dict[str, dict[str, Any]] = {}
+    with (
+        gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1)
+        if is_gzip
+        else nullcontext(file) as out,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name, source in sources.items():
+            files[name] = _add(tar, name, source)
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        index = {"format": FORMAT, "made": made, **about, "files": files}
+        data = json.dumps(index, indent=1).encode()
+        tar.addfile(_member(INDEX, len(data)), io.BytesIO(data))
+    return files
+
+
+def _add(tar: tarfile.TarFile, name: str, source: Path) -> dict[str, Any]:
+    with source.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        hashing = _Hashing(file)
+        tar.addfile(_member(name, size), hashing)
+    return {"size_bytes": size, "sha256": hashing.digest.hexdigest()}
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = size, 0o600, int(time.time())
+    return member
+
+
+class _Hashing:
+    """Reads on behalf of another, and keeps the hash of what went through."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.digest.update(data)
+        return data
+
+
+# --- restore ----------------------------------------------------------------
+
+
+def restore(source: Path, folder: Path) -> Restored:
+    """Put a backup into the library `folder`, once every byte of it was verified.
+
+    The folder must be new or empty, or that library's own: its journal is then
+    joined, its users and settings become those of the backup, and its catalog,
+    if it has one, stays. Raises LibraryError where the backup is damaged, not
+    one of ours, or of another library; nothing is written then.
+    """
+    index = _verified(source)
+    storage = Storage(folder)
+    _refuse_strangers(storage, index["root_id"])
+    with storage.lock(LOCK, wait=True):
+        has_catalog = storage.exists(MANIFEST)
+        chosen = [name for name in index["files"] if _is_wanted(storage, name, has_catalog)]
+        with _opened(source) as tar:
+            _put_all(storage, tar, set(chosen))
+    left = tuple(name for name in index["files"] if name not in chosen)
+    return Restored(tuple(chosen), left, storage.exists(MANIFEST))
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(source, "r:*") as tar:
+            yield tar
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise LibraryError(
+            f"{source}: expected a backup that can be read, and room for what is in it; {error}."
+        ) from error
+
+
+def _verified(source: Path) -> dict[str, Any]:
+    """Return the backup's index after holding every member against it."""
+    found: dict[str, dict[str, Any]] = {}
+    index: dict[str, Any] | None = None
+    with _opened(source) as tar:
+        for member in tar:
+            if not _is_ours(member) or member.name in found or index is not None:
+                raise _stranger(source, f"a member {member.name!r} that no backup has")
+            file = tar.extractfile(member)
+            assert file is not None, "a regular member has content"
+            if member.name == INDEX:
+                index = _index(source, file.read(_INDEX_MOST_BYTES))
+            else:
+                found[member.name] = _measured(file)
+    if index is None:
+        raise _stranger(source, f"no {INDEX} at its end: it is cut short")
+    _refuse_damage(source, index["files"], found)
+    return index
+
+
+def _is_ours(member: tarfile.TarInfo) -> bool:
+    """Tell whether a member is one that backups have: nothing else is even looked at.
+
+    Members are not extracted by their own word either: no link, owner, mode or
+    absolute path of theirs means anything here.
+    """
+    parts = member.name.split("/")
+    is_named = member.name == INDEX or _ALLOWED.fullmatch(member.name) is not None
+    return member.isreg() and is_named and not {"", ".", ".."} & set(parts)
+
+
+def _index(source: Path, data: bytes) -> dict[str, Any]:
+    try:
+        index = json.loads(data)
+        if index["format"] == FORMAT and isinstance(index["root_id"], str) and index["files"]:
+            return dict(index)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise _stranger(source, f"an {INDEX} of another format; it may be of a newer pano")
+
+
+def _measured(file: IO[bytes]) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    while data := file.read(_CHUNK_BYTES):
+        digest.update(data)
+        size += len(data)
+    return {"size_bytes": size, "sha256": digest.hexdigest()}
+
+
+def _refuse_damage(source: Path, said: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    for name in sorted(set(said) | set(found)):
+        if said.get(name) != found.get(name):
+            raise LibraryError(
+                f"{source}: expected {name} as its {INDEX} says; it is damaged or lacks. "
+                f"Nothing was restored; take another backup."
+            )
+
+
+def _stranger(source: Path, came: str) -> LibraryError:
+    return LibraryError(
+        f"{source}: expected a backup that `pano backup` wrote; came {came}. Nothing was restored."
+    )
+
+
+def _refuse_strangers(storage: Storage, root_id: str) -> None:
+    """Refuse a folder that holds anything but this library."""
+    there = {path.name for path in storage.root.iterdir()} if storage.root.is_dir() else set()
+    if there <= {"state"} or _identity(storage, root_id) == root_id:
+        return
+    raise LibraryError(
+        f"{storage.root}: expected a new or empty folder, or the library that the backup is of; "
+        f"it holds something else. Choose another folder; nothing was restored."
+    )
+
+
+def _identity(storage: Storage, root_id: str) -> str | None:
+    """Return whose library this is: as its page says, or `root_id` if its journal fits that."""
+    try:
+        home = Home.read(storage)
+    except LibraryError:
+        home = None
+    if home is not None:
+        return home.root_id
+    facts = Journal(storage).seen().slice(0, 1).to_pylist()
+    is_own = any(media_id(root_id, fact["path"]) == fact["media_id"] for fact in facts)
+    return root_id if is_own else None
+
+
+def _is_wanted(storage: Storage, name: str, has_catalog: bool) -> bool:
+    if name in _SINGLE:
+        return True
+    if name == MANIFEST or name.startswith("parts/"):
+        return not has_catalog
+    return not storage.exists(name)  # journal files and packs never change
+
+
+def _put_all(storage: Storage, tar: tarfile.TarFile, chosen: set[str]) -> None:
+    """Put what never changes first, on the disk; then the rest, and the manifest last."""
+    later: dict[str, bytes] = {}
+    for member in tar:
+        file = tar.extractfile(member) if member.name in chosen else None
+        if file is None:
+            continue
+        if member.name in _SINGLE or member.name == MANIFEST:
+            later[member.name] = file.read()
+        else:
+            storage.put(member.name, partial(shutil.copyfileobj, file))
+    storage.sync(chosen - set(later))
+    for name, data in later.items():
+        if name in _PRIVATE:
+            write_private(storage.path(name), data)
+        elif name != MANIFEST:
+            storage.replace(name, data)
+    if MANIFEST in later:
+        # What a run remembers of the tree is of another catalog than this.
+        storage.remove(memory.NAME)
+        storage.replace(MANIFEST, later[MANIFEST])

@@ -1,0 +1,36 @@
+"""`pano restore`: put a backup into a library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("restore")
+@click.argument("source", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("library", type=click.Path(path_type=Path, file_okay=False))
+def command(source: Path, library: Path) -> None:
+    """Put a backup into a library.
+
+    SOURCE is what `pano backup` wrote; every byte of it is verified first.
+    LIBRARY is a new or empty folder, or the library that the backup is of: its
+    journal is then joined with the backup's, users and settings become those
+    of the backup, and a catalog that is there stays.
+
+    \b
+    Exit codes: 0 done, 4 the backup is damaged or of another library.
+
+    \b
+    Examples:
+      pano restore /mnt/usb/pano.tar /var/lib/pano
+      pano restore pano.tar.gz /var/lib/pano && pano rebuild --library /var/lib/pano
+    """
+    from pano_analytics.backup import SETTINGS, restore
+
+    done = restore(source, library)
+    click.echo(f"{library}: {len(done.files)} files restored, {len(done.left)} left as they are")
+    if SETTINGS in done.files:
+        click.echo(f"the settings file is {library / SETTINGS}; put it where it is looked for")
+    if not done.has_catalog:
+        click.echo(f"now make the catalog anew: pano rebuild --library {library}")
