@@ -172,8 +172,11 @@ class _Watcher:
         run_due = again = time.monotonic()
         folders: set[str] = set()
         while True:
-            folders |= changes.wait(min(run_due, again) - time.monotonic())
+            # Not longer at a time: only asking tells that the tree was unmounted.
+            folders |= changes.wait(min(min(run_due, again) - time.monotonic(), RETRY_S))
             self.stop.check()
+            if not folders and time.monotonic() < min(run_due, again):
+                continue
             try:
                 if time.monotonic() >= run_due:
                     summary = self._run(changes)
@@ -182,6 +185,7 @@ class _Watcher:
                     summary = self._bring_in(folders, changes)
             except LibraryBusy as error:
                 self._wait(error, RETRY_BUSY_S)
+                again = time.monotonic()
                 continue
             folders.clear()
             self._tell(summary)

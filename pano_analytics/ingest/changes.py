@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import select
 import struct
 import time
@@ -46,6 +47,7 @@ _GROWING_S = 60.0
 _NETWORKED = frozenset(
     ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "vboxsf", "ceph", "afs", "ncpfs")
 )
+_OCTAL = re.compile(rb"\\(\d{3})")
 
 
 class Changes(Protocol):
@@ -77,17 +79,24 @@ def listen(root: Path, is_polling: bool = False) -> Changes:
 def is_networked(root: Path) -> bool:
     """Tell whether `root` lies on a file system that other machines write to."""
     try:
-        mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+        mounts = Path("/proc/self/mountinfo").read_bytes()
     except OSError:
-        return True  # not Linux: nothing to notify either
-    place, kind = str(root.resolve()), ""
-    longest = -1
-    for line in mounts.splitlines():
-        left, _, right = line.partition(" - ")
-        point = left.split(" ")[4].encode("utf-8", "surrogateescape").decode("unicode_escape")
-        if (place + "/").startswith(point.rstrip("/") + "/") and len(point) >= longest:
-            longest, kind = len(point), right.split(" ")[0]
+        return True  # not Linux: there is no inotify either
+    kind = file_system_of(os.fsencode(root.resolve()), mounts)
     return kind in _NETWORKED or kind.startswith("fuse")
+
+
+def file_system_of(place: bytes, mounts: bytes) -> str:
+    """Return the type of the file system that holds `place`, by /proc/self/mountinfo (proc(5))."""
+    longest, kind = -1, ""
+    for line in mounts.splitlines():
+        left, _, right = line.partition(b" - ")
+        point = _OCTAL.sub(lambda found: bytes([int(found[1], 8)]), left.split(b" ")[4])
+        # Of two on one point the later lies on top.
+        is_above = (place + b"/").startswith(point.rstrip(b"/") + b"/")
+        if is_above and len(point) >= longest:
+            longest, kind = len(point), right.split(b" ")[0].decode("ascii", "replace")
+    return kind
 
 
 def _folders(root: Path) -> Iterator[tuple[str, date | None]]:
