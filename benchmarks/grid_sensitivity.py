@@ -109,8 +109,9 @@ def figure(camera: Camera, height_px: int, contrast: int) -> np.ndarray:
     draw.rounded_rectangle(
         (left, top + head, left + width_px, top + height_px * 0.6), width_px * 0.3, 255
     )
-    draw.rectangle((left + width_px * 0.2, top + height_px * 0.6,
-                    left + width_px * 0.8, top + height_px), 255)
+    draw.rectangle(
+        (left + width_px * 0.2, top + height_px * 0.6, left + width_px * 0.8, top + height_px), 255
+    )
     sign = camera.rng.choice((-1, 1))
     return np.asarray(mask, np.float32) / 255 * contrast * sign
 
@@ -125,8 +126,12 @@ def pooled(change: np.ndarray, block: tuple[int, int]) -> np.ndarray:
     """Return the mean change of every block of (rows, columns) cells."""
     rows, columns = block
     total = np.pad(change, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    sums = (total[rows:, columns:] - total[:-rows, columns:]
-            - total[rows:, :-columns] + total[:-rows, :-columns])
+    sums = (
+        total[rows:, columns:]
+        - total[:-rows, columns:]
+        - total[rows:, :-columns]
+        + total[:-rows, :-columns]
+    )
     return sums / (rows * columns)
 
 
@@ -138,8 +143,9 @@ class Detector:
         self.usual, self.is_mean = np.median(stack, 0), is_mean
         self.blocks = [b for b in BLOCKS if b[0] < stack.shape[1] and b[1] < stack.shape[2]]
         changes = [self.change(grid) for grid in empty]
-        self.spreads = [self._spread([pooled(c, block) for c in changes], block)
-                        for block in self.blocks]
+        self.spreads = [
+            self._spread([pooled(c, block) for c in changes], block) for block in self.blocks
+        ]
 
     def _spread(self, changes: list[np.ndarray], block: tuple[int, int]) -> np.ndarray:
         finest = FINEST_LEVEL / (block[0] * block[1]) ** 0.5
@@ -154,8 +160,12 @@ class Detector:
     def scores(self, grid: np.ndarray) -> np.ndarray:
         """Return for each size of block how unusual the most unusual one is."""
         change = self.change(grid)
-        return np.array([(np.abs(pooled(change, block)) / spread).max()
-                         for block, spread in zip(self.blocks, self.spreads, strict=True)])
+        return np.array(
+            [
+                (np.abs(pooled(change, block)) / spread).max()
+                for block, spread in zip(self.blocks, self.spreads, strict=True)
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -181,10 +191,12 @@ def judge(camera: Camera) -> dict[tuple[int, int], Judge]:
     judges = {}
     for size in SIZES:
         grids = [planes(picture, size) for picture in pictures]
-        learn, test = grids[: EMPTY_PICTURES // 2], grids[EMPTY_PICTURES // 2:]
+        learn, test = grids[: EMPTY_PICTURES // 2], grids[EMPTY_PICTURES // 2 :]
         mean, deviation = (Detector([g[plane] for g in learn], plane == 0) for plane in (0, 1))
-        limits = [np.max([detector.scores(grid[plane]) for grid in test], 0)
-                  for plane, detector in ((0, mean), (1, deviation))]
+        limits = [
+            np.max([detector.scores(grid[plane]) for grid in test], 0)
+            for plane, detector in ((0, mean), (1, deviation))
+        ]
         judges[size] = Judge(mean, deviation, *limits)
     return judges
 
@@ -206,7 +218,9 @@ def shares_seen(camera: Camera, places: int) -> dict[tuple[tuple[int, int], str,
 
 def smallest_seen(
     seen: dict[tuple[tuple[int, int], str, int, int], float],
-    size: tuple[int, int], content: str, contrast: int,
+    size: tuple[int, int],
+    content: str,
+    contrast: int,
 ) -> str:
     """Return the smallest height from which on a figure shows in nine of ten places."""
     smallest = None
@@ -255,8 +269,10 @@ def real_pictures(name: str) -> list[np.ndarray]:
 
 def print_noise(cameras: dict[str, Camera]) -> None:
     """Print the noise over cells of several sizes, the model's and real clips'."""
-    rows = {night: [np.asarray(camera.picture()) for _ in range(12)]
-            for night, camera in cameras.items()}
+    rows = {
+        night: [np.asarray(camera.picture()) for _ in range(12)]
+        for night, camera in cameras.items()
+    }
     rows |= {name: real_pictures(name) for name in REAL_CLIPS}
     print("\n| noise of the mean over cells of | " + " | ".join(f"{c} px" for c in CELLS_PX) + " |")
     print("|---|" + "---|" * len(CELLS_PX))

@@ -73,14 +73,37 @@ def main() -> None:
         for number in range(asked.rounds):
             library, flat = f"{scratch}/library{number}", f"{scratch}/plain{number}"
             plain.append(_timed([sys.executable, "-c", PLAIN, str(root), flat]))
-            ours.append(_timed([
-                sys.executable, "-m", "pano_analytics.cli", "ingest", "--no-inspect",
-                "--uploads", str(root), "--library", library,
-            ]))
-        quiet = [_timed([
-            sys.executable, "-m", "pano_analytics.cli", "ingest",  "--no-inspect",
-            "--uploads", str(root), "--library", library,
-        ]) for _ in range(asked.rounds)]
+            ours.append(
+                _timed(
+                    [
+                        sys.executable,
+                        "-m",
+                        "pano_analytics.cli",
+                        "ingest",
+                        "--no-inspect",
+                        "--uploads",
+                        str(root),
+                        "--library",
+                        library,
+                    ]
+                )
+            )
+        quiet = [
+            _timed(
+                [
+                    sys.executable,
+                    "-m",
+                    "pano_analytics.cli",
+                    "ingest",
+                    "--no-inspect",
+                    "--uploads",
+                    str(root),
+                    "--library",
+                    library,
+                ]
+            )
+            for _ in range(asked.rounds)
+        ]
         find = [_timed(["find", str(root), "-printf", "%s %T@\\n"]) for _ in range(asked.rounds)]
     print(f"plain loop {statistics.median(plain):.2f} s, pano {statistics.median(ours):.2f} s")
     print(f"ratio {statistics.median(ours) / statistics.median(plain):.2f} (aim 1.5)")

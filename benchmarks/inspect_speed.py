@@ -68,9 +68,9 @@ def make_clips(folder: Path, count: int, seconds: int = 16, fps: int = 10) -> li
             frame = av.VideoFrame.from_ndarray(np.roll(still, index, 1), "rgb24")
             frame.pts = index
             units += [(bytes(unit), unit.is_keyframe) for unit in encoder.encode(frame)]
-        path.write_bytes(dhav.video_clip(
-            units, start=CLOCK, fps=fps, width=SIZE[0], height=SIZE[1]
-        ))
+        path.write_bytes(
+            dhav.video_clip(units, start=CLOCK, fps=fps, width=SIZE[0], height=SIZE[1])
+        )
     return paths
 
 
@@ -109,8 +109,11 @@ def seconds(work: Callable[[Path], object], paths: list[Path]) -> float:
 
 
 def compare(
-    name: str, ours: Callable[[Path], object], bare: Callable[[Path], object],
-    paths: list[Path], rounds: int,
+    name: str,
+    ours: Callable[[Path], object],
+    bare: Callable[[Path], object],
+    paths: list[Path],
+    rounds: int,
 ) -> None:
     """Print the median of the ratios of alternating rounds, and the time a file."""
     seconds(ours, paths[:1])
@@ -131,16 +134,32 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         snapshots = make_snapshots(Path(folder), options.snapshots)
         clips = make_clips(Path(folder), options.clips)
-        sizes = [sum(p.stat().st_size for p in paths) / len(paths) / 1e3
-                 for paths in (snapshots, clips)]
+        sizes = [
+            sum(p.stat().st_size for p in paths) / len(paths) / 1e3 for paths in (snapshots, clips)
+        ]
         print(f"snapshots of {sizes[0]:.0f} KB, clips of {sizes[1]:.0f} KB, all 1080p\n")
         print("| a file | inspect | bare loop | ratio |\n|---|---|---|---|")
-        compare("snapshot", lambda p: inspect_file(p, "snapshot"), bare_snapshot,
-                snapshots, options.rounds)
-        compare("clip, against decoding alone", lambda p: inspect_file(p, "clip"),
-                lambda p: bare_clip(p, False), clips, options.rounds)
-        compare("clip, against decoding and thumbnails", lambda p: inspect_file(p, "clip"),
-                lambda p: bare_clip(p, True), clips, options.rounds)
+        compare(
+            "snapshot",
+            lambda p: inspect_file(p, "snapshot"),
+            bare_snapshot,
+            snapshots,
+            options.rounds,
+        )
+        compare(
+            "clip, against decoding alone",
+            lambda p: inspect_file(p, "clip"),
+            lambda p: bare_clip(p, False),
+            clips,
+            options.rounds,
+        )
+        compare(
+            "clip, against decoding and thumbnails",
+            lambda p: inspect_file(p, "clip"),
+            lambda p: bare_clip(p, True),
+            clips,
+            options.rounds,
+        )
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ SNAPSHOTS_A_MINUTE = 5
 CLIPS_A_MINUTE = 0.5
 
 
-def make_tree(
-    root: Path, files: int, cameras: int = 6, files_a_day: int = 330
-) -> tuple[int, int]:
+def make_tree(root: Path, files: int, cameras: int = 6, files_a_day: int = 330) -> tuple[int, int]:
     """Make about `files` empty files below `root`; return how many files and folders came."""
     chance = random.Random(1)
     made, folders = 0, set[Path]()
@@ -38,7 +36,10 @@ def _make_day(
     for minute in sorted(minutes):
         moment = day + timedelta(minutes=minute, seconds=chance.randrange(50))
         shots = base / "jpg" / f"{moment:%H}" / f"{moment:%M}"
-        names = [shots / f"{moment + timedelta(seconds=s):%S}[M][0@0][0].jpg" for s in range(SNAPSHOTS_A_MINUTE)]
+        names = [
+            shots / f"{moment + timedelta(seconds=s):%S}[M][0@0][0].jpg"
+            for s in range(SNAPSHOTS_A_MINUTE)
+        ]
         if chance.random() < CLIPS_A_MINUTE:
             end = moment + timedelta(seconds=24)
             clip = f"{moment:%H.%M.%S}-{end:%H.%M.%S}[M][0@0][0].dav"

@@ -119,10 +119,14 @@ def _plain_words(path: Path) -> Iterator[None]:
         raise MediaError(f"{path.name} cannot be played: {error}") from error
     except (av.FFmpegError, OSError, MemoryError, ValueError) as error:
         if getattr(error, "errno", None) == errno.ENOSPC:
-            raise MediaError(f"no room to make {path.name} playable: free some, "
-                             "or move the library to a larger disk") from error
-        raise MediaError(f"{path.name} cannot be played: {looking.error_words(error)}; "
-                         "it may be cut off or damaged") from error
+            raise MediaError(
+                f"no room to make {path.name} playable: free some, "
+                "or move the library to a larger disk"
+            ) from error
+        raise MediaError(
+            f"{path.name} cannot be played: {looking.error_words(error)}; "
+            "it may be cut off or damaged"
+        ) from error
 
 
 def _video(container: InputContainer) -> Any:
@@ -423,9 +427,7 @@ def _sound_sinks(container: InputContainer, output: OutputContainer) -> dict[int
     return {}
 
 
-def _poured(
-    container: InputContainer, plan: _Plan, sinks: dict[int, _Sink], video: int
-) -> int:
+def _poured(container: InputContainer, plan: _Plan, sinks: dict[int, _Sink], video: int) -> int:
     import av
 
     seen = dict.fromkeys(plan.tracks, 0)

@@ -33,7 +33,15 @@ FRAME_TYPES = frozenset((KEY_VIDEO, VIDEO, AUDIO, SIDE_DATA))
 VIDEO_CODECS = {"h264": 2, "hevc": 12}
 AUDIO_CODECS = {"aac": 0x1A, "pcm_alaw": 0x0E, "pcm_mulaw": 0x16}
 SAMPLE_RATE_CODES = {
-    8000: 0, 4000: 1, 11025: 3, 16000: 4, 20000: 5, 22050: 6, 32000: 7, 44100: 8, 48000: 9,
+    8000: 0,
+    4000: 1,
+    11025: 3,
+    16000: 4,
+    20000: 5,
+    22050: 6,
+    32000: 7,
+    44100: 8,
+    48000: 9,
 }
 
 _CLOCK_AT = 16
@@ -66,8 +74,12 @@ def unpack_clock(word: int) -> datetime | None:
     """Return the naive wall clock in `word`, or None where it names no moment."""
     try:
         return datetime(
-            2000 + (word >> 26 & 63), word >> 22 & 15, word >> 17 & 31,
-            word >> 12 & 31, word >> 6 & 63, word & 63,
+            2000 + (word >> 26 & 63),
+            word >> 22 & 15,
+            word >> 17 & 31,
+            word >> 12 & 31,
+            word >> 6 & 63,
+            word & 63,
         )
     except ValueError:
         return None
@@ -124,9 +136,11 @@ def _frame(
     kind: int, extension: bytes, payload: bytes, number: int, clock: datetime, ms: int
 ) -> bytes:
     length = HEADER.size + len(extension) + len(payload) + TRAILER.size
-    header = bytearray(HEADER.pack(
-        MAGIC, kind, 0, 0, 0, number, length, pack_clock(clock), ms & 0xFFFF, len(extension), 0
-    ))
+    header = bytearray(
+        HEADER.pack(
+            MAGIC, kind, 0, 0, 0, number, length, pack_clock(clock), ms & 0xFFFF, len(extension), 0
+        )
+    )
     header[_CHECKSUM_AT] = _checksum(header)
     return b"".join((header, extension, payload, TRAILER.pack(END_MAGIC, length)))
 
@@ -146,8 +160,16 @@ def _video_extension(codec: str, fps: int, width: int, height: int) -> bytes:
 
 
 def video_frame(
-    payload: bytes, *, number: int, clock: datetime, ms: int, is_key: bool,
-    codec: str = "h264", fps: int, width: int, height: int,
+    payload: bytes,
+    *,
+    number: int,
+    clock: datetime,
+    ms: int,
+    is_key: bool,
+    codec: str = "h264",
+    fps: int,
+    width: int,
+    height: int,
 ) -> bytes:
     """Return one picture (Annex B, `codec` h264 or hevc) as a whole DHAV frame.
 
@@ -159,31 +181,52 @@ def video_frame(
 
 
 def audio_frame(
-    payload: bytes, *, number: int, clock: datetime, ms: int,
-    codec: str = "aac", channels: int = 1, sample_rate_hz: int = 8000,
+    payload: bytes,
+    *,
+    number: int,
+    clock: datetime,
+    ms: int,
+    codec: str = "aac",
+    channels: int = 1,
+    sample_rate_hz: int = 8000,
 ) -> bytes:
     """Return one packet of sound (`codec` aac with ADTS header, or pcm_alaw) as a frame."""
     if sample_rate_hz not in SAMPLE_RATE_CODES:
-        raise MediaError(f"DHAV audio runs at {sorted(SAMPLE_RATE_CODES)} Hz, "
-                         f"not at {sample_rate_hz}")
-    extension = bytes((
-        0x83, channels, _code(AUDIO_CODECS, codec), SAMPLE_RATE_CODES[sample_rate_hz]
-    ))
+        raise MediaError(
+            f"DHAV audio runs at {sorted(SAMPLE_RATE_CODES)} Hz, not at {sample_rate_hz}"
+        )
+    extension = bytes(
+        (0x83, channels, _code(AUDIO_CODECS, codec), SAMPLE_RATE_CODES[sample_rate_hz])
+    )
     return _frame(AUDIO, extension, payload, number, clock, ms)
 
 
 def video_clip(
-    pictures: Iterable[tuple[bytes, bool]], *, start: datetime, fps: int,
-    width: int, height: int, codec: str = "h264",
+    pictures: Iterable[tuple[bytes, bool]],
+    *,
+    start: datetime,
+    fps: int,
+    width: int,
+    height: int,
+    codec: str = "h264",
 ) -> bytes:
     """Return a whole `.dav` of `pictures`, each (Annex B bytes, whether it is a key frame)."""
     parts = []
     for number, (payload, is_key) in enumerate(pictures):
         ms = number * 1000 // fps
-        parts.append(video_frame(
-            payload, number=number, clock=start + timedelta(milliseconds=ms), ms=ms,
-            is_key=is_key, codec=codec, fps=fps, width=width, height=height,
-        ))
+        parts.append(
+            video_frame(
+                payload,
+                number=number,
+                clock=start + timedelta(milliseconds=ms),
+                ms=ms,
+                is_key=is_key,
+                codec=codec,
+                fps=fps,
+                width=width,
+                height=height,
+            )
+        )
     return b"".join(parts)
 
 
@@ -195,9 +238,9 @@ def _header_at(data: bytes | bytearray | memoryview, offset: int) -> FrameHeader
     if magic != MAGIC or kind not in FRAME_TYPES or length < smallest + extension:
         return None
     end = offset + length
-    is_whole = (
-        end <= len(data)
-        and TRAILER.unpack_from(data, end - TRAILER.size) == (END_MAGIC, length)
+    is_whole = end <= len(data) and TRAILER.unpack_from(data, end - TRAILER.size) == (
+        END_MAGIC,
+        length,
     )
     return FrameHeader(offset, kind, number, length, word, ms, extension, is_whole)
 
@@ -253,9 +296,7 @@ def shift_clock(data: bytes, start: datetime) -> bytes:
     if first is None:
         raise MediaError("expected a DHAV clip with a clock to shift, found no such frame")
     shift = start - first
-    moved = {
-        word: pack_clock(clock + shift) for word, clock in clocks.items() if clock is not None
-    }
+    moved = {word: pack_clock(clock + shift) for word, clock in clocks.items() if clock is not None}
     shifted = bytearray(data)
     for header in headers:
         if header.clock_word in moved:
@@ -266,7 +307,7 @@ def shift_clock(data: bytes, start: datetime) -> bytes:
 def _stamp(data: bytearray, offset: int, word: int) -> None:
     """Write the packed clock and the checksum of the 24-byte header at `offset`, in place."""
     struct.pack_into("<I", data, offset + _CLOCK_AT, word)
-    data[offset + _CHECKSUM_AT] = _checksum(data[offset:offset + _CHECKSUM_AT])
+    data[offset + _CHECKSUM_AT] = _checksum(data[offset : offset + _CHECKSUM_AT])
 
 
 # --- snapshots ----------------------------------------------------------------------------
@@ -354,7 +395,7 @@ def stamp_jpeg(data: bytes, clock: datetime) -> bytes:
             _stamp(stamped, start, pack_clock(clock))
             is_stamped = True
         elif data.startswith(_UNIX_MARK, start) and payload_bytes >= 8:
-            stamped[start:start + 8] = _unix_comment(clock)[:8]
+            stamped[start : start + 8] = _unix_comment(clock)[:8]
     if not is_stamped:
         raise MediaError("expected a snapshot with a camera's clock comment, found none to set")
     return bytes(stamped)

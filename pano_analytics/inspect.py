@@ -76,9 +76,7 @@ class Undecodable(MediaError):
     """Nothing in the file decodes; the text says why, and becomes the state's reason."""
 
 
-def inspect_file(
-    path: Path, kind: str, expected_duration_s: float | None = None
-) -> Inspection:
+def inspect_file(path: Path, kind: str, expected_duration_s: float | None = None) -> Inspection:
     """Return what is really in the file at `path`, read once.
 
     `kind` is "snapshot" or "clip"; `expected_duration_s` the length that a clip's name
@@ -116,8 +114,10 @@ def open_media(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
     before = os.fstat(descriptor)
     if not stat.S_ISREG(before.st_mode):
         os.close(descriptor)
-        raise MediaError(f"{path} is {_sort_of(before.st_mode)}, not a file of media: "
-                         "nothing is read from it; move it out of the upload tree")
+        raise MediaError(
+            f"{path} is {_sort_of(before.st_mode)}, not a file of media: "
+            "nothing is read from it; move it out of the upload tree"
+        )
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         yield file, before
 
@@ -134,8 +134,11 @@ def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
 
 def _sort_of(mode: int) -> str:
     sorts: tuple[tuple[Callable[[int], bool], str], ...] = (
-        (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISSOCK, "a socket"),
-        (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISFIFO, "a FIFO"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a device"),
+        (stat.S_ISBLK, "a device"),
     )
     return next((name for test, name in sorts if test(mode)), "something else")
 
@@ -152,15 +155,18 @@ def _read(path: Path, file: BinaryIO, size_bytes: int) -> tuple[BinaryIO, str]:
             digest.update(chunk)
         file.seek(0)
     except OSError as error:
-        raise MediaError(f"{path} cannot be read to its end: {error.strerror}; "
-                         "check the disk it lies on") from error
+        raise MediaError(
+            f"{path} cannot be read to its end: {error.strerror}; check the disk it lies on"
+        ) from error
     return file, digest.hexdigest()
 
 
 def _check_unchanged(path: Path, before: os.stat_result, after: os.stat_result) -> None:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise MediaChanged(f"{path} changed while it was read ({before.st_size} bytes, then "
-                           f"{after.st_size}): it is still being written; look again later")
+        raise MediaChanged(
+            f"{path} changed while it was read ({before.st_size} bytes, then "
+            f"{after.st_size}): it is still being written; look again later"
+        )
 
 
 def _empty() -> Inspection:
@@ -192,8 +198,12 @@ def _snapshot(
     (width, height), clock = image.size, _snapshot_clock(image)
     picture, trouble = _decode_picture(data, image)
     return Inspection(
-        "partial" if trouble else "complete", trouble or note, width, height,
-        codec=format_name.lower(), camera_clock=clock,
+        "partial" if trouble else "complete",
+        trouble or note,
+        width,
+        height,
+        codec=format_name.lower(),
+        camera_clock=clock,
         frames=(_frame(0.0, picture, 1.0, THUMBNAIL_WIDTH),),
     )
 
@@ -240,7 +250,10 @@ def _reader(format_name: str) -> Callable[[BytesIO], ImageFile]:
     from PIL.WebPImagePlugin import WebPImageFile
 
     readers: dict[str, Callable[[BytesIO], ImageFile]] = {
-        "JPEG": jpeg_factory, "PNG": PngImageFile, "GIF": GifImageFile, "WEBP": WebPImageFile,
+        "JPEG": jpeg_factory,
+        "PNG": PngImageFile,
+        "GIF": GifImageFile,
+        "WEBP": WebPImageFile,
     }
     return readers[format_name]
 
@@ -250,8 +263,9 @@ def _check_limits(data: bytes, image: ImageFile) -> None:
     # Only a JPEG decodes at a reduced scale; the others cost all their pixels.
     limit = MAX_PIXELS if image.format in ("JPEG", "MPO") else _MAX_PLAIN_PIXELS
     if not 0 < width * height <= limit:
-        raise Undecodable(f"declares {width} x {height} pixels, none or more than {limit}: "
-                          "not decoded")
+        raise Undecodable(
+            f"declares {width} x {height} pixels, none or more than {limit}: not decoded"
+        )
     # Each scan of a progressive picture costs a pass over all pixels, however few its bytes.
     if "progressive" in image.info and data.count(b"\xff\xda") > _MAX_JPEG_SCANS:
         raise Undecodable(f"more than {_MAX_JPEG_SCANS} scans in one picture: not decoded")
@@ -378,9 +392,7 @@ def _fit(width: int, height: int, limit: int) -> tuple[int, int]:
 _MP4_BOXES = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide"))
 
 
-def _clip(
-    content: BinaryIO, _path: Path, size_bytes: int, expected_s: float | None
-) -> Inspection:
+def _clip(content: BinaryIO, _path: Path, size_bytes: int, expected_s: float | None) -> Inspection:
     if size_bytes == 0:
         return _empty()
     container_format = container_format_of(content)
@@ -391,8 +403,13 @@ def _clip(
     if not clip.frames:
         raise Undecodable(f"no picture decodes: {trouble or 'it holds no key frame'}")
     return Inspection(
-        "partial" if trouble else "complete", trouble, clip.width, clip.height,
-        fps=clip.fps, duration_s=round(clip.duration_s, 3), codec=clip.codec,
+        "partial" if trouble else "complete",
+        trouble,
+        clip.width,
+        clip.height,
+        fps=clip.fps,
+        duration_s=round(clip.duration_s, 3),
+        codec=clip.codec,
         camera_clock=_dhav_clock(content) if container_format == "dhav" else clip.clock,
         frames=tuple(clip.frames),
     )
@@ -481,7 +498,7 @@ def _matroska_trouble(content: BinaryIO, size_bytes: int) -> str | None:
     head = content.read(4096)
     length, offset = _vint(head, 4)
     segment = offset + (length or 0)
-    if head[segment:segment + 4] != b"\x18S\x80g":
+    if head[segment : segment + 4] != b"\x18S\x80g":
         return None
     declared, start = _vint(head, segment + 4)
     if declared is None or start + declared <= size_bytes:
@@ -495,7 +512,7 @@ def _vint(data: bytes, offset: int) -> tuple[int | None, int]:
     width = 9 - first.bit_length()
     if width > 8 or offset + width > len(data):
         return None, offset
-    value = int.from_bytes(data[offset:offset + width], "big") & (1 << 7 * width) - 1
+    value = int.from_bytes(data[offset : offset + width], "big") & (1 << 7 * width) - 1
     return (None if value == (1 << 7 * width) - 1 else value), offset + width
 
 
@@ -515,8 +532,11 @@ def _mpegts_trouble(_content: BinaryIO, size_bytes: int) -> str | None:
 
 
 _STRUCTURES: dict[str, Callable[[BinaryIO, int], str | None]] = {
-    "mov": _box_trouble, "dhav": _dhav_trouble, "matroska": _matroska_trouble,
-    "avi": _avi_trouble, "mpegts": _mpegts_trouble,
+    "mov": _box_trouble,
+    "dhav": _dhav_trouble,
+    "matroska": _matroska_trouble,
+    "avi": _avi_trouble,
+    "mpegts": _mpegts_trouble,
 }
 
 
@@ -723,7 +743,7 @@ def steady_times(times_s: Sequence[float], fallback_s: float) -> tuple[list[floa
     middle = median(good) if good else fallback_s
     period = fmean([step for step in good if 0.5 <= step / middle <= 1.5] or [middle])
     steady = (step if 0 < step <= longest else period for step in steps)
-    return list(accumulate(steady, initial=0.0))[:len(times_s)], period
+    return list(accumulate(steady, initial=0.0))[: len(times_s)], period
 
 
 def _longest_step(steps: list[float]) -> float:
@@ -777,14 +797,13 @@ def _pixel_aspect(stream: VideoStream) -> float:
 
 
 def _strip_frame(offset_s: float, picture: VideoFrame, pixel_aspect: float) -> Frame:
-    width, height = _fit(
-        round(picture.width * pixel_aspect), picture.height, STRIP_THUMBNAIL_WIDTH
-    )
+    width, height = _fit(round(picture.width * pixel_aspect), picture.height, STRIP_THUMBNAIL_WIDTH)
     shrunk = picture.reformat(width, height, "rgb24", interpolation="AREA")
     image: Image = shrunk.to_image()  # type: ignore[no-untyped-call]
     return _frame(round(offset_s, 3), image, 1.0, STRIP_THUMBNAIL_WIDTH)
 
 
 _LOOKS: dict[str, Callable[[BinaryIO, Path, int, float | None], Inspection]] = {
-    "snapshot": _snapshot, "clip": _clip,
+    "snapshot": _snapshot,
+    "clip": _clip,
 }

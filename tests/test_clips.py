@@ -50,37 +50,44 @@ def units(encoder: str, fps: int = 10, frames: int = 40) -> tuple[tuple[bytes, b
     found = []
     for index in range(frames):
         scene = np.full((240, 320, 3), 60, np.uint8)
-        scene[100:140, 5 * index:5 * index + 40] = 220
+        scene[100:140, 5 * index : 5 * index + 40] = 220
         picture = av.VideoFrame.from_ndarray(scene, "rgb24")
         picture.pts = index
         found += [(bytes(unit), unit.is_keyframe) for unit in context.encode(picture)]
     return tuple(found + [(bytes(unit), unit.is_keyframe) for unit in context.encode(None)])
 
 
-def dav(
-    codec: str = "h264", *, sound: bool = False, step_s: float = 0, frames: int = 40
-) -> bytes:
+def dav(codec: str = "h264", *, sound: bool = False, step_s: float = 0, frames: int = 40) -> bytes:
     """Return a 4-second `.dav`; with A-law sound, or a clock set by `step_s` in its middle."""
     encoder = {"h264": "libx264", "hevc": "libx265"}[codec]
     parts = []
     for number, (payload, is_key) in enumerate(units(encoder)[:frames]):
         clock = START + timedelta(seconds=number / 10 + (step_s if number >= 20 else 0))
         ms = number * 100
-        parts.append(dhav.video_frame(
-            payload, number=number, clock=clock, ms=ms, is_key=is_key, codec=codec, fps=10,
-            width=320, height=240,
-        ))
+        parts.append(
+            dhav.video_frame(
+                payload,
+                number=number,
+                clock=clock,
+                ms=ms,
+                is_key=is_key,
+                codec=codec,
+                fps=10,
+                width=320,
+                height=240,
+            )
+        )
         if sound:
-            parts.append(dhav.audio_frame(
-                b"\xd5\x80" * 400, number=number, clock=clock, ms=ms, codec="pcm_alaw"
-            ))
+            parts.append(
+                dhav.audio_frame(
+                    b"\xd5\x80" * 400, number=number, clock=clock, ms=ms, codec="pcm_alaw"
+                )
+            )
     return b"".join(parts)
 
 
 @cache
-def mp4(
-    sound: str | None = None, encoder: str = "libx264", container_format: str = "mp4"
-) -> bytes:
+def mp4(sound: str | None = None, encoder: str = "libx264", container_format: str = "mp4") -> bytes:
     """Return 4 seconds that grow brighter, pictures reordered, with a sound codec or none."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", container_format) as container:
@@ -125,9 +132,12 @@ def play(path: Path) -> Played:
         assert times == sorted(set(times))
         sounds = [audio.codec_context.name for audio in container.streams.audio]
         return Played(
-            video.codec_context.name, video.codec_context.codec_tag,
-            sounds[0] if sounds else None, times[0],
-            float(video.duration * video.time_base), len(times),
+            video.codec_context.name,
+            video.codec_context.codec_tag,
+            sounds[0] if sounds else None,
+            times[0],
+            float(video.duration * video.time_base),
+            len(times),
             data.index(b"moov") < data.index(b"mdat"),
         )
 
@@ -155,7 +165,12 @@ def put(folder: Path, data: bytes, name: str = "source.dav") -> Path:
     ],
 )
 def test_real_clip_is_packed_anew(
-    name: str, codec: str, tag: str, sound: str | None, duration_s: float, pictures: int,
+    name: str,
+    codec: str,
+    tag: str,
+    sound: str | None,
+    duration_s: float,
+    pictures: int,
     tmp_path: Path,
 ) -> None:
     """Every picture is kept, from 0, at its real length, under the tag players want."""
@@ -176,9 +191,7 @@ def test_real_stub_leaves_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
 @pytest.mark.parametrize("step_s", [0, -3600, 3600, 0.95, -0.35])
-def test_clock_step_neither_breaks_nor_stretches(
-    codec: str, step_s: float, tmp_path: Path
-) -> None:
+def test_clock_step_neither_breaks_nor_stretches(codec: str, step_s: float, tmp_path: Path) -> None:
     """Set back or ahead in the middle, the clock changes the clip's length by little."""
     clips.remux(put(tmp_path, dav(codec, step_s=step_s)), tmp_path / "a.mp4")
     played = play(tmp_path / "a.mp4")
@@ -203,7 +216,7 @@ def test_sound_by_another_clock_begins_with_the_pictures(tmp_path: Path) -> None
     """Sound that seems an hour away from its pictures does not make an hour's clip."""
     parts = []
     for header in dhav.frames(data := dav(sound=True)):
-        frame = data[header.offset:header.offset + header.length]
+        frame = data[header.offset : header.offset + header.length]
         late = START + timedelta(hours=1, milliseconds=100 * header.number)
         parts.append(frame if header.is_video else dhav.shift_clock(frame, late))
     clips.remux(put(tmp_path, b"".join(parts)), tmp_path / "a.mp4")
@@ -215,7 +228,7 @@ def test_sound_by_another_clock_begins_with_the_pictures(tmp_path: Path) -> None
 def test_stream_cut_at_its_front_begins_with_a_key_frame(tmp_path: Path) -> None:
     """A transport stream may begin anywhere; what goes before a key frame shows nothing."""
     data = mp4(None, "libx264", "mpegts")
-    clips.remux(put(tmp_path, data[188 * (len(data) // 188 // 3):]), tmp_path / "a.mp4")
+    clips.remux(put(tmp_path, data[188 * (len(data) // 188 // 3) :]), tmp_path / "a.mp4")
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert next(iter(container.demux(video=0))).is_keyframe
 
@@ -237,14 +250,14 @@ def test_partial_clip_gives_what_there_is(tmp_path: Path) -> None:
     """A clip cut in a picture plays up to the picture before."""
     data = dav()
     third = list(dhav.frames(data))[30]
-    clips.remux(put(tmp_path, data[:third.offset + 40]), tmp_path / "a.mp4")
+    clips.remux(put(tmp_path, data[: third.offset + 40]), tmp_path / "a.mp4")
     assert play(tmp_path / "a.mp4").pictures == 30
 
 
 def test_clip_that_begins_without_a_key_frame(tmp_path: Path) -> None:
     """Pictures that nothing decodes are left out; the rest plays from its first key frame."""
     data = dav()
-    clips.remux(put(tmp_path, data[list(dhav.frames(data))[5].offset:]), tmp_path / "a.mp4")
+    clips.remux(put(tmp_path, data[list(dhav.frames(data))[5].offset :]), tmp_path / "a.mp4")
     assert play(tmp_path / "a.mp4").pictures == 30
 
 
@@ -271,8 +284,9 @@ def test_missing_clip_is_an_error(tmp_path: Path) -> None:
 
 @given(
     st.sampled_from([dav, lambda: dav("hevc"), lambda: dav(sound=True), lambda: mp4("aac")]),
-    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=64)),
-             max_size=6),
+    st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=64)), max_size=6
+    ),
     st.floats(0.02, 1),
 )
 @settings(
@@ -284,10 +298,10 @@ def test_any_bytes_give_a_playable_file_or_an_error(
     """Cut or overwritten, a clip becomes an MP4 that opens with pictures, or a MediaError."""
     data = bytearray(make())
     for place, change in changes:
-        data[int(place * len(data)):int(place * len(data)) + len(change)] = change
+        data[int(place * len(data)) : int(place * len(data)) + len(change)] = change
     target = tmp_path / "a.mp4"
     try:
-        clips.remux(put(tmp_path, bytes(data[:int(share * len(data))])), target)
+        clips.remux(put(tmp_path, bytes(data[: int(share * len(data))])), target)
     except MediaError:
         assert not target.exists()
     else:
@@ -313,7 +327,7 @@ def spoilt(number: int, payload: bytes) -> bytes:
     """Return the first picture with its headers overwritten, as a bad upload may leave them."""
     noise = bytes.fromhex("fffe0000acffff00ffff36030010ffff0a08")
     place = payload.index(b"\x42\x01") + 3 if number == 0 else len(payload)
-    return payload[:place] + noise[:max(0, len(payload) - place)] + payload[place + len(noise):]
+    return payload[:place] + noise[: max(0, len(payload) - place)] + payload[place + len(noise) :]
 
 
 @pytest.mark.parametrize(("frames", "pictures"), [(10, None), (40, 30)])
@@ -323,8 +337,15 @@ def test_broken_headers_cost_only_their_own_pictures(
     """A clip begins at its first key frame that decodes, and without one it is an error."""
     parts = [
         dhav.video_frame(
-            spoilt(number, payload), number=number, clock=START + timedelta(seconds=number / 10),
-            ms=100 * number, is_key=is_key, codec="hevc", fps=10, width=320, height=240,
+            spoilt(number, payload),
+            number=number,
+            clock=START + timedelta(seconds=number / 10),
+            ms=100 * number,
+            is_key=is_key,
+            codec="hevc",
+            fps=10,
+            width=320,
+            height=240,
         )
         for number, (payload, is_key) in enumerate(units("libx265")[:frames])
     ]
@@ -373,8 +394,14 @@ def test_encoded_clip_shows_the_same_scene(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("codec", "answer"),
-    [("h264", True), ("av1", True), ("hevc", "maybe"), ("mpeg4", False), ("mjpeg", False),
-     (None, False)],
+    [
+        ("h264", True),
+        ("av1", True),
+        ("hevc", "maybe"),
+        ("mpeg4", False),
+        ("mjpeg", False),
+        (None, False),
+    ],
 )
 def test_browser_plays(codec: str | None, answer: object) -> None:
     """H.264 plays everywhere, HEVC in some, what old cameras wrote in none."""
@@ -384,8 +411,12 @@ def test_browser_plays(codec: str | None, answer: object) -> None:
 @pytest.mark.parametrize(
     ("make", "answer"),
     [
-        (mp4, False), (lambda: mp4("aac"), False), (dav, True), (lambda: dav("hevc"), True),
-        (lambda: mp4(None, "libx265"), True), (lambda: mp4("alac"), True),
+        (mp4, False),
+        (lambda: mp4("aac"), False),
+        (dav, True),
+        (lambda: dav("hevc"), True),
+        (lambda: mp4(None, "libx265"), True),
+        (lambda: mp4("alac"), True),
         (lambda: mp4()[:-60], True),
     ],
 )

@@ -64,8 +64,7 @@ def uploads(plan: demo.Plan) -> Iterator[tuple[demo.Event, Upload]]:
 
 
 def media_below(root: Path) -> set[str]:
-    return {path.relative_to(root).as_posix() for path in root.rglob("*")
-            if path.suffix in MEDIA}
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix in MEDIA}
 
 
 # --- the story ------------------------------------------------------------------------------
@@ -95,7 +94,13 @@ def test_incident_is_on_the_last_tuesday(end: datetime) -> None:
     plan = demo.make_plan(seed=3, end=end, days=8, cameras=6)
     seen = [event for event in plan.events if event.moment.kind == demo.INCIDENT]
     assert [e.moment.camera for e in seen] == [
-        "side_gate", "garden", "garden", "garage", "garage", "driveway"]
+        "side_gate",
+        "garden",
+        "garden",
+        "garage",
+        "garage",
+        "driveway",
+    ]
     first = seen[0].start.astimezone(HOME)
     assert first.weekday() == 1
     assert 14 <= first.hour <= 16
@@ -161,8 +166,11 @@ def test_paths_are_unique_and_read_back(plan: demo.Plan) -> None:
 def test_cameras_are_busy_with_one_event_at_a_time(plan: demo.Plan) -> None:
     """No camera begins an event while it still records another."""
     for camera in demo.CAMERAS:
-        spans = [(e.start, e.end) for e in plan.events
-                 if e.moment.camera == camera.name and e.moment.kind != "scheduled"]
+        spans = [
+            (e.start, e.end)
+            for e in plan.events
+            if e.moment.camera == camera.name and e.moment.kind != "scheduled"
+        ]
         assert all(a[1] < b[0] for a, b in pairwise(spans))
 
 
@@ -171,12 +179,19 @@ def test_failures_are_few_and_spare_the_incident(plan: demo.Plan) -> None:
     faults = Counter(upload.fault for _, upload in uploads(plan))
     assert set(faults) == {None, "truncated", "empty", "stub", "again"}
     assert sum(faults.values()) - faults[None] < 40
-    assert all(upload.fault is None for event, upload in uploads(plan)
-               if event.moment.kind == demo.INCIDENT)
+    assert all(
+        upload.fault is None
+        for event, upload in uploads(plan)
+        if event.moment.kind == demo.INCIDENT
+    )
 
 
-@given(seed=st.integers(0, 10_000), days=st.integers(1, 6), cameras=st.integers(1, 6),
-       hours=st.integers(0, 24 * 400))
+@given(
+    seed=st.integers(0, 10_000),
+    days=st.integers(1, 6),
+    cameras=st.integers(1, 6),
+    hours=st.integers(0, 24 * 400),
+)
 def test_any_choice_makes_a_plan(seed: int, days: int, cameras: int, hours: int) -> None:
     """Any seed, length and end gives a plan whose paths differ and whose files have arrived."""
     end = END + timedelta(hours=hours)
@@ -199,18 +214,23 @@ def test_sun_follows_the_season(month: int, rise: int, fall: int) -> None:
 
 def test_nights_are_infrared_and_noons_are_not() -> None:
     """A day runs from infrared over dusk, morning, noon and afternoon back to infrared."""
-    lights = [light_at(datetime(2026, 11, 20, h, m, tzinfo=HOME), HOME)
-              for h in range(24) for m in range(0, 60, 5)]
-    runs = [light for light, before in zip(lights, [None, *lights], strict=False)
-            if light != before]
+    lights = [
+        light_at(datetime(2026, 11, 20, h, m, tzinfo=HOME), HOME)
+        for h in range(24)
+        for m in range(0, 60, 5)
+    ]
+    runs = [
+        light for light, before in zip(lights, [None, *lights], strict=False) if light != before
+    ]
     assert runs == ["night_ir", "dusk", "morning", "noon", "afternoon", "dusk", "night_ir"]
 
 
 @given(st.integers(0, 24 * 60 - 1), st.booleans())
 def test_colour_never_blends_into_infrared(minute: int, is_overcast: bool) -> None:
     """The filter before a sensor switches at once; other lights blend by half at most."""
-    look = look_at(datetime(2026, 11, 20, tzinfo=HOME) + timedelta(minutes=minute), HOME,
-                   is_overcast)
+    look = look_at(
+        datetime(2026, 11, 20, tzinfo=HOME) + timedelta(minutes=minute), HOME, is_overcast
+    )
     assert 0 <= look.share <= 0.5
     assert look.second is None or "night_ir" not in (look.light, look.second)
 
@@ -218,9 +238,7 @@ def test_colour_never_blends_into_infrared(minute: int, is_overcast: bool) -> No
 # --- the files ------------------------------------------------------------------------------
 
 
-def test_truth_and_tree_name_the_same_files(
-    tree: demo.DemoSummary, truth: pd.DataFrame
-) -> None:
+def test_truth_and_tree_name_the_same_files(tree: demo.DemoSummary, truth: pd.DataFrame) -> None:
     """Every media file is in the truth once, and every file of the truth exists."""
     assert truth.files.is_unique
     assert set(truth.files) == media_below(tree.root)
@@ -296,10 +314,8 @@ def test_all_false_sorts_are_in_a_small_tree(truth: pd.DataFrame) -> None:
 
 def test_other_files_are_what_cameras_leave(tree: demo.DemoSummary) -> None:
     """Beside the media lie markers, indexes and one upload in progress, and nothing else."""
-    others = [path for path in tree.root.rglob("*")
-              if path.is_file() and path.suffix not in MEDIA]
-    kinds = Counter("marker" if path.name == "DVRWorkDirectory" else path.suffix
-                    for path in others)
+    others = [path for path in tree.root.rglob("*") if path.is_file() and path.suffix not in MEDIA]
+    kinds = Counter("marker" if path.name == "DVRWorkDirectory" else path.suffix for path in others)
     assert kinds["marker"] == 2
     assert kinds[".mp4_"] == 1
     assert set(kinds) == {"marker", ".idx", ".mp4_"}
@@ -313,8 +329,10 @@ def test_pictures_of_day_have_colour_and_of_night_have_none(
     """Infrared pictures are grey, those of noon are not."""
     sound = truth[(truth.file_kinds == "snapshot") & truth.file_faults.isna()]
     hours = sound.wall_start.dt.hour
-    for path, is_grey in ((sound[hours >= 21].files.iloc[0], True),
-                          (sound[hours == 12].files.iloc[0], False)):
+    for path, is_grey in (
+        (sound[hours >= 21].files.iloc[0], True),
+        (sound[hours == 12].files.iloc[0], False),
+    ):
         with Image.open(tree.root / path) as picture:
             colours = np.asarray(picture.convert("YCbCr"))[200:-200, :, 1:].astype(int) - 128
         assert bool(np.abs(colours).max() <= 1) is is_grey
@@ -354,8 +372,9 @@ def test_actor_leaves_no_seam(light: str) -> None:
     planes = picture._still_planes("front_door", light)
     pasted = planes.copy()
     picture._insert(pasted, picture._seen(behind, [layer], box), box)
-    for new, old in zip((pasted.y, pasted.cb, pasted.cr), (planes.y, planes.cb, planes.cr),
-                        strict=True):
+    for new, old in zip(
+        (pasted.y, pasted.cb, pasted.cr), (planes.y, planes.cb, planes.cr), strict=True
+    ):
         assert np.abs(new.astype(int) - old).max() <= 1
 
 
@@ -421,9 +440,14 @@ def test_wrong_values_are_told(tmp_path: Path, wrong: dict[str, object]) -> None
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize(("end", "is_right"), [
-    ("2026-11-20", True), ("2026-11-20T00:00:05", True), ("yesterday", False),
-])
+@pytest.mark.parametrize(
+    ("end", "is_right"),
+    [
+        ("2026-11-20", True),
+        ("2026-11-20T00:00:05", True),
+        ("yesterday", False),
+    ],
+)
 def test_command_takes_days_and_instants(tmp_path: Path, end: str, is_right: bool) -> None:
     """`--end` takes a day or an instant; anything else is told what is expected."""
     asked = ["--days", "1", "--cameras", "1", "--zone", "UTC", "--end", end]

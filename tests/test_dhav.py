@@ -84,10 +84,19 @@ def test_real_clip_is_rebuilt_byte_for_byte(name: str) -> None:
         clock, payload = header.clock, data[header.payload]
         assert clock is not None
         if header.is_video:
-            rebuilt.append(dhav.video_frame(
-                payload, number=header.number, clock=clock, ms=header.ms, is_key=header.is_key,
-                codec=codec, fps=10, width=width, height=height,
-            ))
+            rebuilt.append(
+                dhav.video_frame(
+                    payload,
+                    number=header.number,
+                    clock=clock,
+                    ms=header.ms,
+                    is_key=header.is_key,
+                    codec=codec,
+                    fps=10,
+                    width=width,
+                    height=height,
+                )
+            )
         else:
             rebuilt.append(
                 dhav.audio_frame(payload, number=header.number, clock=clock, ms=header.ms)
@@ -111,7 +120,7 @@ def test_tail_that_does_not_reach_the_frame_is_no_proof(clip: bytes) -> None:
     length = dhav.last_frame_bytes(clip[-8:])
     assert length is not None
     assert dhav.is_whole_tail(clip[-length:])
-    assert not dhav.is_whole_tail(clip[-length + 1:])
+    assert not dhav.is_whole_tail(clip[-length + 1 :])
 
 
 @pytest.mark.parametrize(("encoder", "codec"), [("libx264", "h264"), ("libx265", "hevc")])
@@ -149,7 +158,9 @@ def test_shifted_clip_begins_when_told(clip: bytes, start: datetime) -> None:
     before, after = list(dhav.frames(clip)), list(dhav.frames(shifted))
     shift = start.replace(microsecond=0) - START
     assert [h.clock for h in after] == [h.clock + shift for h in before if h.clock]
-    assert all(sum(shifted[h.offset:h.offset + 23]) & 255 == shifted[h.offset + 23] for h in after)
+    assert all(
+        sum(shifted[h.offset : h.offset + 23]) & 255 == shifted[h.offset + 23] for h in after
+    )
     assert dhav.shift_clock(shifted, START) == clip
 
 
@@ -189,7 +200,7 @@ def test_frame_with_a_wrong_length_hides_no_other(clip: bytes) -> None:
     """A length that leads nowhere costs one frame, not all behind it."""
     broken = bytearray(clip)
     tenth = list(dhav.frames(clip))[10]
-    broken[tenth.offset + 12:tenth.offset + 16] = (len(clip) - 100).to_bytes(4, "little")
+    broken[tenth.offset + 12 : tenth.offset + 16] = (len(clip) - 100).to_bytes(4, "little")
     found = list(dhav.frames(broken))
     assert [header.number for header in found] == list(range(40))
     assert [header.number for header in found if not header.is_whole] == [10]
@@ -204,10 +215,10 @@ def test_real_snapshot_is_rebuilt_byte_for_byte(name: str) -> None:
     assert clock is not None
     assert dhav.jpeg_comment(clock, int.from_bytes(comment[20:22], "little")) == comment
     first = data.index(b"\xff\xfe")
-    plain = data[:first] + data[first + 4096 + 256:-8]
+    plain = data[:first] + data[first + 4096 + 256 : -8]
     rebuilt = bytearray(dhav.camera_jpeg(plain, clock))
     place = data.index(b"DHAV\xfb")
-    rebuilt[place:place + 252] = comment  # its millisecond counter is the camera's own
+    rebuilt[place : place + 252] = comment  # its millisecond counter is the camera's own
     assert bytes(rebuilt) == data
     assert dhav.stamp_jpeg(data, clock) == data
 

@@ -53,7 +53,7 @@ def scene(index: int, width: int = 320, height: int = 240) -> np.ndarray:
     rng = np.random.default_rng(7)
     picture = rng.integers(40, 90, (height, width, 3), dtype=np.uint8)
     left = (index * 7) % (width - 60)
-    picture[height // 2:height // 2 + 60, left:left + 60] = 220
+    picture[height // 2 : height // 2 + 60, left : left + 60] = 220
     return picture
 
 
@@ -106,8 +106,8 @@ def moov_first() -> bytes:
     moved = bytearray(data[index:])
     for table in re.finditer(b"stco....(....)", moved, re.DOTALL):
         for place in range(table.end(), table.end() + 4 * int.from_bytes(table[1], "big"), 4):
-            offset = int.from_bytes(moved[place:place + 4], "big") + len(moved)
-            moved[place:place + 4] = offset.to_bytes(4, "big")
+            offset = int.from_bytes(moved[place : place + 4], "big") + len(moved)
+            moved[place : place + 4] = offset.to_bytes(4, "big")
     return data[:pictures] + bytes(moved) + data[pictures:index]
 
 
@@ -181,8 +181,14 @@ def test_real_snapshot(name: str, size: tuple[int, int], clock: datetime | None)
     ],
 )
 def test_real_clip(
-    name: str, expected_s: float | None, state: str, codec: str, size: tuple[int, int],
-    fps: float, duration_s: float, frames: int,
+    name: str,
+    expected_s: float | None,
+    state: str,
+    codec: str,
+    size: tuple[int, int],
+    fps: float,
+    duration_s: float,
+    frames: int,
 ) -> None:
     """Whole clips are complete at their real length, whatever a clock did; cut ones are not."""
     found = looking.inspect_file(real(name), "clip", expected_s)
@@ -224,7 +230,7 @@ def test_real_half_says_what_its_name_promised() -> None:
 def test_real_mp4_cut_near_its_end(share: float, state: str, tmp_path: Path) -> None:
     """Cut inside its index the real MP4 opens normally, and still is not complete."""
     data = real("1591028951.mp4").read_bytes()
-    assert look(tmp_path, data[:int(len(data) * share)], "cut.mp4").state == state
+    assert look(tmp_path, data[: int(len(data) * share)], "cut.mp4").state == state
 
 
 def test_wide_pixels_are_honoured() -> None:
@@ -262,8 +268,8 @@ def test_grid_is_mean_luminance(tmp_path: Path) -> None:
     picture.save(buffer, "JPEG", quality=95)
     cells = cells_of(look(tmp_path, buffer.getvalue(), "a.jpg"))
     rows, columns = cells.shape
-    assert cells[:rows // 2 - 1, :columns // 2 - 1].max() <= 2
-    assert cells[:, columns // 2 + 1:].min() >= 253
+    assert cells[: rows // 2 - 1, : columns // 2 - 1].max() <= 2
+    assert cells[:, columns // 2 + 1 :].min() >= 253
     assert abs(int(cells[-1, 0]) - 150) <= 3
 
 
@@ -284,8 +290,12 @@ def test_grid_tells_what_is_smaller_than_a_cell(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "thumbnail"),
     [
-        ((20, 10), (20, 10)), ((480, 270), (480, 270)), ((1080, 1920), (480, 853)),
-        ((100, 4000), (24, 960)), ((1, 1), (1, 1)), ((3000, 2), (480, 1)),
+        ((20, 10), (20, 10)),
+        ((480, 270), (480, 270)),
+        ((1080, 1920), (480, 853)),
+        ((100, 4000), (24, 960)),
+        ((1, 1), (1, 1)),
+        ((3000, 2), (480, 1)),
         ((2688, 1520), (480, 271)),
     ],
 )
@@ -341,10 +351,15 @@ def test_png_called_png_needs_no_note(tmp_path: Path) -> None:
     ("data", "words"),
     [
         (b"<!DOCTYPE html><html>Not found</html>", "a web page"),
-        (b"\n <html>", "a web page"), (bytes(5000), "zeros"), (b"\xff", "begins with"),
-        (b"MZ\x90 <script>", "begins with"), (b"%!PS-Adobe-3.0 EPSF", "no picture"),
-        (b"\xff\xd8\xff", "header is broken"), (b"\x89PNG\r\n\x1a\n", "header is broken"),
-        (b"GIF89a", "header is broken"), (b"RIFF\x10\0\0\0WEBPVP8 ", "header is broken"),
+        (b"\n <html>", "a web page"),
+        (bytes(5000), "zeros"),
+        (b"\xff", "begins with"),
+        (b"MZ\x90 <script>", "begins with"),
+        (b"%!PS-Adobe-3.0 EPSF", "no picture"),
+        (b"\xff\xd8\xff", "header is broken"),
+        (b"\x89PNG\r\n\x1a\n", "header is broken"),
+        (b"GIF89a", "header is broken"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "header is broken"),
     ],
 )
 def test_no_picture_is_damaged(data: bytes, words: str, tmp_path: Path) -> None:
@@ -376,7 +391,7 @@ def test_jpeg_cut_before_its_end_marker_is_never_complete(
 ) -> None:
     """Wherever it is cut, a picture is partial with a thumbnail, damaged, or empty."""
     data = cut_jpegs()[index]
-    found = look(tmp_path, data[:int(share * (data.rindex(END_MARKER) + 2))], "a.jpg")
+    found = look(tmp_path, data[: int(share * (data.rindex(END_MARKER) + 2))], "a.jpg")
     assert found.state in ("partial", "damaged", "empty")
     assert bool(found.frames) is (found.state == "partial")
     assert found.state_reason
@@ -392,7 +407,10 @@ def test_jpeg_cut_at_the_end_marker_itself(left: int, tmp_path: Path) -> None:
 
 def test_cut_jpeg_keeps_what_decodes(tmp_path: Path) -> None:
     """Half a picture leaves its upper half, the rest is black, and the share is told."""
-    whole, cut = look(tmp_path, jpeg(), "a.jpg"), look(tmp_path, jpeg()[:len(jpeg()) // 2], "a.jpg")
+    whole, cut = (
+        look(tmp_path, jpeg(), "a.jpg"),
+        look(tmp_path, jpeg()[: len(jpeg()) // 2], "a.jpg"),
+    )
     assert cut.state == "partial"
     assert "the picture is cut off; about" in str(cut.state_reason)
     assert (cut.width, cut.height, cut.camera_clock) == (640, 480, START)
@@ -404,7 +422,7 @@ def test_cut_jpeg_keeps_what_decodes(tmp_path: Path) -> None:
 def test_cut_progressive_jpeg_leaves_a_coarse_picture(tmp_path: Path) -> None:
     """A progressive picture cut in the middle still shows the whole view."""
     data = jpeg(True)
-    found = look(tmp_path, data[:len(data) * 2 // 3], "a.jpg")
+    found = look(tmp_path, data[: len(data) * 2 // 3], "a.jpg")
     assert found.state == "partial"
     assert "coarse" in str(found.state_reason)
     assert cells_of(found)[-5:].min() > 20
@@ -414,7 +432,7 @@ def test_cut_png_is_partial(tmp_path: Path) -> None:
     """Half a PNG leaves its upper half."""
     buffer = io.BytesIO()
     Image.fromarray(scene(0)).save(buffer, "PNG")
-    found = look(tmp_path, buffer.getvalue()[:len(buffer.getvalue()) // 2], "a.png")
+    found = look(tmp_path, buffer.getvalue()[: len(buffer.getvalue()) // 2], "a.png")
     assert found.state == "partial"
     assert cells_of(found)[0].min() > 20
     assert cells_of(found)[-1].max() == 0
@@ -424,7 +442,7 @@ def bomb_jpeg() -> bytes:
     """Return a JPEG that declares 65500 x 65500 pixels."""
     data = plain((64, 64))
     place = data.index(b"\xff\xc0") + 5
-    return data[:place] + struct.pack(">HH", 65500, 65500) + data[place + 4:]
+    return data[:place] + struct.pack(">HH", 65500, 65500) + data[place + 4 :]
 
 
 def bomb_png() -> bytes:
@@ -455,10 +473,14 @@ def test_bombs_are_not_decoded(bomb: Callable[[], bytes], tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (dav, "a.dav"), (dav, "called.mp4"), (clip, "a.mp4"), (clip, "called.dav"),
+        (dav, "a.dav"),
+        (dav, "called.mp4"),
+        (clip, "a.mp4"),
+        (clip, "called.dav"),
         (moov_first, "a.mp4"),
         (lambda: clip("mp4", ("movflags", "frag_keyframe+empty_moov")), "a.mp4"),
-        (lambda: clip("matroska"), "a.mkv"), (lambda: clip("avi"), "a.avi"),
+        (lambda: clip("matroska"), "a.mkv"),
+        (lambda: clip("avi"), "a.avi"),
         (lambda: clip("mpegts"), "a.ts"),
     ],
 )
@@ -526,7 +548,7 @@ def test_clip_cut_by_more_than_a_frame_is_never_complete(
 ) -> None:
     """Wherever it is cut, by the end of a frame or inside one, a clip is not complete."""
     data = make()
-    cut = data[:int(share * (len(data) - largest_picture()))]
+    cut = data[: int(share * (len(data) - largest_picture()))]
     if make is dav and dhav.is_whole_tail(cut):
         cut = cut[:-1]  # cut exactly behind a frame, only the name's length can tell
     found = look(tmp_path, cut, "a.mp4")
@@ -545,9 +567,7 @@ def test_clip_cut_by_more_than_a_frame_is_never_complete(
         (lambda: dav()[:-4] + (40).to_bytes(4, "little"), "its last frame is cut off"),
     ],
 )
-def test_last_bytes_missing_are_told(
-    data: Callable[[], bytes], words: str, tmp_path: Path
-) -> None:
+def test_last_bytes_missing_are_told(data: Callable[[], bytes], words: str, tmp_path: Path) -> None:
     """Even where all pictures are there, a container that is not whole says so."""
     found = look(tmp_path, data(), "a.mp4")
     assert (found.state, found.state_reason) == ("partial", words)
@@ -558,8 +578,8 @@ def test_pictures_fewer_than_declared_are_told(tmp_path: Path) -> None:
     """Where the boxes agree with the file, the index still tells how many there were."""
     data = bytearray(moov_first())
     place = data.index(b"mdat") - 4
-    del data[place + (len(data) - place) // 2:]
-    data[place:place + 4] = (len(data) - place).to_bytes(4, "big")
+    del data[place + (len(data) - place) // 2 :]
+    data[place : place + 4] = (len(data) - place).to_bytes(4, "big")
     found = look(tmp_path, bytes(data), "a.mp4")
     assert found.state == "partial"
     assert re.fullmatch(r"holds \d+ of the 40 pictures it declares", str(found.state_reason))
@@ -567,8 +587,11 @@ def test_pictures_fewer_than_declared_are_told(tmp_path: Path) -> None:
 
 @given(
     st.sampled_from([dav, clip, moov_first, jpeg, lambda: clip("matroska"), lambda: clip("avi")]),
-    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=64)),
-             min_size=1, max_size=8),
+    st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=64)),
+        min_size=1,
+        max_size=8,
+    ),
 )
 @shared_folder
 def test_changed_bytes_never_crash(
@@ -578,7 +601,7 @@ def test_changed_bytes_never_crash(
     data = bytearray(make())
     for share, change in changes:
         place = int(share * len(data))
-        data[place:place + len(change)] = change
+        data[place : place + len(change)] = change
     found = look(tmp_path, bytes(data), "a.jpg" if make is jpeg else "a.mp4")
     assert found.state in ("complete", "partial", "damaged")
     assert all(len(f.grid) == np.prod(looking.GRID_SHAPE) for f in found.frames)
@@ -603,7 +626,7 @@ def test_stub_is_damaged(cut: int, tmp_path: Path) -> None:
 def test_clip_with_a_hole_is_partial(tmp_path: Path) -> None:
     """An upload into space reserved beforehand leaves zeros, and every box in its place."""
     data = bytearray(moov_first())
-    data[len(data) * 2 // 3:] = bytes(len(data) - len(data) * 2 // 3)
+    data[len(data) * 2 // 3 :] = bytes(len(data) - len(data) * 2 // 3)
     found = look(tmp_path, bytes(data), "a.mp4")
     assert (found.state, found.state_reason) == ("partial", "a stretch of it is zeros")
 
@@ -622,8 +645,14 @@ def test_sound_that_begins_late_is_no_trouble(tmp_path: Path) -> None:
     pictures = dav()
     key = next(dhav.frames(pictures))
     filler = dhav.video_frame(
-        pictures[key.payload] + bytes(1 << 20), number=40, clock=START, ms=4000, is_key=False,
-        fps=10, width=320, height=240,
+        pictures[key.payload] + bytes(1 << 20),
+        number=40,
+        clock=START,
+        ms=4000,
+        is_key=False,
+        fps=10,
+        width=320,
+        height=240,
     )
     sound = dhav.audio_frame(b"\xd5" * 320, number=0, clock=START, ms=0, codec="pcm_alaw")
     found = look(tmp_path, pictures + filler * 8 + sound, "a.dav")
@@ -694,8 +723,11 @@ def make_socket(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (make_fifo, "a FIFO"), (make_link, "symbolic link"), (make_socket, "cannot be opened"),
-        (Path.mkdir, "a folder"), (lambda path: None, "No such file"),
+        (make_fifo, "a FIFO"),
+        (make_link, "symbolic link"),
+        (make_socket, "cannot be opened"),
+        (Path.mkdir, "a folder"),
+        (lambda path: None, "No such file"),
     ],
 )
 def test_what_is_no_file_is_an_error(

@@ -68,8 +68,24 @@ def test_over_tls_the_whole_way(locked_folder: Path, tmp_path: Path) -> None:
         pytest.skip("openssl is missing: apt-get install openssl")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
-         certificate, "-days", "2", "-subj", "/CN=localhost"], check=True, capture_output=True,
+        [
+            openssl,
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+        ],
+        check=True,
+        capture_output=True,
     )
     tls = {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
     with serving_inside(locked_folder, **tls) as server:
@@ -110,9 +126,23 @@ def test_a_page_without_login_leads_there_and_back(locked: Served) -> None:
 
 @pytest.mark.parametrize(
     "wanted",
-    ["", "//other.test/", "/\\other.test", "\\\\other.test", "http://other.test/", "other.test",
-     "/\t/other.test", "/\n/other.test", "javascript:alert(1)", "/ /x", "/login", "/logout?x=1",
-     "/x\r\nSet-Cookie:x", "///other.test", "/ä"],
+    [
+        "",
+        "//other.test/",
+        "/\\other.test",
+        "\\\\other.test",
+        "http://other.test/",
+        "other.test",
+        "/\t/other.test",
+        "/\n/other.test",
+        "javascript:alert(1)",
+        "/ /x",
+        "/login",
+        "/logout?x=1",
+        "/x\r\nSet-Cookie:x",
+        "///other.test",
+        "/ä",
+    ],
 )
 def test_no_login_leads_to_another_host(locked: Served, wanted: str) -> None:
     """A `next` that a browser could read as another host leads to the front page instead."""
@@ -309,9 +339,7 @@ def fill(page: Page, password: str) -> None:
     page.get_by_role("button", name="Log in").click()
 
 
-def test_the_deep_link_survives_a_failed_login(
-    visit: Callable[..., Page], locked: Served
-) -> None:
+def test_the_deep_link_survives_a_failed_login(visit: Callable[..., Page], locked: Served) -> None:
     """Who follows a link, mistypes and then logs in stands where the link led, and logs out."""
     page = visit(locked.url + DEEP)
     fill(page, "mistyped it")

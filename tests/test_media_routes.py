@@ -91,9 +91,7 @@ def test_a_camera_of_any_name_is_served(served: Served) -> None:
         ("lines=1-2", 200, slice(None)),
     ],
 )
-def test_ranges(
-    served: Served, place: str, asked: str, status: int, piece: slice | None
-) -> None:
+def test_ranges(served: Served, place: str, asked: str, status: int, piece: slice | None) -> None:
     """A player seeks by ranges: from the start, from the end, and beyond it."""
     row = rows(served.library)["clip"]
     path = address_of(row, place, ".mp4" if place == "clip" else "")

@@ -116,8 +116,7 @@ def test_a_real_file_has_its_time_state_and_thumbnail(
 
 def test_the_comment_clock_agrees_with_the_picture(rows: dict[str, Any]) -> None:
     """The clock that the camera embedded in its real snapshots is the one their names tell."""
-    snapshots = [real for real in REAL[:2]]
-    for real in snapshots:
+    for real in REAL[:2]:
         assert rows[real.path]["camera_clock"] == real.start
 
 

@@ -83,13 +83,36 @@ def patterns(router: Any) -> Iterator[str]:
 
 
 GUESSES = [
-    "//", "/./", "/%2e/", "/index.html", "/login/", "/LOGIN", "/login/../media", "/login;/ws",
-    "/%6cogin/..", "/liveness/", "/liveness/../ws", "/users.json", "/login.secret",
-    "/manifest.json", "/library.json", "/admin", "/rest/session_info", "/static/js/bokeh.min.js",
-    "/static/extensions/panel/panel.min.js", "/static/../users.json", "/static/%2e%2e/users.json",
-    "/components/os/path/css/x", "/components/pano_analytics.users/Users/css/users.json",
-    "/favicon.ico/../ws", "/dashboard", "/autoload.js?bokeh-autoload-element=1",
-    "/?bokeh-session-id=x", "/ws?bokeh-token=x", "http://other.test/", "*",
+    "//",
+    "/./",
+    "/%2e/",
+    "/index.html",
+    "/login/",
+    "/LOGIN",
+    "/login/../media",
+    "/login;/ws",
+    "/%6cogin/..",
+    "/liveness/",
+    "/liveness/../ws",
+    "/users.json",
+    "/login.secret",
+    "/manifest.json",
+    "/library.json",
+    "/admin",
+    "/rest/session_info",
+    "/static/js/bokeh.min.js",
+    "/static/extensions/panel/panel.min.js",
+    "/static/../users.json",
+    "/static/%2e%2e/users.json",
+    "/components/os/path/css/x",
+    "/components/pano_analytics.users/Users/css/users.json",
+    "/favicon.ico/../ws",
+    "/dashboard",
+    "/autoload.js?bokeh-autoload-element=1",
+    "/?bokeh-session-id=x",
+    "/ws?bokeh-token=x",
+    "http://other.test/",
+    "*",
 ]
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 
@@ -133,6 +156,7 @@ def test_what_is_open_to_all_tells_nothing(locked: Served) -> None:
 
 def knock(url: str, **headers: str) -> int:
     """Open a websocket as the page does; return the status of the handshake."""
+
     async def connect() -> int:
         request = HTTPRequest(f"{url.replace('http', 'ws')}/ws", headers=headers)
         try:

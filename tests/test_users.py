@@ -114,7 +114,12 @@ def test_users_added_at_once_all_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "null", "[]", "{}", '{"format": 1}', '{"format": 2, "users": []}',
+        "",
+        "null",
+        "[]",
+        "{}",
+        '{"format": 1}',
+        '{"format": 2, "users": []}',
         '{"format": 1, "users": [{"name": "anna"}]}',
         '{"format": 1, "users": [{"name": "a", "hashed": "plain", "added": "2026-01-01"}]}',
     ],

@@ -26,7 +26,7 @@ def library_folder(library: Path | None, config: Path | None) -> Path:
     named: Path | None = resolve(config, None, library).library
     if named is None:
         raise SettingsError(
-            "expected a library: --library LIB, or a pano.toml with `library = \"LIB\"` given by "
+            'expected a library: --library LIB, or a pano.toml with `library = "LIB"` given by '
             "--config, PANO_CONFIG or lying here; found none."
         )
     return named

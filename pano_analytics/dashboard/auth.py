@@ -330,7 +330,11 @@ class LoginHandler(_Form):
     def _show(self, wanted: str, note: str) -> None:
         name = self.get_body_argument("username", "")
         self.render(
-            "login.html", action=f"{self.prefix}/login", next=wanted, note=note, name=name,
+            "login.html",
+            action=f"{self.prefix}/login",
+            next=wanted,
+            note=note,
+            name=name,
             has_users=bool(self.door.users.all()),
         )
 
@@ -364,8 +368,10 @@ class LoginHandler(_Form):
 
     def _admit(self, name: str) -> None:
         self.set_cookie(
-            self.door.cookie, self.door.ticket(name),
-            expires_days=self.door.session_days, **cookie_options(self.request.protocol),
+            self.door.cookie,
+            self.door.ticket(name),
+            expires_days=self.door.session_days,
+            **cookie_options(self.request.protocol),
         )
 
 

@@ -135,7 +135,6 @@ class _Guarded(BokehTornado):
             *routes(self.shelf, prefix),
         ]
 
-
     def new_connection(self, protocol: Any, socket: Any, *args: Any) -> Any:
         self._sockets.add(socket)
         return super().new_connection(protocol, socket, *args)

@@ -63,9 +63,15 @@ class DemoSummary:
 
 
 def make_demo(
-    root: Path, *, seed: int = 1, end: date | datetime | None = None,
-    days: int = DEFAULT_DAYS, cameras: int = len(CAMERAS), zone: str | None = None,
-    workers: int = _WORKERS, progress: Progress | None = None,
+    root: Path,
+    *,
+    seed: int = 1,
+    end: date | datetime | None = None,
+    days: int = DEFAULT_DAYS,
+    cameras: int = len(CAMERAS),
+    zone: str | None = None,
+    workers: int = _WORKERS,
+    progress: Progress | None = None,
 ) -> DemoSummary:
     """Make an upload tree at `root` and its truth beside it, in `root.truth.parquet`.
 
@@ -140,10 +146,15 @@ def _summary(plan: Plan, root: Path, seconds: float) -> DemoSummary:
     uploads = [upload for event in plan.events for upload in event.uploads]
     starts = [event.start for event in plan.events]
     return DemoSummary(
-        root, truth_path(root), plan.zone.key, len(plan.events),
+        root,
+        truth_path(root),
+        plan.zone.key,
+        len(plan.events),
         sum(event.moment.false_sort is not None for event in plan.events),
         sum(upload.kind == "snapshot" for upload in uploads),
         sum(upload.kind == "clip" for upload in uploads),
         sum((root / upload.path).stat().st_size for upload in uploads),
-        seconds, min(starts, default=None), max(starts, default=None),
+        seconds,
+        min(starts, default=None),
+        max(starts, default=None),
     )

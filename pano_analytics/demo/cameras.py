@@ -35,8 +35,14 @@ CAMERAS: tuple[Camera, ...] = (
     Camera("driveway", "IP3M-943", "AMC018A7_F4N61B", 9),
     Camera("garden", "IP2M-842", "AMC00K3D_2R5W8M", 4),
     Camera("side_gate", "IP2M-842", "AMC00K1F_9H4C3X", 3),
-    Camera("garage", "IP2M-842", "AMC0028V_6J1K5D", 3,
-           clock_offset=timedelta(minutes=-47), is_indoors=True),
+    Camera(
+        "garage",
+        "IP2M-842",
+        "AMC0028V_6J1K5D",
+        3,
+        clock_offset=timedelta(minutes=-47),
+        is_indoors=True,
+    ),
     Camera("street", "IP3M-943", "AMC018A7_F4N93T", 9, goes_silent=True),
 )
 

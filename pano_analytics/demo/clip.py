@@ -22,8 +22,12 @@ _KEY_EVERY = GROUP
 # A camera's encoder is a hasty one, too. One thread: x264 cuts a picture by the number of
 # its threads, and the bytes must not depend on the machine's cores.
 _X264 = {
-    "preset": "veryfast", "crf": "31", "maxrate": "1100k", "bufsize": "2200k",
-    "threads": "1", "bf": "0",
+    "preset": "veryfast",
+    "crf": "31",
+    "maxrate": "1100k",
+    "bufsize": "2200k",
+    "threads": "1",
+    "bf": "0",
     "x264-params": (
         f"keyint={_KEY_EVERY}:min-keyint={_KEY_EVERY}:scenecut=0:rc-lookahead=0:ref=1:subme=1"
         ":me=dia:trellis=0:partitions=none:weightp=0:aq-mode=0:no-mixed-refs=1"
@@ -64,16 +68,15 @@ def stub(start: datetime) -> bytes:
 
 
 def _stub_of(payload: bytes, start: datetime) -> bytes:
-    return dhav.video_frame(payload, number=0, clock=start, ms=0, is_key=True,
-                            fps=FPS, width=WIDTH, height=HEIGHT)
+    return dhav.video_frame(
+        payload, number=0, clock=start, ms=0, is_key=True, fps=FPS, width=WIDTH, height=HEIGHT
+    )
 
 
 # --- encoding -------------------------------------------------------------------------------
 
 
-def _annex_b(
-    pictures: Iterable[Planes], width: int, height: int
-) -> Iterator[tuple[bytes, bool]]:
+def _annex_b(pictures: Iterable[Planes], width: int, height: int) -> Iterator[tuple[bytes, bool]]:
     with av.open(io.BytesIO(), "w", format="h264") as container:
         stream = _stream(container, width, height)
         for frame in chain(_frames(pictures), [None]):
@@ -90,9 +93,7 @@ def _mp4(pictures: Iterable[Planes], width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
-def _stream(
-    container: av.container.OutputContainer, width: int, height: int
-) -> VideoStream:
+def _stream(container: av.container.OutputContainer, width: int, height: int) -> VideoStream:
     stream = container.add_stream("libx264", rate=FPS, options=_X264)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuvj420p"
     stream.codec_context.color_range = _FULL_RANGE

@@ -86,7 +86,7 @@ def _spider_dates(dates: list[date], rng: Random) -> frozenset[date]:
     if len(dates) < 3:
         return frozenset(dates)
     first = rng.randrange(max(0, len(dates) - 9), len(dates) - 2)
-    return frozenset(dates[first:first + 2])
+    return frozenset(dates[first : first + 2])
 
 
 def wall(day: Day, hour: float, zone: ZoneInfo) -> datetime:

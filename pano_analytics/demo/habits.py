@@ -26,8 +26,11 @@ _USUAL_BURST_SHARE = 0.66
 _IDX_SHARE = 0.6
 # What fails, as (fault, kind of file, share of the files of that kind); at least one each.
 _FAULTS = (
-    ("truncated", "snapshot", 0.0022), ("empty", "snapshot", 0.0010),
-    ("truncated", "clip", 0.006), ("empty", "clip", 0.003), ("stub", "clip", 0.002),
+    ("truncated", "snapshot", 0.0022),
+    ("empty", "snapshot", 0.0010),
+    ("truncated", "clip", 0.006),
+    ("empty", "clip", 0.003),
+    ("stub", "clip", 0.002),
 )
 _REBOOT_AFTER = timedelta(hours=3, minutes=12)
 
@@ -85,8 +88,14 @@ class Event:
 
 
 def record(
-    moments: Iterable[Moment], casting: Casting, *, seed: int, zone: ZoneInfo,
-    end: datetime, silent_from: datetime, longest_s: int = LONGEST_CLIP_S,
+    moments: Iterable[Moment],
+    casting: Casting,
+    *,
+    seed: int,
+    zone: ZoneInfo,
+    end: datetime,
+    silent_from: datetime,
+    longest_s: int = LONGEST_CLIP_S,
 ) -> list[Event]:
     """Return the events that the cameras make of `moments`, all arrived by `end`."""
     recorder = _Recorder(casting, seed, zone, longest_s)
@@ -157,21 +166,19 @@ class _Recorder:
     ) -> Upload:
         wall = self._wall(camera, shot)
         letter = "R" if moment.role == SCHEDULED else "M"
-        return Upload(snapshot_path(camera, wall, letter), "snapshot", wall, None, shot,
-                      arrived, offset_s)
+        return Upload(
+            snapshot_path(camera, wall, letter), "snapshot", wall, None, shot, arrived, offset_s
+        )
 
     def _clip(
         self, camera: Camera, start: datetime, end: datetime, arrived: datetime, rng: Random
     ) -> Upload:
         wall = self._wall(camera, start), self._wall(camera, end)
         has_idx = camera.clip_suffix == ".dav" and rng.random() < _IDX_SHARE
-        return Upload(clip_path(camera, *wall), "clip", *wall, start, arrived, 0,
-                      has_idx=has_idx)
+        return Upload(clip_path(camera, *wall), "clip", *wall, start, arrived, 0, has_idx=has_idx)
 
 
-def _choose(
-    camera: Camera, moment: Moment, length_s: int, rng: Random
-) -> tuple[bool, list[int]]:
+def _choose(camera: Camera, moment: Moment, length_s: int, rng: Random) -> tuple[bool, list[int]]:
     """Return whether a clip is made, and the offsets of the snapshots in seconds."""
     if moment.role == SCHEDULED:
         return False, [0]
@@ -216,8 +223,9 @@ def clip_path(camera: Camera, start: datetime, end: datetime) -> str:
 def _with_faults(events: Sequence[Event], seed: int, end: datetime) -> list[Event]:
     """Return `events` with a few of their uploads failed, none of the incident's."""
     rng = Random(f"{seed} faults")
-    spared = {upload.path for event in events for upload in event.uploads
-              if event.moment.kind == INCIDENT}
+    spared = {
+        upload.path for event in events for upload in event.uploads if event.moment.kind == INCIDENT
+    }
     faults: dict[str, str] = {}
     for fault, kind, share in _FAULTS:
         for path in _victims(events, fault, kind, share, spared | set(faults), rng):
@@ -246,16 +254,20 @@ def _failed(upload: Upload, fault: str | None) -> Upload:
     # A stub is a clip that ended in the second in which it began, and says so in its name.
     folder, _, name = upload.path.rpartition("/")
     begin, _, tail = name.partition("-")
-    path = f"{folder}/{begin}-{begin}{tail[tail.index('['):]}"
+    path = f"{folder}/{begin}-{begin}{tail[tail.index('[') :]}"
     return replace(upload, path=path, wall_end=upload.wall_start, fault="stub", has_idx=False)
 
 
 def _upload_again(events: list[Event], rng: Random, end: datetime) -> list[Event]:
     """Let one camera start anew and send an event's files a second time."""
-    able = [index for index, event in enumerate(events)
-            if len(event.uploads) >= 3 and event.moment.kind != INCIDENT
-            and event.end + _REBOOT_AFTER + timedelta(minutes=5) <= end
-            and not any(upload.fault for upload in event.uploads)]
+    able = [
+        index
+        for index, event in enumerate(events)
+        if len(event.uploads) >= 3
+        and event.moment.kind != INCIDENT
+        and event.end + _REBOOT_AFTER + timedelta(minutes=5) <= end
+        and not any(upload.fault for upload in event.uploads)
+    ]
     if able:
         index = rng.choice(able)
         events[index] = _later(events[index])

@@ -81,7 +81,8 @@ def _snapshot_batches(plan: Plan) -> Iterator[Batch]:
         days_ago = (plan.end.date() - event.start.astimezone(plan.zone).date()).days
         stage = 0 if days_ago < 1 else 2
         groups[stage, (days_ago + 6) // 7, event.moment.camera] += [
-            (upload, _shot(plan, event, upload)) for upload in event.uploads
+            (upload, _shot(plan, event, upload))
+            for upload in event.uploads
             if upload.kind == "snapshot"
         ]
     for order, shots in groups.items():
@@ -118,8 +119,9 @@ def _films(plan: Plan) -> dict[Film, list[Upload]]:
 
 def _film(plan: Plan, event: Event) -> Film:
     light = plan.look_of(event).light
-    return Film(event.moment.camera, light, event.act.name, event.length_s,
-                plan.is_rainy(event), plan.width)
+    return Film(
+        event.moment.camera, light, event.act.name, event.length_s, plan.is_rainy(event), plan.width
+    )
 
 
 def _shot(plan: Plan, event: Event, upload: Upload) -> Shot:
@@ -129,9 +131,16 @@ def _shot(plan: Plan, event: Event, upload: Upload) -> Shot:
     tints = (0, 0) if look.light == "night_ir" else (rng.randint(-1, 1), rng.randint(-1, 1))
     exposure = Exposure(rng.gauss(1.0, 0.018), *tints)
     return Shot(
-        event.moment.camera, look, event.act.name, upload.offset_s - LEAD_S,
-        exposure, crc32(upload.path.encode()) % 997, plan.is_rainy(event),
-        plan.is_windy(event), wall=upload.wall_start, width=plan.width,
+        event.moment.camera,
+        look,
+        event.act.name,
+        upload.offset_s - LEAD_S,
+        exposure,
+        crc32(upload.path.encode()) % 997,
+        plan.is_rainy(event),
+        plan.is_windy(event),
+        wall=upload.wall_start,
+        width=plan.width,
     )
 
 
@@ -188,8 +197,7 @@ def _place_all(film: Film, places: Iterable[Upload], root: Path) -> None:
     for upload in places:
         _write(root, upload, _clip(encoded, suffix, upload))
         if upload.has_idx:
-            _write_bytes(root / upload.path.replace(".dav", ".idx"), _idx(encoded),
-                         upload.arrived)
+            _write_bytes(root / upload.path.replace(".dav", ".idx"), _idx(encoded), upload.arrived)
 
 
 def _clip(encoded: bytes, suffix: str, upload: Upload) -> bytes:
@@ -204,16 +212,26 @@ def _clip(encoded: bytes, suffix: str, upload: Upload) -> bytes:
 def _pictures(film: Film) -> Iterator[Planes]:
     look = Look(film.light, dimming=_DUSK_DIMMING if film.light == "dusk" else 1.0)
     for number in range(film.length_s * clip.FPS):
-        yield take(Shot(
-            film.camera, look, film.act, number / clip.FPS - LEAD_S, Exposure(), number,
-            film.is_raining, film.act == "wind", is_video=True, width=film.width,
-        ))
+        yield take(
+            Shot(
+                film.camera,
+                look,
+                film.act,
+                number / clip.FPS - LEAD_S,
+                Exposure(),
+                number,
+                film.is_raining,
+                film.act == "wind",
+                is_video=True,
+                width=film.width,
+            )
+        )
 
 
 def _cut(whole: bytes, upload: Upload) -> bytes:
     """Return the part of `whole` that arrived before the camera gave up."""
     share = 0.35 + crc32(upload.path.encode()) % 50 / 100
-    return whole[:int(len(whole) * share)]
+    return whole[: int(len(whole) * share)]
 
 
 def _idx(encoded: bytes) -> bytes:
@@ -246,8 +264,12 @@ def _nanoseconds(moment: datetime) -> int:
 
 def _markers(plan: Plan, root: Path) -> None:
     for camera in plan.cameras:
-        arrivals = [upload.arrived for event in plan.events for upload in event.uploads
-                    if event.moment.camera == camera.name]
+        arrivals = [
+            upload.arrived
+            for event in plan.events
+            for upload in event.uploads
+            if event.moment.camera == camera.name
+        ]
         if arrivals:
             _write_bytes(root / camera.name / camera.serial / _MARKER, b"", min(arrivals))
 

@@ -59,7 +59,7 @@ def paint_clock(planes: Planes, wall: datetime) -> None:
 
 def _paint(planes: Planes, text: str, x: int, y: int) -> None:
     white, covered = _glyphs(text)
-    place = np.s_[y:y + white.shape[0], x:x + white.shape[1]]
+    place = np.s_[y : y + white.shape[0], x : x + white.shape[1]]
     ink = (_BLACK * 255 + (_WHITE - _BLACK) * white.astype(np.int32)) // 255
     cover = covered.astype(np.int32)
     planes.y[place] = (planes.y[place] * (255 - cover) + ink * cover) // 255

@@ -254,8 +254,10 @@ def _seen(behind: _Behind, layers: list[Layer], box: Box) -> Planes:
 def _insert(planes: Planes, new: Planes, box: Box) -> None:
     """Put `new` into the `box` of `planes`, but for the rim where the lens saw no surroundings."""
     left, top, right, bottom = box
-    inner = np.s_[_trim(top):bottom - top - _trim(HEIGHT - bottom),
-                  _trim(left):right - left - _trim(WIDTH - right)]
+    inner = np.s_[
+        _trim(top) : bottom - top - _trim(HEIGHT - bottom),
+        _trim(left) : right - left - _trim(WIDTH - right),
+    ]
     for old, fresh in ((planes.y, new.y), (planes.cb, new.cb), (planes.cr, new.cr)):
         old[top:bottom, left:right][inner] = fresh[inner]
 
@@ -282,7 +284,7 @@ def _with(part: Colours, layer: Layer, left: int, top: int) -> Colours:
     x, y = layer.x - left, layer.y - top
     rows = slice(max(0, y), min(seen.shape[0], y + layer.alpha.shape[0]))
     columns = slice(max(0, x), min(seen.shape[1], x + layer.alpha.shape[1]))
-    cut = np.s_[rows.start - y:rows.stop - y, columns.start - x:columns.stop - x]
+    cut = np.s_[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
     alpha = layer.alpha[cut].astype(np.float32)[..., None]
     alpha /= 255 if layer.alpha.dtype == np.uint8 else 1
     seen[rows, columns] += alpha * (layer.rgb[cut].astype(np.float32) - seen[rows, columns])

@@ -85,8 +85,13 @@ def make_plan(*, seed: int, end: datetime, days: int, cameras: int) -> Plan:
     director = _Director(seed, zone, calendar, {camera.name for camera in chosen})
     moments = director.moments()
     events = habits.record(
-        moments, director.cast, seed=seed, zone=zone, end=end.astimezone(UTC),
-        silent_from=_silent_from(end, days, moments), longest_s=_longest_s(days),
+        moments,
+        director.cast,
+        seed=seed,
+        zone=zone,
+        end=end.astimezone(UTC),
+        silent_from=_silent_from(end, days, moments),
+        longest_s=_longest_s(days),
     )
     plan = Plan(seed, end, chosen, calendar, tuple(events), None)
     return replace(plan, unfinished=_unfinished(plan, director))
@@ -107,9 +112,7 @@ def _silent_from(end: datetime, days: int, moments: list[Moment]) -> datetime:
 class _Director:
     """Knows the calendar and the cameras, so that it can say who is seen where."""
 
-    def __init__(
-        self, seed: int, zone: ZoneInfo, days: tuple[Day, ...], cameras: set[str]
-    ) -> None:
+    def __init__(self, seed: int, zone: ZoneInfo, days: tuple[Day, ...], cameras: set[str]) -> None:
         self.seed = seed
         self.zone = zone
         self.days = days
@@ -125,8 +128,14 @@ class _Director:
         for day in self.days:
             at = wall(day, _SCHEDULED_HOUR, self.zone).astimezone(UTC)
             for camera in sorted(self.cameras):
-                yield Moment(camera, at + timedelta(seconds=habits.LEAD_S), SCHEDULED,
-                             "nothing", SCHEDULED, "The picture of every noon.")
+                yield Moment(
+                    camera,
+                    at + timedelta(seconds=habits.LEAD_S),
+                    SCHEDULED,
+                    "nothing",
+                    SCHEDULED,
+                    "The picture of every noon.",
+                )
 
     def light(self, at: datetime) -> str:
         grey = self.overcast.get(at.astimezone(self.zone).date(), False)
@@ -140,28 +149,47 @@ def _unfinished(plan: Plan, director: _Director) -> Event | None:
     """Return the recording whose clip is being uploaded when the story ends."""
     camera = next((c for c in plan.cameras if c.clip_suffix == ".mp4"), None)
     start = (plan.end.astimezone(UTC) - _UNFINISHED_FOR).replace(microsecond=0)
-    is_busy = any(e.moment.camera == camera.name and e.end >= start for e in plan.events) \
-        if camera else True
+    is_busy = (
+        any(e.moment.camera == camera.name and e.end >= start for e in plan.events)
+        if camera
+        else True
+    )
     if camera is None or is_busy:
         return None
     role = "headlights" if director.light(start) == "night_ir" else "wind"
-    moment = Moment(camera.name, start + timedelta(seconds=habits.LEAD_S), role, "nothing",
-                    "false_alarm", "Still being uploaded.")
+    moment = Moment(
+        camera.name,
+        start + timedelta(seconds=habits.LEAD_S),
+        role,
+        "nothing",
+        "false_alarm",
+        "Still being uploaded.",
+    )
     act = director.cast(camera.name, role, "nothing", start)
     return _half_uploaded(plan, camera, moment, act, start)
 
 
-def _half_uploaded(
-    plan: Plan, camera: Camera, moment: Moment, act: Act, start: datetime
-) -> Event:
+def _half_uploaded(plan: Plan, camera: Camera, moment: Moment, act: Act, start: datetime) -> Event:
     recorded = habits.record(
-        [moment], lambda *_: act, seed=plan.seed, zone=plan.zone,
-        end=_NEVER, silent_from=_NEVER, longest_s=_longest_s(len(plan.days)),
+        [moment],
+        lambda *_: act,
+        seed=plan.seed,
+        zone=plan.zone,
+        end=_NEVER,
+        silent_from=_NEVER,
+        longest_s=_longest_s(len(plan.days)),
     )[0]
-    path = habits.clip_path(camera, recorded.wall_start,
-                            recorded.wall_start + (recorded.end - recorded.start))
+    path = habits.clip_path(
+        camera, recorded.wall_start, recorded.wall_start + (recorded.end - recorded.start)
+    )
     upload = habits.Upload(
-        f"{path}_", "clip", recorded.wall_start, None, start, plan.end.astimezone(UTC), 0,
+        f"{path}_",
+        "clip",
+        recorded.wall_start,
+        None,
+        start,
+        plan.end.astimezone(UTC),
+        0,
         fault="unfinished",
     )
     return replace(recorded, uploads=(upload,))

@@ -32,7 +32,6 @@ class Planes:
         """Return the picture for Pillow, in mode YCbCr."""
         return Image.merge("YCbCr", [Image.fromarray(p) for p in (self.y, self.cb, self.cr)])
 
-
     def blended(self, other: Planes, share: float) -> Planes:
         """Return new planes with a `share` (0 to 1) of `other` in them."""
         pairs = zip((self.y, self.cb, self.cr), (other.y, other.cb, other.cr), strict=True)
@@ -51,8 +50,10 @@ class Planes:
         if width == self.y.shape[1]:
             return self
         size = (width, width * HEIGHT // WIDTH)
-        small = (Image.fromarray(p).resize(size, Image.Resampling.BOX)
-                 for p in (self.y, self.cb, self.cr))
+        small = (
+            Image.fromarray(p).resize(size, Image.Resampling.BOX)
+            for p in (self.y, self.cb, self.cr)
+        )
         return Planes(*(np.array(p) for p in small))
 
 

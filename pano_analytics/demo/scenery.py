@@ -173,9 +173,7 @@ class Scene:
         count = self._about["overlays"][name]
         place = min(1.0, max(0.0, share)) * (count - 1)
         low = min(int(place), count - 2)
-        first, second = (
-            _picture(ASSETS / f"{self.name}_{name}_{i}.webp") for i in (low, low + 1)
-        )
+        first, second = (_picture(ASSETS / f"{self.name}_{name}_{i}.webp") for i in (low, low + 1))
         weight = np.full(SIZE[::-1], round((place - low) * 255), np.uint8)
         return _mix(first, second, weight)
 
@@ -234,8 +232,16 @@ def _motion(
     entry: dict[str, Any], relit: tuple[str, str] | None = None, light: str | None = None
 ) -> Motion:
     boxes = tuple((x, y, w, h) for x, y, w, h in entry["boxes"])
-    return Motion(entry["name"], entry["what"], entry["label"], light or entry["light"],
-                  entry["fps"], ASSETS / entry["file"], boxes, relit)
+    return Motion(
+        entry["name"],
+        entry["what"],
+        entry["label"],
+        light or entry["light"],
+        entry["fps"],
+        ASSETS / entry["file"],
+        boxes,
+        relit,
+    )
 
 
 @lru_cache(maxsize=512)

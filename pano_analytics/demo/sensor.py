@@ -92,16 +92,14 @@ def add_noise(planes: Planes, light: str, number: int) -> None:
         _add(planes.cr, -colour[window].astype(np.int16))
 
 
-def add_video_noise(
-    planes: Planes, light: str, number: int, left: int = 0, top: int = 0
-) -> None:
+def add_video_noise(planes: Planes, light: str, number: int, left: int = 0, top: int = 0) -> None:
     """Add what the filter of a video leaves of the noise, in place.
 
     `planes` may be a part of the picture, with its corner at `left`, `top`.
     """
     bright, _ = _sheet(light)
     rows, columns = planes.y.shape
-    part = bright[_window(number)][top:top + rows, left:left + columns].astype(np.int16)
+    part = bright[_window(number)][top : top + rows, left : left + columns].astype(np.int16)
     _add(planes.y, part // _FILTERED_SHARE.get(light, 2))
 
 

@@ -143,24 +143,35 @@ class _Teller:
         else:
             yield from self._workday(day, rng)
         if day.date.weekday() in (2, 6):
-            yield from self._walk(day, _near(rng, 19.6, 0.3), _BINS, "routine",
-                                  "The bins are put out.")
+            yield from self._walk(
+                day, _near(rng, 19.6, 0.3), _BINS, "routine", "The bins are put out."
+            )
 
     def _workday(self, day: Day, rng: Random) -> Iterator[Moment]:
-        yield from self._walk(day, _near(rng, 7.45, 0.1), _LEAVE_BY_CAR, "routine",
-                              "A resident drives to work.")
-        yield from self._walk(day, _near(rng, 8.05, 0.15), _LEAVE_BY_BIKE, "routine",
-                              "A resident leaves by bicycle.")
-        yield from self._walk(day, _near(rng, 17.1, 0.35), _COME_BY_BIKE, "routine",
-                              "A resident comes home by bicycle.")
-        yield from self._walk(day, _near(rng, 18.1, 0.45), _COME_BY_CAR, "routine",
-                              "A resident drives home.")
+        yield from self._walk(
+            day, _near(rng, 7.45, 0.1), _LEAVE_BY_CAR, "routine", "A resident drives to work."
+        )
+        yield from self._walk(
+            day, _near(rng, 8.05, 0.15), _LEAVE_BY_BIKE, "routine", "A resident leaves by bicycle."
+        )
+        yield from self._walk(
+            day,
+            _near(rng, 17.1, 0.35),
+            _COME_BY_BIKE,
+            "routine",
+            "A resident comes home by bicycle.",
+        )
+        yield from self._walk(
+            day, _near(rng, 18.1, 0.45), _COME_BY_CAR, "routine", "A resident drives home."
+        )
 
     def _weekend(self, day: Day, rng: Random) -> Iterator[Moment]:
-        yield from self._walk(day, _near(rng, 9.7, 0.4), _LEAVE_BY_CAR, "routine",
-                              "A resident fetches rolls.")
-        yield from self._walk(day, _near(rng, 10.4, 0.2), _COME_BY_CAR, "routine",
-                              "A resident is back with rolls.")
+        yield from self._walk(
+            day, _near(rng, 9.7, 0.4), _LEAVE_BY_CAR, "routine", "A resident fetches rolls."
+        )
+        yield from self._walk(
+            day, _near(rng, 10.4, 0.2), _COME_BY_CAR, "routine", "A resident is back with rolls."
+        )
         if day.rain_hours is None:
             yield from self._gardening(day, rng)
         if day.date.weekday() == 5:
@@ -180,43 +191,67 @@ class _Teller:
         story = "Guests come for dinner."
         for hour in (_near(rng, 18.9, 0.1), _near(rng, 19.2, 0.1)):
             yield from self._walk(day, hour, _COME_BY_CAR, "visit", story)
-        yield from self._one(day, _near(rng, 23.2, 0.3), "front_door", "resident", "person",
-                             "visit", "The guests leave.")
+        yield from self._one(
+            day,
+            _near(rng, 23.2, 0.3),
+            "front_door",
+            "resident",
+            "person",
+            "visit",
+            "The guests leave.",
+        )
 
     # --- people who do not ----------------------------------------------------------------
 
     def _strangers(self, day: Day, rng: Random) -> Iterator[Moment]:
         if day.date.weekday() != 6:
-            yield from self._walk(day, _near(rng, 11.6, 0.35), _POST, "delivery",
-                                  "The postman brings letters.")
+            yield from self._walk(
+                day, _near(rng, 11.6, 0.35), _POST, "delivery", "The postman brings letters."
+            )
         if day.date.weekday() != 6 and rng.random() < 0.5:
-            yield from self._walk(day, rng.uniform(13.2, 16.6), _PARCEL, "delivery",
-                                  "A courier brings a parcel.")
+            yield from self._walk(
+                day, rng.uniform(13.2, 16.6), _PARCEL, "delivery", "A courier brings a parcel."
+            )
         for _ in range(rng.randint(0, 1)):
             hour = rng.choice((rng.uniform(6.6, 9.0), rng.uniform(16.0, 20.5)))
             role = rng.choice(("passer", "dog_walker"))
-            yield from self._one(day, hour, "street", role, "person", "passing",
-                                 "Someone walks past.")
+            yield from self._one(
+                day, hour, "street", role, "person", "passing", "Someone walks past."
+            )
         for _ in range(rng.randint(1, 3)):
             role = rng.choice(("car", "car_slow"))
-            yield from self._one(day, rng.triangular(6.0, 22.5, 17.0), "street", role, "car",
-                                 "passing", "A car passes.")
+            yield from self._one(
+                day,
+                rng.triangular(6.0, 22.5, 17.0),
+                "street",
+                role,
+                "car",
+                "passing",
+                "A car passes.",
+            )
 
     def _incident(self, day: Day) -> Iterator[Moment]:
         hour = _near(Random(f"{self.seed} incident"), 15.2, 0.15)
-        yield from self._walk(day, hour, _HOODED_STRANGER, INCIDENT,
-                              "A hooded stranger tries the side gate, the garden and the garage.")
+        yield from self._walk(
+            day,
+            hour,
+            _HOODED_STRANGER,
+            INCIDENT,
+            "A hooded stranger tries the side gate, the garden and the garage.",
+        )
 
     # --- animals --------------------------------------------------------------------------
 
     def _animals(self, day: Day, rng: Random) -> Iterator[Moment]:
         if rng.random() < 0.6:
-            yield from self._walk(day, rng.uniform(0.8, 4.2), _FOX_ROUND, "wildlife",
-                                  "A fox crosses the garden.")
+            yield from self._walk(
+                day, rng.uniform(0.8, 4.2), _FOX_ROUND, "wildlife", "A fox crosses the garden."
+            )
         if rng.random() < 0.45:
             hour = rng.choice((rng.uniform(5.2, 8.5), rng.uniform(15.5, 22.8)))
-            yield from self._walk(day, hour, _CAT_ROUND, "wildlife",
-                                  "The neighbours' cat makes its round.")
+            yield from self._walk(
+                day, hour, _CAT_ROUND, "wildlife", "The neighbours' cat makes its round."
+            )
 
     # --- what only looked like something ---------------------------------------------------
 
@@ -248,8 +283,13 @@ class _Teller:
     def _headlights(self, day: Day, rng: Random) -> Iterator[Moment]:
         for camera, (fewest, most) in _HEADLIGHTS.items():
             for _ in range(rng.randint(fewest, most)):
-                hour = rng.choice((rng.uniform(5.2, 7.4), rng.triangular(16.5, 23.9, 18.5),
-                                   rng.triangular(16.5, 23.9, 18.5)))
+                hour = rng.choice(
+                    (
+                        rng.uniform(5.2, 7.4),
+                        rng.triangular(16.5, 23.9, 18.5),
+                        rng.triangular(16.5, 23.9, 18.5),
+                    )
+                )
                 if self._light(day, hour) == "night_ir":
                     yield from self._false(day, hour, camera, "headlights")
 

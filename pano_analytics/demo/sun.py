@@ -86,9 +86,7 @@ def look_at(moment: datetime, zone: ZoneInfo, is_overcast: bool = False) -> Look
     return Look(light, dimming=_dimming(moment, zone, light))
 
 
-def _turn(
-    moment: datetime, sign: int, light: str, zone: ZoneInfo, is_overcast: bool
-) -> timedelta:
+def _turn(moment: datetime, sign: int, light: str, zone: ZoneInfo, is_overcast: bool) -> timedelta:
     """Return how far from `moment` the light turns, to the minute."""
     step = timedelta(minutes=1)
     away = step

@@ -15,22 +15,24 @@ _TIME = pa.timestamp("us", tz="UTC")
 _WALL = pa.timestamp("us")
 
 # `files` and the three columns behind it go together, element by element.
-SCHEMA = pa.schema([
-    ("event_id", pa.int32()),
-    ("camera", pa.string()),
-    ("start", _TIME),
-    ("end", _TIME),
-    ("wall_start", _WALL),
-    ("kind", pa.string()),
-    ("what", pa.string()),
-    ("story", pa.string()),
-    ("is_false_alarm", pa.bool_()),
-    ("false_sort", pa.string()),
-    ("files", pa.list_(pa.string())),
-    ("file_kinds", pa.list_(pa.string())),
-    ("file_arrived", pa.list_(_TIME)),
-    ("file_faults", pa.list_(pa.string())),
-])
+SCHEMA = pa.schema(
+    [
+        ("event_id", pa.int32()),
+        ("camera", pa.string()),
+        ("start", _TIME),
+        ("end", _TIME),
+        ("wall_start", _WALL),
+        ("kind", pa.string()),
+        ("what", pa.string()),
+        ("story", pa.string()),
+        ("is_false_alarm", pa.bool_()),
+        ("false_sort", pa.string()),
+        ("files", pa.list_(pa.string())),
+        ("file_kinds", pa.list_(pa.string())),
+        ("file_arrived", pa.list_(_TIME)),
+        ("file_faults", pa.list_(pa.string())),
+    ]
+)
 
 
 def truth_path(root: Path) -> Path:

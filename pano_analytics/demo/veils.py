@@ -59,7 +59,7 @@ def _clouds(seed: int) -> Map:
 def shadow_mask(t_s: float) -> Bytes:
     """Return where the shadow of a drifting cloud lies (0 to 255) at `t_s`."""
     across = int(min(max(t_s + 4, 0), 20) * 20)
-    part = _clouds(1)[:, across:across + _COLUMNS]
+    part = _clouds(1)[:, across : across + _COLUMNS]
     arrived = min(1.0, max(0.0, (t_s + 0.5) / 2.5))
     strength = np.clip((part - 0.42) * 5, 0, 1) * arrived
     return upscale(strength * 255)
@@ -88,7 +88,7 @@ def headlights(t_s: float) -> Veil:
     """Return two beams that sweep over the ground and what they leave in the lens."""
     y, x = np.mgrid[0:_ROWS, 0:_COLUMNS].astype(np.float32)
     way = (t_s - 0.4) / 4.6
-    strength = math.exp(-((way - 0.5) / 0.34) ** 2)
+    strength = math.exp(-(((way - 0.5) / 0.34) ** 2))
     centre = _COLUMNS * (-0.25 + 1.5 * way)
     beam = np.zeros((_ROWS, _COLUMNS), dtype=np.float32)
     for apart, height in ((-13, 0.60), (15, 0.64)):
