@@ -159,6 +159,10 @@ class Catalog:
         found = pq.read_table(self.storage.path(part.path), partitioning=None)
         return _complete(found, table)
 
+    def adopt(self, manifest: Manifest) -> None:
+        """Swap in a manifest whose parts are in place and synced. Lock holder only."""
+        self.storage.replace(MANIFEST, _encode(manifest))
+
     def begin(self) -> Change:
         """Start a change; only the holder of the library's lock may commit it."""
         return Change(self)
@@ -199,10 +203,18 @@ class Change:
         """Return every camera-day that has a part or waits to get one."""
         return set(self._base.table(table)) | set(self._new[table])
 
+    def touched(self, table: str = "media") -> set[Day]:
+        """Return the camera-days that wait to be committed."""
+        return set(self._new[table])
+
     def read(self, day: Day, table: str = "media") -> pa.Table | None:
         """Return a camera-day's rows with this change's own in it; None if there are none."""
         if day in self._new[table]:
             return self._new[table][day]
+        return self.before(day, table)
+
+    def before(self, day: Day, table: str = "media") -> pa.Table | None:
+        """Return a camera-day's rows as they are committed; None if there are none."""
         part = self._base.table(table).get(day)
         return None if part is None else self._catalog.read(part, table)
 
@@ -239,7 +251,7 @@ class Change:
         if rows.num_rows == 0:
             return None
         name = (
-            f"parts/{table}/camera={quote(day.camera, safe='')}/date={day.date.isoformat()}/"
+            f"parts/{table}/camera={_folder_name(day.camera)}/date={day.date.isoformat()}/"
             f"part-{generation:08d}-{secrets.token_hex(3)}.parquet"
         )
         self._catalog.storage.put(
@@ -304,7 +316,17 @@ def _complete(found: pa.Table, table: str) -> pa.Table:
 
 def thumb_folder(day: Day) -> str:
     """Return the folder of this camera-day's thumbnail packs, below `thumbs/`."""
-    return f"{quote(day.camera, safe='')}/{day.date.isoformat()}"
+    return f"{_folder_name(day.camera)}/{day.date.isoformat()}"
+
+
+def _folder_name(camera: str) -> str:
+    """Return a camera's name as one that a folder can have and DuckDB reads back.
+
+    Two names mean something else there: dots lead elsewhere, and Hive spells
+    "no value" with two underscores in front.
+    """
+    name = quote(camera, safe="")
+    return f"%{ord(name[0]):02X}{name[1:]}" if name.startswith((".", "__")) else name
 
 
 _PART_FIELDS = (
@@ -355,7 +377,7 @@ def _decode(data: bytes) -> Manifest:
     except (ValueError, KeyError, TypeError) as error:
         raise LibraryError(
             f"{MANIFEST}: expected a manifest that pano wrote, came something else ({error}). "
-            f"Make the catalog anew with `pano ingest --full` into a new library folder."
+            f"Make the catalog anew with `pano rebuild`."
         ) from error
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,16 +16,17 @@ import pyarrow as pa
 from pano_analytics.catalog import Catalog, Change, Day
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.home import Home
-from pano_analytics.ingest import examine, opened, parallel, walk
+from pano_analytics.ingest import examine, gone, heartbeat, opened, parallel, walk
 from pano_analytics.ingest import look as looking
 from pano_analytics.ingest import memory as memories
 from pano_analytics.ingest.days import rows_of
 from pano_analytics.ingest.examine import Outcome, Task
-from pano_analytics.ingest.listing import Reader, now_us
+from pano_analytics.ingest.listing import Reader
 from pano_analytics.ingest.look import Glance, Looked, look
 from pano_analytics.ingest.merge import Tally, merge
-from pano_analytics.ingest.parallel import MakeExecutor
-from pano_analytics.journal import SEEN, Journal
+from pano_analytics.ingest.parallel import Crew, MakeExecutor
+from pano_analytics.journal import Journal
+from pano_analytics.media import encode_path
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 
@@ -32,8 +35,12 @@ from pano_analytics.storage import Storage
 SMALL_TREE = 20_000
 FULL_EVERY_S = 24 * 3600.0
 COMMIT_EVERY_S = 2.0
+# How long opened files of one camera-day may wait to be shown: each time costs
+# writing that day anew.
+SHOW_EVERY_S = 5.0
 
 Progress = Callable[[str, int, int], None]
+Openers = Crew[Task, Outcome]
 
 
 @dataclass
@@ -62,26 +69,67 @@ def ingest(
     wait: bool = False,
     progress: Progress | None = None,
     make_executor: MakeExecutor | None = None,
+    openers: Openers | None = None,
+    is_called_away: Callable[[], bool] | None = None,
 ) -> Summary:
     """Bring the catalog of `settings.library` up to date with `settings.uploads`.
 
     Looks at the last `recheck_days`, at new day folders and, once a day or with
     `is_full`, at everything. Reads names and sizes first and commits; then,
-    unless `is_inspecting` is False, opens what is unread, newest day first.
-    Raises UploadTreeError, LibraryBusy (another run is at work) or LibraryError.
+    unless `is_inspecting` is False, opens what is unread, newest day first,
+    until nothing is left or `is_called_away` says so. `openers` are those who
+    open files, if some are at hand. Raises UploadTreeError, LibraryBusy
+    (another run is at work) or another LibraryError.
     """
-    root = _checked_root(settings)
-    storage = Storage(_library(settings))
+    root, storage = _checked_root(settings), Storage(_library(settings))
     began = time.monotonic()
-    with storage.lock("state/lock", wait):
-        run = _Run(settings, root, storage, progress or _silent, make_executor)
+    with storage.lock(LOCK, wait), heartbeat.beating(storage) as beat:
+        run = _Run(settings, root, storage, progress or _silent, make_executor, openers)
         run.recover()
         run.look(is_full)
         if is_inspecting:
-            run.open_waiting()
+            run.open_waiting(is_called_away or _never)
         run.finish()
-    run.summary.seconds = time.monotonic() - began
+        run.summary.seconds = time.monotonic() - began
+        beat.update(told(run.summary))
     return run.summary
+
+
+def ingest_folders(
+    settings: Settings,
+    folders: Iterable[str],
+    openers: Openers | None = None,
+    is_called_away: Callable[[], bool] | None = None,
+) -> Summary:
+    """Bring what lies in some folders of the upload tree up to date; then open what waits.
+
+    `folders` are relative to the upload root, as the file system spells them. A
+    folder below a day's stands for the whole day; one that is gone is left to
+    the next `ingest`. The rest is as there.
+    """
+    root, storage = _checked_root(settings), Storage(_library(settings))
+    began = time.monotonic()
+    with storage.lock(LOCK), heartbeat.beating(storage) as beat:
+        run = _Run(settings, root, storage, _silent, None, openers)
+        run.recover()
+        run.look_at(folders)
+        run.open_waiting(is_called_away or _never)
+        run.finish()
+        run.summary.seconds = time.monotonic() - began
+        beat.update(told(run.summary))
+    return run.summary
+
+
+def told(summary: Summary) -> dict[str, object]:
+    """Return the figures of a run as its heartbeat tells them, lists by their lengths."""
+    lists = ("unreadable", "skipped", "unknown_files")
+    figures = {name: value for name, value in asdict(summary).items() if name not in lists}
+    counted = {name: len(getattr(summary, name)) for name in lists[:2]}
+    return {**figures, **figures.pop("tally"), **counted}
+
+
+def _never() -> bool:
+    return False
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -122,35 +170,66 @@ class _Run:
         storage: Storage,
         progress: Progress,
         make_executor: MakeExecutor | None,
+        openers: Openers | None,
     ) -> None:
         self.settings, self.root, self.storage, self.progress = settings, root, storage, progress
         self.catalog, self.journal = Catalog(storage), Journal(storage)
         self.home = Home.settle(storage, settings)
-        self.reader = Reader(settings, self.home.root_id, root.resolve().name)
+        root_name = encode_path(root.resolve().name) or "camera"
+        self.reader = Reader(settings, self.home.root_id, root_name)
         self.memory = memories.load(storage)
         self.workers = settings.ingest.workers or parallel.cores()
         self.make_executor = make_executor or partial(parallel.pool, self.workers)
+        self.openers = openers
         self.summary = Summary()
         self._committed = time.monotonic()
         self._facts: list[pa.Table] = []
         self._packs: list[str] = []
+        self._has_learnt = False
+        self._touched: set[Day] = set()
+        self._anew = gone.Anew(storage, self.journal, self.catalog.manifest().generation)
+        if self._anew.is_on:
+            self.memory = memories.Memory()
 
     def recover(self) -> None:
         """Remove what a killed run left behind; a run that ended well leaves no mark."""
-        if self.storage.exists(_AT_WORK):
+        if self.storage.exists(AT_WORK):
             self.catalog.sweep()
+            opened.sweep(self.catalog, self.storage.read(AT_WORK).decode())
+            self.storage.remove_tree(ASIDE)
 
     def look(self, is_full: bool) -> None:
         """Walk, read names and commit what is new, changed or gone."""
         trouble = walk.Trouble()
         units = walk.units(self.root, trouble)
-        if not units and self.catalog.manifest().media:
+        if not units and (self.catalog.manifest().media or self._anew.is_on):
             raise UploadTreeError(
                 f"{self.root}: expected the uploads that the library knows; the folder is empty. "
                 f"Is its disk mounted? Nothing was changed."
             )
         is_full = is_full or self._is_full_due()
-        chosen = self._newest_first([unit for unit in units if is_full or self._is_due(unit)])
+        self._look_at([unit for unit in units if is_full or self._is_due(unit)], trouble, units)
+        if is_full:
+            self.memory.full_at, self._has_learnt = time.time(), True
+        self._remember()
+
+    def look_at(self, folders: Iterable[str]) -> None:
+        """Look at the units of some folders; what they feed is opened first."""
+        trouble = walk.Trouble()
+        units = walk.units_of(self.root, folders, trouble)
+        self._look_at(units, trouble)
+        self._remember()
+        seen = (self.memory.units.get(unit.path) for unit in units)
+        self._touched = {day for one in seen if one for day in one.days}
+
+    def _look_at(
+        self,
+        units: list[walk.Unit],
+        trouble: walk.Trouble,
+        all_units: list[walk.Unit] | None = None,
+    ) -> None:
+        """Take in `units`, newest first; with `all_units`, also that others are gone."""
+        chosen = self._newest_first(units)
         change = self.catalog.begin()
         for count, looked in enumerate(self._looked([self._glance(unit) for unit in chosen])):
             self._take_in(change, looked)
@@ -158,10 +237,13 @@ class _Run:
             self._commit_if_due(change)
         self.summary.unreadable += trouble.unreadable
         self.summary.skipped += trouble.skipped
-        self._forget_gone(change, units)
+        if all_units is not None:
+            self._forget_gone(change, all_units)
+            self._anew.bring_back(change, self.reader)
         self._commit(change)
-        self._remember(is_full)
-        self.summary.units = len(units)
+        if all_units is not None:
+            self._anew.end()
+        self.summary.units = len(units if all_units is None else all_units)
 
     def _is_full_due(self) -> bool:
         return self.memory.files <= SMALL_TREE or time.time() - self.memory.full_at >= FULL_EVERY_S
@@ -181,28 +263,36 @@ class _Run:
 
     def _looked(self, glances: list[Glance]) -> Iterator[Looked]:
         # A catalog that is made anew knows arrivals from the journal: too many to hand around.
-        arrivals = {} if self.catalog.manifest().generation else self.journal.arrivals()
+        arrivals = self._anew.arrivals()
         if arrivals or not looking.is_worth_a_pool(glances):
             yield from (look(self.root, self.reader, arrivals, glance) for glance in glances)
             return
         with looking.crew(self.root, self.reader, self.make_executor, self.workers) as crew:
             yield from crew.run(glances)
 
+    @cached_property
+    def _first_arrivals(self) -> dict[str, int]:
+        # For folders that a killed run committed and could not remember.
+        return self.journal.arrivals()
+
     def _take_in(self, change: Change, looked: Looked) -> None:
         self.summary.unreadable += looked.trouble.unreadable
         self.summary.skipped += looked.trouble.skipped
         known = self.memory.units.get(looked.unit.path)
         fed = known.days if known else ()
-        if looked.rows is not None and fed and not looked.is_arrival_told:
-            # Only the catalog knows when these first came: look again with that in hand.
-            looked = look(self.root, self.reader, _arrivals(change, fed), Glance(looked.unit, ""))
+        if looked.rows is not None and not (looked.is_arrival_told or self._anew.is_on):
+            # Only we know when these first came: look again with that in hand.
+            arrivals = _arrivals(change, fed) if fed else self._first_arrivals
+            looked = look(self.root, self.reader, arrivals, Glance(looked.unit, ""))
         if looked.rows is None or looked.seen is None:
             return
         tally, facts = merge(change, looked.unit, looked.rows, fed, looked.is_whole)
         self.summary.tally += tally
         self._facts.append(facts)
+        self._anew.saw(looked.rows.values())
         self.summary.unknown_files += looked.unknown
         self.memory.units[looked.unit.path] = looked.seen
+        self._has_learnt = True
 
     def _forget_gone(self, change: Change, units: list[walk.Unit]) -> None:
         """Mark the rows of folders that went altogether; not below a folder we could not read."""
@@ -220,46 +310,55 @@ class _Run:
             self.summary.tally += tally
             self._facts.append(facts)
             del self.memory.units[path]
+            self._has_learnt = True
 
-    def _remember(self, is_full: bool) -> None:
-        if is_full:
-            self.memory.full_at = time.time()
-        memories.save(self.storage, self.memory)
+    def _remember(self) -> None:
+        """Keep what was seen, once its rows are committed: an interrupted run then goes on."""
+        if self._has_learnt:
+            memories.save(self.storage, self.memory)
+            self._has_learnt = False
 
-    def open_waiting(self) -> None:
-        """Open every file that waits for it, newest day first, and commit as days fill."""
+    def open_waiting(self, is_called_away: Callable[[], bool]) -> None:
+        """Open every file that waits for it, newest day first, until called away."""
         manifest = self.catalog.manifest()
         days = sorted(
             (day for day, part in manifest.media.items() if part.unread),
-            key=lambda day: (day.date, day.camera),
+            key=lambda day: (day in self._touched, day.date, day.camera),
             reverse=True,
         )
         if not days:
             return
         total = sum(manifest.media[day].unread for day in days)
         change = self.catalog.begin()
-        with examine.crew(self.make_executor, self.workers) as crew:
-            outcomes = self._counted(crew.run(self._tasks(days)), total)
-            for day in days:
+        sent: deque[tuple[Day, str]] = deque()
+        with self._crew() as crew, closing(crew.run(self._tasks(days, sent))) as came:
+            for day, outcomes in _gathered(self._counted(came, total), sent, is_called_away):
                 self._apply(change, day, outcomes)
         self._commit(change)
 
-    def _tasks(self, days: list[Day]) -> Iterator[Task]:
+    def _crew(self) -> AbstractContextManager[Openers]:
+        if self.openers is not None:
+            return nullcontext(self.openers)
+        return examine.crew(self.make_executor, self.workers)
+
+    def _tasks(self, days: list[Day], sent: deque[tuple[Day, str]]) -> Iterator[Task]:
         # Read from a view of its own: the applying side is days behind.
         view = self.catalog.begin()
         for day in days:
-            yield from opened.tasks(str(self.root), rows_of(view, day))
+            for media_id, task in opened.tasks(self.root, rows_of(view, day)):
+                sent.append((day, media_id))
+                yield task
 
     def _counted(self, outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
         for count, outcome in enumerate(outcomes):
             self.progress("opening", count + 1, total)
             yield outcome
 
-    def _apply(self, change: Change, day: Day, outcomes: Iterator[Outcome]) -> None:
-        waiting = sum(row["state"] in opened.WAITING for row in rows_of(change, day))
-        own = [next(outcomes) for _ in range(waiting)]
-        facts, packs = opened.apply(change, self.storage, day, own, self.settings.ingest.quiet_s)
-        for outcome in own:
+    def _apply(self, change: Change, day: Day, outcomes: dict[str, Outcome]) -> None:
+        self._mark_at_work()
+        quiet_s = self.settings.ingest.quiet_s
+        facts, packs = opened.apply(change, self.storage, day, outcomes, quiet_s)
+        for outcome in outcomes.values():
             state = outcome.inspection.state if outcome.inspection else "not opened"
             self.summary.opened[state] = self.summary.opened.get(state, 0) + 1
         self._facts.append(facts)
@@ -274,22 +373,18 @@ class _Run:
         """Journal first, then the parts, then the manifest: killed between, nothing is lost."""
         if not change:
             return
-        if not self.storage.exists(_AT_WORK):
-            self.storage.replace(_AT_WORK, b"")
-        facts = (
-            pa.concat_tables(self._facts)
-            .append_column(
-                "noted",
-                pa.repeat(pa.scalar(now_us()), sum(t.num_rows for t in self._facts)).cast(
-                    SEEN.field("noted").type
-                ),
-            )
-            .select(SEEN.names)
-        )
-        noted = [self.journal.note_seen(facts)] if facts.num_rows else []
+        self._mark_at_work()
+        went = gone.newly_gone(change, self._anew.brought)
+        noted = gone.note(self.journal, self._facts, went)
         change.commit([*self._packs, *noted])
         self._facts, self._packs = [], []
+        self._remember()
         self._committed = time.monotonic()
+
+    def _mark_at_work(self) -> None:
+        """Leave a mark before the first new file: should this run be killed, the next cleans up."""
+        if not self.storage.exists(AT_WORK):
+            self.storage.replace(AT_WORK, opened.pack_stamp().encode())
 
     def finish(self) -> None:
         """Fold the journal, count, and say that this run ended well."""
@@ -300,11 +395,32 @@ class _Run:
         self.summary.ignored = sum(seen.ignored for seen in self.memory.units.values())
         self.summary.waiting = sum(part.unread for part in manifest.media.values())
         self.summary.generation = manifest.generation
-        if self.storage.exists(_AT_WORK):
-            self.storage.remove(_AT_WORK)
+        if self.storage.exists(AT_WORK):
+            self.storage.remove(AT_WORK)
 
 
-_AT_WORK = "state/at-work"
+LOCK = "state/lock"
+AT_WORK = "state/at-work"
+# Where a rebuild makes its catalog; what a killed one left goes with the next run.
+ASIDE = "rebuild"
+
+
+def _gathered(
+    outcomes: Iterator[Outcome], sent: deque[tuple[Day, str]], is_called_away: Callable[[], bool]
+) -> Iterator[tuple[Day, dict[str, Outcome]]]:
+    """Yield outcomes by camera-day and media_id: whole days, or what came in SHOW_EVERY_S."""
+    gathered: dict[str, Outcome] = {}
+    since = time.monotonic()
+    for outcome in outcomes:
+        day, media_id = sent.popleft()
+        gathered[media_id] = outcome
+        is_away = is_called_away()
+        is_last = not sent or sent[0][0] != day
+        if is_last or is_away or time.monotonic() - since > SHOW_EVERY_S:
+            yield day, gathered
+            gathered, since = {}, time.monotonic()
+        if is_away:
+            return
 
 
 def _arrivals(change: Change, days: Iterable[Day]) -> dict[str, int]:
