@@ -47,7 +47,7 @@ def _leave(
         "summary": summary,
     }
     # A full disk must not hide what the run itself has to say: no heartbeat tells enough.
-    with suppress(OSError):
+    with suppress(OSError, PanoError):
         storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())
 
 
