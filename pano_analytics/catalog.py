@@ -177,9 +177,10 @@ class Catalog:
         stray = [name for name in self.storage.files("parts") if name not in named]
         for name in stray:
             self.storage.remove(name)
-        for name in list(self.storage.files(".")):
-            if name.endswith(TEMPORARY):
-                self.storage.remove(name)
+        for folder in ("parts", "thumbs", "journal"):
+            for name in list(self.storage.files(folder)):
+                if name.endswith(TEMPORARY):
+                    self.storage.remove(name)
         return stray
 
 
@@ -271,8 +272,10 @@ class Change:
 
     def _purge(self, manifest: Manifest) -> Manifest:
         # Unlinked before the swap: no reader may still be at them, and a killed
-        # run at worst names a retired file twice.
-        due = {path for path, since in manifest.retired if time.time() - since > GRACE_S}
+        # run at worst names a retired file twice. Only what the manifest now in
+        # force has retired: a clock that jumps must not reach what it still names.
+        old = self._base.retired
+        due = {path for path, since in old if time.time() - since > GRACE_S}
         for path in due:
             self._catalog.storage.remove(path)
         kept = tuple(entry for entry in manifest.retired if entry[0] not in due)

@@ -125,6 +125,12 @@ class Storage:
             folder for path in paths for folder in path.parents if folder.is_relative_to(self.root)
         }
 
+    def drop_leftovers(self, name: str) -> None:
+        """Remove what killed writers left beside the file `name`. For its only writer."""
+        target = self.path(name)
+        for left in target.parent.glob(f"{target.name}.*{TEMPORARY}"):
+            left.unlink(missing_ok=True)
+
     def remove(self, name: str) -> None:
         """Remove the file `name` if it is there, and its folder if that leaves it empty."""
         path = self.path(name)

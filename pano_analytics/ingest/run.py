@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pano_analytics.catalog import Catalog, Change, Day
+from pano_analytics.catalog import MANIFEST, Catalog, Change, Day
 from pano_analytics.errors import UploadTreeError
+from pano_analytics.home import NAME as HOME
 from pano_analytics.home import Home
 from pano_analytics.ingest import examine, gone, heartbeat, opened, parallel, walk
 from pano_analytics.ingest import look as looking
@@ -193,6 +194,8 @@ class _Run:
 
     def recover(self) -> None:
         """Remove what a killed run left behind; a run that ended well leaves no mark."""
+        for name in (HOME, MANIFEST, memories.NAME, heartbeat.NAME, AT_WORK):
+            self.storage.drop_leftovers(name)
         if self.storage.exists(AT_WORK):
             self.catalog.sweep()
             opened.sweep(self.catalog, self.storage.read(AT_WORK).decode())
