@@ -19,6 +19,7 @@ from pano_analytics.catalog import Catalog, Day, Part
 from pano_analytics.columns import MEDIA
 from pano_analytics.errors import LibraryError, MediaError, QueryError
 from pano_analytics.home import Home
+from pano_analytics.journal import Journal
 from pano_analytics.media import KINDS, STATES, locate
 from pano_analytics.queries import Queries
 from pano_analytics.settings import Settings
@@ -335,6 +336,34 @@ class Library:
             table="frames",
         )
 
+    def history(self, media_id: str) -> pd.DataFrame:
+        """Return what the journal noted of one upload, oldest first: what it was, and when.
+
+        Columns: `media_id, path, size_bytes, mtime, arrived, noted, sha256`, one
+        row each time it was new, changed or opened (`sha256` is null before it
+        was); no row for an upload never seen. Times are aware in `zone`.
+        """
+        found: pd.DataFrame = Journal(self.storage).history(media_id).to_pandas().drop_duplicates()
+        for column in ("mtime", "arrived", "noted"):
+            found[column] = found[column].dt.tz_convert(self.zone)
+        return found.reset_index(drop=True)
+
+    def duplicates(
+        self, camera: Names = None, start: Moment = None, end: Moment = None
+    ) -> pd.DataFrame:
+        """Return the uploads that have the same content as another: same SHA-256, same size.
+
+        The columns of `media` and `original_id`, the media_id of the one that
+        arrived first (its own row is there too); originals sorted by arrival.
+        Empty files are duplicates of nothing. Only uploads that overlap
+        [start, end) of the chosen cameras are held against each other.
+        """
+        first, last = self._range(start, end)
+        conditions, values = _overlap(first, last)
+        known = ["sha256 IS NOT NULL", "size_bytes > 0", *conditions]
+        parts = self._select(self._cameras_named(camera), first, last)
+        return self._queries.ask(_DUPLICATES.format(where=_where(known)), parts, values)
+
     def sql(self, statement: str) -> pd.DataFrame:
         """Answer a statement in DuckDB's SQL over the views `media` and `frames`."""
         return self._queries.sql(statement)
@@ -391,6 +420,19 @@ class Library:
         return path
 
 
+# `FROM media WHERE sha256 IS NOT NULL AND size_bytes > 0` in SQL over the views.
+_DUPLICATES = f"""
+SELECT {", ".join(f'"{name}"' for name in COLUMNS)}, original.media_id AS original_id FROM (
+    SELECT *,
+        count(*) OVER (PARTITION BY sha256, size_bytes) AS copies,
+        first_value(struct_pack(media_id := media_id, arrived := arrived)) OVER (
+            PARTITION BY sha256, size_bytes ORDER BY arrived, start, path
+        ) AS original
+    FROM {{{{source}}}} {{where}}
+)
+WHERE copies > 1
+ORDER BY original.arrived, original_id, arrived, start, path
+"""
 _LOOK_BACK = 30
 _CAMERA_COLUMNS = (
     "camera",

@@ -20,8 +20,9 @@ from shared_files import snapshot_path
 
 from pano_analytics.catalog import Catalog, Day
 from pano_analytics.check import COLUMNS, DEPTHS, WHAT, check
+from pano_analytics.cli import pano
 from pano_analytics.cli.check import DEPTHS as DEPTHS_OF_THE_COMMAND
-from pano_analytics.cli.check import command, shown
+from pano_analytics.cli.check import shown
 from pano_analytics.errors import AttentionNeeded, LibraryError, QueryError, UploadTreeError
 from pano_analytics.journal import Journal
 from pano_analytics.library import Library
@@ -335,13 +336,13 @@ def test_a_missing_tree_or_manifest_is_an_error_not_a_list(library: Library) -> 
 def test_the_command_lists_and_exits_8(library: Library, settings: Settings) -> None:
     """Found: a table or JSON lines, and exit code 8; nothing found: one line and 0."""
     where = ["--uploads", str(settings.uploads), "--library", str(settings.library)]
-    clean = CliRunner().invoke(command, where)
+    clean = CliRunner().invoke(pano, ["check", *where])
     assert (clean.exit_code, clean.stdout) == (0, "nothing disagrees\n")
     _file_missing(library)
-    listed = CliRunner().invoke(command, where)
+    listed = CliRunner().invoke(pano, ["check", *where])
     assert f"  {at(1)}: expected complete, found no file" in listed.stdout
     assert "pano ingest --full" in listed.stdout
-    as_json = CliRunner().invoke(command, [*where, "--json"])
+    as_json = CliRunner().invoke(pano, ["check", *where, "--json"])
     assert isinstance(as_json.exception, AttentionNeeded)
     assert as_json.exception.exit_code == 8
     [told] = map(json.loads, as_json.stdout.splitlines())

@@ -17,6 +17,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Make demonstration uploads in DIR: a home seen by its cameras."),
     "serve": ("serve", "Serve the dashboard until interrupted."),
     "user": ("user", "Say who may log in to the dashboard."),
+    "status": ("status", "Say how the library is doing, for people and monitors."),
+    "check": ("check", "Say what disagrees between upload tree, catalog, journal and thumbnails."),
+    "rebuild": ("rebuild", "Make the catalog anew of upload tree and journal."),
+    "backup": ("backup", "Keep what only we know in one file."),
+    "restore": ("restore", "Put a backup into a library."),
     "explain": ("explain", "Say what is read from an upload's path, or why nothing is."),
 }
 

@@ -14,7 +14,8 @@ from pano_analytics.storage import Storage
 
 NAME = "state/heartbeat.json"
 FORMAT = 1
-_INTERRUPTED = 130
+# As the shell counts: 128 and the number of the signal, SIGINT or SIGTERM.
+INTERRUPTED, ENDED = 130, 143
 
 
 @contextmanager
@@ -63,7 +64,9 @@ def read(storage: Storage) -> dict[str, Any] | None:
 def _code(came: BaseException) -> int:
     if isinstance(came, PanoError):
         return came.exit_code
-    return _INTERRUPTED if isinstance(came, KeyboardInterrupt) else 1
+    if isinstance(came, KeyboardInterrupt):
+        return INTERRUPTED
+    return 1 if isinstance(came, Exception) else ENDED
 
 
 def _now() -> str:

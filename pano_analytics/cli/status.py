@@ -1,0 +1,48 @@
+"""`pano status`: how the library is doing, for people and monitors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pano_analytics.cli.options import settings_options
+from pano_analytics.errors import AttentionNeeded
+
+if TYPE_CHECKING:
+    from pano_analytics.settings import Settings
+
+
+@click.command("status")
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (see docs/operations.md).")
+@click.option(
+    "--max-age",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="Count a last run that ended longer ago as a problem.",
+)
+def command(settings: Settings, as_json: bool, max_age: float | None) -> None:
+    """Say how the library is doing, for people and monitors.
+
+    Quick, and nothing is written: whether the uploads can be reached, when the
+    last run was and how it ended, what waits, which cameras are silent (see
+    silent_after_hours in the settings), and what the disks have left.
+
+    \b
+    Exit codes: 0 healthy, 2 settings or usage, 4 no library, 8 a problem (upload
+    root missing, no good last run or none within --max-age, a silent camera).
+
+    \b
+    Examples:
+      pano status
+      pano status --json --max-age 30 || notify-send "pano needs you"
+    """
+    from pano_analytics import status
+
+    told = status.look(settings, max_age)
+    for line in [status.as_json(told)] if as_json else status.in_words(told):
+        click.echo(line)
+    if not told["is_healthy"]:
+        words = ", ".join(dict.fromkeys(one["what"] for one in told["problems"]))
+        raise AttentionNeeded(f"status: {words}")

@@ -1,0 +1,275 @@
+"""How the library is doing: for a person to read, and for a monitor to act on.
+
+Asks the manifest, the heartbeat and the newest parts, so that it costs the same
+after years; neither the tree is walked nor a file opened. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pano_analytics.catalog import Catalog, Manifest, Part
+from pano_analytics.errors import LibraryError
+from pano_analytics.home import Home
+from pano_analytics.ingest import heartbeat
+from pano_analytics.ingest.run import LOCK
+from pano_analytics.settings import Settings
+from pano_analytics.storage import Storage
+
+# The words that `problems` uses.
+PROBLEMS = (
+    "uploads_unreachable",
+    "never_ran",
+    "last_run_failed",
+    "stale",
+    "camera_silent",
+    "part_unreadable",
+)
+# Somebody ended the run: the next goes on from there, and --max-age tells if none comes.
+_MEANT = (0, heartbeat.INTERRUPTED, heartbeat.ENDED)
+_TRIES = 3
+
+
+def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, Any]:
+    """Return how the library of `settings` is doing, ready for JSON; times in UTC (ISO 8601).
+
+    The keys are those of `docs/operations.md`, and only ever added to.
+    `max_age_minutes` makes an older last good run a problem. Raises
+    LibraryError where there is no library or its manifest cannot be read.
+    """
+    if settings.library is None:
+        raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
+    storage = Storage(settings.library)
+    if Home.read(storage) is None:
+        raise LibraryError(
+            f"{settings.library}: expected a library; there is none yet. "
+            f"Make it with `pano ingest --uploads DIR --library {settings.library}`."
+        )
+    now = datetime.now(UTC)
+    manifest, states, cameras = _catalog(storage, settings, now)
+    parts = list(manifest.media.values())
+    told: dict[str, Any] = {
+        "now": _iso(now),
+        "library": _disk(settings.library),
+        "uploads": _uploads(settings.uploads),
+        "generation": manifest.generation,
+        "is_running": is_running(storage),
+        "last_run": _last_run(storage, now),
+        "rows": sum(part.rows for part in parts),
+        "snapshots": sum(part.snapshots for part in parts),
+        "clips": sum(part.clips for part in parts),
+        "waiting": sum(part.unread for part in parts),
+        "states": states,
+        "cameras": cameras,
+    }
+    problems = list(_problems(told, max_age_minutes))
+    return {**told, "problems": problems, "is_healthy": not problems}
+
+
+def _catalog(
+    storage: Storage, settings: Settings, now: datetime
+) -> tuple[Manifest, dict[str, int] | None, list[dict[str, Any]]]:
+    """Return one generation's manifest and what its parts tell; states None where one is torn."""
+    catalog = Catalog(storage)
+    for left in reversed(range(_TRIES)):
+        manifest = catalog.manifest()
+        try:
+            return manifest, _states(storage, manifest), _cameras(storage, settings, manifest, now)
+        except FileNotFoundError:
+            # Superseded and purged since the manifest was read: the next knows better.
+            if not left:
+                break
+        except (OSError, pa.ArrowException):
+            break
+    return manifest, None, []
+
+
+def _states(storage: Storage, manifest: Manifest) -> dict[str, int]:
+    """Return how many rows are in each state, most first."""
+
+    def count(part: Part) -> dict[str, int]:
+        found = pc.value_counts(_column(storage, part, "state"))
+        return {str(one["values"]): int(one["counts"]) for one in found.to_pylist()}
+
+    total: dict[str, int] = {}
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for counted in pool.map(count, manifest.media.values()):
+            for state, rows in counted.items():
+                total[state] = total.get(state, 0) + rows
+    return dict(sorted(total.items(), key=lambda item: -item[1]))
+
+
+def _column(storage: Storage, part: Part, name: str) -> pa.ChunkedArray:
+    with pq.ParquetFile(storage.path(part.path)) as file:
+        return file.read([name], use_threads=False)[name]
+
+
+def _cameras(
+    storage: Storage, settings: Settings, manifest: Manifest, now: datetime
+) -> list[dict[str, Any]]:
+    said = [camera.name for camera in settings.cameras]
+    names = [*said, *(name for name in manifest.cameras() if name not in said)]
+    return [_camera(storage, settings, manifest, name, now) for name in names]
+
+
+def _camera(
+    storage: Storage, settings: Settings, manifest: Manifest, name: str, now: datetime
+) -> dict[str, Any]:
+    days = dict(manifest.select(cameras=[name]))
+    newest = days[max(days, key=lambda day: day.date)] if days else None
+    arrived = pc.max(_column(storage, newest, "arrived")).as_py() if newest else None
+    latest = max((part.last_us for part in days.values() if part.last_us is not None), default=None)
+    hours = settings.silent_after_hours_of(name)
+    silent_s = None if arrived is None else (now - arrived).total_seconds()
+    return {
+        "camera": name,
+        "rows": sum(part.rows for part in days.values()),
+        "latest": None if latest is None else _iso(datetime.fromtimestamp(latest / 1e6, UTC)),
+        "arrived": None if arrived is None else _iso(arrived),
+        "silent_after_hours": hours,
+        "is_silent": silent_s is None or silent_s > hours * 3600,
+    }
+
+
+def _disk(folder: Path) -> dict[str, Any]:
+    """Return where a folder lies and what its disk has left; None where that cannot be asked."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return {"path": str(folder), "free_bytes": None, "size_bytes": None}
+    return {"path": str(folder), "free_bytes": usage.free, "size_bytes": usage.total}
+
+
+def _uploads(root: Path | None) -> dict[str, Any]:
+    if root is None:
+        return {"path": None, "is_reachable": False, "free_bytes": None, "size_bytes": None}
+    return {**_disk(root), "is_reachable": _is_reachable(root)}
+
+
+def _is_reachable(root: Path) -> bool:
+    """Tell whether the root can be listed and holds anything: a bare mount point does not."""
+    try:
+        with os.scandir(root) as listing:
+            return next(listing, None) is not None
+    except OSError:
+        return False
+
+
+def _last_run(storage: Storage, now: datetime) -> dict[str, Any] | None:
+    beat = heartbeat.read(storage)
+    if beat is None:
+        return None
+    finished = datetime.fromisoformat(beat["finished"])
+    known = ("pid", "started", "finished", "exit", "error", "summary")
+    age_s = round((now - finished).total_seconds(), 1)
+    return {**{key: beat[key] for key in known}, "age_s": max(age_s, 0.0)}
+
+
+def is_running(storage: Storage) -> bool:
+    """Tell whether a run (or a rebuild, or a backup) holds the library's lock.
+
+    Asked with a shared lock that is given back at once, so that two who ask do
+    not take each other for a run.
+    """
+    try:
+        with storage.path(LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[dict[str, str]]:
+    """Yield what is not as it should be: the word, and a sentence for people."""
+    uploads, run = told["uploads"], told["last_run"]
+    if not uploads["is_reachable"]:
+        yield _problem(
+            "uploads_unreachable",
+            f"{uploads['path'] or 'the upload root'} is missing, empty or not readable; "
+            "is its disk mounted?",
+        )
+    if run is None:
+        yield _problem("never_ran", "no run of `pano ingest` has ended here yet")
+    elif run["exit"] not in _MEANT:
+        yield _problem("last_run_failed", f"exit {run['exit']}: {run['error']}")
+    if run is not None and max_age_minutes is not None and run["age_s"] > max_age_minutes * 60:
+        yield _problem("stale", f"the last run ended {_ago(run['age_s'])} ago")
+    if told["states"] is None:
+        yield _problem("part_unreadable", "a part of the catalog cannot be read; `pano check`")
+    for camera in told["cameras"]:
+        if camera["is_silent"]:
+            since = camera["arrived"] or "ever"
+            yield _problem("camera_silent", f"{camera['camera']}: nothing since {since}")
+
+
+def _problem(what: str, detail: str) -> dict[str, str]:
+    return {"what": what, "detail": detail}
+
+
+# --- for people -------------------------------------------------------------
+
+
+def in_words(told: dict[str, Any]) -> list[str]:
+    """Return the same as lines of text."""
+    states = ", ".join(f"{count} {state}" for state, count in (told["states"] or {}).items())
+    lines = [
+        f"library   {told['library']['path']} (generation {told['generation']}, "
+        f"{_room(told['library'])})",
+        f"uploads   {told['uploads']['path'] or 'not set'} ({_room(told['uploads'])})",
+        f"last run  {_run_in_words(told)}",
+        f"rows      {told['rows']}: {told['snapshots']} snapshots, {told['clips']} clips"
+        + (f"; {told['waiting']} still to open" if told["waiting"] else ""),
+        f"states    {states or 'none'}",
+    ]
+    lines += [
+        f"camera    {one['camera']}: {one['rows']} rows, latest {one['latest'] or 'never'}"
+        + (", SILENT" if one["is_silent"] else "")
+        for one in told["cameras"]
+    ]
+    lines += [f"problem   {one['what']}: {one['detail']}" for one in told["problems"]]
+    return [*lines, "healthy" if told["is_healthy"] else "not healthy"]
+
+
+def _run_in_words(told: dict[str, Any]) -> str:
+    run = told["last_run"]
+    now = "; another is at work" if told["is_running"] else ""
+    if run is None:
+        return f"never{now}"
+    how = "well" if not run["exit"] else f"with exit {run['exit']}"
+    return f"ended {how} {_ago(run['age_s'])} ago ({run['finished']}){now}"
+
+
+def _room(disk: dict[str, Any]) -> str:
+    if disk["free_bytes"] is None:
+        return "not there"
+    return f"{disk['free_bytes'] / 1e9:.1f} of {disk['size_bytes'] / 1e9:.1f} GB free"
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def as_json(told: dict[str, Any]) -> str:
+    """Return the status as one line of JSON."""
+    return json.dumps(told)
