@@ -1,7 +1,8 @@
 """How the library is doing: for a person to read, and for a monitor to act on.
 
-Asks the manifest, the heartbeat and the newest parts, so that it costs the same
-after years; neither the tree is walked nor a file opened. Nothing is written.
+Asks the manifest, the heartbeat, the newest parts and one column of the others
+(0.3 ms a camera-day); neither the tree is walked nor an upload opened. Nothing
+is written.
 """
 
 from __future__ import annotations

@@ -318,6 +318,27 @@ def test_an_upload_noted_as_gone_and_back_is_not_gone(tmp_path: Path) -> None:
     assert_same(before, told(library))
 
 
+def test_what_was_seen_after_its_note_is_not_brought_back_by_it(tmp_path: Path) -> None:
+    """Gone, back with other content, then lost with the catalog: the last that was seen counts."""
+    settings = fresh(tmp_path)
+    assert settings.uploads is not None
+    path = settings.uploads / at(1)
+    lay(picture(0), settings.uploads / at(0))
+    lay(picture(1), path)
+    run(settings)
+    path.unlink()
+    run(settings)
+    lay(picture(2, (640, 360)), path)
+    run(settings)
+    seen = Library.of(settings).media().set_index("path").loc[at(1)]
+    path.unlink()
+    shutil.rmtree(tmp_path / "library/parts")
+    renew(settings)
+    again = Library.of(settings).media().set_index("path").loc[at(1)]
+    assert (again["state"], again["sha256"]) == ("missing", seen["sha256"])
+    assert again["size_bytes"] == seen["size_bytes"]
+
+
 def test_many_notes_are_folded_and_say_the_same(tmp_path: Path) -> None:
     """Folding joins the files of gone rows; a fold that was killed counts none twice."""
     storage = Storage(tmp_path)
