@@ -32,7 +32,7 @@ class Exposure:
     saturation: float = 1.1
 
 
-AIM = {"morning": 0.16, "noon": 0.19, "afternoon": 0.15, "overcast": 0.19, "dusk": 0.085, "night_ir": 0.11}
+AIM = {"morning": 0.16, "noon": 0.19, "afternoon": 0.15, "overcast": 0.165, "dusk": 0.085, "night_ir": 0.125}
 
 
 def settle(rgb, light: str) -> Exposure:

@@ -335,8 +335,8 @@ def mesh(name, verts, faces, mat=None, smooth=False):
     data.loops.foreach_set("vertex_index", faces.ravel())
     data.polygons.add(len(faces))
     data.polygons.foreach_set("loop_start", np.arange(0, faces.size, size, dtype=np.int32))
-    if smooth:
-        data.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
+    # Without the attribute a new mesh is smooth, which rounds the light off every box.
+    data.polygons.foreach_set("use_smooth", np.full(len(faces), smooth))
     data.update(calc_edges=True)
     obj = link(bpy.data.objects.new(name, data))
     if mat is not None:

@@ -80,6 +80,16 @@ def placed(rgb, bare, x0, y0):
     return np.s_[y0 + dy : y0 + dy + h, x0 + dx : x0 + dx + w]
 
 
+def fitted(rgb, shape):
+    """A linear picture brought to another's size."""
+    if rgb.shape == shape:
+        return rgb
+    size = (shape[1], shape[0])
+    return np.stack([np.asarray(Image.fromarray(np.ascontiguousarray(rgb[..., k])).resize(
+        size, Image.Resampling.BOX if size[0] < rgb.shape[1] else Image.Resampling.BILINEAR))
+        for k in range(3)], -1)
+
+
 def box_blur(x):
     """Mean of 3 by 3 of a float picture."""
     p = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode="edge")
@@ -201,7 +211,8 @@ def pack(renders: Path, assets: Path, name: str):
             if not (folder / "boxes.json").exists():
                 continue
             if plate is None:
-                plate = [read(renders / f"{name}_{light}{x}.exr")[0] for x in ("", "_bare")]
+                bare = read(renders / f"{name}_{light}_bare.exr")[0]
+                plate = fitted(read(renders / f"{name}_{light}.exr")[0], bare.shape), bare
             entry = pack_motion(folder, play, plate, exposure, assets, name, light)
             if entry:
                 entries.append(entry)

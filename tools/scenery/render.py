@@ -156,7 +156,7 @@ def motions(out, name, light, only=()):
 
 def headlights(out, name):
     """A car's beams swinging through the view, alone in the dark: light to be added."""
-    stage(name, "night_ir", 12)
+    stage(name, "night_ir", 8)
     bpy.data.objects.remove(bpy.data.objects["ir"])
     bpy.context.scene.world.node_tree.nodes["Background"].inputs[1].default_value = 0.0
     visitor = car.Car(car.GREY, 0.0, beams=900.0)

@@ -46,8 +46,9 @@ class Materials:
         self.asphalt = kit.asphalt()
         self.kerb = kit.mottled("kerb", (0.2, 0.195, 0.18), (0.3, 0.29, 0.27), 3, 0.85, 0.4)
         self.soil = kit.mottled("soil", (0.03, 0.02, 0.012), (0.07, 0.05, 0.03), 5, 1.0, 1.0, 60, infrared=0.2)
+        self.meadow = kit.mottled("meadow", (0.05, 0.075, 0.022), (0.1, 0.115, 0.045), 0.7, 1.0, 0.8, 40, infrared=0.3)
         self.concrete = kit.mottled("concrete", (0.19, 0.185, 0.17), (0.3, 0.29, 0.27), 1.4, 0.9, 0.4, 90)
-        self.roof = kit.brick("tiles", (0.12, 0.055, 0.04), (0.2, 0.1, 0.07), (0.05, 0.03, 0.025), 0.3, 0.24, dirt=0)
+        self.roof = kit.brick("tiles", (0.12, 0.055, 0.04), (0.2, 0.1, 0.07), (0.05, 0.03, 0.025), 0.19, 0.15, dirt=0)
         self.bark = kit.mottled("bark", (0.05, 0.038, 0.026), (0.14, 0.11, 0.08), 9, 0.95, 1.0, 40, infrared=0.3)
         self.leaf = kit.leaf("leaf")
         self.privet = kit.leaf("privet", (0.022, 0.06, 0.012), (0.07, 0.125, 0.025), 0.5, 0.35)
@@ -84,7 +85,7 @@ def door(m, x, y, out, colour, z=0.0, lit=False):
     for px in (-0.2, 0.2):
         for z0, z1 in ((0.2, 0.85), (1.1, 1.55)):
             box("panel", (x + px - 0.14, y, z + z0), (x + px + 0.14, y + 0.055 * out, z + z1), paint, 0.012)
-    box("fan", (x - 0.35, y, z + 1.65), (x + 0.35, y + 0.05 * out, z + 1.95), kit.glow("fan", (1, 0.65, 0.3), 6) if lit else m.glass)
+    box("fan", (x - 0.35, y, z + 1.65), (x + 0.35, y + 0.05 * out, z + 1.95), kit.glow("fan", (1, 0.65, 0.3), 1.0) if lit else m.glass)
     brass = kit.plain("brass", (0.6, 0.42, 0.15), 0.3, Metallic=0.9)
     box("letter", (x - 0.14, y, z + 0.95), (x + 0.14, y + 0.065 * out, z + 1.02), brass, 0.008)
     for a in (-0.52, 0.45):
@@ -116,11 +117,11 @@ def house(m, x0, x1, y, z=0.0, depth=7.0, wall=None, lit=False, colour=(0.05, 0.
     if bay:
         box("bay", (wx - 1.35, y - 0.55, z), (wx + 1.35, y, z + 2.6), wall)
         box("bayroof", (wx - 1.45, y - 0.65, z + 2.6), (wx + 1.45, y, z + 2.72), m.roof)
-        window(m, wx - 1.1, wx + 1.1, z + 0.85, z + 2.35, y - 0.55, -1, 4.0 if lit else 0, 2)
+        window(m, wx - 1.1, wx + 1.1, z + 0.85, z + 2.35, y - 0.55, -1, 0.55 if lit else 0, 2)
     else:
-        window(m, wx - 1.0, wx + 1.0, z + 0.85, z + 2.25, y, -1, 4.0 if lit else 0, 2)
+        window(m, wx - 1.0, wx + 1.0, z + 0.85, z + 2.25, y, -1, 0.55 if lit else 0, 2)
     window(m, wx - 0.95, wx + 0.95, z + 3.3, z + 4.6, y, -1, 0, 2)
-    window(m, d - 0.5, d + 0.5, z + 3.4, z + 4.6, y, -1, 3.0 if lit and flip else 0, 1)
+    window(m, d - 0.5, d + 0.5, z + 3.4, z + 4.6, y, -1, 0.4 if lit and flip else 0, 1)
 
 
 def street_bed(m, y, x0=-32, x1=32, far=True):
@@ -238,7 +239,7 @@ def front_door(light, rng):
     # The house's own bay on the left, brick with its window, in the picture's edge.
     box("bay", (-4.6, -1, 0), (-1.75, 1.15, 2.75), m.brick)
     box("bayroof", (-4.7, -1, 2.75), (-1.62, 1.28, 2.9), m.roof)
-    window(m, -4.2, -2.1, 0.9, 2.4, 1.15, 1, 5.0 if dark else 0, 2)
+    window(m, -4.2, -2.1, 0.9, 2.4, 1.15, 1, 0.7 if dark else 0, 2)
     downpipe(m, -1.68, 0.3, 2.75)
     plant_pot(m, rng, -1.28, 0.75, 0.42, (0.5, 0.05, 0.1))
     plant_pot(m, rng, 1.45, 0.55, 0.34, (0.6, 0.45, 0.05))
@@ -316,7 +317,7 @@ def driveway(light, rng):
 
 def garden(light, rng):
     m, dark = Materials(), light in ("dusk",)
-    slab("base", -150, 150, -4, 250, -0.03, m.soil)
+    slab("base", -150, 150, -4, 250, -0.03, m.meadow)
     slab("terrace", -6, 6.5, -2, 3.0, 0.02, m.slabs)
     kit.lawn("lawn", -5.0, 5.4, 3.1, 13.2, rng)
     fence = kit.fence
@@ -362,7 +363,7 @@ def garden(light, rng):
     house(m, 2.3, 10.5, 27.2, -0.3, wall=kit.mottled("cream", (0.5, 0.46, 0.38), (0.58, 0.54, 0.46), 0.9, 0.9, dirt=0.4), flip=True)
     house(m, -17, -9, 26, -0.3)
     # Table and chairs, grill, hose, pots, washing line.
-    teak = kit.timber("teak", (0.28, 0.16, 0.08), along="x", weather=0.7)
+    teak = kit.timber("teak", (0.28, 0.16, 0.08), along="x", weather=0.35)
     for i in range(7):
         box("slat", (2.0 + i * 0.145, 0.9, 0.7), (2.13 + i * 0.145, 2.3, 0.735), teak, 0.006)
     for x in (2.08, 2.92):
@@ -419,7 +420,7 @@ def side_gate(light, rng):
     downpipe(m, -1.28, 2.6, 5.2)
     downpipe(m, -1.28, 7.6, 5.2)
     box("meter", (-1.36, 6.3, 0.5), (-1.2, 6.75, 1.15), m.white, 0.015)
-    side_window(m, 2.0, 3.4, 1.1, 2.2, -1.35, 4.0 if dark else 0)
+    side_window(m, 2.0, 3.4, 1.1, 2.2, -1.35, 0.7 if dark else 0)
     side_window(m, 5.9, 6.9, 3.2, 4.3, -1.35, 0)
     box("vent", (-1.36, 4.2, 1.9), (-1.31, 4.5, 2.1), m.white, 0.006)
     kit.tube("flue", [(-1.4, 5.0, 2.35), (-1.15, 5.0, 2.35)], 0.06, m.white)
@@ -502,7 +503,7 @@ def garage(light, rng):
     on = {"night_ir": 0, "dusk": 1.0}.get(light, 0.55)
     for x in (-1.5, 1.4):
         box("batten", (x - 0.05, 2.2, 2.38), (x + 0.05, 3.7, 2.44), m.white)
-        tube = kit.glow("tube", (0.86, 0.95, 1.0), 55 * on) if on else m.white
+        tube = kit.glow("tube", (1.0, 0.96, 0.9), 55 * on) if on else m.white
         kit.tube("tube", [(x, 2.25, 2.35), (x, 3.65, 2.35)], 0.016, tube)
     slab("outside", 3.2, 14, -6, 12, -0.05, m.concrete)
     kit.hedge("outhedge", (5.5, -2, 0), (6.2, 9, 1.8), rng, m.privet, 500, 0.1)
