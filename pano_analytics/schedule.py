@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pano_analytics.ingest.changes import Changes
 
 log = logging.getLogger("pano")
+log.addHandler(logging.NullHandler())  # without a log file, commands themselves say what is wrong
 
 RUN_EVERY_S = 300.0
 """How often a watching ingest makes an ordinary run, whatever it was told meanwhile."""

@@ -29,12 +29,16 @@ EVENING = datetime(2026, 3, 3, 23, 30)
 
 
 def lay_first(uploads: Path) -> None:
-    """Lay what was there before: two cameras, three days, a clock that was reset."""
-    for number in range(4):
-        lay(picture(number), uploads / snapshot_path("porch", NOON + timedelta(hours=4 * number)))
-    lay(picture(4), uploads / snapshot_path("barn", NOON))
+    """Lay two days of one camera, the second with a clock that was reset."""
+    lay(picture(0), uploads / snapshot_path("porch", NOON))
     lay(b"no clip", uploads / clip_path("porch", NOON, NOON + timedelta(seconds=20)))
-    lay(picture(5), uploads / snapshot_path("barn", RESET), EVENING)
+    lay(picture(1), uploads / snapshot_path("porch", RESET), EVENING)
+
+
+def lay_more(uploads: Path) -> None:
+    """Lay another day and two more cameras."""
+    lay(picture(2), uploads / snapshot_path("porch", NOON + timedelta(hours=13)))
+    lay(picture(4), uploads / snapshot_path("barn", NOON))
     lay(picture(6), uploads / snapshot_path("gone", NOON))
 
 
@@ -80,6 +84,7 @@ def work(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     (tmp_path / "before").mkdir()
     lay_first(tmp_path / "uploads")
     if is_patient:
+        lay_more(tmp_path / "uploads")
         ingest(settings, make_executor=partial(ThreadPoolExecutor, 2))
         lay_then(tmp_path / "uploads")
     plan = {"zone": "Europe/Helsinki", "is_patient": is_patient}

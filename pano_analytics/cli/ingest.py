@@ -122,7 +122,11 @@ def _logged() -> Iterator[None]:
 def _watch(settings: Settings, poll: bool, full: bool, quiet: bool, stop: Stop) -> None:
     from pano_analytics import schedule
 
-    logging.basicConfig(level=logging.WARNING, format="pano: %(message)s")
+    shown = logging.StreamHandler()
+    shown.setFormatter(logging.Formatter("pano: %(message)s"))
+    # Only what is waited for: what ends the watch is said when it has ended.
+    shown.addFilter(lambda record: record.levelno == logging.WARNING)
+    schedule.log.addHandler(shown)
 
     def told(summary: Summary) -> None:
         schedule.log.info(line(summary))
