@@ -58,7 +58,6 @@ PLAYS: dict[str, tuple[Play, ...]] = {
     "garage": (
         Play("resident walks to the bench", "person", "resident", "blue", ((-0.9, 5.6), (-1.25, 4.2), (-1.55, 2.6)), 0.85, "resident"),
         Play("stranger in a hood in the garage", "person", "stranger", "hood", ((-1.2, 5.9), (-1.1, 4.0), (-1.2, 2.4)), 0.8, "hood"),
-        Play("cat slips along the wall", "animal", "cat", "cat", ((-1.9, 4.4), (-1.5, 2.8), (-1.0, 1.6)), 0.9, "cat"),
     ),
     "street": (
         Play("resident passes with shopping", "person", "passer-by", "blue", ((-5.6, 3.2), (2.2, 3.1)), 1.45, "passer"),
