@@ -26,9 +26,12 @@ _FROM_NAME = (
     "sequence",
 )
 GONE = ("missing", "culled")
+_COMPARED = ["path", "size_bytes", "mtime", *_FROM_NAME]
 
 # What the names of one unit say: rows by camera-day.
 Listing = Mapping[Day, pa.Table]
+# What the catalog knows: rows by camera-day and path.
+Known = dict[Day, dict[str, Row]]
 
 
 @dataclass
@@ -59,11 +62,32 @@ def merge(
     unit that the listing lacks become missing, but only where the unit could be
     read whole: an unreadable folder is no proof that anything went.
     """
-    days = set(fed) | set(listing)
-    if not any(day in change.days() for day in days):
+    there = change.days()
+    same = {day for day, table in listing.items() if day in there and _is_same(change, day, table)}
+    listing = {day: table for day, table in listing.items() if day not in same}
+    days = (set(fed) | set(listing)) - same
+    if not days & there:
         return _all_new(change, listing)
-    known = {day: rows_of(change, day) for day in days if day in change.days()}
+    known = {
+        day: {row["path"]: row for row in rows_of(change, day)} for day in days if day in there
+    }
     return _merge_known(change, unit, listing, known, is_whole)
+
+
+def _is_same(change: Change, day: Day, table: pa.Table) -> bool:
+    """Tell, without making rows of it, that all a camera-day holds is as the names still say."""
+    known = change.read(day)
+    if known is None or known.num_rows != table.num_rows:
+        return False
+    known, listed = known.sort_by("path"), table.sort_by("path")
+    if not known.select(_COMPARED).equals(listed.select(_COMPARED)):
+        return False
+    is_end_said = pc.or_kleene(pc.is_null(listed["end"]), pc.equal(listed["end"], known["end"]))
+    return bool(
+        pc.all(pc.fill_null(is_end_said, False)).as_py()
+        and pc.all(pc.less_equal(known["arrived"], listed["arrived"])).as_py()
+        and not pc.any(pc.is_in(known["state"], pa.array(GONE))).as_py()
+    )
 
 
 def _all_new(change: Change, listing: Listing) -> tuple[Tally, pa.Table]:
@@ -74,9 +98,9 @@ def _all_new(change: Change, listing: Listing) -> tuple[Tally, pa.Table]:
 
 
 def _merge_known(
-    change: Change, unit: Unit, listing: Listing, known: dict[Day, list[Row]], is_whole: bool
+    change: Change, unit: Unit, listing: Listing, known: Known, is_whole: bool
 ) -> tuple[Tally, pa.Table]:
-    by_path = {row["path"]: (day, row) for day, rows in known.items() for row in rows}
+    by_path = {path: (day, row) for day, rows in known.items() for path, row in rows.items()}
     tally, touched, told = Tally(), set[Day](), list[Row]()
     for day, table in listing.items():
         for row in table.to_pylist():
@@ -97,7 +121,7 @@ def _merge_known(
             _replace(known, day, row, day, {**row, "state": "missing", "state_reason": _GONE})
         tally += Tally(missing=len(gone))
     for day in touched:
-        settle(change, day, table_of(known.get(day, [])))
+        settle(change, day, table_of(known.get(day, {}).values()))
     return tally, _facts([table_of(told)])
 
 
@@ -137,12 +161,10 @@ def _end_by_length(was: Row, row: Row) -> object:
     return None if was["end"] is None else row["start"] + (was["end"] - was["start"])
 
 
-def _replace(
-    known: dict[Day, list[Row]], was_day: Day, was: Row | None, day: Day, row: Row
-) -> None:
+def _replace(known: Known, was_day: Day, was: Row | None, day: Day, row: Row) -> None:
     if was is not None:
-        known[was_day] = [other for other in known[was_day] if other is not was]
-    known.setdefault(day, []).append(row)
+        del known[was_day][was["path"]]
+    known.setdefault(day, {})[row["path"]] = row
 
 
 def _move_frames(change: Change, media_id: str, was_day: Day, day: Day) -> None:
