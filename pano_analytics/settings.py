@@ -152,7 +152,9 @@ class Settings(_Strict):
 
     def camera(self, name: str) -> Camera:
         """Return what is set for the camera `name`; defaults where nothing is."""
-        return next((camera for camera in self.cameras if camera.name == name), Camera(name=name))
+        found = (camera for camera in self.cameras if camera.name == name)
+        # Not checked: a folder in the tree may have a name that no setting could.
+        return next(found, None) or Camera.model_construct(name=name)
 
     def zone_of(self, camera: str) -> ZoneInfo:
         """Return the zone of this camera's clock."""

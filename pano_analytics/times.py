@@ -66,6 +66,7 @@ class WallClock:
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
         self._offsets: dict[tuple[int, int], int] = {}
+        self._plain: dict[int, int | None] = {}
 
     def to_utc_us(self, wall: datetime, fold: int = 0) -> int:
         """Return microseconds since 1970 UTC of the naive `wall` time."""
@@ -74,8 +75,18 @@ class WallClock:
 
     def is_plain(self, wall: datetime) -> bool:
         """Tell whether `wall` is shown once: not repeated in autumn, not skipped in spring."""
-        quarter = epoch_us(wall) // _QUARTER_US
-        return self._offset_us(quarter, 0) == self._offset_us(quarter, 1)
+        return self.plain_us(wall) is not None
+
+    def plain_us(self, wall: datetime) -> int | None:
+        """Return microseconds since 1970 UTC of a `wall` time shown once, None of any other."""
+        wall_us = epoch_us(wall)
+        quarter = wall_us // _QUARTER_US
+        try:
+            offset = self._plain[quarter]
+        except KeyError:
+            before, after = self._offset_us(quarter, 0), self._offset_us(quarter, 1)
+            offset = self._plain[quarter] = before if before == after else None
+        return None if offset is None else wall_us - offset
 
     def is_repeated(self, wall: datetime) -> bool:
         """Tell whether the clock shows `wall` twice, before and after it is set back."""

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared_files import clip_path, lay, snapshot_path
 
-from pano_analytics.ingest.clock import Said, Settled, is_doubtful, settle
+from pano_analytics.ingest.clock import Said, Settled, plainly, settle
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.settings import check
@@ -125,7 +125,8 @@ def test_a_plain_name_is_never_doubted(wall: datetime, delay_s: int) -> None:
     """Away from steps a name that came after its time stands as it is."""
     start = BERLIN.to_utc_us(wall)
     said = Said(wall, None, start + delay_s * 1_000_000)
-    assert is_doubtful(said, start, BERLIN) == (not BERLIN.is_plain(wall))
+    plain = plainly(said, BERLIN)
+    assert plain == (Settled(start, None, "name") if BERLIN.is_plain(wall) else None)
 
 
 @given(st.lists(st.integers(0, 7200), min_size=2, max_size=8, unique=True), st.randoms())

@@ -43,13 +43,15 @@ class Settled(NamedTuple):
     offset_s: float | None = None
 
 
-def is_doubtful(said: Said, start: int, clock: WallClock) -> bool:
-    """Tell whether the plain reading of the name, `start`, may be wrong."""
-    return start > said.arrived + AHEAD_US or said.start < _CLOCKS_BEGIN or _steps(said, clock)
-
-
-def _steps(said: Said, clock: WallClock) -> bool:
-    return not clock.is_plain(said.start) or (said.end is not None and not clock.is_plain(said.end))
+def plainly(said: Said, clock: WallClock) -> Settled | None:
+    """Return the span as the name says it, or None where that may be wrong."""
+    start = clock.plain_us(said.start)
+    if start is None or start > said.arrived + AHEAD_US or said.start < _CLOCKS_BEGIN:
+        return None
+    if said.end is None:
+        return Settled(start, None, "name")
+    end = clock.plain_us(said.end)
+    return None if end is None else Settled(start, max(start, end), "name")
 
 
 def settle(names: Sequence[Said], clock: WallClock) -> list[Settled]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pano_analytics import layouts
 from pano_analytics.catalog import Day
 from pano_analytics.columns import schema
-from pano_analytics.ingest.clock import Said, Settled, is_doubtful, settle
+from pano_analytics.ingest.clock import Said, Settled, plainly, settle
 from pano_analytics.ingest.walk import Entry
 from pano_analytics.media import Reading
 from pano_analytics.settings import Settings
@@ -153,13 +153,13 @@ class Reader:
         if reading.start is None:
             return Settled(told.arrived, None, "arrival")
         clock = self._clock_of(told)
-        fold = reading.fold or 0
-        start = clock.to_utc_us(reading.start, fold)
-        said = Said(reading.start, reading.end, told.arrived)
-        if is_doubtful(said, start, clock) and reading.fold is None:
-            return None
-        end = None if reading.end is None else clock.to_utc_us(reading.end, fold)
-        return Settled(start, end if end is None else max(start, end), "name")
+        settled = plainly(Said(reading.start, reading.end, told.arrived), clock)
+        if settled is None and reading.fold is not None:
+            # The name itself tells the pass.
+            start = clock.to_utc_us(reading.start, reading.fold)
+            end = None if reading.end is None else clock.to_utc_us(reading.end, reading.fold)
+            return Settled(start, end if end is None else max(start, end), "name")
+        return settled
 
     def _clock_of(self, told: _Told) -> WallClock:
         return self._utc if told.reading.zone == "utc" else self._clock(told.camera)
