@@ -35,6 +35,12 @@ FORMAT = 1
 GRACE_S = 600.0
 
 
+# Columns of few values: a dictionary of any other costs time and saves nothing.
+_REPEATING = frozenset(
+    ("kind", "trigger", "trigger_raw", "state", "layout", "time_source", "codec", "clip_id")
+)
+
+
 class Day(NamedTuple):
     """A camera's calendar day: the unit in which the catalog is written."""
 
@@ -255,8 +261,12 @@ class Change:
             f"parts/{table}/camera={_folder_name(day.camera)}/date={day.date.isoformat()}/"
             f"part-{generation:08d}-{secrets.token_hex(3)}.parquet"
         )
+        repeating = [column for column in rows.column_names if column in _REPEATING]
         self._catalog.storage.put(
-            name, lambda file: pq.write_table(rows, file, compression="zstd", compression_level=1)
+            name,
+            lambda file: pq.write_table(
+                rows, file, compression="zstd", compression_level=1, use_dictionary=repeating
+            ),
         )
         return _measure(name, rows, table)
 

@@ -22,7 +22,7 @@ _KEY_EVERY = GROUP
 # A camera's encoder is a hasty one, too. One thread: x264 cuts a picture by the number of
 # its threads, and the bytes must not depend on the machine's cores.
 _X264 = {
-    "preset": "veryfast",
+    "preset": "superfast",
     "crf": "31",
     "maxrate": "1100k",
     "bufsize": "2200k",
