@@ -49,7 +49,7 @@ def _stay(page: Page) -> None:
 
 def _open_clip(page: Page) -> None:
     page.locator("dialog video").wait_for()
-    page.wait_for_function("document.querySelector('dialog video').currentTime > 1.5")
+    page.wait_for_function("document.querySelector('dialog video').currentTime > 6.5")
     page.keyboard.press("Space")
 
 
