@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pano_analytics import demo, dhav, layouts
-from pano_analytics.cli.demo import command
+from pano_analytics.cli import pano
 from pano_analytics.demo import clip, osd, picture
 from pano_analytics.demo.habits import Upload
 from pano_analytics.demo.make import make_all
@@ -453,7 +453,7 @@ def test_command_takes_days_and_instants(tmp_path: Path, end: str, is_right: boo
     asked = ["--days", "1", "--cameras", "1", "--zone", "UTC", "--end", end]
     if end == "2026-11-20":
         asked = [*asked, "--help"]
-    result = CliRunner().invoke(command, [str(tmp_path / "new"), *asked])
+    result = CliRunner().invoke(pano, ["demo", str(tmp_path / "new"), *asked])
     assert (result.exit_code == 0) is is_right
     assert is_right or "2026-11-20T18:30" in result.output
 

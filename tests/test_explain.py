@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pano_analytics.cli.explain import command
+from pano_analytics import cli
 
 SNAPSHOT = "front/AMC0028V_795UUB/2021-03-06/001/jpg/10/22/28[M][0@0][0].jpg"
 START = b"from pano_analytics.cli import main; main()"
@@ -19,13 +19,13 @@ KEYS = ["path", "camera", "layout", "kind", "trigger", "start", "end", "zone"]
 
 
 def told(*arguments: str, stdin: str | bytes | None = None) -> list[dict[str, object]]:
-    result = CliRunner().invoke(command, ["--json", *arguments], input=stdin)
+    result = CliRunner().invoke(cli.pano, ["explain", "--json", *arguments], input=stdin)
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.output.splitlines()]
 
 
 def words(*arguments: str) -> str:
-    result = CliRunner().invoke(command, arguments)
+    result = CliRunner().invoke(cli.pano, ["explain", *arguments])
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -122,7 +122,7 @@ def test_words_say_why_nothing_is_read() -> None:
 
 def test_without_any_path_it_says_what_it_wants() -> None:
     """Not silence: a usage error with both ways to name paths."""
-    result = CliRunner().invoke(command, [])
+    result = CliRunner().invoke(cli.pano, ["explain"])
     assert result.exit_code == 2
     assert "--stdin" in result.output
 

@@ -17,7 +17,7 @@ from hypothesis import settings as settings_of_tests
 from hypothesis import strategies as st
 
 from pano_analytics import layouts, settings
-from pano_analytics.cli.init import command
+from pano_analytics.cli import pano
 from pano_analytics.errors import SettingsError, UploadTreeError
 from pano_analytics.media import encode_path
 from pano_analytics.proposal import look, propose, quoted
@@ -223,7 +223,9 @@ def test_a_quoted_text_is_itself_in_toml(text: str) -> None:
 
 def pano_init(*arguments: Any) -> Any:
     """Run `pano init`, its errors as raised."""
-    return CliRunner(catch_exceptions=False).invoke(command, [str(one) for one in arguments])
+    return CliRunner(catch_exceptions=False).invoke(
+        pano, ["init", *(str(one) for one in arguments)]
+    )
 
 
 def test_the_proposal_is_written_once(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pano_analytics.cli.user import command
+from pano_analytics.cli import pano
 from pano_analytics.errors import LibraryError, PanoError
 from pano_analytics.users import (
     PASSWORD_MAX_LENGTH,
@@ -183,7 +183,7 @@ def test_a_secret_cut_short_is_refused(tmp_path: Path) -> None:
 
 
 def run(*arguments: str, typed: str = "") -> tuple[str, BaseException | None]:
-    result = CliRunner().invoke(command, arguments, input=typed)
+    result = CliRunner().invoke(pano, ["user", *arguments], input=typed)
     return result.output, result.exception
 
 

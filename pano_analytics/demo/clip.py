@@ -17,7 +17,7 @@ from pano_analytics import dhav
 from pano_analytics.demo.picture import GROUP
 from pano_analytics.demo.planes import HEIGHT, WIDTH, Bytes, Planes
 
-FPS = 15
+FPS = 10
 _KEY_EVERY = GROUP
 # A camera's encoder is a hasty one, too. One thread: x264 cuts a picture by the number of
 # its threads, and the bytes must not depend on the machine's cores.

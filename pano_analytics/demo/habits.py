@@ -15,7 +15,7 @@ from pano_analytics.demo.story import INCIDENT, Moment
 # A camera keeps a few seconds in memory, so that a clip begins before what set it off.
 LEAD_S = 4
 SHORTEST_CLIP_S = 8
-LONGEST_CLIP_S = 10
+LONGEST_CLIP_S = 14
 SCHEDULED = "scheduled"
 
 # Of 77 clips of a real camera 8 held no snapshot; snapshots without a clip come
