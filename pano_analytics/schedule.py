@@ -170,6 +170,8 @@ class _Watcher:
         self.stop.check()
 
     def _attend(self, changes: Changes) -> None:
+        if changes.is_partial:
+            log.info("More folders than can be watched: what comes into old days shows later.")
         run_due = again = time.monotonic()
         folders: set[str] = set()
         while True:

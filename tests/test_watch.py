@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from test_ingest import picture
 
 from pano_analytics import schedule
 from pano_analytics.errors import SettingsError
+from pano_analytics.ingest import changes as changes_room
 from pano_analytics.ingest.changes import Notified, Polled, file_system_of, is_networked, listen
 from pano_analytics.ingest.run import ingest, ingest_folders
 from pano_analytics.library import Library
@@ -234,6 +236,28 @@ def test_only_the_folders_told_are_looked_at(tmp_path: Path) -> None:
     assert (summary.tally.new, summary.opened) == (1, {"complete": 1})
     assert Library.of(settings).camera_names() == ["porch"]
     assert ingest(settings, is_inspecting=False).tally.new == 1
+
+
+@pytest.mark.parametrize("kind", [Notified, Polled])
+def test_new_folders_find_room(
+    tmp_path: Path, kind: type[Notified] | type[Polled], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where not all can be watched, the newest are, and each new one is told."""
+    monkeypatch.setattr(changes_room, "ROUND_S", 0.02)
+    start = datetime(2026, 3, 3)
+    for day in range(4):
+        lay(b"x", tmp_path / snapshot_path("porch", start + timedelta(days=day)))
+    with closing(kind(tmp_path, most=24)) as changes:
+        assert changes.is_partial
+        for hour in range(24):
+            path = tmp_path / snapshot_path("porch", start + timedelta(days=4, hours=hour))
+            lay(b"x", path, datetime.now())
+            until_told(changes, path.parent.relative_to(tmp_path).as_posix())
+
+
+def until_told(changes: Notified | Polled, folder: str) -> None:
+    """Wait until `changes` tells of `folder`."""
+    until(lambda: folder in changes.wait(0.1))
 
 
 MOUNTS = rb"""21 1 254:0 / / rw - ext4 /dev/vda rw

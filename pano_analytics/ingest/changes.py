@@ -29,6 +29,8 @@ from pano_analytics.ingest import walk
 # A watched folder costs the kernel about 1 KB; the default limit of a small
 # machine is a few tens of thousands for all programs of a user.
 MOST_FOLDERS = 20_000
+# Where the kernel allows fewer, asking sees more.
+_FEWEST_FOLDERS = 100
 # One upload makes several events (closed, renamed, its time set); all of a burst
 # are one change, but a steady stream must not hold the first back.
 _BURST_S, _LONGEST_BURST_S = 0.1, 0.4
@@ -38,7 +40,7 @@ ROUND_S = 0.4
 # fills the minute, then the next one's folder.
 _RECENT_NS = 2 * 3600 * 1_000_000_000
 _IN_TURN = 200
-_RECENT_DAYS = 2
+_RECENT_DAYS = 3
 _SURVEY_EVERY_S = 3600.0
 # So long after a file was last written to, its folder is listed in every round:
 # a file that grows does not change the time of its folder.
@@ -52,6 +54,10 @@ _OCTAL = re.compile(rb"\\(\d{3})")
 
 class Changes(Protocol):
     """Tells folders of an upload tree in which something has come to its end."""
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the tree has more folders than are listened to: the newest days are."""
 
     def wait(self, timeout_s: float) -> set[str]:
         """Return folders (relative, as on disk) with news; empty after `timeout_s` without.
@@ -170,16 +176,28 @@ _EVENT = struct.Struct("iIII")
 class Notified:
     """Told by the kernel (inotify(7)): a file closed after writing, renamed, set or removed."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, most: int = MOST_FOLDERS) -> None:
         self._root = _Root(root)
         self._libc = ctypes.CDLL(None, use_errno=True)
+        self._most = most
+        self._news: set[str] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Watch the newest folders, and leave room for those that are to come."""
         self._queue = self._checked(self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
         self._folders: dict[int, str] = {}
-        self._news: set[str] = set()
         self.is_partial = False
-        for folder, _ in _folders(root):
-            if not self._watch(folder):
+        for folder, _ in _folders(self._root.path):
+            if len(self._folders) >= self._most * 3 // 4 or not self._watch(folder):
+                self.is_partial = True
                 break
+
+    def _begin_anew(self) -> None:
+        """Give up the oldest folders for new ones; what came meanwhile may be anywhere."""
+        os.close(self._queue)
+        self._begin()
+        self._news |= set(self._folders.values())
 
     def _checked(self, result: int) -> int:
         if result < 0:
@@ -188,17 +206,19 @@ class Notified:
         return result
 
     def _watch(self, folder: str) -> bool:
-        """Watch one folder; return False where no more can be watched."""
-        if len(self._folders) >= MOST_FOLDERS:
-            self.is_partial = True
+        """Watch one folder, if it is still there; return False where no more can be watched."""
+        if len(self._folders) >= self._most:
             return False
         path = os.fsencode(self._root.path / folder)
         try:
             watch = self._libc.inotify_add_watch(self._queue, path, _ASKED | _HOW)
             self._folders[self._checked(watch)] = folder
         except OSError as error:
-            self.is_partial = self.is_partial or error.errno == errno.ENOSPC
-            return error.errno != errno.ENOSPC
+            if error.errno == errno.ENOSPC:  # the kernel's limit, shared with other programs
+                self._most = len(self._folders)
+                if self._most < _FEWEST_FOLDERS:
+                    raise
+                return False
         return True
 
     def wait(self, timeout_s: float) -> set[str]:
@@ -223,7 +243,8 @@ class Notified:
             return False
         data = os.read(self._queue, 1 << 16)
         offset = 0
-        while offset < len(data):
+        folders = self._folders  # others once watching begins anew: the rest is of no use then
+        while offset < len(data) and folders is self._folders:
             watch, mask, _, length = _EVENT.unpack_from(data, offset)
             name = data[offset + _EVENT.size : offset + _EVENT.size + length].rstrip(b"\0")
             self._take(watch, mask, os.fsdecode(name))
@@ -248,9 +269,10 @@ class Notified:
 
     def _take_folder(self, top: str) -> None:
         """Watch a new folder; what came into it before it was watched is news."""
-        for folder in _tree(self._root.path, top):
-            if self._watch(folder):
-                self._news.add(folder)
+        new = list(_tree(self._root.path, top))
+        self._news.update(new)
+        if not all(self._watch(folder) for folder in new):
+            self._begin_anew()
 
     def close(self) -> None:
         """Give the kernel's queue back, all watches with it."""
@@ -260,8 +282,9 @@ class Notified:
 class Polled:
     """Asked every ROUND_S: folders for their time of change, what came for its size and time."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, most: int = MOST_FOLDERS) -> None:
         self._root = _Root(root)
+        self._most = most
         self._stamps: dict[str, int] = {}
         self._lasting: set[str] = set()
         self._others: list[str] = []
@@ -275,8 +298,9 @@ class Polled:
 
     def _survey(self) -> None:
         """Choose anew which folders to ask in each round, and which in turn."""
-        days = dict(islice(_folders(self._root.path), MOST_FOLDERS))
-        self.is_partial = len(days) == MOST_FOLDERS
+        room = self._most * 3 // 4
+        days = dict(islice(_folders(self._root.path), room))
+        self.is_partial = len(days) == room
         holders = {folder.rpartition("/")[0] for folder in days}
         newest = max((day for day in days.values() if day), default=date.min)
         self._lasting, self._others = set(), []
@@ -299,7 +323,7 @@ class Polled:
 
     def _follow(self, folder: str, is_lasting: bool) -> None:
         stamp = self._stamp(folder)
-        if stamp is not None and folder not in self._stamps and len(self._stamps) < MOST_FOLDERS:
+        if stamp is not None and folder not in self._stamps and len(self._stamps) < self._most:
             self._stamps[folder] = stamp
             (self._lasting.add if is_lasting else self._others.append)(folder)
 
