@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from pano_analytics.cli.options import settings_options
+from pano_analytics.cli.progress import Bar
 from pano_analytics.errors import LibraryBusy, PanoError
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _once(
     from pano_analytics.ingest.run import ingest
     from pano_analytics.schedule import log
 
-    shown = _Progress() if sys.stderr.isatty() and not quiet else None
+    shown = Bar() if sys.stderr.isatty() and not quiet else None
     summary = ingest(
         settings,
         is_inspecting=not no_inspect,
@@ -201,26 +202,3 @@ def line(summary: Summary) -> str:
         if count:
             notes.append(f"{count} {word}")
     return f"ingest: {'; '.join(notes)}; {summary.seconds:.1f} s"
-
-
-class _Progress:
-    """A bar a phase on the terminal."""
-
-    def __init__(self) -> None:
-        self._phase = ""
-        self._bar: Any = None
-        self._done = 0
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if what != self._phase:
-            self.close()
-            self._phase, self._done = what, 0
-            self._bar = click.progressbar(length=total, label=what, file=sys.stderr, show_pos=True)
-            self._bar.__enter__()
-        self._bar.update(done - self._done)
-        self._done = done
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-            self._bar = None
