@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -165,7 +166,9 @@ def knock(url: str, **headers: str) -> int:
             return error.code
         return 101
 
-    return asyncio.run(connect())
+    # In a thread: the browser of other tests keeps a loop running in this one.
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(lambda: asyncio.run(connect())).result()
 
 
 def test_the_websocket_asks_for_the_login(locked: Served) -> None:
