@@ -137,7 +137,7 @@ def test_other_ranges_are_told_apart(conda: str, pip: str) -> None:
 
 
 def test_environment_installs_the_package_itself() -> None:
-    """The package comes from the checkout with its upload server, by a line that pip takes in a requirements file."""
+    """The package comes from the checkout, its upload server too, by a line that pip takes."""
     [pip] = [line["pip"] for line in conda_dependencies() if isinstance(line, dict)]
     assert pip == ["-e .[receive]"]
 
