@@ -36,17 +36,28 @@ def _check_zone(name: str) -> str:
 
 def without_password(url: str) -> str:
     """Return `url` without user name and password, so that no page or log can show them."""
-    parts = urlsplit(url)
+    scheme, _, rest = url.strip().partition("://")
+    # A password may hold any sign, / and # among them: the last @ ends it.
+    parts = urlsplit(f"{scheme}://{rest.rpartition('@')[2]}")
     if parts.scheme not in ("http", "https", "rtsp", "rtsps") or not parts.hostname:
         raise ValueError("an address beginning with http://, https:// or rtsp://")
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, _public_query(parts.query), parts.fragment))
+    query = _public_query(parts.query)
+    fragment = parts.fragment if query == parts.query else ""
+    return urlunsplit((parts.scheme, parts.netloc, _public_path(parts.path), query, fragment))
+
+
+# Cameras also take credentials as ?user=…&password=…, some in the path.
+_SECRET = r"(user(name)?|usr|login(use|pas)?|pass(word|wd)?|pwd|token|auth)="
 
 
 def _public_query(query: str) -> str:
-    # Cameras also take credentials as ?user=…&password=…
-    secret = re.compile(r"^(user(name)?|usr|login|pass(word|wd)?|pwd|token|auth)=", re.IGNORECASE)
-    return "&".join(part for part in query.split("&") if part and not secret.match(part))
+    parts = re.split("[&;]", query)
+    return "&".join(part for part in parts if part and not re.match(_SECRET, part, re.IGNORECASE))
+
+
+def _public_path(path: str) -> str:
+    # Nothing tells where a password in there ends, so what follows goes too.
+    return re.sub(rf"[^/]*{_SECRET}.*", "", path, flags=re.IGNORECASE)
 
 
 def _check_folder(folder: str) -> str:

@@ -64,6 +64,12 @@ def test_relative_folders_start_beside_the_file(tmp_path: Path) -> None:
         ("http://admin:secret@10.0.0.2:80/page", "http://10.0.0.2:80/page"),
         ("rtsp://u:p%40ss@cam/live?channel=1", "rtsp://cam/live?channel=1"),
         ("http://cam/x?user=a&channel=1&password=z", "http://cam/x?channel=1"),
+        ("http://cam/x?channel=1;loginuse=a;loginpas=z#z", "http://cam/x?channel=1"),
+        (
+            "rtsp://admin:p/a#s?s@w@10.0.0.7:554/live?channel=1",
+            "rtsp://10.0.0.7:554/live?channel=1",
+        ),
+        ("rtsp://10.0.0.7/user=a_password=z_z_channel=1.sdp?real", "rtsp://10.0.0.7/?real"),
         ("https://cam/", "https://cam/"),
     ],
 )
