@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
@@ -91,7 +91,15 @@ def _as_path(value: Any) -> Any:
     return Path(value).expanduser() if isinstance(value, str) and value.strip() else value
 
 
+def _check_days(days: Any) -> Any:
+    # 0 would read as "nothing is kept" to one and as "no limit" to another.
+    if days == "forever" or (isinstance(days, int) and not isinstance(days, bool) and days >= 1):
+        return days
+    raise ValueError("a whole number of days from 1, or 'forever'")
+
+
 ZoneName = Annotated[str, AfterValidator(_check_zone)]
+KeepDays = Annotated[int | Literal["forever"], BeforeValidator(_check_days)]
 PublicUrl = Annotated[str, AfterValidator(without_password)]
 LocalPath = Annotated[Path, BeforeValidator(_as_path)]
 
@@ -116,6 +124,7 @@ class Camera(_Strict):
     admin_url: PublicUrl | None = None
     live_url: PublicUrl | None = None
     silent_after_hours: float | None = Field(default=None, gt=0)
+    keep_days: KeepDays | None = Field(default=None, description="else the common keep_days")
 
     @property
     def upload_folders(self) -> tuple[str, ...]:
@@ -138,6 +147,16 @@ class Ingest(_Strict):
     workers: int | None = Field(default=None, ge=1)
 
 
+class Cull(_Strict):
+    """How uploads that were kept long enough go; how long is said by `keep_days`."""
+
+    scheduled: bool = False
+    rows_days: int = Field(default=400, ge=1)
+    most_files: int = Field(default=100_000, ge=1)
+    most_gb: float = Field(default=200, gt=0)
+    most_share: float = Field(default=0.5, gt=0, le=1)
+
+
 class Settings(_Strict):
     """Everything that `pano.toml` can say; what is not said has a default."""
 
@@ -146,9 +165,11 @@ class Settings(_Strict):
     zone: ZoneName = Field(default_factory=system_zone)
     silent_after_hours: float = Field(default=24, gt=0)
     cache_limit_mb: int = Field(default=4096, ge=16)
+    keep_days: KeepDays | None = None
     cameras: tuple[Camera, ...] = ()
     ingest: Ingest = Ingest()
     dashboard: Dashboard = Dashboard()
+    cull: Cull = Cull()
 
     @model_validator(mode="after")
     def _no_camera_twice(self) -> Settings:
@@ -174,6 +195,11 @@ class Settings(_Strict):
     def silent_after_hours_of(self, camera: str) -> float:
         """Return after how many hours without an upload this camera counts as silent."""
         return self.camera(camera).silent_after_hours or self.silent_after_hours
+
+    def keep_days_of(self, camera: str) -> int | None:
+        """Return after how many days this camera's uploads go; None where they are kept."""
+        days = self.camera(camera).keep_days or self.keep_days
+        return days if isinstance(days, int) else None
 
 
 def find(config: str | os.PathLike[str] | None = None) -> Path | None:
