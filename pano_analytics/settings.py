@@ -73,6 +73,20 @@ def _check_name(name: str) -> str:
     return name
 
 
+def _check_place(url: str) -> str:
+    # It stands in each page's policy too, where blanks and semicolons have a meaning.
+    web, place = r"https?://[\w.-]+(:\d+)?(/[\w./~%-]*)?", r"/?[\w.~%-][\w./~%-]*"
+    if not re.fullmatch(f"{web}|{place}", url, re.ASCII):
+        raise ValueError("a place such as '/uploads/', '../ftp/' or 'https://nas.home/uploads/'")
+    return url.rstrip("/") + "/"
+
+
+def _check_web(url: str) -> str:
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError("an address beginning with http:// or https://")
+    return without_password(url).rstrip("/") + "/"
+
+
 def _check_layout(layout: str) -> str:
     from pano_analytics import layouts  # late: only settings that name one pay for it
 
@@ -157,6 +171,17 @@ class Cull(_Strict):
     most_share: float = Field(default=0.5, gt=0, le=1)
 
 
+class Site(_Strict):
+    """Pages on disk, which `pano site` writes."""
+
+    folder: LocalPath | None = None
+    days: int = Field(default=31, ge=1)
+    gap_minutes: float = Field(default=10, gt=0, le=1440)
+    clip_days: int = Field(default=7, ge=0)
+    media_url: Annotated[str, AfterValidator(_check_place)] | None = None
+    dashboard_url: Annotated[str, AfterValidator(_check_web)] | None = None
+
+
 class Settings(_Strict):
     """Everything that `pano.toml` can say; what is not said has a default."""
 
@@ -169,6 +194,7 @@ class Settings(_Strict):
     cameras: tuple[Camera, ...] = ()
     ingest: Ingest = Ingest()
     dashboard: Dashboard = Dashboard()
+    site: Site = Site()
     cull: Cull = Cull()
 
     @model_validator(mode="after")
@@ -237,11 +263,13 @@ def check(said: dict[str, Any], origin: str = "settings") -> Settings:
 
 
 def _beside(settings: Settings, folder: Path) -> Settings:
-    placed = {
+    placed: dict[str, Any] = {
         key: folder / value
         for key in ("uploads", "library")
         if (value := getattr(settings, key)) is not None
     }
+    if settings.site.folder is not None:
+        placed["site"] = settings.site.model_copy(update={"folder": folder / settings.site.folder})
     return settings.model_copy(update=placed)
 
 
