@@ -1,4 +1,4 @@
-"""`pano init`: propose a settings file from an upload tree that is already there."""
+"""`pano init`: propose a settings file from what is already there."""
 
 from __future__ import annotations
 
@@ -18,17 +18,28 @@ _STDOUT = "-"
     help="The folder that the cameras upload to; only its names are looked at.",
 )
 @click.option(
+    "--from",
+    "original",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="JSON",
+    help="The settings of the original system (pano-docker.json), to be taken over.",
+)
+@click.option(
     "--output",
     default="pano.toml",
     show_default=True,
     help="The new settings file; - prints it.",
 )
-def command(uploads: Path | None, output: str) -> None:
+def command(uploads: Path | None, original: Path | None, output: str) -> None:
     """Propose a settings file from an upload tree.
 
     Finds the cameras, the layouts of their names and whether their clocks fit
     this computer's zone, from a sample of the newest names. A file that is
     already there is never touched. Without --uploads it is one to fill in.
+
+    With --from, cameras, folders, days to keep and links of the original system
+    are taken over; links without their credentials. --uploads says where its
+    folder of uploads is now, if it is not where that file says.
 
     \b
     Exit codes: 0 done, 2 settings or usage (such as an --output that exists),
@@ -38,15 +49,21 @@ def command(uploads: Path | None, output: str) -> None:
     Examples:
       pano init --uploads /srv/ftp
       pano init --uploads /srv/ftp --output -
+      pano init --from pano-docker.json --uploads /mnt/HD2/pano/FTP
     """
-    from pano_analytics.proposal import propose
+    from pano_analytics.proposal import propose, read_original
     from pano_analytics.times import system_zone
 
-    text = propose(uploads, system_zone())
+    old = None if original is None else read_original(original)
+    text = propose(uploads, system_zone(), old)
     if output == _STDOUT:
         click.echo(text, nl=False)
         return
-    _write(Path(output), uploads, text)
+    _write(Path(output), uploads if uploads is not None or old is None else old.uploads, text)
+    if uploads is None and old is not None and not (old.uploads and old.uploads.is_dir()):
+        click.echo(
+            f"{original}: its base_data_dir is not on this computer: give --uploads", err=True
+        )
     cameras = text.count("\n[[cameras]]\n")
     click.echo(f"{output}: {cameras} camera{'' if cameras == 1 else 's'}; look it over, then")
     click.echo(f"pano ingest{'' if output == 'pano.toml' else f' --config {output}'}")

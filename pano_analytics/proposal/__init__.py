@@ -1,0 +1,8 @@
+"""A `pano.toml` proposed: from an upload tree, or from the settings of the original system."""
+
+from pano_analytics.proposal.original import Original
+from pano_analytics.proposal.original import read as read_original
+from pano_analytics.proposal.text import propose, quoted
+from pano_analytics.proposal.tree import Found, look
+
+__all__ = ["Found", "Original", "look", "propose", "quoted", "read_original"]

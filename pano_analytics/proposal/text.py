@@ -1,0 +1,248 @@
+"""The text of a `pano.toml`, remarks included, that loads whatever folders are called."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable
+from itertools import chain, count
+from math import ceil
+from pathlib import Path
+from textwrap import fill
+from zoneinfo import ZoneInfo
+
+from pano_analytics.home import NAME as LIBRARY_MARK
+from pano_analytics.media import encode_path
+from pano_analytics.proposal.original import OldCamera, Original
+from pano_analytics.proposal.tree import Found, look
+
+
+def propose(uploads: Path | None, zone: str, original: Original | None = None) -> str:
+    """Return the text of a `pano.toml` for the tree at `uploads`, or one to be filled in.
+
+    With `original`, what the settings of the original system say stands in it: its cameras
+    first, then what else lies in the tree. Its own folder of uploads is looked at where
+    `uploads` is not given, if it is there. Whatever the folders are called,
+    `settings.load` takes the text.
+    """
+    root = uploads if uploads is not None or original is None else original.uploads
+    is_there = root is not None and (uploads is not None or root.is_dir())
+    cameras = look(root, ZoneInfo(zone)) if root is not None and is_there else []
+    hours = _common_hours_late(cameras)
+    parts = [_head(root, zone, hours)]
+    if original is not None:
+        parts += _taken_over(original, is_there or root is None)
+        parts += _old_cameras(original, cameras, zone, hours)
+        cameras = _others(original, cameras)
+    taken = [] if original is None else [old.name for old in original.cameras]
+    return "\n".join([*parts, *_cameras(cameras, zone, hours, taken)])
+
+
+def _taken_over(original: Original, is_there: bool) -> list[str]:
+    remarks = [f"Taken over from {original.file.name}."]
+    if not is_there:
+        remarks.append(
+            "Its folder of uploads is not on this computer (inside a container it has another"
+            " name than outside): put the right one above, or give --uploads."
+        )
+    remarks += original.remarks
+    return ["\n".join([*map(_remark, remarks), ""]), _kept(original)]
+
+
+def _remark(text: str) -> str:
+    return fill(_on_one_line(text), 92, initial_indent="# ", subsequent_indent="#   ")
+
+
+def _kept(original: Original) -> str:
+    days = ceil(original.keep_days)
+    if not original.is_culling:
+        return (
+            "# The original was told to delete nothing. Days to keep, if that changes:\n"
+            f"# keep_days = {days}\n"
+        )
+    return f"""\
+# Uploads are kept so many days, as before. But nothing is deleted until `pano cull --adopt`
+# has marked the folder as the right one, and then by `pano cull --delete`, or by `pano up`
+# where scheduled = true stands below [cull].
+keep_days = {days}
+"""
+
+
+def _old_cameras(original: Original, cameras: list[Found], zone: str, hours: int) -> list[str]:
+    found = {one.folder: one for one in cameras}
+    return [_old_table(old, found.get(old.folder), zone, hours) for old in original.cameras]
+
+
+def _others(original: Original, cameras: list[Found]) -> list[Found]:
+    known = {old.folder.partition("/")[0] for old in original.cameras}
+    return [one for one in cameras if one.folder not in known]
+
+
+def _common_hours_late(cameras: list[Found]) -> int:
+    """Return the hours that most of several cameras are late by: then it is not their clocks."""
+    told = Counter(camera.hours_late for camera in cameras if camera.layouts)
+    [(hours, number)] = told.most_common(1) or [(0, 0)]
+    return hours if number > 1 and 2 * number > told.total() else 0
+
+
+def _head(uploads: Path | None, zone: str, hours_late: int) -> str:
+    root = None if uploads is None else uploads.absolute()
+    library = None if root is None else _library(root)
+    return f"""\
+# Settings of pano, proposed by `pano init`. All keys with their meaning: docs/pano.toml.
+# What stands behind a `#` is a remark, or a key that has its default.
+
+# The folder that the cameras upload to; it is only ever read.
+{_folder("uploads", root, "/srv/ftp")}
+
+# Where pano keeps what it knows; not below the uploads.
+{_folder("library", library, "/var/lib/pano")}
+
+# The clock of the cameras: this computer's zone, unless one has its own below.
+{_common_zone_remark(hours_late)}zone = {quoted(zone)}
+
+# A camera is silent when nothing arrived from it for so many hours.
+# silent_after_hours = 24
+"""
+
+
+def _common_zone_remark(hours_late: int) -> str:
+    if not hours_late:
+        return ""
+    return (
+        f"# But the cameras' files arrive {_apart(hours_late)} than their names say in it: most\n"
+        "# likely the cameras are in another zone, and that one belongs here.\n"
+    )
+
+
+def _apart(hours_late: int) -> str:
+    return f"{abs(hours_late)} h {'later' if hours_late > 0 else 'earlier'}"
+
+
+def _folder(key: str, path: Path | None, example: str) -> str:
+    if path is None:
+        return f"# {key} = {quoted(example)}"
+    if not _is_text(str(path)):
+        return (
+            f"# Its name holds bytes that are no UTF-8 and cannot stand here: give --{key} instead."
+            f"\n# {key} = {quoted(encode_path(str(path)))}"
+        )
+    return f"{key} = {quoted(str(path))}"
+
+
+def _library(uploads: Path) -> Path:
+    """Return a folder beside the uploads that is a library already, or is not there yet."""
+    beside = uploads.parent / "library"
+    is_free = not beside.exists() or (beside / LIBRARY_MARK).exists()
+    if is_free and beside != uploads:
+        return beside
+    return uploads.parent / f"{uploads.name or 'pano'}-library"
+
+
+def _cameras(
+    cameras: list[Found], zone: str, common_hours_late: int, taken: Collection[str]
+) -> list[str]:
+    known = [camera for camera in cameras if camera.layouts and _can_be_named(camera)]
+    names = _names(known, taken)
+    tables = [_table(one, names[one.camera], zone, common_hours_late) for one in known]
+    strange = [_stranger(camera) for camera in cameras if camera.unknown and not camera.layouts]
+    return [*tables, *strange]
+
+
+def _can_be_named(camera: Found) -> bool:
+    # Without a folder to know it by, a camera is known by its very name.
+    return camera.folder is not None or _on_one_line(camera.camera) == camera.camera
+
+
+def _names(cameras: Iterable[Found], taken: Collection[str]) -> dict[str, str]:
+    """Return camera -> a name on one line, none twice nor taken; what is one already stays."""
+    names = {
+        one.camera: one.camera
+        for one in cameras
+        if _on_one_line(one.camera) == one.camera and one.camera not in taken
+    }
+    for camera in cameras:
+        if camera.camera not in names:
+            plain = _on_one_line(camera.camera) or "camera"
+            names[camera.camera] = _free(plain, {*names.values(), *taken})
+    return names
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    numbered = (f"{name} {number}" for number in count(2))
+    return next(one for one in chain([name], numbered) if one not in taken)
+
+
+def _on_one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text).strip()
+
+
+def _table(camera: Found, name: str, zone: str, common_hours_late: int) -> str:
+    lines = ["[[cameras]]", f"name = {quoted(name)}"]
+    if camera.folder is not None:
+        lines.append(f"{'# ' if camera.folder == name else ''}folder = {quoted(camera.folder)}")
+    lines += [
+        '# description = ""',
+        f'# layout = "auto"   # seen: {_seen(camera)}',
+        *(_zone_remark(camera, zone) if camera.hours_late != common_hours_late else []),
+        '# admin_url = "http://…/"',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _old_table(old: OldCamera, found: Found | None, zone: str, common_hours_late: int) -> str:
+    is_off = found is not None and found.hours_late != common_hours_late
+    seen = f"seen: {_seen(found)}" if found is not None else "nothing of it was seen here"
+    return "\n".join(
+        [
+            "[[cameras]]",
+            f"name = {quoted(old.name)}",
+            f"{'# ' if old.folder == old.name else ''}folder = {quoted(old.folder)}",
+            _said("description", old.description),
+            f'# layout = "auto"   # {_on_one_line(old.model) or "no model told"}; {seen}',
+            *(_zone_remark(found, zone) if found is not None and is_off else []),
+            _said("admin_url", old.admin_url, "http://…/"),
+            _said("live_url", old.live_url, "rtsp://…/"),
+            "",
+        ]
+    )
+
+
+def _said(key: str, value: str | None, example: str = "") -> str:
+    return f"{key} = {quoted(value)}" if value else f"# {key} = {quoted(example)}"
+
+
+def _seen(camera: Found) -> str:
+    seen = [*camera.layouts.most_common(), ("of no known layout", camera.unknown)]
+    return ", ".join(f"{number} × {what}" for what, number in seen if number)
+
+
+def _zone_remark(camera: Found, zone: str) -> list[str]:
+    hours = camera.hours_late
+    if not hours:
+        return []
+    return [
+        f"# Its files arrive {_apart(hours)} than their names say in {zone}. Is its clock wrong,",
+        "# or in another zone? That zone would stand here:",
+        f"# zone = {quoted('Europe/Berlin' if zone == 'UTC' else 'UTC')}",
+    ]
+
+
+def _stranger(camera: Found) -> str:
+    what = f"folder {quoted(camera.folder)}" if camera.folder else "root itself"
+    return (
+        f"# In the {what} none of {camera.unknown} sampled files has a known layout;\n"
+        "# a template in `layout` can tell how they are called (see docs/pano.toml).\n"
+    )
+
+
+def _is_text(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a TOML string. A surrogate, which TOML cannot say, becomes a �."""
+    safe = "".join(char if _is_text(char) else "\ufffd" for char in text)
+    # JSON's escapes are TOML's, but JSON lets the delete character stand.
+    return json.dumps(safe, ensure_ascii=False).replace("\x7f", "\\u007F")

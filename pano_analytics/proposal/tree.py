@@ -1,0 +1,166 @@
+"""What an upload tree says of itself: which cameras, which layouts, whose clock."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pano_analytics import layouts
+from pano_analytics.errors import UploadTreeError
+from pano_analytics.media import Reading, encode_path, locate
+
+# So many names of a camera tell its layouts; they come from its newest folders
+# in turn, so that pictures and clips of several days are among them.
+FILES_A_CAMERA = 60
+# Where dates come first, cameras may lie below them (Frigate): more names, fewer days.
+FILES_TOGETHER = 1000
+_NEWEST_DATES = 4
+_FILES_A_FOLDER = 8
+_FOLDERS_A_FOLDER = 12
+_DEEPEST = 12
+_LISTINGS = 1500
+
+# A file arrives seconds after the moment it names; what differs by whole hours
+# in nearly all of a camera's files is its zone.
+_NEAR = timedelta(minutes=10)
+_FEWEST = 5
+_NEARLY_ALL = 0.8
+_MOST_HOURS = 26
+
+
+@dataclass
+class Found:
+    """What the sampled names of one camera say.
+
+    `folder` is its first level below the root, as in the `path` column; None where the
+    root itself, or a folder below a date, is the camera's. `lags` are the times from
+    the moment that a name spells (on the zone's wall clock) to the file's arrival.
+    """
+
+    camera: str
+    folder: str | None = None
+    layouts: Counter[str] = field(default_factory=Counter)
+    unknown: int = 0
+    lags: list[timedelta] = field(default_factory=list)
+
+    def add(self, reading: Reading, lag: timedelta | None) -> None:
+        """Count one sampled name."""
+        if reading.kind == "unknown":
+            self.unknown += 1
+        elif reading.kind != "ignore":
+            self.layouts[f"{reading.layout} {reading.kind}"] += 1
+            self.lags += [] if lag is None else [lag]
+
+    @property
+    def hours_late(self) -> int:
+        """By how many whole hours nearly all files arrive after the moments they name; else 0."""
+        if len(self.lags) < _FEWEST:
+            return 0
+        hours = round(statistics.median(lag.total_seconds() for lag in self.lags) / 3600)
+        near = sum(abs(lag - timedelta(hours=hours)) < _NEAR for lag in self.lags)
+        is_clear = near >= _NEARLY_ALL * len(self.lags) and abs(hours) <= _MOST_HOURS
+        return hours if is_clear else 0
+
+
+def look(root: Path, zone: ZoneInfo) -> list[Found]:
+    """Return the cameras below `root` in the order of their names, from a sample of names.
+
+    Only lists folders and asks for times of files; nothing is opened. `zone` is the
+    guess that arrivals are held against. Raises UploadTreeError where there is no folder.
+    """
+    found: dict[str, Found] = {}
+    for path in _sampled(root):
+        name = layouts.camera_below(path, {}, _root_name(root))
+        camera = found.setdefault(name, Found(name))
+        if path.startswith(f"{name}/"):
+            camera.folder = name
+        reading = layouts.read(path)
+        camera.add(reading, _lag(root, path, reading, zone))
+    return sorted(found.values(), key=lambda one: one.camera)
+
+
+def _sampled(root: Path) -> Iterator[str]:
+    """Yield paths: of each first-level folder that is a camera's, and of the rest together."""
+    if not root.is_dir():
+        raise UploadTreeError(f"{root}: expected the folder that cameras upload to; none is there.")
+    files, folders = _list(root, "")
+    for name in filter(_is_own, folders):
+        yield from map(encode_path, islice(_Sampler(root).below(name), FILES_A_CAMERA))
+    rest = [name for name in folders if not _is_own(name)][:_NEWEST_DATES]
+    sampler = _Sampler(root)
+    together = _in_turn([iter(files), *map(sampler.below, rest)])
+    yield from map(encode_path, islice(together, FILES_TOGETHER))
+
+
+def _is_own(name: str) -> bool:
+    # Asked as ingest asks, with a name that no camera's root has.
+    return layouts.camera_below(f"{encode_path(name)}/x.jpg", {}, "\n") != "\n"
+
+
+def _root_name(root: Path) -> str:
+    return root.resolve().name or "camera"
+
+
+def _list(root: Path, folder: str) -> tuple[list[str], list[str]]:
+    """Return the newest files and folders of a folder by name; none where it cannot be read."""
+    files, folders = [], []
+    try:
+        with os.scandir(root / folder) as listing:
+            for item in listing:
+                if item.is_dir(follow_symlinks=False) and not layouts.passes_over(item.name):
+                    folders.append(item.name)
+                elif item.is_file(follow_symlinks=False):
+                    files.append(item.name)
+    except OSError:
+        return [], []
+    return heapq.nlargest(_FILES_A_FOLDER, files), sorted(folders, reverse=True)
+
+
+class _Sampler:
+    """Draws names below a folder; gives up on trees that hold many folders and no file."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.listings_left = _LISTINGS
+
+    def below(self, folder: str, depth: int = 1) -> Iterator[str]:
+        """Yield paths below `folder`, its newest folders in turn."""
+        if depth > _DEEPEST or not self.listings_left:
+            return
+        self.listings_left -= 1
+        files, folders = _list(self.root, folder)
+        newest = folders[:_FOLDERS_A_FOLDER]
+        deeper = [self.below(f"{folder}/{name}", depth + 1) for name in newest]
+        yield from _in_turn([(f"{folder}/{name}" for name in files), *deeper])
+
+
+def _in_turn(sources: Iterable[Iterator[str]]) -> Iterator[str]:
+    """Yield one of each source in turn until all are empty."""
+    left = list(sources)
+    while left:
+        for source in list(left):
+            path = next(source, None)
+            if path is None:
+                left.remove(source)
+            else:
+                yield path
+
+
+def _lag(root: Path, path: str, reading: Reading, zone: ZoneInfo) -> timedelta | None:
+    """Return how long after the moment that its name spells the file arrived, None if untold."""
+    said = reading.end or reading.start
+    if said is None or reading.zone == "utc":
+        return None
+    try:
+        arrived = datetime.fromtimestamp(locate(root, path).lstat().st_mtime, zone)
+    except (OSError, OverflowError, ValueError):
+        return None
+    return arrived.replace(tzinfo=None) - said
