@@ -87,6 +87,19 @@ def _check_web(url: str) -> str:
     return without_password(url).rstrip("/") + "/"
 
 
+def _check_scheme(url: str) -> str:
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise ValueError("an address beginning with http:// or https://")
+    return url
+
+
+def _check_prefix(prefix: str) -> str:
+    inner = prefix.strip("/")
+    if not re.fullmatch(r"[\w.~-]*(/[\w.~-]+)*", inner, re.ASCII) or ".." in inner.split("/"):
+        raise ValueError("a path of letters and digits, such as '/cameras/'")
+    return f"/{inner}" if inner else ""
+
+
 def _check_layout(layout: str) -> str:
     from pano_analytics import layouts  # late: only settings that name one pay for it
 
@@ -147,10 +160,35 @@ class Camera(_Strict):
 
 
 class Dashboard(_Strict):
-    """Where `pano serve` listens."""
+    """Where `pano serve` listens, and how what it says is kept from others on the way."""
 
     address: str = "127.0.0.1"
     port: int = Field(default=5006, ge=0, le=65535)
+    tls: Literal["none", "own"] = "none"
+    certificate: LocalPath | None = None
+    key: LocalPath | None = None
+    prefix: Annotated[str, AfterValidator(_check_prefix)] = ""
+    behind_proxy: bool = False
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Dashboard:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("a certificate together with its key")
+        return self
+
+
+class Up(_Strict):
+    """How `pano up` tells that all parts are at work."""
+
+    log: LocalPath | None = None
+    health_address: str = "127.0.0.1"
+    health_port: int = Field(default=5007, ge=0, le=65535)
+    # Kept out of the library's own page: whoever knows it can say that all is well.
+    heartbeat_url: Annotated[str, AfterValidator(_check_scheme)] | None = Field(
+        default=None, exclude=True, repr=False
+    )
+    heartbeat_command: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
+    heartbeat_minutes: float = Field(default=5, ge=0.01)
 
 
 class Ingest(_Strict):
@@ -182,6 +220,18 @@ class Site(_Strict):
     dashboard_url: Annotated[str, AfterValidator(_check_web)] | None = None
 
 
+class Doctor(_Strict):
+    """What `pano doctor` looks at, and what it takes for too little."""
+
+    days: int = Field(default=14, ge=1)
+    recent_days: int = Field(default=1, ge=1)
+    min_height: int = Field(default=1080, ge=0)
+    min_fps: float = Field(default=15, ge=0)
+    clock_off_minutes: float = Field(default=2, gt=0)
+    no_clips_days: int = Field(default=3, ge=1)
+    ignore: tuple[str, ...] = ()
+
+
 class Settings(_Strict):
     """Everything that `pano.toml` can say; what is not said has a default."""
 
@@ -194,8 +244,10 @@ class Settings(_Strict):
     cameras: tuple[Camera, ...] = ()
     ingest: Ingest = Ingest()
     dashboard: Dashboard = Dashboard()
+    up: Up = Up()
     site: Site = Site()
     cull: Cull = Cull()
+    doctor: Doctor = Doctor()
 
     @model_validator(mode="after")
     def _no_camera_twice(self) -> Settings:
@@ -270,6 +322,11 @@ def _beside(settings: Settings, folder: Path) -> Settings:
     }
     if settings.site.folder is not None:
         placed["site"] = settings.site.model_copy(update={"folder": folder / settings.site.folder})
+    if settings.up.log is not None:
+        placed["up"] = settings.up.model_copy(update={"log": folder / settings.up.log})
+    if (own := settings.dashboard).certificate is not None and own.key is not None:
+        beside = {"certificate": folder / own.certificate, "key": folder / own.key}
+        placed["dashboard"] = own.model_copy(update=beside)
     return settings.model_copy(update=placed)
 
 
