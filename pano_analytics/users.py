@@ -14,11 +14,12 @@ import os
 import re
 import secrets
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pano_analytics.errors import LibraryError, PanoError
 from pano_analytics.storage import TEMPORARY, Storage
@@ -52,29 +53,107 @@ class User:
     added: datetime
 
 
-class Users:
-    """The users of the library in `folder`; each question looks whether the file changed.
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
 
-    Raises LibraryError where `users.json` is there but cannot be understood: a
-    broken list of users must not count as an empty one.
+
+_Entry = TypeVar("_Entry", bound=_Named)
+
+
+class Register(ABC, Generic[_Entry]):
+    """Entries with passwords in one private file of the library in `folder`, by name.
+
+    Each question looks whether the file changed. Raises LibraryError where the file is
+    there but cannot be understood: a broken list must not count as an empty one.
     """
+
+    file_name: ClassVar[str]
+    key: ClassVar[str]
+    lock_name: ClassVar[str]
+    made_by: ClassVar[str]
+    """The command that writes it, for people."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._read_at: tuple[int, int, int] | None = None
-        self._known: dict[str, User] = {}
+        self._known: dict[str, _Entry] = {}
+
+    @staticmethod
+    @abstractmethod
+    def encode(entry: _Entry) -> dict[str, str]:
+        """Return an entry as JSON."""
+
+    @staticmethod
+    @abstractmethod
+    def decode(said: dict[str, Any]) -> _Entry:
+        """Return the entry of its JSON; raises ValueError, KeyError or TypeError."""
 
     @property
     def path(self) -> Path:
-        return self.folder / FILE_NAME
+        return self.folder / self.file_name
 
-    def all(self) -> list[User]:
-        """Return all users, sorted by name."""
-        return sorted(self._current().values(), key=lambda user: user.name)
+    def all(self) -> list[_Entry]:
+        """Return all entries, sorted by name."""
+        return sorted(self._current().values(), key=lambda entry: entry.name)
 
-    def get(self, name: str) -> User | None:
-        """Return the user called `name`, or None."""
+    def get(self, name: str) -> _Entry | None:
+        """Return the entry called `name`, or None."""
         return self._current().get(unicodedata.normalize("NFC", name))
+
+    def _current(self) -> dict[str, _Entry]:
+        read_at = self.version()
+        if read_at != self._read_at:
+            self._known, self._read_at = self._read(), read_at
+        return self._known
+
+    def version(self) -> tuple[int, int, int] | None:
+        """Return what changes whenever the file does; None where there is none."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _read(self) -> dict[str, _Entry]:
+        try:
+            said = json.loads(self.path.read_text(encoding="utf-8"))
+            if said["format"] != FORMAT:
+                raise ValueError(f"expected format {FORMAT}, came {said['format']!r}")
+            return {entry.name: entry for entry in map(self.decode, said[self.key])}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LibraryError(
+                f"{self.path}: expected the {self.key} that `{self.made_by}` wrote; {error!r}. "
+                f"Nobody is let in until it is mended, or removed and the {self.key} added anew."
+            ) from error
+
+    def _change(self, change: Callable[[dict[str, _Entry]], dict[str, _Entry]]) -> None:
+        if not self.folder.is_dir():
+            raise LibraryError(
+                f"expected a library folder at {self.folder}; there is none. "
+                f"Make it first: `pano ingest --uploads DIR --library {self.folder}`."
+            )
+        with Storage(self.folder).lock(self.lock_name, wait=True):
+            entries = sorted(change(self._read()).values(), key=lambda entry: entry.name)
+            said = {"format": FORMAT, self.key: [self.encode(entry) for entry in entries]}
+            write_private(self.path, (json.dumps(said, indent=1) + "\n").encode())
+
+
+class Users(Register[User]):
+    """The users of the library in `folder`."""
+
+    file_name, key, lock_name, made_by = FILE_NAME, "users", LOCK_NAME, "pano user add"
+
+    @staticmethod
+    def encode(entry: User) -> dict[str, str]:
+        return {"name": entry.name, "hashed": entry.hashed, "added": entry.added.isoformat()}
+
+    @staticmethod
+    def decode(said: dict[str, Any]) -> User:
+        check_hash(said["hashed"])
+        return User(said["name"], said["hashed"], datetime.fromisoformat(said["added"]))
 
     def add(self, name: str, password: str) -> None:
         """Let `name` in with `password`; a name that is known gets the new password.
@@ -99,55 +178,8 @@ class Users:
     def verify(self, name: str, password: str) -> bool:
         """Return whether `password` opens for `name`; an unknown name takes as long as a known."""
         user = self.get(name)
-        right = is_password(password, user.hashed if user else _nobody())
+        right = is_password(password, user.hashed if user else nobodys_hash())
         return right and user is not None
-
-    def _current(self) -> dict[str, User]:
-        read_at = self._version()
-        if read_at != self._read_at:
-            self._known, self._read_at = self._read(), read_at
-        return self._known
-
-    def _version(self) -> tuple[int, int, int] | None:
-        try:
-            found = self.path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
-
-    def _read(self) -> dict[str, User]:
-        try:
-            said = json.loads(self.path.read_text(encoding="utf-8"))
-            if said["format"] != FORMAT:
-                raise ValueError(f"expected format {FORMAT}, came {said['format']!r}")
-            return {user.name: user for user in map(_from_json, said["users"])}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LibraryError(
-                f"{self.path}: expected the users that `pano user add` wrote; {error!r}. "
-                f"Nobody is let in until it is mended, or removed and the users added anew."
-            ) from error
-
-    def _change(self, change: Callable[[dict[str, User]], dict[str, User]]) -> None:
-        if not self.folder.is_dir():
-            raise LibraryError(
-                f"expected a library folder at {self.folder}; there is none. "
-                f"Make it first: `pano ingest --uploads DIR --library {self.folder}`."
-            )
-        with Storage(self.folder).lock(LOCK_NAME, wait=True):
-            users = sorted(change(self._read()).values(), key=lambda user: user.name)
-            said = {"format": FORMAT, "users": [_to_json(user) for user in users]}
-            write_private(self.path, (json.dumps(said, indent=1) + "\n").encode())
-
-
-def _to_json(user: User) -> dict[str, str]:
-    return {"name": user.name, "hashed": user.hashed, "added": user.added.isoformat()}
-
-
-def _from_json(said: dict[str, Any]) -> User:
-    _parameters(said["hashed"])
-    return User(said["name"], said["hashed"], datetime.fromisoformat(said["added"]))
 
 
 def check_name(name: str) -> str:
@@ -171,11 +203,15 @@ def check_password(password: str) -> str:
     return password
 
 
-def hash_password(password: str) -> str:
-    """Return `scrypt$N$r$p$salt$hash` for `password`, with a salt of its own (RFC 7914)."""
+def hash_password(password: str, parallel: int = _PARALLEL) -> str:
+    """Return `scrypt$N$r$p$salt$hash` for `password`, with a salt of its own (RFC 7914).
+
+    `parallel` (p) is how many times 30 ms it takes: fewer where passwords are long and
+    random, as those that are made for cameras.
+    """
     salt = secrets.token_bytes(16)
-    digest = _scrypt(password, salt, _COST, _BLOCK, _PARALLEL)
-    return f"scrypt${_COST}${_BLOCK}${_PARALLEL}${salt.hex()}${digest.hex()}"
+    digest = _scrypt(password, salt, _COST, _BLOCK, parallel)
+    return f"scrypt${_COST}${_BLOCK}${parallel}${salt.hex()}${digest.hex()}"
 
 
 def is_password(password: str, hashed: str) -> bool:
@@ -201,9 +237,14 @@ def _parameters(hashed: str) -> tuple[int, int, int, bytes, bytes]:
     return int(cost), int(block), int(parallel), bytes.fromhex(salt), bytes.fromhex(digest)
 
 
-def _nobody() -> str:
-    # A hash that no password opens, as dear to try as a real one.
-    return f"scrypt${_COST}${_BLOCK}${_PARALLEL}${'00' * 16}${'00' * 32}"
+def check_hash(hashed: str) -> None:
+    """Raise ValueError or AttributeError where `hashed` was not made by `hash_password`."""
+    _parameters(hashed)
+
+
+def nobodys_hash(parallel: int = _PARALLEL) -> str:
+    """Return a hash that no password opens, as dear to try as a real one."""
+    return f"scrypt${_COST}${_BLOCK}${parallel}${'00' * 16}${'00' * 32}"
 
 
 def login_secret(folder: Path) -> bytes:
