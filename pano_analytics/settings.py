@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -100,6 +101,14 @@ def _check_prefix(prefix: str) -> str:
     return f"/{inner}" if inner else ""
 
 
+def _check_ipv4(address: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(address))
+    except ValueError:
+        # The reply to PASV holds four numbers, and no name.
+        raise ValueError("an IPv4 address in numbers, such as '192.168.1.20'") from None
+
+
 def _check_layout(layout: str) -> str:
     from pano_analytics import layouts  # late: only settings that name one pay for it
 
@@ -129,6 +138,7 @@ ZoneName = Annotated[str, AfterValidator(_check_zone)]
 KeepDays = Annotated[int | Literal["forever"], BeforeValidator(_check_days)]
 PublicUrl = Annotated[str, AfterValidator(without_password)]
 LocalPath = Annotated[Path, BeforeValidator(_as_path)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class _Strict(BaseModel):
@@ -209,6 +219,36 @@ class Cull(_Strict):
     most_share: float = Field(default=0.5, gt=0, le=1)
 
 
+class Receive(_Strict):
+    """Where `pano receive` takes uploads, and how many of them."""
+
+    address: str = "0.0.0.0"
+    port: int = Field(default=2121, ge=0, le=65535)
+    passive_ports: tuple[Port, Port] = (50000, 50099)
+    masquerade: Annotated[str, AfterValidator(_check_ipv4)] | None = None
+    tls: Literal["optional", "required", "off"] = "optional"
+    certificate: LocalPath | None = None
+    key: LocalPath | None = None
+    max_connections: int = Field(default=64, ge=1)
+    max_connections_per_address: int = Field(default=16, ge=1)
+    max_file_mb: float = Field(default=4096, gt=0)
+    max_kb_per_s: int | None = Field(default=None, ge=1)
+    keep_free_mb: float = Field(default=500, ge=0)
+    stalled_after_s: float = Field(default=60, ge=1)
+    failed_logins: int = Field(default=10, ge=1)
+    ban_minutes: float = Field(default=10, gt=0)
+    sync: bool = True
+    check_contents: bool = True
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Receive:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("a certificate together with its key")
+        if self.passive_ports[0] > self.passive_ports[1]:
+            raise ValueError("passive_ports from the lower to the higher, such as [50000, 50099]")
+        return self
+
+
 class Site(_Strict):
     """Pages on disk, which `pano site` writes."""
 
@@ -245,6 +285,7 @@ class Settings(_Strict):
     ingest: Ingest = Ingest()
     dashboard: Dashboard = Dashboard()
     up: Up = Up()
+    receive: Receive = Receive()
     site: Site = Site()
     cull: Cull = Cull()
     doctor: Doctor = Doctor()
@@ -324,9 +365,11 @@ def _beside(settings: Settings, folder: Path) -> Settings:
         placed["site"] = settings.site.model_copy(update={"folder": folder / settings.site.folder})
     if settings.up.log is not None:
         placed["up"] = settings.up.model_copy(update={"log": folder / settings.up.log})
-    if (own := settings.dashboard).certificate is not None and own.key is not None:
-        beside = {"certificate": folder / own.certificate, "key": folder / own.key}
-        placed["dashboard"] = own.model_copy(update=beside)
+    for table in ("dashboard", "receive"):
+        own: Dashboard | Receive = getattr(settings, table)
+        if own.certificate is not None and own.key is not None:
+            beside = {"certificate": folder / own.certificate, "key": folder / own.key}
+            placed[table] = own.model_copy(update=beside)
     return settings.model_copy(update=placed)
 
 
