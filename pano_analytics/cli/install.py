@@ -1,0 +1,225 @@
+"""`pano install`: pano as services of systemd, which start with the machine."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pano_analytics.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pano_analytics.install import Place, Unit
+    from pano_analytics.settings import Settings
+
+
+@click.command("install")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The settings file of the services; else $PANO_CONFIG, else ./pano.toml.",
+)
+@click.option(
+    "--system/--user",
+    "is_system",
+    default=None,
+    help="Services of the machine (root's default), or your own.",
+)
+@click.option(
+    "--account",
+    metavar="NAME",
+    help="Who runs services of the machine; else who has the library, else who called sudo.",
+)
+@click.option(
+    "--timers", is_flag=True, help="Instead of `pano up`: timers for its parts, and `pano serve`."
+)
+@click.option("--dry-run", is_flag=True, help="Show units and commands, and do nothing.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace changed units too; the old ones stay as .before."
+)
+@click.option("--uninstall", is_flag=True, help="Stop the services and remove their units.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the units there only; nothing is made, started or asked of accounts.",
+)
+def command(
+    config: Path | None,
+    is_system: bool | None,
+    account: str | None,
+    timers: bool,
+    dry_run: bool,
+    overwrite: bool,
+    uninstall: bool,
+    folder: Path | None,
+) -> None:
+    """Make pano a service that starts with this machine.
+
+    Writes a unit for `pano up` with the paths of this installation, sandboxed so
+    that it can write to its own folders only, and starts it. A unit that somebody
+    changed is shown and kept, unless --overwrite is given. Library, uploads and
+    settings are never touched, by --uninstall neither.
+
+    \b
+    Exit codes: 0 done, 2 settings or usage, or a step that failed, 8 changed units
+    were kept.
+
+    \b
+    Examples:
+      pano install --user --dry-run
+      sudo pano install --system --config /etc/pano.toml --account pano
+      sudo pano install --timers --config /etc/pano.toml
+      sudo pano install --uninstall --config /etc/pano.toml
+    """
+    from pano_analytics import install
+
+    settings, path = _settings(config)
+    for_machine = os.geteuid() == 0 if is_system is None else is_system
+    who = _account(account, settings, folder is None) if for_machine else None
+    at = install.place(settings, path, who)
+    texts = install.units(at, _parts(settings) if timers else ("up",))
+    target = folder or (install.SYSTEM_UNITS if for_machine else _users_units())
+    job = _Job(at, target, dry_run, is_whole=folder is None)
+    if uninstall:
+        job.undo(texts, overwrite)
+    else:
+        job.refuse_both(install.units(at, ("up",) if timers else install.TIMED))
+        job.do(install.compare(target, texts), overwrite)
+
+
+def _settings(config: Path | None) -> tuple[Settings, Path]:
+    from pano_analytics import settings
+
+    path = settings.find(config)
+    if path is None:
+        raise SettingsError(
+            "expected a settings file for the services; there is no ./pano.toml. "
+            "`pano init` proposes one, --config names another."
+        )
+    return settings.load(path), path
+
+
+def _account(wished: str | None, settings: Settings, is_asked: bool) -> str:
+    from pano_analytics.install import account_of_services
+
+    return wished if wished and not is_asked else account_of_services(wished, settings.library)
+
+
+def _parts(settings: Settings) -> list[str]:
+    """Return the parts that the settings have work for."""
+    wanted = {"cull": settings.cull.scheduled, "site": settings.site.folder is not None}
+    from pano_analytics.install import TIMED
+
+    return [part for part in TIMED if wanted.get(part, True)]
+
+
+def _users_units() -> Path:
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "systemd" / "user"
+
+
+class _Job:
+    """Doing it, or showing what would be done."""
+
+    def __init__(self, at: Place, folder: Path, is_dry: bool, is_whole: bool) -> None:
+        self.at = at
+        self.folder = folder
+        self.is_dry = is_dry
+        self.is_whole = is_whole
+
+    def refuse_both(self, others: dict[str, str]) -> None:
+        """Refuse to have `pano up` and timers for its parts at once."""
+        there = [name for name in others if (self.folder / name).exists()]
+        if there:
+            which = "" if "pano.service" in there else " --timers"
+            raise SettingsError(
+                f"{self.folder / there[0]}: expected either `pano up` or timers, not both; remove "
+                f"the others first: pano install --uninstall{which}"
+            )
+
+    def do(self, units: list[Unit], overwrite: bool) -> None:
+        """Make folders, write units, start them."""
+        from pano_analytics import install
+
+        if self.is_whole:
+            install.check_access(self.at)
+            self._run(install.folders_to_make(self.at))
+        kept = [unit for unit in units if not self._write(unit, overwrite)]
+        if self.is_whole:
+            self._start(install.to_start(self.at, [unit.path.name for unit in units]))
+        if kept:
+            self._tell_kept(kept)
+
+    def undo(self, texts: dict[str, str], overwrite: bool) -> None:
+        """Stop the services, remove their units."""
+        from pano_analytics import install
+
+        there = [unit for unit in install.compare(self.folder, texts) if unit.state != "new"]
+        if self.is_whole and there:
+            self._start(install.to_stop(self.at, [unit.path.name for unit in there]))
+        for unit in there:
+            click.echo(
+                f"{unit.path}: {'kept, it was changed' if _stays(unit, overwrite) else 'removed'}"
+            )
+        if not self.is_dry:
+            install.remove(self.folder, texts, overwrite)
+        if not there:
+            click.echo(f"{self.folder}: no units of pano")
+
+    def _write(self, unit: Unit, overwrite: bool) -> bool:
+        from pano_analytics.install import write
+
+        click.echo(f"{unit.path}: {_WORDS[unit.state, overwrite]}")
+        if self.is_dry and unit.state != "same":
+            click.echo("\n" + unit.text)
+        stays = _stays(unit, overwrite)
+        if not stays and not self.is_dry:
+            write(unit)
+        return not stays
+
+    def _start(self, commands: list[list[str]]) -> None:
+        from pano_analytics.install import BOOTED
+
+        if BOOTED.is_dir() or self.is_dry:
+            self._run(commands)
+            return
+        click.echo("systemd does not run this machine. Where it does, these come next:")
+        for one in commands:
+            click.echo(f"  {shlex.join(one)}")
+
+    def _run(self, commands: list[list[str]]) -> None:
+        from pano_analytics.install import run
+
+        for one in commands:
+            click.echo(shlex.join(one))
+            if not self.is_dry:
+                run(one)
+
+    def _tell_kept(self, kept: list[Unit]) -> None:
+        from pano_analytics.errors import AttentionNeeded
+
+        for unit in kept:
+            click.echo(unit.difference)
+        raise AttentionNeeded(
+            f"{len(kept)} changed unit{'' if len(kept) == 1 else 's'} kept, see above; "
+            "--overwrite replaces and keeps a copy."
+        )
+
+
+def _stays(unit: Unit, overwrite: bool) -> bool:
+    return unit.state == "changed" and not overwrite
+
+
+_WORDS = {
+    ("new", False): "new",
+    ("new", True): "new",
+    ("same", False): "as it should be",
+    ("same", True): "as it should be",
+    ("ours", False): "brought up to date",
+    ("ours", True): "brought up to date",
+    ("changed", False): "kept, since somebody changed it",
+    ("changed", True): "replaced; what somebody changed stays beside it as .before",
+}

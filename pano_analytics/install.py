@@ -1,0 +1,452 @@
+"""Units of systemd for this installation: what is written, what is kept, what may be touched."""
+
+from __future__ import annotations
+
+import difflib
+import grp
+import hashlib
+import os
+import pwd
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pano_analytics.errors import SettingsError
+from pano_analytics.settings import Settings
+
+SYSTEM_UNITS = Path("/etc/systemd/system")
+BOOTED = Path("/run/systemd/system")
+"""There while systemd runs this machine (sd_booted(3))."""
+_LOWEST_FREE_PORT = 1024
+_MARK = "# pano install: sha256="
+_HINT = "# What `systemctl edit` adds is kept; this file is written anew by `pano install`."
+
+State = Literal["new", "same", "ours", "changed"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where pano is installed, and what its services work on. All paths are absolute.
+
+    `account` runs the services; None for the services of one user, who runs them.
+    """
+
+    command: Path
+    config: Path
+    uploads: Path
+    library: Path
+    site: Path | None
+    account: str | None
+    ports: tuple[int, ...] = ()
+
+    @property
+    def is_system(self) -> bool:
+        """Whether these are services of the machine."""
+        return self.account is not None
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that its services work on."""
+        return (self.uploads, self.library, *([self.site] if self.site else []))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit file: what is to stand in it, and how what stands there now compares."""
+
+    path: Path
+    text: str
+    state: State
+
+    @property
+    def difference(self) -> str:
+        """What somebody changed, as lines to be read."""
+        there = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = (f"{self.path} (there)", f"{self.path} (pano's)")
+        return "\n".join(difflib.unified_diff(there, self.text.splitlines(), *names, lineterm=""))
+
+
+def place(settings: Settings, config: Path, account: str | None) -> Place:
+    """Return where this very pano is installed and what it works on.
+
+    Raises SettingsError where the settings name no folders, or a path cannot stand in a unit.
+    """
+    if settings.uploads is None or settings.library is None:
+        raise SettingsError(
+            f"{config}: expected uploads and library in it, so that services know their folders; "
+            "add them."
+        )
+    found = Place(
+        command=Path(sys.executable).with_name("pano"),
+        config=config.absolute(),
+        uploads=settings.uploads.absolute(),
+        library=settings.library.absolute(),
+        site=settings.site.folder.absolute() if settings.site.folder else None,
+        account=account,
+        ports=(settings.dashboard.port,),
+    )
+    for path in (found.command, found.config, *found.folders):
+        if not str(path).isprintable():
+            raise SettingsError(
+                f"{str(path)!a}: expected a path of printable signs; systemd takes no other."
+            )
+    return found
+
+
+# --- what stands in the units ------------------------------------------------
+
+
+def units(at: Place, parts: Iterable[str] = ("up",)) -> dict[str, str]:
+    """Return file name -> text of the units of `parts`: "up", or of PARTS one by one."""
+    made: dict[str, str] = {}
+    for part in parts:
+        made[f"{_stem(part)}.service"] = _signed(_service(at, part))
+        if part in _EVERY:
+            made[f"{_stem(part)}.timer"] = _signed(_timer(part))
+    return made
+
+
+PARTS: dict[str, tuple[str, str]] = {
+    "up": ("up", "receives, reads, culls and shows camera uploads"),
+    "ingest": ("ingest --quiet", "reads new camera uploads"),
+    "cull": ("cull --delete", "deletes camera uploads that were kept long enough"),
+    "site": ("site", "writes pages of camera uploads"),
+    "serve": ("serve", "shows camera uploads in a browser"),
+}
+"""Part -> its words on the command line, and what it does."""
+
+TIMED = ("ingest", "cull", "site", "serve")
+"""The parts that do without `pano up` what it does."""
+
+_EVERY = {"ingest": "*:0/2", "site": "*:1/5", "cull": "*-*-* 03:40:00"}
+
+
+def _stem(part: str) -> str:
+    return "pano" if part == "up" else f"pano-{part}"
+
+
+def _service(at: Place, part: str) -> str:
+    words, does = PARTS[part]
+    call = f"{_argument(at.command)} {words} --config {_argument(at.config)}"
+    lines = [
+        "[Unit]",
+        f"Description=Panopticon analytics: {does}",
+        *(["After=network-online.target", "Wants=network-online.target"] if at.is_system else []),
+        *(f"RequiresMountsFor={_word(path)}" for path in at.folders if at.is_system),
+        "",
+        "[Service]",
+        *_KIND[part],
+        f"ExecStart={call}",
+        *([f"User={at.account}"] if at.is_system else []),
+        *_limits(part),
+        *(_sandbox(at, part) if at.is_system else _USER_SANDBOX),
+    ]
+    if part not in _EVERY:
+        target = "multi-user.target" if at.is_system else "default.target"
+        lines += ["", "[Install]", f"WantedBy={target}"]
+    return "\n".join([*lines, ""])
+
+
+_STAYS = ["Restart=always", "RestartSec=5s"]
+_KIND = {
+    # `pano up` says when it is ready, and every so often that it is alive.
+    "up": ["Type=notify", "NotifyAccess=main", "WatchdogSec=60s", *_STAYS, "TimeoutStopSec=60s"],
+    "serve": ["Type=exec", *_STAYS],
+    # Ended by SIGTERM is ended well: the next run goes on.
+    "ingest": ["Type=oneshot", "SuccessExitStatus=143"],
+    "cull": ["Type=oneshot", "SuccessExitStatus=143"],
+    "site": ["Type=oneshot", "SuccessExitStatus=143"],
+}
+
+
+def _limits(part: str) -> list[str]:
+    # One part that wants too much is restarted by `pano up`; the others live on.
+    policy = ["OOMPolicy=continue"] if part == "up" else []
+    return ["", "# A small box has other things to do.", "MemoryMax=1G", "TasksMax=256", *policy]
+
+
+_USER_SANDBOX = [
+    "",
+    "# What a user's own services can be denied without root.",
+    "NoNewPrivileges=yes",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+    "SystemCallErrorNumber=EPERM",
+]
+
+_SYSTEM_SANDBOX = [
+    "NoNewPrivileges=yes",
+    "ProtectProc=invisible",
+    "PrivateDevices=yes",
+    "PrivateTmp=yes",
+    "ProtectClock=yes",
+    "ProtectControlGroups=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "RemoveIPC=yes",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+    "SystemCallFilter=~@privileged",
+    "SystemCallErrorNumber=EPERM",
+]
+
+_WRITES: dict[str, Callable[[Place], list[Path | None]]] = {
+    "up": lambda at: [at.uploads, at.library, at.site],
+    "ingest": lambda at: [at.library],
+    "cull": lambda at: [at.uploads, at.library],
+    "site": lambda at: [at.library, at.site],
+    "serve": lambda at: [at.library],
+}
+
+
+def _sandbox(at: Place, part: str) -> Iterator[str]:
+    writes = [path for path in _WRITES[part](at) if path is not None]
+    yield from ("", "# The whole system read-only, but for what it works on.")
+    yield "ProtectSystem=strict"
+    # Nothing in home folders, unless something of ours lies there.
+    touched = (at.command, at.config, *at.folders)
+    yield f"ProtectHome={'read-only' if any(map(_is_in_a_home, touched)) else 'yes'}"
+    yield from (f"ReadWritePaths={_word(path)}" for path in writes)
+    yield from (line for line in _SYSTEM_SANDBOX if line != "PrivateTmp=yes" or not _in_tmp(at))
+    yield from _capabilities(at, part)
+
+
+def _capabilities(at: Place, part: str) -> list[str]:
+    if part not in ("up", "serve") or not any(0 < port < _LOWEST_FREE_PORT for port in at.ports):
+        return ["CapabilityBoundingSet=", "AmbientCapabilities="]
+    return [
+        "# For a port below 1024.",
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+    ]
+
+
+def _is_in_a_home(path: Path) -> bool:
+    return any(path.is_relative_to(home) for home in ("/home", "/root", "/run/user"))
+
+
+def _in_tmp(at: Place) -> bool:
+    touched = (at.command, at.config, *at.folders)
+    return any(path.is_relative_to(tmp) for path in touched for tmp in ("/tmp", "/var/tmp"))
+
+
+def _timer(part: str) -> str:
+    return f"""\
+[Unit]
+Description=Panopticon analytics: when it {PARTS[part][1]}
+
+[Timer]
+OnCalendar={_EVERY[part]}
+AccuracySec=5s
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./@+-]+")
+
+
+def _word(path: Path) -> str:
+    """Return a path as one word of a unit file, as systemd.syntax(7) has them."""
+    text = str(path)
+    if _PLAIN.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
+
+
+def _argument(path: Path) -> str:
+    # In command lines alone $ begins a variable.
+    return _word(path).replace("$", "$$")
+
+
+# --- what is written, and what is kept ----------------------------------------
+
+
+def _signed(text: str) -> str:
+    return f"{_MARK}{_digest(text)}\n{_HINT}\n{text}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _state(path: Path, text: str) -> State:
+    try:
+        there = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return "new"
+    if there == text:
+        return "same"
+    first, _, rest = there.partition("\n")
+    is_ours = first == _MARK + _digest(rest.removeprefix(_HINT + "\n"))
+    return "ours" if is_ours else "changed"
+
+
+def compare(folder: Path, texts: dict[str, str]) -> list[Unit]:
+    """Return what is to stand in `folder`, each held against what stands there."""
+    return [Unit(folder / name, text, _state(folder / name, text)) for name, text in texts.items()]
+
+
+def write(unit: Unit) -> None:
+    """Put the unit in its place in one step; what somebody changed stays beside it.
+
+    Raises SettingsError where that place cannot be written to.
+    """
+    if unit.state == "same":
+        return
+    new = unit.path.with_name(f".{unit.path.name}.new")
+    try:
+        unit.path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(unit.text, encoding="utf-8")
+        if unit.state == "changed":
+            unit.path.replace(unit.path.with_name(f"{unit.path.name}.before"))
+        new.replace(unit.path)
+    except OSError as error:
+        raise SettingsError(
+            f"{unit.path}: expected a place that can be written to; {error.strerror or error}. "
+            "Services of the machine need root (sudo); --user needs none."
+        ) from error
+
+
+def remove(folder: Path, texts: dict[str, str], changed_too: bool = False) -> list[Unit]:
+    """Remove the units of these names; return those that stay because somebody changed them."""
+    there = [unit for unit in compare(folder, texts) if unit.state != "new"]
+    kept = [unit for unit in there if unit.state == "changed" and not changed_too]
+    for unit in there:
+        if unit not in kept:
+            unit.path.unlink()
+    return kept
+
+
+# --- what else is done ----------------------------------------------------------
+
+
+def folders_to_make(at: Place) -> list[list[str]]:
+    """Return the commands that make the folders that are not there yet, for the account."""
+    missing = [path for path in at.folders if not path.exists()]
+    if at.account is None:
+        return [["mkdir", "-p", str(path)] for path in missing]
+    group = grp.getgrgid(pwd.getpwnam(at.account).pw_gid).gr_name
+    owned = ["install", "-d", "-o", at.account, "-g", group]
+    return [[*owned, str(path)] for path in missing]
+
+
+def to_start(at: Place, names: Iterable[str]) -> list[list[str]]:
+    """Return the commands after which the units run, now and whenever the machine starts."""
+    started = _started(names)
+    linger = [] if at.is_system else [["loginctl", "enable-linger"]]
+    control = _control(at)
+    return [
+        [*control, "daemon-reload"],
+        [*control, "enable", *started],
+        [*control, "restart", *started],
+        *linger,
+    ]
+
+
+def to_stop(at: Place, names: Iterable[str]) -> list[list[str]]:
+    """Return the commands after which the units neither run nor start with the machine."""
+    return [[*_control(at), "disable", "--now", *_started(names)]]
+
+
+def _control(at: Place) -> list[str]:
+    return ["systemctl"] if at.is_system else ["systemctl", "--user"]
+
+
+def _started(names: Iterable[str]) -> list[str]:
+    """Return what is started of these units: a timer where there is one, not its service."""
+    listed = list(names)
+    return [
+        name
+        for name in listed
+        if name.replace(".service", ".timer") not in listed or name.endswith(".timer")
+    ]
+
+
+def run(command: list[str]) -> None:
+    """Run a command of the machine. Raises SettingsError with its words where it fails."""
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    if told.returncode:
+        raise SettingsError(
+            f"{shlex.join(command)}: expected success; {told.stderr.strip() or told.returncode}"
+        )
+
+
+def account_of_services(wished: str | None, library: Path | None) -> str:
+    """Return who runs services of the machine: who was asked for, who has the library, or sudo's.
+
+    Raises SettingsError where that is nobody, root, or no account of this machine.
+    """
+    name = wished or _owner(library) or os.environ.get("SUDO_USER")
+    if not name or name == "root":
+        raise SettingsError(
+            "expected an account for the services that is not root; name one with --account. "
+            "`sudo useradd --system --shell /usr/sbin/nologin pano` makes one."
+        )
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        raise SettingsError(
+            f"--account {name}: expected an account of this machine; there is none of that name. "
+            f"`sudo useradd --system --shell /usr/sbin/nologin {shlex.quote(name)}` makes it."
+        ) from None
+    return name
+
+
+def _owner(folder: Path | None) -> str | None:
+    try:
+        owner = None if folder is None else folder.owner()
+    except (OSError, KeyError):
+        return None
+    return None if owner == "root" else owner
+
+
+def check_access(at: Place) -> None:
+    """Raise SettingsError for what the account of the services cannot run, read or write.
+
+    Asked as that account, so only root can ask; for services of one user nothing is asked.
+    """
+    if at.account is None or os.geteuid() != 0:
+        return
+    asked = [("-x", at.command, "run"), ("-r", at.config, "read")]
+    asked += [("-w", path, "write to") for path in at.folders if path.exists()]
+    for flag, path, deed in asked:
+        if not _may(at.account, flag, path):
+            raise SettingsError(
+                f"{path}: expected a path that the account {at.account} may {deed}; it may not. "
+                "Give it the right, or name another account with --account."
+            )
+
+
+def _may(account: str, flag: str, path: Path) -> bool:
+    who = pwd.getpwnam(account)
+    told = subprocess.run(
+        ["test", flag, str(path)],
+        user=who.pw_uid,
+        group=who.pw_gid,
+        extra_groups=os.getgrouplist(account, who.pw_gid),
+        cwd="/",
+        check=False,
+    )
+    return told.returncode == 0
