@@ -1,0 +1,91 @@
+"""`pano doctor`: what is wrong with what arrives, and what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pano_analytics.cli.check import shown
+from pano_analytics.cli.options import settings_options
+from pano_analytics.errors import AttentionNeeded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pano_analytics.settings import Settings
+
+_WIDEST = 100
+
+
+@click.command("doctor")
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (see docs/doctor.md).")
+def command(settings: Settings, as_json: bool) -> None:
+    """Say what is wrong with what arrives, and what to do.
+
+    Looks at the newest uploads of each camera in the library: is its clock
+    right, does it send clips and snapshots, do they come whole, are they as
+    large and as smooth as wanted, do browsers play them. Nothing is written.
+    What is wanted stands in [doctor] of the settings; docs/doctor.md explains
+    each finding.
+
+    \b
+    Exit codes: 0 nothing to say, 2 settings or usage, 4 no library, 8 findings.
+
+    \b
+    Examples:
+      pano doctor
+      pano doctor --json | jq -r '.findings[] | "\\(.camera): \\(.word)"'
+    """
+    from pano_analytics.doctor import examine
+    from pano_analytics.library import Library
+
+    library = Library.of(settings)
+    found = examine(library)
+    for line in [_json(found)] if as_json else _in_words(found, library):
+        click.echo(line)
+    if len(found):
+        words = ", ".join(dict.fromkeys(found["word"]))
+        raise AttentionNeeded(f"doctor: {words}")
+
+
+def _json(found: pd.DataFrame) -> str:
+    findings = [
+        {str(name): _plain(value) for name, value in row.items()}
+        for row in found.astype(object).to_dict("records")
+    ]
+    return json.dumps({"findings": findings, "is_healthy": not findings})
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value != value:
+        return None
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _in_words(found: pd.DataFrame, library: Any) -> Iterator[str]:
+    """Yield each finding with its cameras, and what to do once for all who need the same."""
+    alike = ["severity", "word", "advice"]
+    for (severity, word, advice), cases in found.groupby(alike, sort=False):
+        yield f"{severity}: {word}"
+        for case in cases.itertuples():
+            sure = "" if case.confidence == "certain" else f" ({case.confidence})"
+            yield from _wrapped(f"{shown(case.camera or 'all')}: {case.evidence}{sure}", "  ")
+        yield from _wrapped(f"-> {advice}", "  ", "     ")
+        yield ""
+    number = len(library.camera_names())
+    days = library.settings.doctor.days
+    what = f"{len(found)} findings" if len(found) else "nothing to say"
+    yield f"{what}; {number} cameras, the newest {days} days of each"
+
+
+def _wrapped(text: str, first: str, then: str = "    ") -> list[str]:
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    return textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=then, break_on_hyphens=False
+    )

@@ -1,0 +1,87 @@
+"""What is wrong with what arrives, and what to do about it: `examine()` a library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from pano_analytics.doctor import arrivals, clock, picture
+from pano_analytics.doctor.case import NEEDED, Case
+from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
+from pano_analytics.errors import SettingsError
+from pano_analytics.library import Library
+
+__all__ = ["COLUMNS", "CONFIDENCES", "SEVERITIES", "WORDS", "Finding", "examine"]
+
+
+def examine(library: Library) -> pd.DataFrame:
+    """Return what is wrong, one row a finding, problems first; no row where all is well.
+
+    Columns: `camera` (null for what concerns all), `word` (one of WORDS), `severity`
+    (problem, advice), `confidence` (certain, likely, possible), `evidence` (figures in
+    words), `advice` (what to do), `value` and `limit` (what was measured and what is
+    wanted, in the unit that docs/doctor.md names for the word), `since` (aware, in the
+    library's zone; NaT where it is not known). Looks at the newest `[doctor] days` of
+    each camera. Raises SettingsError where `[doctor] ignore` names no finding.
+    """
+    ignored = _ignored(library)
+    cases = [_case(library, name) for name in library.camera_names()]
+    found = [*_silent(library, cases), *_each(cases)]
+    return table((one for one in found if not _is_ignored(one, ignored)), library.zone)
+
+
+def _case(library: Library, camera: str) -> Case:
+    rules = library.settings.doctor
+    parts = [part for _, part in library.catalog.manifest().select(cameras=[camera])]
+    last_us = max((part.last_us for part in parts if part.last_us is not None), default=None)
+    newest = datetime.fromtimestamp((last_us or 0) / 1e6, UTC)
+    return Case(
+        camera,
+        library.media(camera, newest - pd.Timedelta(days=rules.days), columns=NEEDED),
+        sum(part.snapshots for part in parts),
+        sum(part.clips for part in parts),
+        library.settings.zone_of(camera),
+        rules,
+    )
+
+
+def _silent(library: Library, cases: Iterable[Case]) -> Iterator[Finding]:
+    told = library.cameras()
+    silent = set(told.loc[told["is_silent"], "camera"])
+    for case in cases:
+        if case.camera in silent:
+            limit_h = library.settings.silent_after_hours_of(case.camera)
+            yield arrivals.silent(case, limit_h, datetime.now(UTC))
+
+
+def _each(cases: list[Case]) -> Iterator[Finding]:
+    with_uploads = [case for case in cases if len(case.uploads)]
+    clocks = {case.camera: clock.judge(case) for case in with_uploads}
+    common_s = clock.common_ahead_s(clocks.values())
+    for case in with_uploads:
+        yield from clock.check(case, clocks[case.camera], common_s)
+        yield from arrivals.lacking(case)
+        yield from arrivals.cut(case)
+        yield from picture.resolution(case)
+        yield from picture.frame_rate(case)
+        yield from picture.codec(case)
+
+
+def _ignored(library: Library) -> set[tuple[str | None, str]]:
+    ignored = set()
+    for said in library.settings.doctor.ignore:
+        camera, _, word = said.rpartition(":")
+        if word.strip() not in WORDS:
+            known = ", ".join(WORDS)
+            raise SettingsError(
+                f"doctor.ignore: expected a finding's word ({known}), or a camera and one, "
+                f"such as 'barn: {next(iter(WORDS))}'; came {said!r}."
+            )
+        ignored.add((camera.strip() or None, word.strip()))
+    return ignored
+
+
+def _is_ignored(one: Finding, ignored: set[tuple[str | None, str]]) -> bool:
+    return (None, one.word) in ignored or (one.camera, one.word) in ignored

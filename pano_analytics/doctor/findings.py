@@ -1,0 +1,78 @@
+"""What the doctor can find: the words, and the table of findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+# word -> what it means. `value` and `limit` are in the unit that docs/doctor.md names.
+WORDS: dict[str, str] = {
+    "clock_off": "the camera's clock is wrong",
+    "uploads_late": "uploads come long after what they show; the clock cannot be judged",
+    "camera_silent": "nothing comes from the camera any more",
+    "no_clips": "snapshots of motion come, but no clips",
+    "no_snapshots": "clips come, but no snapshots",
+    "uploads_cut": "many uploads are cut short, or more than before",
+    "resolution_low": "pictures or clips have fewer lines than wanted",
+    "frame_rate_low": "clips have fewer pictures a second than wanted",
+    "codec_h265": "clips are H.265, which not every browser plays",
+    "ports_closed": "the upload server, or its ports for data, cannot be reached",
+    "disk_small": "the disk cannot hold the days wanted",
+}
+SEVERITIES = ("problem", "advice")
+CONFIDENCES = ("certain", "likely", "possible")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, with the figures it rests on and what to do about it.
+
+    `camera` is None for what concerns all; `value` and `limit` what was measured
+    against what is wanted; `since` when it began (aware), as far as was looked.
+    """
+
+    camera: str | None
+    word: str
+    severity: str
+    confidence: str
+    evidence: str
+    advice: str
+    value: float | None = None
+    limit: float | None = None
+    since: datetime | None = None
+
+
+COLUMNS = tuple(Finding.__dataclass_fields__)
+
+
+def table(findings: Iterable[Finding], zone: ZoneInfo) -> pd.DataFrame:
+    """Return findings as a frame, problems first, then by word and camera."""
+    ranked = sorted(findings, key=_rank)
+    frame = pd.DataFrame([asdict(one) for one in ranked], columns=list(COLUMNS))
+    since = pd.to_datetime(frame["since"], utc=True).dt.as_unit("us")
+    return frame.astype({"value": "float64", "limit": "float64"}).assign(
+        since=since.dt.tz_convert(zone)
+    )
+
+
+def _rank(one: Finding) -> tuple[int, int, str, str]:
+    words = list(WORDS)
+    return SEVERITIES.index(one.severity), words.index(one.word), one.advice, one.camera or ""
+
+
+def many(count: int, what: str) -> str:
+    """Return a count in words: "1 clip", "3 clips"."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time as a person would say it, the sign left out."""
+    size = abs(seconds)
+    for unit, length in (("years", 31_557_600), ("days", 86_400), ("h", 3600), ("min", 60)):
+        if size >= 2 * length or (unit in ("h", "min") and size >= length):
+            return f"{size / length:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{size:.0f} s"

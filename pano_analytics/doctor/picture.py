@@ -1,0 +1,112 @@
+"""Are the pictures as good as wanted? Lines, pictures a second, and the codec."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from pano_analytics.doctor.case import Case
+from pano_analytics.doctor.findings import Finding, many
+
+_NEWEST = 20
+# Streams called 15 a second give 14.9; no floor is meant that sharply.
+_NEARLY = 0.95
+_KINDS = (("clip", "clips"), ("snapshot", "snapshots"))
+
+
+def resolution(case: Case) -> list[Finding]:
+    """Return which kinds of the newest uploads have too few lines.
+
+    Lines are the shorter side, so that a camera hung on its side is judged alike. What
+    the newest are is the most frequent size of the newest 20 that decode.
+    """
+    return [one for kind, kinds in _KINDS for one in _resolution(case, kind, kinds)]
+
+
+def _resolution(case: Case, kind: str, kinds: str) -> list[Finding]:
+    seen = case.of(kind).dropna(subset=["width", "height"])
+    if seen.empty:
+        return []
+    sizes = seen[["width", "height"]].astype("int64")
+    now = _usual(sizes.tail(_NEWEST))
+    if min(now) >= case.rules.min_height:
+        return []
+    better = sizes[sizes.min(axis=1) >= case.rules.min_height]
+    dropped = better.index[-1] if len(better) >= _NEWEST / 2 else None
+    number = int((sizes.tail(_NEWEST) == now).all(axis=1).sum())
+    evidence = f"{number} of the newest {min(len(sizes), _NEWEST)} {kinds} are {now[0]}x{now[1]}"
+    if dropped is not None:
+        was = _usual(better.tail(_NEWEST))
+        evidence += f"; {many(len(better), kind)} before were {was[0]}x{was[1]}"
+    return [
+        Finding(
+            *(case.camera, "resolution_low", "advice" if dropped is None else "problem", "certain"),
+            *(evidence, _size_advice(case, kind, dropped is not None)),
+            value=min(now),
+            limit=case.rules.min_height,
+            since=None if dropped is None else _after(seen, dropped),
+        )
+    ]
+
+
+def _usual(sizes: pd.DataFrame) -> tuple[int, int]:
+    width, height = sizes.value_counts().index[0]
+    return int(width), int(height)
+
+
+def _after(seen: pd.DataFrame, index: Any) -> datetime:
+    later = seen.loc[index:, "start"]
+    first: datetime = later.iloc[min(1, len(later) - 1)].to_pydatetime()
+    return first
+
+
+def _size_advice(case: Case, kind: str, is_new: bool) -> str:
+    said = "It may have gone over to its sub stream. " if is_new else ""
+    if kind == "snapshot":
+        return f"{said}{case.menu.snapshot}. Or lower min_height in [doctor]."
+    return f"{said}{case.menu.video}: Resolution. Or lower min_height in [doctor]."
+
+
+def frame_rate(case: Case) -> list[Finding]:
+    """Return whether more than half of the newest 20 clips have too few pictures a second."""
+    rates = case.of("clip")["fps"].dropna()
+    newest = rates.tail(_NEWEST)
+    floor = case.rules.min_fps * _NEARLY
+    slow = int((newest < floor).sum())
+    if 2 * slow <= len(newest):
+        return []
+    earlier = rates.iloc[:-_NEWEST]
+    is_new = len(earlier) >= _NEWEST / 2 and 2 * int((earlier < floor).sum()) < len(earlier)
+    evidence = (
+        f"{slow} of the newest {many(len(newest), 'clip')} have {_rate(newest)} pictures a second"
+    )
+    if is_new:
+        evidence += f"; those before had {_rate(earlier)}"
+    advice = (
+        f"{case.menu.video}: Frame Rate (FPS), at the cost of room on the disk; in the dark a slow "
+        "shutter lowers it too. Or lower min_fps in [doctor]."
+    )
+    severity = "problem" if is_new else "advice"
+    told = (case.camera, "frame_rate_low", severity, "certain", evidence, advice)
+    return [Finding(*told, float(newest.median()), case.rules.min_fps)]
+
+
+def _rate(rates: pd.Series) -> str:
+    return f"{rates.median():.1f}".removesuffix(".0")
+
+
+def codec(case: Case) -> list[Finding]:
+    """Return whether half of the newest 10 clips are H.265."""
+    newest = case.of("clip")["codec"].dropna().tail(_NEWEST // 2)
+    number = int((newest == "hevc").sum())
+    if not number or 2 * number < len(newest):
+        return []
+    evidence = f"{number} of the newest {many(len(newest), 'clip')} are H.265"
+    advice = (
+        f"{case.menu.video}: Encode Mode H.264. Until then the dashboard converts such a clip "
+        "when it is played, which takes this computer a while."
+    )
+    told = (case.camera, "codec_h265", "advice", "certain", evidence, advice)
+    return [Finding(*told, number / len(newest), 0.5)]
