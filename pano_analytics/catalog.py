@@ -31,6 +31,8 @@ from pano_analytics.media import SCHEMA_VERSION
 from pano_analytics.storage import TEMPORARY, Storage
 
 MANIFEST = "manifest.json"
+# The rows that outlive their files.
+GONE_STATES = ("missing", "culled")
 FORMAT = 1
 GRACE_S = 600.0
 
@@ -53,7 +55,9 @@ class Part:
     """One immutable Parquet file, and what the manifest knows of it without opening it.
 
     `first_us` and `last_us` span the starts and ends in it, microseconds since
-    1970 UTC; `unread` counts rows whose file was not opened yet.
+    1970 UTC; `unread` counts rows whose file was not opened yet, `held` those whose
+    file is still in the upload tree, and `held_bytes` are theirs; `size_bytes` are
+    those of all rows. None where a part was written before these were counted.
     """
 
     path: str
@@ -64,6 +68,9 @@ class Part:
     first_us: int | None = None
     last_us: int | None = None
     schema_version: int = SCHEMA_VERSION
+    size_bytes: int | None = None
+    held: int | None = None
+    held_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -197,6 +204,7 @@ class Change:
         self._catalog = catalog
         self._base = catalog.manifest()
         self._new: dict[str, dict[Day, pa.Table]] = {"media": {}, "frames": {}}
+        self._given_up: list[str] = []
 
     def __bool__(self) -> bool:
         return any(self._new.values())
@@ -209,6 +217,17 @@ class Change:
     def days(self, table: str = "media") -> set[Day]:
         """Return every camera-day that has a part or waits to get one."""
         return set(self._base.table(table)) | set(self._new[table])
+
+    def has(self, day: Day) -> bool:
+        """Tell whether a camera-day has rows or waits to get some."""
+        return day in self._new["media"] or day in self._base.media
+
+    def last_us(self, day: Day) -> int | None:
+        """Return the last start or end in a camera-day, microseconds since 1970 UTC."""
+        if day in self._new["media"]:
+            return last_us(self._new["media"][day])
+        part = self._base.media.get(day)
+        return None if part is None else part.last_us
 
     def touched(self, table: str = "media") -> set[Day]:
         """Return the camera-days that wait to be committed."""
@@ -229,6 +248,10 @@ class Change:
         """Put a camera-day's new whole content; no row at all drops the day."""
         self._new[table][day] = rows
 
+    def give_up(self, names: Iterable[str]) -> None:
+        """Let files go with this change that nothing names any more; readers get their time."""
+        self._given_up += names
+
     def commit(self, extra: Iterable[str] = ()) -> Manifest:
         """Write the parts, sync them and `extra` files, then swap the manifest."""
         base = self._base
@@ -245,6 +268,7 @@ class Change:
         manifest = self._purge(manifest)
         self._catalog.storage.replace(MANIFEST, _encode(manifest))
         self._base, self._new = manifest, {"media": {}, "frames": {}}
+        self._given_up = []
         return manifest
 
     def _put_all(self, table: str, generation: int) -> dict[Day, Part | None]:
@@ -278,7 +302,7 @@ class Change:
             for day in days
             if day in self._base.table(table)
         ]
-        return (*self._base.retired, *old)
+        return (*self._base.retired, *old, *((name, now) for name in self._given_up))
 
     def _purge(self, manifest: Manifest) -> Manifest:
         # Unlinked before the swap: no reader may still be at them, and a killed
@@ -302,7 +326,7 @@ def _measure(name: str, rows: pa.Table, table: str) -> Part:
         return Part(name, rows.num_rows)
     kinds = pc.value_counts(rows["kind"])
     count = {str(item["values"]): int(item["counts"]) for item in kinds.to_pylist()}
-    ends = pc.coalesce(rows["end"], rows["start"])
+    total, held, held_bytes = sizes(rows)
     return Part(
         name,
         rows.num_rows,
@@ -310,8 +334,25 @@ def _measure(name: str, rows: pa.Table, table: str) -> Part:
         count.get("clip", 0),
         pc.sum(pc.is_in(rows["state"], pa.array(["unread", "pending"]))).as_py() or 0,
         pc.min(rows["start"].cast(pa.int64())).as_py(),
-        pc.max(ends.cast(pa.int64())).as_py(),
+        last_us(rows),
+        size_bytes=total,
+        held=held,
+        held_bytes=held_bytes,
     )
+
+
+def sizes(rows: pa.Table) -> tuple[int, int, int]:
+    """Return the bytes of all rows, how many still have their file, and the bytes of those."""
+    is_held = pc.invert(pc.is_in(rows["state"], pa.array(GONE_STATES)))
+    held = rows["size_bytes"].filter(is_held)
+    return pc.sum(rows["size_bytes"]).as_py() or 0, len(held), pc.sum(held).as_py() or 0
+
+
+def last_us(rows: pa.Table) -> int | None:
+    """Return the last start or end of some rows, microseconds since 1970 UTC."""
+    ends = pc.coalesce(rows["end"], rows["start"]).cast(pa.int64())
+    last: int | None = pc.max(ends).as_py()
+    return last
 
 
 def _complete(found: pa.Table, table: str) -> pa.Table:
@@ -351,6 +392,9 @@ _PART_FIELDS = (
     "first_us",
     "last_us",
     "schema_version",
+    "size_bytes",
+    "held",
+    "held_bytes",
 )
 
 

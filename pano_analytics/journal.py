@@ -4,9 +4,10 @@ Of every upload it keeps when it was first seen, when it arrived and, once it
 was opened, its SHA-256; each change of a file adds a line, so that what a file
 was before it was replaced is still told. Of every upload that went (missing or
 culled) it keeps the whole row with its frames, since rows outlive their files.
-Ingest writes whole columns at a time (immutable Parquet files, folded when they
-become many): a line of text for each of a million uploads would cost more than
-all else it does.
+Of a culling under way it keeps the plan, until all of it is done; of rows whose
+time is over, that they are to be forgotten. Ingest writes whole columns at a time
+(immutable Parquet files, folded when they become many): a line of text for each of
+a million uploads would cost more than all else it does.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pano_analytics.columns import schema
@@ -50,6 +53,21 @@ GONE = pa.schema(
         pa.field("noted", _UTC),
     ]
 )
+PLAN = pa.schema(
+    [
+        pa.field("media_id", pa.string()),
+        pa.field("camera", pa.string()),
+        pa.field("date", pa.date32()),
+        pa.field("path", pa.string()),
+        pa.field("size_bytes", pa.int64()),
+        pa.field("mtime", _UTC),
+        pa.field("reason", pa.string()),
+        # The folder above it that stays, empty or not.
+        pa.field("top", pa.string()),
+        pa.field("culled_at", _UTC),
+    ]
+)
+FORGOTTEN = pa.schema([pa.field("media_id", pa.string()), pa.field("noted", _UTC)])
 _FOLDED = b"pano_folded"
 _TRIES = 3
 
@@ -69,6 +87,31 @@ class Journal:
     def note_gone(self, rows: pa.Table) -> str:
         """Write whole rows (schema GONE) whose files went; return the name, not yet synced."""
         return self._put("gone", rows.cast(GONE), ())
+
+    def note_plan(self, files: pa.Table) -> str:
+        """Write what is to be culled (schema PLAN); return the file's name, not yet synced."""
+        return self._put("plan", files.cast(PLAN), ())
+
+    def open_plans(self) -> list[str]:
+        """Return the plans that were noted and not closed, oldest first."""
+        return self._named("plan")
+
+    def read_plan(self, name: str) -> pa.Table:
+        """Return what is to be culled by one plan (schema PLAN)."""
+        return pq.read_table(self.storage.path(name), partitioning=None).cast(PLAN)
+
+    def close_plan(self, name: str) -> None:
+        """Confirm that all of a plan is done, for good."""
+        self.storage.path(name).unlink(missing_ok=True)
+        self.storage.sync([FOLDER])
+
+    def forget(self, media_ids: Sequence[str], noted: datetime) -> str:
+        """Write that what was noted of some uploads up to `noted` is over; return the name.
+
+        It is not yet synced. Nothing of it is told from then on; folding frees the space.
+        """
+        columns = [list(media_ids), [noted] * len(media_ids)]
+        return self._put("forgotten", pa.table(columns, schema=FORGOTTEN), ())
 
     def _put(self, kind: str, facts: pa.Table, folded: Iterable[str]) -> str:
         name = f"{FOLDER}/{kind}-{time.time_ns():020d}-{secrets.token_hex(3)}.parquet"
@@ -96,7 +139,17 @@ class Journal:
             pq.read_table(self.storage.path(name), filters=only, partitioning=None).cast(SEEN)
             for name in self._files("seen")
         ]
-        return pa.concat_tables([SEEN.empty_table(), *tables])
+        return self._remembered(pa.concat_tables([SEEN.empty_table(), *tables]))
+
+    def _remembered(self, facts: pa.Table) -> pa.Table:
+        """Return the rows (with `media_id` and `noted`) that are not forgotten, in their order."""
+        names = self._named("forgotten")
+        if not names:
+            return facts
+        tables = [pq.read_table(self.storage.path(name), partitioning=None) for name in names]
+        last = pa.concat_tables(tables).group_by("media_id").aggregate([("noted", "max")])
+        until = last["noted_max"].take(pc.index_in(facts["media_id"], last["media_id"]))
+        return facts.filter(pc.fill_null(pc.greater(facts["noted"], until), True))
 
     def gone_files(self) -> list[str]:
         """Return the files of gone rows: with their grids they are read one at a time."""
@@ -105,12 +158,13 @@ class Journal:
     def read_gone(self, name: str, columns: Sequence[str] = tuple(GONE.names)) -> pa.Table:
         """Return columns of one file of gone rows; those it was written without are null."""
         path = self.storage.path(name)
+        asked = list(dict.fromkeys([*columns, "media_id", "noted"]))
         there = pq.read_schema(path).names
         found = pq.read_table(
-            path, columns=[one for one in columns if one in there], partitioning=None
+            path, columns=[one for one in asked if one in there], partitioning=None
         )
-        wanted = pa.schema([GONE.field(column) for column in columns])
-        return pa.table(
+        wanted = pa.schema([GONE.field(column) for column in asked])
+        rows = pa.table(
             [
                 found[field.name].cast(field.type)
                 if field.name in there
@@ -119,6 +173,7 @@ class Journal:
             ],
             schema=wanted,
         )
+        return self._remembered(rows).select(list(columns))
 
     def _files(self, kind: str) -> list[str]:
         """Return the files to read: a killed fold leaves sources that its result already holds."""
@@ -147,14 +202,32 @@ class Journal:
         return dict(zip(earliest["media_id"].to_pylist(), arrived, strict=True))
 
     def fold(self) -> None:
-        """Join the files into one when they have become many."""
+        """Join the files into one when they have become many; what is forgotten goes then."""
+        forgotten = self._named("forgotten")
+        is_forgetting = len(forgotten) > FOLD_ABOVE
         seen = self._files("seen")
-        if len(seen) > FOLD_ABOVE:
+        if len(seen) > FOLD_ABOVE or (is_forgetting and seen):
             self._swap(seen, self._put("seen", self.seen(), seen))
+        if is_forgetting:
+            self._drop_gone()
+            for name in forgotten:
+                self.storage.path(name).unlink(missing_ok=True)
         gone = [name for name in self._files("gone") if self._is_small(name)]
         if len(gone) > FOLD_ABOVE:
             rows = pa.concat_tables([self.read_gone(name) for name in gone])
             self._swap(gone, self._put("gone", rows, gone))
+
+    def _drop_gone(self) -> None:
+        """Write the files of gone rows anew without what is forgotten, and sync them."""
+        for name in self._files("gone"):
+            rows = self.read_gone(name)
+            if rows.num_rows == pq.read_metadata(self.storage.path(name)).num_rows:
+                continue
+            if rows.num_rows:
+                self._swap([name], self._put("gone", rows, [name]))
+            else:
+                self.storage.path(name).unlink(missing_ok=True)
+        self.storage.sync([FOLDER])
 
     def _is_small(self, name: str) -> bool:
         return self.storage.path(name).stat().st_size < _FOLD_BELOW_BYTES

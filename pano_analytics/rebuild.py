@@ -33,6 +33,7 @@ from pano_analytics.ingest.run import ASIDE, AT_WORK, LOCK, Progress, Summary, i
 from pano_analytics.journal import FOLDER as JOURNAL
 from pano_analytics.journal import SEEN, Journal
 from pano_analytics.media import locate, media_id
+from pano_analytics.removal import finish, whole
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 
@@ -77,6 +78,8 @@ def rebuild(
     with storage.lock(LOCK, wait):
         work = _Rebuild(settings, storage)
         work.check()
+        # What a killed culling left is none of the uploads to make the catalog of.
+        finish(storage, settings.uploads)
         work.note_what_went()
         summary = work.ingest_aside(progress, make_executor)
         work.refuse_half(summary)
@@ -141,7 +144,7 @@ class _Rebuild:
         for day, rows, frames in self._old_days():
             facts.append(table_of(r for r in rows if r["media_id"] not in seen))
             lost = [self._as_gone(row) for row in rows if self._is_to_note(row, noted)]
-            went += gone.whole(day, lost, frames)
+            went += whole(day, lost, frames)
         facts = [one.select(opened.FACTS) for one in facts]
         self.storage.sync(gone.note(self.journal, facts, went))
 

@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 
 from pano_analytics.catalog import Change, Day
 from pano_analytics.columns import schema
+from pano_analytics.home import Home
 from pano_analytics.ingest.days import Row, settle, table_of
 from pano_analytics.ingest.listing import Reader, now_us, table_of_named
 from pano_analytics.ingest.merge import GONE as GONE_STATES
 from pano_analytics.ingest.walk import Entry
 from pano_analytics.journal import GONE, SEEN, Journal
+from pano_analytics.removal import finish, whole
 from pano_analytics.storage import Storage
 from pano_analytics.times import epoch_us
 
@@ -61,19 +63,6 @@ def _rows_gone(table: pa.Table | None) -> list[Row]:
     return list(table.filter(pc.is_in(table["state"], pa.array(GONE_STATES))).to_pylist())
 
 
-def whole(day: Day, rows: Iterable[Row], frames: pa.Table | None) -> Iterator[Row]:
-    """Yield rows of a camera-day as the journal keeps them: with camera, date and frames."""
-    rows = list(rows)
-    kept = defaultdict[str, list[Row]](list)
-    if frames is not None and rows:
-        ids = pa.array([row["media_id"] for row in rows], pa.string())
-        for frame in frames.filter(pc.is_in(frames["media_id"], ids)).to_pylist():
-            kept[frame.pop("media_id")].append(frame)
-    for row in rows:
-        frames_of = kept.get(row["media_id"], [])
-        yield {**row, "camera": day.camera, "date": day.date, "frames": frames_of}
-
-
 class Anew:
     """A catalog that is made of tree and journal: first what the tree has, then what it lacks.
 
@@ -82,6 +71,10 @@ class Anew:
     """
 
     def __init__(self, storage: Storage, journal: Journal, generation: int) -> None:
+        # Before anything is looked at: what a killed culling left in the tree is
+        # not to be taken for uploads that came again.
+        home = Home.read(storage)
+        finish(storage, home.settings.uploads if home else None)
         self._storage, self._journal = storage, journal
         if generation == 0 and journal.is_begun():
             storage.replace(_MARK, b"")
