@@ -42,6 +42,7 @@ class Place:
     library: Path
     site: Path | None
     account: str | None
+    log: Path | None = None
     ports: tuple[int, ...] = ()
 
     @property
@@ -52,7 +53,8 @@ class Place:
     @property
     def folders(self) -> tuple[Path, ...]:
         """The folders that its services work on."""
-        return (self.uploads, self.library, *([self.site] if self.site else []))
+        logs = None if self.log is None else self.log.parent
+        return tuple(path for path in (self.uploads, self.library, self.site, logs) if path)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def place(settings: Settings, config: Path, account: str | None) -> Place:
         library=settings.library.absolute(),
         site=settings.site.folder.absolute() if settings.site.folder else None,
         account=account,
-        ports=(settings.dashboard.port,),
+        log=settings.up.log.absolute() if settings.up.log else None,
+        ports=(settings.dashboard.port, settings.receive.port, settings.up.health_port),
     )
     for path in (found.command, found.config, *found.folders):
         if not str(path).isprintable():
@@ -208,8 +211,8 @@ _SYSTEM_SANDBOX = [
     "SystemCallErrorNumber=EPERM",
 ]
 
-_WRITES: dict[str, Callable[[Place], list[Path | None]]] = {
-    "up": lambda at: [at.uploads, at.library, at.site],
+_WRITES: dict[str, Callable[[Place], Iterable[Path | None]]] = {
+    "up": lambda at: at.folders,
     "ingest": lambda at: [at.library],
     "cull": lambda at: [at.uploads, at.library],
     "site": lambda at: [at.library, at.site],

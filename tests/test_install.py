@@ -29,12 +29,12 @@ needs_analyze = pytest.mark.skipif(
 
 def written_settings(folder: Path, more: str = "") -> Path:
     """Write settings with all folders there, and the parts that are only scheduled when asked."""
-    for name in ("ftp", "library", "www"):
+    for name in ("ftp", "library", "www", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     file = folder / "pano.toml"
     file.write_text(
         'uploads = "ftp"\nlibrary = "library"\n'
-        f'[site]\nfolder = "www"\n[cull]\nscheduled = true\n{more}'
+        f'[site]\nfolder = "www"\n[cull]\nscheduled = true\n[up]\nlog = "log/pano.log"\n{more}'
     )
     return file
 
@@ -104,7 +104,7 @@ def test_any_path_is_one_word(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("part", "writes"),
     [
-        ("up", {"ftp", "library", "www"}),
+        ("up", {"ftp", "library", "www", "log"}),
         ("ingest", {"library"}),
         ("cull", {"ftp", "library"}),
         ("site", {"library", "www"}),
@@ -208,7 +208,12 @@ def test_a_dry_run_shows_all_and_writes_nothing(
     assert f"ExecStart={Path(sys.executable).with_name('pano')} up --config {config}" in told
     assert re.search(r"^(mkdir|install) .*/www$", told, re.MULTILINE)
     assert re.search(r"^systemctl (--user )?enable pano.service$", told, re.MULTILINE)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ftp", "library", "pano.toml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "ftp",
+        "library",
+        "log",
+        "pano.toml",
+    ]
 
 
 def test_timers_are_for_what_the_settings_ask(tmp_path: Path) -> None:
