@@ -1,0 +1,90 @@
+"""`pano site`: pages of pictures beside clips, for any web server or straight from disk."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pano_analytics.cli.options import settings_options
+from pano_analytics.cli.progress import Bar
+from pano_analytics.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pano_analytics.settings import Settings
+    from pano_analytics.site.summary import Summary
+
+
+@click.command("site")
+@settings_options
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--full", is_flag=True, help="Make every page, and compare it with what is there.")
+@click.option("--json", "as_json", is_flag=True, help="Say what was done as one JSON object.")
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+def command(
+    settings: Settings, folder: Path | None, full: bool, as_json: bool, quiet: bool
+) -> None:
+    """Write pages of all cameras into FOLDER, or what of them changed.
+
+    The pages need no server and hardly any script: open index.html from disk,
+    or let any web server serve the folder. FOLDER is the site's own; without
+    it, `folder` of [site] in the settings is meant. Pages go with their media.
+
+    \b
+    Exit codes: 0 done (or another run is at work), 2 settings or usage, a
+    folder that is not the site's own, 4 no library, 9 the disk is full, 143
+    ended by SIGTERM.
+
+    \b
+    Examples:
+      pano site /srv/pano-site
+      pano site --library /var/lib/pano /srv/pano-site --json
+    """
+    from pano_analytics.site.run import update
+
+    wanted = folder or settings.site.folder
+    if wanted is None:
+        raise SettingsError(
+            "site: expected a FOLDER for the pages, or `folder` in [site] of the settings; "
+            "neither was given."
+        )
+    bar = Bar() if sys.stderr.isatty() and not quiet and not as_json else None
+    with _ending_on_sigterm():
+        done = update(settings, wanted.expanduser().absolute(), is_full=full, progress=bar)
+    if bar is not None:
+        bar.close()
+    if as_json:
+        click.echo(json.dumps({**asdict(done), "folder": str(done.folder)}))
+    elif not quiet:
+        click.echo(line(done))
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Make SIGTERM end the command with 143 between two files, until the block ends."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def line(done: Summary) -> str:
+    """Return the run in one line."""
+    notes = [
+        f"{done.cameras} cameras, {done.days} days",
+        f"{done.days_made} days made anew",
+        f"{done.written} files written, {done.removed} removed",
+    ]
+    if done.clips_packed:
+        notes.append(f"{done.clips_packed} clips packed")
+    if done.clips_waiting:
+        notes.append(f"{done.clips_waiting} clips wait for room")
+    return f"site: {'; '.join(notes)}; {done.seconds:.1f} s"

@@ -1,0 +1,192 @@
+"""Making a site: the days that changed, then each camera's page, then the first one.
+
+The order keeps links alive under whoever is looking: what a page leads to is
+written before it, and removed after nothing leads there any more.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+from pano_analytics.library import Library
+from pano_analytics.settings import Settings
+from pano_analytics.site import faces, names, pages
+from pano_analytics.site.day import DayPages
+from pano_analytics.site.folder import Day, Known, SiteFolder
+from pano_analytics.site.made import Maker
+from pano_analytics.site.shown import Shown, Work
+from pano_analytics.site.summary import Progress, Summary
+
+_ASSETS = ("pano.css", "pano.js")
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One camera's day whose pages are to be made, and what stands for what they are made of."""
+
+    camera: Shown
+    day: str
+    digest: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.camera.folder}/{self.day}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What making days came to; `stale` are files that no page leads to any more."""
+
+    days: int = 0
+    packed: int = 0
+    waiting: int = 0
+    stale: dict[str, set[str]] = field(default_factory=dict)
+
+
+def build(
+    settings: Settings,
+    site: SiteFolder,
+    known: Known,
+    root_id: str,
+    looked: Mapping[str, Any],
+    is_full: bool,
+    progress: Progress | None,
+) -> Summary:
+    """Bring the pages of `site` up to date; its lock is held. Returns what was done.
+
+    `looked` stands for the catalog and for all else that pages are made of.
+    """
+    began = time.monotonic()
+    library = Library.of(settings)
+    shown = tuple(Shown.of(library, name) for name in library.camera_names())
+    work = Work(library, site, shown, datetime.now(UTC))
+    due = _due(work, known, str(looked["rest"]), is_full)
+    _promise(work, known, root_id, due)
+    tally = _make_days(work, due, known, is_full, progress)
+    _make_faces(work, known)
+    _sweep(work, known, tally)
+    silence = work.next_silence()
+    known.looked = {**looked, "due": silence and silence.isoformat()}
+    site.save(known)
+    return _summary(work, known, tally, time.monotonic() - began)
+
+
+def _summary(work: Work, known: Known, tally: Tally, seconds: float) -> Summary:
+    return Summary(
+        work.site.root,
+        cameras=len(known.cameras),
+        days=len(known.days),
+        days_made=tally.days,
+        written=len(work.site.written),
+        removed=work.site.removed,
+        clips_packed=tally.packed,
+        clips_waiting=tally.waiting,
+        seconds=round(seconds, 3),
+    )
+
+
+# --- which days
+
+
+def _due(work: Work, known: Known, rest: str, is_full: bool) -> list[Due]:
+    """Return the days whose pages are to be made, newest first."""
+    manifest = work.library.catalog.manifest()
+    found = []
+    for camera in work.shown:
+        parts = camera.parts(manifest)
+        for day in camera.days:
+            one = Due(camera, day, _digest(work, camera, day, [rest, *parts[day]]))
+            if is_full or not _is_made(work.site, known.days.get(one.key), one):
+                found.append(one)
+    return sorted(found, key=lambda one: one.day, reverse=True)
+
+
+def _is_made(site: SiteFolder, before: Day | None, one: Due) -> bool:
+    if before is None or before.inputs != one.digest:
+        return False
+    return len(site.own(one.key, names.IN_DAY)) == before.files
+
+
+def _digest(work: Work, camera: Shown, day: str, made_of: list[str]) -> str:
+    """Return what stands for all that a day's pages show and lead to."""
+    beside = [camera.day_beside(day, step) for step in (-1, 1)]
+    ends = [near and (near, *camera.ends_of(near)) for near in beside]
+    others = [other.folder for other in work.shown if day in other.days]
+    is_packing = camera.is_packing(day, work.settings.site.clip_days)
+    said = json.dumps([camera.name, day, made_of, ends, others, is_packing])
+    return blake2b(said.encode(), digest_size=8).hexdigest()
+
+
+def _promise(work: Work, known: Known, root_id: str, due: list[Due]) -> None:
+    """Name folders as the site's own before anything is in them, and days before they change.
+
+    A run that is killed leaves days that are to be made, whatever it was told.
+    """
+    cameras = sorted({*known.cameras, *(camera.folder for camera in work.shown)})
+    known.root_id, known.cameras, known.looked = root_id, cameras, {}
+    known.days |= {one.key: replace(known.days.get(one.key, Day()), inputs="") for one in due}
+    work.site.save(known)
+
+
+# --- making
+
+
+def _make_days(
+    work: Work, due: list[Due], known: Known, is_full: bool, progress: Progress | None
+) -> Tally:
+    """Make the pages of each day, and note it in the list."""
+    tally = Tally(days=len(due))
+    for done, one in enumerate(due):
+        if progress:
+            progress("days", done, len(due))
+        known.days[one.key] = _make_day(work, one, is_full, tally)
+    if progress and due:
+        progress("days", len(due), len(due))
+    return tally
+
+
+def _make_day(work: Work, one: Due, is_full: bool, tally: Tally) -> Day:
+    """Make one day's pages. Where a clip waits for room, the next run makes them again."""
+    there = work.site.own(one.key, names.IN_DAY)
+    maker = Maker(work.site, work.library, one.key, is_full, there)
+    day = DayPages(work, one.camera, one.day, maker)
+    kept = day.write() | maker.kept
+    tally.stale[one.key] = there - kept
+    tally.packed += maker.packed
+    tally.waiting += maker.waiting
+    return Day("" if maker.waiting else one.digest, len(kept), day.cuts)
+
+
+def _make_faces(work: Work, known: Known) -> None:
+    """Write style and script, each camera's page, and the first page."""
+    for name in _ASSETS:
+        work.site.put(*pages.asset(name))
+    for camera in work.shown:
+        page = faces.camera_page(work, camera, known)
+        work.site.put(f"{camera.folder}/{names.INDEX}", page)
+    work.site.put(names.INDEX, faces.first_page(work, known))
+
+
+# --- what goes
+
+
+def _sweep(work: Work, known: Known, tally: Tally) -> None:
+    """Remove what no page leads to any more, and only what is the site's own."""
+    site = work.site
+    for folder, stale in tally.stale.items():
+        site.remove(folder, sorted(stale))
+    for key in sorted(set(known.days) - set(work.keys())):
+        site.clear(key, names.IN_DAY)
+        del known.days[key]
+    folders = {camera.folder for camera in work.shown}
+    for camera in sorted(set(known.cameras) - folders):
+        site.clear(camera, names.IN_CAMERA)
+    known.cameras = sorted(folders)
+    own = {names.INDEX, *(pages.asset(name)[0] for name in _ASSETS)}
+    site.remove("", sorted(site.own("", names.IN_ROOT) - own))

@@ -1,0 +1,163 @@
+"""The pages of one camera's day: its uploads together, and each by itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pano_analytics.site import names, pages, plan, words
+from pano_analytics.site.items import Describer, Item, Link, Period, group_of
+from pano_analytics.site.made import Maker
+from pano_analytics.site.shown import Shown, Work
+
+# How many neighbours an upload is shown among, to each side.
+_NEAR = 4
+
+
+class DayPages:
+    """What one camera's day is made of; `write` writes its pages, `cuts` says where they part."""
+
+    def __init__(self, work: Work, camera: Shown, day: str, maker: Maker) -> None:
+        self.work, self.camera, self.day, self.maker = work, camera, day, maker
+        self.rows = camera.rows_of(day)
+        self.pages = plan.pages_of(plan.moments_of(self.rows))
+        self.cuts = plan.cuts_of(self.pages)
+        self.names = [names.page_name(at, len(self.pages)) for at in range(len(self.pages))]
+        self.items = self._items()
+
+    def _items(self) -> dict[str, Item]:
+        said, site = self.work.settings, self.work.site
+        uploads = names.uploads_from_day(site.root, said.uploads, said.site.media_url)
+        is_packing = self.camera.is_packing(self.day, said.site.clip_days)
+        describer = Describer(self.maker, self.work.clock, uploads, is_packing)
+        frames = self._frames()
+        return {
+            row["media_id"]: describer.item(row, frames.get(row["media_id"], []))
+            for row in self.rows
+        }
+
+    def _frames(self) -> dict[str, list[tuple[float, str]]]:
+        """Return offset and locator of each clip's key frames."""
+        clips = [row["media_id"] for row in self.rows if row["kind"] == "clip"]
+        if not clips:
+            return {}
+        start = min(row["start"] for row in self.rows)
+        end = max(row["start"] for row in self.rows) + timedelta(seconds=1)
+        found = self.work.library.frames(clips, self.camera.name, start, end)
+        found = found[found["thumb"].notna()].sort_values(["media_id", "offset_s"])
+        return {
+            str(media_id): list(zip(part["offset_s"].tolist(), part["thumb"].tolist(), strict=True))
+            for media_id, part in found.groupby("media_id")
+        }
+
+    def write(self) -> set[str]:
+        """Write all pages of the day, single ones first; return their names."""
+        written = {}
+        place = self._places()
+        ordered = [self.items[row["media_id"]] for row in self.rows]
+        for at, item in enumerate(ordered):
+            written[item.page] = self._single(item, at, ordered, place[item.id])
+        for at in range(len(self.pages)):
+            written[self.names[at]] = self._together(at)
+        for name, content in written.items():
+            self.work.site.put(f"{self.camera.folder}/{self.day}/{name}", content)
+        return set(written)
+
+    def _places(self) -> dict[str, str]:
+        return {
+            row["media_id"]: name
+            for name, page in zip(self.names, self.pages, strict=True)
+            for moment in page
+            for row in moment.rows
+        }
+
+    # --- links to the days around
+
+    def _day_link(self, step: int) -> Link | None:
+        day = self.camera.day_beside(self.day, step)
+        if day is None:
+            return None
+        return Link(f"../{day}/{names.INDEX}", words.short_day(plan.day_of(day)))
+
+    def _beyond(self, step: int) -> Link | None:
+        """Return the link to the last upload of the day before, or the first of the day after."""
+        day = self.camera.day_beside(self.day, step)
+        if day is None:
+            return None
+        first, last = self.camera.ends_of(day)
+        page = names.page_of(last if step < 0 else first)
+        return Link(f"../{day}/{page}", words.short_day(plan.day_of(day)))
+
+    # --- single
+
+    def _single(self, item: Item, at: int, ordered: list[Item], place: str) -> bytes:
+        earlier = Link(ordered[at - 1].page, ordered[at - 1].time) if at else self._beyond(-1)
+        is_last = at + 1 == len(ordered)
+        later = self._beyond(1) if is_last else Link(ordered[at + 1].page, ordered[at + 1].time)
+        low = max(0, min(at - _NEAR, len(ordered) - 2 * _NEAR - 1))
+        return pages.render(
+            "one.html",
+            up="../../",
+            camera=self.camera.name,
+            item=item,
+            clip=self._clip_of(item),
+            back=f"{place}#u-{item.id}",
+            earlier=earlier,
+            later=later,
+            near=ordered[low : low + 2 * _NEAR + 1],
+            middle=at - low,
+            number=at + 1,
+            total=len(ordered),
+            **self.work.common,
+        )
+
+    def _clip_of(self, item: Item) -> Item | None:
+        clip = self.items.get(item.clip_id)
+        return clip if clip and clip.is_clip else None
+
+    # --- together
+
+    def _together(self, at: int) -> bytes:
+        earlier = Link(self.names[at - 1], "this day") if at else self._day_link(-1)
+        is_newest = at + 1 == len(self.pages)
+        later = self._day_link(1) if is_newest else Link(self.names[at + 1], "this day")
+        return pages.render(
+            "day.html",
+            up="../../",
+            camera=self.camera.name,
+            label=words.day_label(plan.day_of(self.day)),
+            counts=self.camera.counts(self.day),
+            periods=self._periods(self.pages[at]),
+            earlier=earlier,
+            later=later,
+            page=at + 1,
+            pages=len(self.pages),
+            others=self._others(),
+            **self.work.common,
+        )
+
+    def _others(self) -> list[Link]:
+        """Return the cameras that have pages of this day, this one among them."""
+        return [
+            Link(f"../../{other.folder}/{self.day}/{names.INDEX}", other.name)
+            for other in self.work.shown
+            if self.day in other.days
+        ]
+
+    def _periods(self, page: list[plan.Moment]) -> list[Period]:
+        found = self.camera.periods[self.camera.periods["day"] == self.day].set_index("period")
+        groups: dict[int, list[plan.Moment]] = {}
+        for moment in plan.joined(page):
+            groups.setdefault(moment.period, []).append(moment)
+        return [
+            self._period(found.loc[number], moments)
+            for number, moments in sorted(groups.items(), reverse=True)
+        ]
+
+    def _period(self, row: Any, moments: list[plan.Moment]) -> Period:
+        return Period(
+            f"p-{row['first_id']}",
+            self.work.clock.span(row["start"], row["end"]),
+            words.counts(row["snapshots"], row["clips"]),
+            tuple(group_of(moment, self.items) for moment in reversed(moments)),
+        )

@@ -1,0 +1,240 @@
+"""The pages above the days: one a camera, and the first, from which all else is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from pano_analytics.site import names, pages, plan, words
+from pano_analytics.site.folder import Known
+from pano_analytics.site.items import Link
+from pano_analytics.site.shown import Row, Shown, Work, picture_of, records
+
+_LATEST = 12
+# Periods of the newest days are shown with a picture each, older ones in words.
+_PICTURED_DAYS = 3
+# Shades of an hour: each takes twice as many files.
+_LEVELS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodLink:
+    """A period of activity, from the pages above: where, when, how much, a picture."""
+
+    camera: str
+    href: str
+    span: str
+    day: str
+    counts: str
+    picture: str | None
+    start: pd.Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class HourLink:
+    """One hour of a day: how much was uploaded, as level 0 to 6, and where it is shown."""
+
+    hour: int
+    number: int
+    level: int
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class DayLink:
+    """One day of a camera: where, how much in all and by hour, and its periods, newest first."""
+
+    href: str
+    label: str
+    short: str
+    counts: str
+    hours: tuple[HourLink, ...]
+    periods: tuple[PeriodLink, ...]
+    is_pictured: bool
+
+
+def _period_links(work: Work, camera: Shown, known: Known, found: pd.DataFrame) -> list[PeriodLink]:
+    """Return the periods `found` (rows of the camera's), addresses from the camera's folder."""
+    pictures = _pictures_of(camera, found)
+    return [
+        _period_link(work, camera, known, row, pictures.get((row["day"], row["period"])))
+        for row in records(found)
+    ]
+
+
+def _period_link(
+    work: Work, camera: Shown, known: Known, row: Row, picture: str | None
+) -> PeriodLink:
+    day, start = row["day"], row["start"]
+    cuts = known.days[f"{camera.folder}/{day}"].cuts
+    page = plan.page_holding(cuts, (start.value // 1000, row["first_id"]))
+    return PeriodLink(
+        camera.name,
+        f"{day}/{page}#p-{row['first_id']}",
+        work.clock.span(start, row["end"]),
+        words.short_day(plan.day_of(day)),
+        words.counts(row["snapshots"], row["clips"]),
+        f"{day}/{picture}" if picture else None,
+        start,
+    )
+
+
+def _pictures_of(camera: Shown, found: pd.DataFrame) -> dict[Any, str | None]:
+    """Return the thumbnail of the upload in the middle of each period, by day and number."""
+    rows = camera.uploads
+    rows = rows[rows["day"].isin(found["day"].unique()) & rows["thumb"].notna()]
+    return {
+        (day, number): picture_of(records(part.iloc[[len(part) // 2]])[0])
+        for (day, number), part in rows.groupby(["day", "period"])[_PICTURE_COLUMNS]
+    }
+
+
+_PICTURE_COLUMNS = ["media_id", "version", "thumb"]
+
+
+def camera_page(work: Work, camera: Shown, known: Known) -> bytes:
+    """Return one camera's page."""
+    return _CameraPage(work, camera, known).made()
+
+
+class _CameraPage:
+    """One camera's page: its latest picture, its days by hour, its periods of activity."""
+
+    def __init__(self, work: Work, camera: Shown, known: Known) -> None:
+        self.work, self.camera, self.known = work, camera, known
+
+    def made(self) -> bytes:
+        """Return the page."""
+        return pages.render(
+            "camera.html",
+            up="../",
+            card=_card(self.work, self.camera),
+            days=self._days(),
+            others=[
+                Link(f"../{other.folder}/{names.INDEX}", other.name) for other in self.work.shown
+            ],
+            gap=f"{self.work.settings.site.gap_minutes:g}",
+            **self.work.common,
+        )
+
+    def _days(self) -> list[DayLink]:
+        newest_first = self.camera.days[::-1]
+        links = _period_links(self.work, self.camera, self.known, self.camera.periods)
+        by_day: dict[str, list[PeriodLink]] = {}
+        for day, link in zip(self.camera.periods["day"], links, strict=True):
+            by_day.setdefault(day, []).append(link)
+        return [
+            self._day(day, by_day[day], at < _PICTURED_DAYS) for at, day in enumerate(newest_first)
+        ]
+
+    def _day(self, day: str, links: list[PeriodLink], is_pictured: bool) -> DayLink:
+        label = plan.day_of(day)
+        return DayLink(
+            f"{day}/{names.INDEX}",
+            words.day_label(label),
+            words.short_day(label),
+            self.camera.counts(day),
+            tuple(_hours(self.camera.of_day(day), links)),
+            tuple(reversed(links)),
+            is_pictured,
+        )
+
+
+def _hours(rows: pd.DataFrame, links: list[PeriodLink]) -> Iterable[HourLink]:
+    """Yield a day's 24 hours; the two passes of an autumn hour are one."""
+    hours = rows["start"].dt.hour
+    numbers = hours.value_counts()
+    periods = rows["period"].astype(int).groupby(hours).first()
+    for hour in range(24):
+        number = int(numbers.get(hour, 0))
+        href = links[int(periods[hour])].href if number else ""
+        yield HourLink(hour, number, min(_LEVELS, number.bit_length()), href)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One camera: its latest picture, its newest upload, its own pages. From the root."""
+
+    name: str
+    href: str
+    description: str
+    picture: str | None
+    picture_href: str
+    when: str
+    is_silent: bool
+    counts: str
+    days: str
+    live: str | None
+    admin: str | None
+
+
+def _card(work: Work, camera: Shown) -> Card:
+    said, rows = work.settings.camera(camera.name), camera.uploads
+    shown = rows[rows["thumb"].notna()]
+    latest = records((shown if len(shown) else rows).tail(1))
+    place = f"{camera.folder}/{latest[0]['day']}/" if latest else ""
+    picture = picture_of(latest[0]) if latest else None
+    return Card(
+        name=camera.name,
+        href=f"{camera.folder}/{names.INDEX}",
+        description=said.description,
+        picture=f"{place}{picture}" if picture else None,
+        picture_href=f"{place}{names.page_of(latest[0]['media_id'])}" if latest else "",
+        when=work.clock.when(rows["start"].iloc[-1]) if len(rows) else "",
+        is_silent=work.is_silent(camera),
+        counts=camera.counts(),
+        days=words.count(len(camera.days), "day"),
+        live=words.web(said.live_url),
+        admin=words.web(said.admin_url),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One day on the first page: which cameras have pages of it, and how much."""
+
+    label: str
+    cells: tuple[tuple[str, Link | None], ...]
+
+
+def first_page(work: Work, known: Known) -> bytes:
+    """Return the page that all else is reached from."""
+    return pages.render(
+        "index.html",
+        up="",
+        cards=[_card(work, camera) for camera in work.shown],
+        latest=_latest(work, known),
+        lines=_lines(work),
+        zone=work.library.zone.key,
+        **work.common,
+    )
+
+
+def _latest(work: Work, known: Known) -> list[PeriodLink]:
+    """Return the newest periods of all cameras, addresses from the root."""
+    found = []
+    for camera in work.shown:
+        for link in _period_links(work, camera, known, camera.periods.tail(_LATEST)):
+            picture = f"{camera.folder}/{link.picture}" if link.picture else None
+            found.append(replace(link, href=f"{camera.folder}/{link.href}", picture=picture))
+    return sorted(found, key=lambda link: (link.start, link.camera), reverse=True)[:_LATEST]
+
+
+def _lines(work: Work) -> list[Line]:
+    days = sorted({day for camera in work.shown for day in camera.days}, reverse=True)
+    return [
+        Line(
+            words.short_day(plan.day_of(day)),
+            tuple((camera.name, _day_cell(camera, day)) for camera in work.shown),
+        )
+        for day in days
+    ]
+
+
+def _day_cell(camera: Shown, day: str) -> Link | None:
+    if day not in camera.days:
+        return None
+    return Link(f"{camera.folder}/{day}/{names.INDEX}", f"{len(camera.of_day(day)):,}")

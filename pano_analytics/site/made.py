@@ -1,0 +1,178 @@
+"""The files beside a day's pages: thumbnails, sheets of key frames, clips that browsers play.
+
+A name holds eight digits of the upload's own hash, so that what lies there
+under a name is right, and nothing is read or made twice.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pano_analytics import clips
+from pano_analytics.errors import MediaError
+from pano_analytics.library import Library
+from pano_analytics.site import names, words
+from pano_analytics.site.folder import SiteFolder
+
+Row = dict[str, Any]
+
+_SHEET_COLUMNS, _MOST_KEYS, _CELL_PX = 4, 8, 320
+_PLAYED_AS_FILE = frozenset((".mp4", ".m4v", ".mov"))
+# Clips are a comfort: they must not be what fills the disk that cameras upload to.
+_ROOM_SHARE, _ROOM_BYTES = 0.05, 1_000_000_000
+
+Playing = Literal["upload", "packed", "not"]
+
+
+@dataclass(frozen=True, slots=True)
+class Playable:
+    """How a clip plays in a page: the upload itself, a file beside the page, or not, and why."""
+
+    how: Playing
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Key frames of a clip in one picture: its file, its size, and when each was."""
+
+    file: str
+    width: int
+    height: int
+    offsets_s: tuple[float, ...]
+
+
+@dataclass(slots=True)
+class Maker:
+    """Makes what one day's pages show; `kept` are the names of all that belongs there."""
+
+    site: SiteFolder
+    library: Library
+    folder: str
+    is_full: bool
+    there: set[str]
+    kept: set[str] = field(default_factory=set)
+    packed: int = 0
+    waiting: int = 0
+
+    def thumbnail(self, row: Row) -> str | None:
+        """Return the name of an upload's thumbnail, made if need be; None where there is none."""
+        if words.is_null(row["thumb"]):
+            return None
+        name = names.picture_of(row["media_id"], row["version"])
+        if self._lacks(name):
+            try:
+                self._put(name, self.library.thumbnail_bytes(row["thumb"]))
+            except MediaError:
+                return None
+        self.kept.add(name)
+        return name
+
+    def _lacks(self, name: str) -> bool:
+        return self.is_full or name not in self.there
+
+    def _put(self, name: str, data: bytes) -> None:
+        self.site.put(f"{self.folder}/{name}", data)
+
+    def sheet(self, row: Row, frames: Sequence[tuple[float, str]]) -> Sheet | None:
+        """Return a clip's key frames as one picture; None where there are not two of them.
+
+        `frames` are offset (seconds) and locator, in order; of many, eight are taken.
+        """
+        chosen = _spread(frames, _MOST_KEYS)
+        if len(chosen) < 2:
+            return None
+        name = names.keys_of(row["media_id"], row["version"])
+        wide, high = _cell(row)
+        columns = min(len(chosen), _SHEET_COLUMNS)
+        lines = -(-len(chosen) // columns)
+        if self._lacks(name):
+            try:
+                self._put(name, self._drawn([locator for _, locator in chosen], (wide, high)))
+            except (MediaError, OSError):
+                return None
+        self.kept.add(name)
+        return Sheet(name, columns * wide, lines * high, tuple(offset for offset, _ in chosen))
+
+    def _drawn(self, locators: Sequence[str], cell: tuple[int, int]) -> bytes:
+        from PIL import Image
+
+        columns = min(len(locators), _SHEET_COLUMNS)
+        lines = -(-len(locators) // columns)
+        sheet = Image.new("RGB", (columns * cell[0], lines * cell[1]), (17, 20, 26))
+        for at, locator in enumerate(locators):
+            line, column = divmod(at, columns)
+            with Image.open(BytesIO(self.library.thumbnail_bytes(locator))) as picture:
+                sheet.paste(picture.convert("RGB").resize(cell), (column * cell[0], line * cell[1]))
+        drawn = BytesIO()
+        sheet.save(drawn, "JPEG", quality=72, progressive=True)
+        return drawn.getvalue()
+
+    def playable(self, row: Row, is_packing: bool) -> Playable:
+        """Return how a clip plays in a page, packing it anew where that is wanted and needed."""
+        if row["state"] not in ("complete", "partial"):
+            return Playable("not", words.STATES[row["state"]][1])
+        codec = words.text(row["codec"])
+        plays = clips.browser_plays(codec)
+        if plays is False:
+            return Playable("not", f"Browsers do not play its coding ({codec or 'unknown'}).")
+        note = "" if plays is True else _ONLY_SOME
+        ending = PurePosixPath(row["path"]).suffix.lower()
+        if ending in _PLAYED_AS_FILE and plays is True and row["state"] == "complete":
+            return Playable("upload")
+        if not is_packing:
+            return Playable("not", _TOO_OLD)
+        return self._packed(row, note)
+
+    def _packed(self, row: Row, note: str) -> Playable:
+        name = names.clip_of(row["media_id"], row["version"])
+        if name not in self.there:
+            if not self._has_room(row["size_bytes"]):
+                self.waiting += 1
+                return Playable("not", "There was no room to pack it for browsers.")
+            trouble = self._pack(row, name)
+            if trouble:
+                return Playable("not", trouble)
+        self.kept.add(name)
+        return Playable("packed", note)
+
+    def _pack(self, row: Row, name: str) -> str:
+        """Pack a clip anew; return why it could not be, or nothing."""
+        target = self.site.storage.path(f"{self.folder}/{name}")
+        try:
+            source = self.library.source(row)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            clips.remux(source, target)
+        except MediaError:
+            return "It could not be packed for browsers."
+        self.packed += 1
+        self.site.written.append(f"{self.folder}/{name}")
+        return ""
+
+    def _has_room(self, size_bytes: int) -> bool:
+        disk = shutil.disk_usage(self.site.root)
+        return disk.free - size_bytes > max(_ROOM_BYTES, disk.total * _ROOM_SHARE)
+
+
+_ONLY_SOME = "It is H.265, which not every browser plays: if it stays dark, download it."
+_TOO_OLD = "It is not kept ready for browsers any more. Download it to watch it."
+
+
+def _spread(frames: Sequence[tuple[float, str]], most: int) -> list[tuple[float, str]]:
+    """Return up to `most` of `frames`, first and last included, evenly spread."""
+    if len(frames) <= most:
+        return list(frames)
+    return [frames[round(at * (len(frames) - 1) / (most - 1))] for at in range(most)]
+
+
+def _cell(row: Row) -> tuple[int, int]:
+    width, height = row["width"], row["height"]
+    if words.is_null(width) or words.is_null(height) or width < 1 or height < 1:
+        return _CELL_PX, _CELL_PX * 9 // 16
+    # A picture of one line must not make a sheet of none, nor a tall one a tower.
+    return _CELL_PX, min(2 * _CELL_PX, max(16, round(_CELL_PX * height / width)))

@@ -1,0 +1,111 @@
+"""What the files of a site are called, and how a page spells the way to another file."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from urllib.parse import quote
+
+from pano_analytics.media import decode_path
+
+INDEX = "index.html"
+DAY_FORMAT = "%Y-%m-%d"
+
+# Everything that is ever removed from a site has such a name, and lies in a
+# folder that the site's own list names.
+_ID, _VERSION = r"[0-9a-f]{16}", r"[0-9a-f]{8}"
+_TEMPORARY = r".+\.[0-9a-f]{8}\.pano-tmp"
+_UNFINISHED = rf"\.{_ID}-{_VERSION}\.mp4\.{_VERSION}\.part"
+IN_ROOT = re.compile(rf"index\.html|pano-{_VERSION}\.(css|js)|{_TEMPORARY}")
+IN_CAMERA = re.compile(rf"index\.html|{_TEMPORARY}")
+IN_DAY = re.compile(
+    rf"index\.html|\d+\.html|{_ID}\.html|{_ID}-{_VERSION}(-keys)?\.(jpg|mp4)|{_TEMPORARY}|{_UNFINISHED}"
+)
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+def folder_of(camera: str) -> str:
+    """Return the folder of a camera's pages: its name where that is plain, else words and a hash.
+
+    Fits every file system and address: small letters, digits, `-` and `_`.
+    """
+    if _PLAIN.fullmatch(camera):
+        return camera
+    plain = unicodedata.normalize("NFKD", camera).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:30].strip("-")
+    return f"{words or 'camera'}-{digest(camera)}"
+
+
+def digest(text: str) -> str:
+    """Return 8 hex digits that stand for `text`."""
+    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+
+
+def page_of(media_id: str) -> str:
+    """Return the page that shows one upload; it stays for as long as the upload does."""
+    return f"{media_id}.html"
+
+
+def picture_of(media_id: str, version: str) -> str:
+    """Return the thumbnail of an upload; another `version` is another picture."""
+    return f"{media_id}-{version}.jpg"
+
+
+def keys_of(media_id: str, version: str) -> str:
+    """Return the sheet of a clip's key frames."""
+    return f"{media_id}-{version}-keys.jpg"
+
+
+def clip_of(media_id: str, version: str) -> str:
+    """Return a clip packed anew for browsers."""
+    return f"{media_id}-{version}.mp4"
+
+
+def uploads_from_day(site: Path, uploads: Path | None, media_url: str | None) -> str | None:
+    """Return what leads from a day's pages to the upload root, as the beginning of an address.
+
+    None where nothing does. A relative `media_url` starts at the site's own root.
+    """
+    if media_url is not None:
+        is_whole = media_url.startswith(("/", "http://", "https://"))
+        return media_url if is_whole else f"../../{media_url}"
+    if uploads is None:
+        return None
+    there = os.path.relpath(uploads.resolve(), site.resolve() / "camera" / "day")
+    return quote(os.fsencode(there)) + "/"
+
+
+def upload_address(beginning: str, path: str) -> str:
+    """Return the address of the upload `path` (as in the column): byte by byte as on the disk."""
+    return beginning + quote(decode_path(path))
+
+
+def page_name(number: int, pages: int) -> str:
+    """Return the name of a day's page; the newest is `index.html`, the oldest `1.html`."""
+    return INDEX if number == pages - 1 else f"{number + 1}.html"
+
+
+def policy(media_url: str | None) -> str:
+    """Return the policy of every page: nothing but the site's own files and the uploads."""
+    # `file:` is what 'self' does not mean for a page opened from disk.
+    own = "'self' file:"
+    host = re.match(r"https?://[^/]+", media_url or "")
+    media = f"{own} {host[0]}" if host else own
+    return "; ".join(_directives(own, media))
+
+
+def _directives(own: str, media: str) -> Sequence[str]:
+    return (
+        "default-src 'none'",
+        f"img-src {media} data:",
+        f"media-src {media}",
+        f"style-src {own}",
+        f"script-src {own}",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )

@@ -1,0 +1,161 @@
+"""What is shown: each camera's days, their moments, and which page holds what.
+
+Days here are those of the library's zone, so that a page holds what a clock on
+the wall calls a day, also of a camera whose own clock is in another zone.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+
+from pano_analytics.analysis.periods import period_numbers, periods
+from pano_analytics.library import Library
+from pano_analytics.site import names
+
+COLUMNS = (
+    "media_id", "camera", "date", "kind", "trigger", "start", "end", "wall_start", "time_source",
+    "clock_offset_s", "path", "size_bytes", "arrived", "state", "state_reason", "clip_id",
+    "width", "height", "fps", "duration_s", "codec", "sha256", "thumb",
+)  # fmt: skip
+# Pages go with their media.
+GONE = ("missing", "culled")
+# Pictures a page; what is left of a day makes a page of its own if it is so many.
+FULL, ENOUGH = 100, 50
+# A clip may hold hundreds of pictures: its moment goes on the next page then.
+_LONGEST = 60
+
+Row = dict[str, Any]
+Cut = tuple[int, str]
+
+
+def uploads_of(library: Library, camera: str, days: int) -> pd.DataFrame:
+    """Return the uploads of the newest `days` days that still have some, sorted by start.
+
+    The columns are COLUMNS and `day` (ISO, in the library's zone), `version`
+    (changes with the content) and `period` (number within the day). Empty where
+    nothing is.
+    """
+    parts = library.catalog.manifest().select(cameras=[camera])
+    # One more: a day here may reach into two of the camera's own.
+    newest = sorted(parts, key=lambda part: part[0].date)[-(days + 1) :]
+    starts = [part.first_us for _, part in newest if part.first_us is not None]
+    since = pd.Timestamp(min(starts), unit="us", tz="UTC") if starts else None
+    found = library.media(camera, start=since, columns=COLUMNS)
+    return _shown(found[~found["state"].isin(GONE)].copy(), days)
+
+
+def _shown(found: pd.DataFrame, days: int) -> pd.DataFrame:
+    found["start"] = found["start"].fillna(found["arrived"])
+    found["day"] = found["start"].dt.strftime(names.DAY_FORMAT)
+    newest = sorted(found["day"].unique())[-days:]
+    found = found[found["day"].isin(newest)].sort_values(["start", "media_id"], kind="stable")
+    content = found["sha256"].fillna("").astype(object) + found["thumb"].fillna("").astype(object)
+    whole = found["sha256"].str[:8]
+    found["version"] = whole.where(whole.notna(), content.map(names.digest))
+    return found.reset_index(drop=True)
+
+
+def with_periods(uploads: pd.DataFrame, gap: timedelta) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return uploads with their period's number, and the periods, each within its day.
+
+    Periods end at midnight, so that a day's pages change with that day only.
+    Their columns are those of `analysis.periods` and `day`.
+    """
+    by_day = uploads.assign(camera=uploads["day"])
+    numbered = uploads.assign(period=period_numbers(by_day, gap))
+    return numbered, periods(by_day, gap).rename(columns={"camera": "day"})
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A clip with the pictures that lie in it, or pictures that lie in none, in order of time."""
+
+    period: int
+    clip: Row | None
+    pictures: tuple[Row, ...]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return (*((self.clip,) if self.clip else ()), *self.pictures)
+
+    @property
+    def key(self) -> Cut:
+        return min(key_of(row) for row in self.rows)
+
+
+def key_of(row: Row) -> Cut:
+    """Return what uploads are sorted by."""
+    return row["start"].value // 1000, row["media_id"]
+
+
+def moments_of(rows: Sequence[Row]) -> list[Moment]:
+    """Return the moments of one day's uploads, oldest first."""
+    clips = {row["media_id"]: row for row in rows if row["kind"] == "clip"}
+    held: dict[str, list[Row]] = defaultdict(list)
+    found: list[Moment] = []
+    for row in rows:
+        if row["kind"] == "clip":
+            continue
+        if row["clip_id"] in clips:
+            held[row["clip_id"]].append(row)
+        else:
+            found.append(Moment(row["period"], None, (row,)))
+    found += [part for key, clip in clips.items() for part in _parts(clip, held[key])]
+    return sorted(found, key=lambda moment: moment.key)
+
+
+def _parts(clip: Row, pictures: list[Row]) -> Iterable[Moment]:
+    first, rest = pictures[:_LONGEST], pictures[_LONGEST:]
+    yield Moment(clip["period"], clip, tuple(first))
+    for at in range(0, len(rest), _LONGEST):
+        yield Moment(clip["period"], None, tuple(rest[at : at + _LONGEST]))
+
+
+def pages_of(moments: Sequence[Moment]) -> list[list[Moment]]:
+    """Return a day's moments page by page, oldest first; a full page stays as it is for good."""
+    pages: list[list[Moment]] = [[]]
+    for moment in moments:
+        if _size(pages[-1]) >= FULL:
+            pages.append([])
+        pages[-1].append(moment)
+    if len(pages) > 1 and _size(pages[-1]) < ENOUGH:
+        pages[-2:] = [pages[-2] + pages[-1]]
+    return pages
+
+
+def _size(page: Iterable[Moment]) -> int:
+    return sum(len(moment.rows) for moment in page)
+
+
+def cuts_of(pages: Sequence[Sequence[Moment]]) -> tuple[Cut, ...]:
+    """Return the first upload of each page."""
+    return tuple(page[0].key for page in pages if page)
+
+
+def page_holding(cuts: Sequence[Cut], key: Cut) -> str:
+    """Return the name of the page that the moment beginning with `key` is on."""
+    return names.page_name(max(0, bisect_right(list(cuts), key) - 1), max(1, len(cuts)))
+
+
+def joined(moments: Iterable[Moment]) -> list[Moment]:
+    """Return moments with neighbouring pictures of no clip as one, within their period."""
+    found: list[Moment] = []
+    for moment in moments:
+        last = found[-1] if found else None
+        if last and not last.clip and not moment.clip and last.period == moment.period:
+            found[-1] = Moment(last.period, None, (*last.pictures, *moment.pictures))
+        else:
+            found.append(moment)
+    return found
+
+
+def day_of(text: str) -> date:
+    """Return the date of a `day`."""
+    return date.fromisoformat(text)

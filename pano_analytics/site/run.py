@@ -1,0 +1,108 @@
+"""`update()`: bring a site's pages up to date, or find at once that they are.
+
+What a quiet run imports is little: pages are only made, with all that this
+takes, where the catalog, the settings, the code or a camera's silence changed.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+
+from pano_analytics.errors import LibraryError, SettingsError
+from pano_analytics.home import Home
+from pano_analytics.settings import Settings
+from pano_analytics.site.folder import Known, SiteFolder, refuse_place
+from pano_analytics.site.summary import Progress, Summary
+from pano_analytics.storage import Storage
+
+
+def update(
+    settings: Settings,
+    folder: Path,
+    *,
+    is_full: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """Write the pages that changed into `folder` and remove what is no longer to be shown.
+
+    With `is_full` every page is made and held against what is there. Raises
+    SettingsError where the folder is not the site's to write in, LibraryError
+    where there is no library, SiteBusy, SiteFull.
+    """
+    refuse_place(folder, settings.uploads, settings.library)
+    site, home = SiteFolder(folder), _home(settings)
+    site.known()  # refused before anything is made
+    with site.locked():
+        known = site.known()
+        _refuse_other_library(folder, known, home)
+        looked = _looked_at(settings, folder)
+        if not is_full and _is_current(site, known, looked):
+            return Summary(folder, len(known.cameras), len(known.days))
+        from pano_analytics.site import build
+
+        return build.build(settings, site, known, home.root_id, looked, is_full, progress)
+
+
+def _home(settings: Settings) -> Home:
+    if settings.library is None:
+        raise LibraryError("expected `library`, the folder of the library; give --library.")
+    home = Home.read(Storage(settings.library))
+    if home is None:
+        raise LibraryError(
+            f"{settings.library}: expected a library; there is none yet. "
+            f"Make it with `pano ingest`."
+        )
+    return home
+
+
+def _refuse_other_library(folder: Path, known: Known, home: Home) -> None:
+    if known.root_id not in (None, home.root_id):
+        raise SettingsError(
+            f"{folder}: expected the site of this library; it is that of another. Choose another "
+            f"folder, or empty this one."
+        )
+
+
+def _looked_at(settings: Settings, folder: Path) -> dict[str, object]:
+    """Return what stands for all that pages are made of: the catalog, the settings, the code."""
+    said = settings.model_dump(mode="json", include=set(_SAID))
+    places = [str(path.resolve()) for path in (folder, settings.uploads) if path is not None]
+    rest = json.dumps([said, places, _code()], sort_keys=True)
+    return {"catalog": _stamp(settings), "rest": blake2b(rest.encode(), digest_size=8).hexdigest()}
+
+
+_SAID = ("uploads", "zone", "silent_after_hours", "cameras", "site")
+
+
+def _stamp(settings: Settings) -> list[int] | None:
+    # The manifest is swapped with each change of the catalog; its name is a promise on disk.
+    assert settings.library is not None
+    try:
+        found = (settings.library / "manifest.json").stat()
+    except FileNotFoundError:
+        return None
+    return [found.st_mtime_ns, found.st_ino, found.st_size]
+
+
+@cache
+def _code() -> str:
+    """Return a digest of this room and the version: new code makes new pages."""
+    own = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in _CODE)
+    content = b"\0".join(path.read_bytes() for path in own)
+    return blake2b(content + version("pano-analytics").encode(), digest_size=8).hexdigest()
+
+
+_CODE = (".py", ".html", ".css", ".js")
+
+
+def _is_current(site: SiteFolder, known: Known, looked: dict[str, object]) -> bool:
+    due = known.looked.get("due")
+    if due is not None and datetime.now(UTC) >= datetime.fromisoformat(str(due)):
+        return False
+    before = {key: known.looked.get(key) for key in looked}
+    return before == looked and site.is_whole(known)

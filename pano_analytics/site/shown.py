@@ -1,0 +1,141 @@
+"""What one run has in hand: the library, and of each camera the uploads and periods to show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from pano_analytics.catalog import Day, Manifest
+from pano_analytics.library import Library
+from pano_analytics.settings import Settings
+from pano_analytics.site import names, plan, words
+from pano_analytics.site.folder import SiteFolder
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One camera as the site shows it: its uploads (as `plan.with_periods`) and its periods."""
+
+    name: str
+    folder: str
+    uploads: pd.DataFrame
+    periods: pd.DataFrame
+
+    @classmethod
+    def of(cls, library: Library, name: str) -> Shown:
+        """Return what is shown of a camera."""
+        said = library.settings.site
+        uploads = plan.uploads_of(library, name, said.days)
+        numbered, found = plan.with_periods(uploads, timedelta(minutes=said.gap_minutes))
+        return cls(name, names.folder_of(name), numbered, found)
+
+    @cached_property
+    def days(self) -> list[str]:
+        """The days that have uploads, oldest first."""
+        return sorted(self._by_day)
+
+    @cached_property
+    def _by_day(self) -> dict[str, pd.DataFrame]:
+        return {str(day): rows for day, rows in self.uploads.groupby("day")}
+
+    def of_day(self, day: str) -> pd.DataFrame:
+        """Return a day's uploads, by start."""
+        return self._by_day[day]
+
+    def rows_of(self, day: str) -> list[Row]:
+        """Return a day's uploads as dictionaries, by start."""
+        return records(self._by_day[day])
+
+    def counts(self, day: str | None = None) -> str:
+        """Return how many pictures and clips there are, of one day or in all."""
+        kinds = (self.uploads if day is None else self._by_day[day])["kind"]
+        return words.counts(int((kinds == "snapshot").sum()), int((kinds == "clip").sum()))
+
+    def day_beside(self, day: str, step: int) -> str | None:
+        """Return the day before (-1) or after (1) that has uploads."""
+        at = self.days.index(day) + step
+        return self.days[at] if 0 <= at < len(self.days) else None
+
+    def ends_of(self, day: str) -> tuple[str, str]:
+        """Return the first and last upload of a day."""
+        ids = self._by_day[day]["media_id"]
+        return ids.iloc[0], ids.iloc[-1]
+
+    def is_packing(self, day: str, clip_days: int) -> bool:
+        """Tell whether the day is one of those whose clips are packed for browsers."""
+        return bool(clip_days) and day in self.days[-clip_days:]
+
+    def parts(self, manifest: Manifest) -> dict[str, list[str]]:
+        """Return for each day the parts that its uploads, or their frames, stand in."""
+        tables = (manifest.media, manifest.frames)
+        return {
+            day: [
+                table[key].path
+                for table in tables
+                for date in sorted(rows["date"].unique())
+                if (key := Day(self.name, date)) in table
+            ]
+            for day, rows in self._by_day.items()
+        }
+
+    def silent_from(self, settings: Settings) -> datetime | None:
+        """Return when the camera falls or fell silent; None if nothing ever came."""
+        arrived = self.uploads["arrived"].max()
+        return words.silent_from(arrived, settings.silent_after_hours_of(self.name))
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """Return the rows of a frame as dictionaries."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def picture_of(row: Row) -> str | None:
+    """Return the name of a row's thumbnail in its day's folder, None where it has none."""
+    if words.is_null(row["thumb"]):
+        return None
+    return names.picture_of(row["media_id"], row["version"])
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run: the library, the site's folder, the cameras, and what all templates are given."""
+
+    library: Library
+    site: SiteFolder
+    shown: tuple[Shown, ...]
+    now: datetime
+
+    @property
+    def settings(self) -> Settings:
+        return self.library.settings
+
+    @cached_property
+    def clock(self) -> words.Clock:
+        """Says times of the library's zone."""
+        return words.Clock(self.library.zone)
+
+    @cached_property
+    def common(self) -> dict[str, Any]:
+        """What every template is given."""
+        said = self.settings.site
+        return {"policy": names.policy(said.media_url), "dashboard": said.dashboard_url}
+
+    def keys(self) -> Iterable[str]:
+        """Yield the folder of each camera's day that is shown."""
+        return (f"{camera.folder}/{day}" for camera in self.shown for day in camera.days)
+
+    def is_silent(self, camera: Shown) -> bool:
+        since = camera.silent_from(self.settings)
+        return since is None or since <= self.now
+
+    def next_silence(self) -> datetime | None:
+        """Return when the next camera falls silent."""
+        coming = [camera.silent_from(self.settings) for camera in self.shown]
+        return min((at for at in coming if at and at > self.now), default=None)
