@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pano_analytics.errors import LibraryBusy, SettingsError, UploadTreeError
+from pano_analytics.errors import LibraryBusy, UploadTreeError
 from pano_analytics.ingest import examine, parallel
 from pano_analytics.ingest.run import Openers, Summary, ingest, ingest_folders
+from pano_analytics.logs import rotating
 from pano_analytics.settings import Settings
 from pano_analytics.storage import StorageFull
 
@@ -37,8 +38,6 @@ RETRY_BUSY_S = 0.5
 """How soon it asks again for the lock that another run holds."""
 RETRY_FULL_S = 30.0
 """How soon it tries again on a full disk."""
-LOG_BYTES, LOG_FILES = 1_000_000, 5
-"""A log file is renamed to FILE.1 at this size, FILE.1 to FILE.2; so many old ones are kept."""
 
 
 class Stopped(BaseException):
@@ -78,33 +77,8 @@ def log_to(path: Path, settings: Settings) -> None:
 
     Raises SettingsError where the file cannot be written or lies in the upload tree.
     """
-    from logging.handlers import RotatingFileHandler  # late, as below: runs are to start fast
-
-    if settings.uploads and path.resolve().is_relative_to(settings.uploads.resolve()):
-        raise SettingsError(f"{path}: expected a log file outside the upload tree; choose another.")
-    try:
-        handler = RotatingFileHandler(
-            path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"
-        )
-    except OSError as error:
-        raise SettingsError(
-            f"{path}: expected a log file that can be written; {error.strerror or error}. "
-            f"Make its folder, or give another --log."
-        ) from error
-    handler.setFormatter(_Format("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
+    log.addHandler(rotating(path, settings.uploads))
     log.setLevel(logging.INFO)
-
-
-class _Format(logging.Formatter):
-    """ISO times with the offset from UTC, and one line a message whatever is in it."""
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        local = time.localtime(record.created)
-        return time.strftime("%Y-%m-%dT%H:%M:%S%z", local)
-
-    def format(self, record: logging.LogRecord) -> str:
-        return " ".join(super().format(record).splitlines())
 
 
 def watch(

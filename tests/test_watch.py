@@ -19,7 +19,7 @@ import pytest
 from shared_files import clip_path, lay, snapshot_path
 from test_ingest import picture
 
-from pano_analytics import schedule
+from pano_analytics import logs, schedule
 from pano_analytics.errors import SettingsError
 from pano_analytics.ingest import changes as changes_room
 from pano_analytics.ingest.changes import Notified, Polled, file_system_of, is_networked, listen
@@ -300,8 +300,8 @@ def clean_log() -> Iterator[None]:
 @pytest.mark.usefixtures("clean_log")
 def test_the_log_rotates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Full, it goes on under a new name; the oldest goes; a message is one line in ISO time."""
-    monkeypatch.setattr(schedule, "LOG_BYTES", 300)
-    monkeypatch.setattr(schedule, "LOG_FILES", 2)
+    monkeypatch.setattr(logs, "LOG_BYTES", 300)
+    monkeypatch.setattr(logs, "LOG_FILES", 2)
     schedule.log_to(tmp_path / "pano.log", settings_of(tmp_path))
     for number in range(20):
         schedule.log.warning("a name with\na line in it, %s", number)

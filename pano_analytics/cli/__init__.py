@@ -14,6 +14,7 @@ from pano_analytics.errors import PanoError
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "Propose a settings file from an upload tree."),
     "ingest": ("ingest", "Bring the library up to date with the upload tree."),
+    "up": ("up", "Run all parts in one command, and keep them at work."),
     "demo": ("demo", "Make demonstration uploads in DIR: a home seen by its cameras."),
     "serve": ("serve", "Serve the dashboard until interrupted."),
     "site": ("site", "Write pages of all cameras into FOLDER, or what of them changed."),
@@ -21,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "install": ("install", "Make pano a service that starts with this machine."),
     "status": ("status", "Say how the library is doing, for people and monitors."),
     "doctor": ("doctor", "Say what is wrong with what arrives, and what to do."),
+    "cull": ("cull", "Show which uploads were kept long enough, and delete them when told to."),
     "check": ("check", "Say what disagrees between upload tree, catalog, journal and thumbnails."),
     "rebuild": ("rebuild", "Make the catalog anew of upload tree and journal."),
     "backup": ("backup", "Keep what only we know in one file."),

@@ -1,0 +1,59 @@
+"""`pano up`: receive, ingest, serve, cull and site in one command, kept at work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pano_analytics.cli.options import resolve
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command("up")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The settings file; else $PANO_CONFIG, else ./pano.toml, else none.",
+)
+@click.option("--uploads", type=_FOLDER, help="The folder that the cameras upload to.")
+@click.option("--library", type=_FOLDER, help="The folder of the library.")
+@click.option("--quiet", "-q", is_flag=True, help="Show only what is wrong; the log has all.")
+def command(config: Path | None, uploads: Path | None, library: Path | None, quiet: bool) -> None:
+    """Run all parts in one command, and keep them at work.
+
+    Receives uploads once a camera has an account (`pano camera add`), ingests
+    them as they arrive, and serves the dashboard. Culls once a day where
+    `scheduled` is true under [cull], and writes pages where `folder` is set
+    under [site]. What dies is started again; all write one log that rotates;
+    http://127.0.0.1:5007/healthz tells how they are, and so does `pano status`.
+
+    \b
+    Exit codes: 0 stopped, 2 settings or usage, 4 library unusable,
+    7 another `pano up` at work, or the health port taken.
+
+    \b
+    Examples:
+      pano up
+      pano up --config /etc/pano.toml --quiet
+    """
+    from pano_analytics import supervise
+
+    settings = resolve(config, uploads, library)
+    where = options_of(config, uploads, library)
+    supervise.up(
+        settings,
+        supervise.parts_of(settings, where),
+        supervise.errands_of(settings, where),
+        is_quiet=quiet,
+    )
+
+
+def options_of(config: Path | None, uploads: Path | None, library: Path | None) -> tuple[str, ...]:
+    """Return the options that give a part the settings of `pano up`."""
+    from pano_analytics import settings as room
+
+    given = {"--config": room.find(config), "--uploads": uploads, "--library": library}
+    found = [(name, str(path.expanduser().absolute())) for name, path in given.items() if path]
+    return tuple(word for option in found for word in option)
