@@ -1,0 +1,231 @@
+"""`pano cull`: show which uploads were kept long enough, and delete them when told to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import date, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pano_analytics.cli.options import settings_options
+from pano_analytics.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from pano_analytics.culling import Culled, Due, Plan, Room
+    from pano_analytics.settings import Settings
+
+
+@click.command("cull")
+@settings_options
+@click.option("--delete", is_flag=True, help="Delete what the plan shows.")
+@click.option(
+    "--up-to",
+    type=click.IntRange(min=0),
+    metavar="FILES",
+    help="With --delete: so many files may go, whatever the caps in the settings say.",
+)
+@click.option("--adopt", is_flag=True, help="Mark the upload root as the one to cull, once.")
+@click.option("--files", is_flag=True, help="Show every file, not sums by day.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object (see docs/retention.md).")
+@click.option("--wait", is_flag=True, help="Wait for another run instead of leaving it to it.")
+@click.option("--quiet", "-q", is_flag=True, help="With --delete: print nothing but errors.")
+def command(
+    settings: Settings,
+    delete: bool,
+    up_to: int | None,
+    adopt: bool,
+    files: bool,
+    as_json: bool,
+    wait: bool,
+    quiet: bool,
+) -> None:
+    """Show which uploads were kept long enough, and delete them when told to.
+
+    How long is `keep_days` in the settings, for all cameras or for one. Without
+    --delete it only shows its plan: what would go, why, and what is left.
+    With --delete it deletes just that, in the upload root that carries the
+    marker which --adopt wrote, and nowhere else. What is known of a deleted
+    upload stays for `rows_days`, with its thumbnails.
+
+    \b
+    Exit codes: 0 done (or another run is at work), 2 settings or usage,
+    3 upload root missing, or not the one that was adopted, 4 library
+    unusable, 8 more would go than a run may delete unasked, 9 the library's
+    disk full, 143 ended by SIGTERM; the next run finishes.
+
+    \b
+    Examples:
+      pano cull
+      pano cull --adopt
+      pano cull --delete
+    """
+    _refuse_mixed(delete, adopt, up_to)
+    if adopt:
+        _adopt(settings)
+    elif delete:
+        _delete(settings, up_to, wait, as_json, quiet)
+    else:
+        _show(settings, files, as_json)
+
+
+def _refuse_mixed(delete: bool, adopt: bool, up_to: int | None) -> None:
+    if adopt and delete:
+        raise click.UsageError("--adopt and --delete are two decisions: give one at a time.")
+    if up_to is not None and not delete:
+        raise click.UsageError("--up-to says how much --delete may: give both, or neither.")
+
+
+def _adopt(settings: Settings) -> None:
+    from pano_analytics.culling import adopt
+
+    is_new = adopt(settings)
+    how = "is now" if is_new else "was already"
+    click.echo(f"{settings.uploads} {how} the upload root that `pano cull --delete` may delete in.")
+
+
+def _show(settings: Settings, files: bool, as_json: bool) -> None:
+    from pano_analytics.catalog import Catalog
+    from pano_analytics.culling import plan, rooms
+    from pano_analytics.culling.places import library_of
+
+    found = plan(settings)
+    short = rooms(settings, Catalog(library_of(settings)))
+    for line in [_as_json(found, short)] if as_json else _in_words(found, short, files):
+        click.echo(line)
+    if found.trouble and not as_json:
+        click.echo(f"pano: {found.trouble}", err=True)
+
+
+def _delete(settings: Settings, up_to: int | None, wait: bool, as_json: bool, quiet: bool) -> None:
+    from pano_analytics import schedule
+    from pano_analytics.culling import cull
+
+    bar = Bar() if sys.stderr.isatty() and not quiet else None
+    try:
+        with schedule.ending_on_sigterm() as stop:
+            done = cull(settings, up_to=up_to, wait=wait, progress=bar or stop.check)
+    except schedule.Stopped:
+        sys.exit(143)
+    finally:
+        if bar is not None:
+            bar.close()
+    for path, why in done.stayed[:_MOST_SAID]:
+        click.echo(f"pano: {_printable(path)}: stays: {_STAYED[why]}", err=True)
+    if as_json:
+        click.echo(json.dumps(_told(done)))
+    elif not quiet:
+        click.echo(line(done))
+
+
+_MOST_SAID = 20
+_STAYED = {
+    "changed": "it changed since it was catalogued",
+    "refused": "it could not be deleted",
+}
+
+
+def line(done: Culled) -> str:
+    """Return the culling in one line."""
+    notes = [f"{done.files:,} files deleted, {size(done.size_bytes)}"]
+    for count, word in (
+        (done.finished, "of them left by a run that was killed"),
+        (done.rows_dropped, "old rows dropped"),
+        (len(done.stayed), "stay"),
+    ):
+        if count:
+            notes.append(f"{count:,} {word}")
+    return f"cull: {'; '.join(notes)}"
+
+
+def _told(done: Culled) -> dict[str, Any]:
+    stayed = [{"path": path, "why": why} for path, why in done.stayed]
+    return {
+        "files": done.files,
+        "size_bytes": done.size_bytes,
+        "finished": done.finished,
+        "rows_dropped": done.rows_dropped,
+        "stayed": stayed,
+    }
+
+
+def size(size_bytes: float) -> str:
+    """Return bytes for people."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes:.0f} bytes"
+
+
+# --- the plan, for people -----------------------------------------------------
+
+
+def _in_words(found: Plan, short: list[Room], files: bool) -> Iterator[str]:
+    for one in found.cameras:
+        yield f"{_printable(one.camera)}: {_wish(one.keep_days)}"
+        own = [due for due in found.due if due.camera == one.camera]
+        yield from map(_of_file, own) if files else _by_day(own)
+        since = f" since {one.left_since:%Y-%m-%d}" if one.left_since else ""
+        yield f"  left {one.left_files:>12,} files {size(one.left_bytes):>10}{since}"
+    for stays in found.stays:
+        yield f"stays: {_printable(stays.path)}: {stays.reason}"
+    yield from (f"disk too small: {one.text} days" for one in short if one.is_short)
+    yield f"{len(found.due):,} files, {size(found.size_bytes)}, would go with --delete"
+
+
+def _wish(keep_days: int | None) -> str:
+    return "kept, whatever their age" if keep_days is None else f"kept for {keep_days} days"
+
+
+def _by_day(due: list[Due]) -> Iterator[str]:
+    def key(one: Due) -> tuple[date, str]:
+        return one.date, "" if one.what == "companion" else one.reason
+
+    for (day, reason), own in groupby(sorted(due, key=key), key=key):
+        group = list(own)
+        total = size(sum(one.size_bytes for one in group))
+        why = reason or "lie beside clips that go"
+        yield f"  {day}  {len(group):>6,} files {total:>10}  {why}"
+
+
+def _of_file(one: Due) -> str:
+    why = f"{one.reason} ({one.aged_by} {one.since:%Y-%m-%d %H:%M})"
+    return f"  {_printable(one.path)}  {size(one.size_bytes)}  {why}"
+
+
+def _printable(text: str) -> str:
+    from pano_analytics.cli.ingest import printable
+
+    return printable(text)
+
+
+# --- the plan, for programs ---------------------------------------------------
+
+
+def _as_json(found: Plan, short: list[Room]) -> str:
+    document = {
+        "now": found.now,
+        "trouble": found.trouble,
+        "files": len(found.due),
+        "size_bytes": found.size_bytes,
+        "due": [_due(one) for one in found.due],
+        "stays": [one._asdict() for one in found.stays],
+        "cameras": [one._asdict() for one in found.cameras],
+        "rooms": [{**one._asdict(), "text": one.text} for one in short],
+    }
+    return json.dumps(document, default=_plain)
+
+
+def _due(one: Due) -> dict[str, Any]:
+    told = one._asdict()
+    del told["mtime_us"]
+    return told
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    raise TypeError(f"no JSON for {value!r}")

@@ -1,0 +1,22 @@
+"""Culling: which uploads were kept long enough, and how they go without a surprise."""
+
+from __future__ import annotations
+
+from pano_analytics.culling.forecast import Room, forecast, rooms
+from pano_analytics.culling.marker import adopt
+from pano_analytics.culling.plan import Due, Plan, plan
+from pano_analytics.culling.run import Culled, TooMany, cull, last_run
+
+__all__ = [
+    "Culled",
+    "Due",
+    "Plan",
+    "Room",
+    "TooMany",
+    "adopt",
+    "cull",
+    "forecast",
+    "last_run",
+    "plan",
+    "rooms",
+]

@@ -1,0 +1,192 @@
+"""Whether the disk can hold the days wanted, and how many it can: "porch: only 9 of 14".
+
+Method. A camera uploads at the mean of its last `RATE_DAYS` whole days: the
+bytes of all rows of those days (culled and missing ones were uploaded too) over
+their number, counted back from its newest day, which counts only when it is
+over; days without an upload count as nothing, days before the camera's first do
+not count. What a disk has for uploads is what is free on it and what the
+cameras with `keep_days` hold there now. If the sum of rate times `keep_days` is
+more than that, each camera of that disk gets the same number of days, but none
+more than it wants: the largest number for which the sum fits, whole days only.
+That is what happens when the oldest goes first.
+
+A camera that keeps everything has no bound; what it holds is not counted as
+room, and its growth not as need. A camera of which nothing is left asks for
+nothing. Folders of cameras that are mounts of their own are disks of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pano_analytics.catalog import Catalog, Part, sizes
+from pano_analytics.media import locate
+from pano_analytics.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pano_analytics.library import Library
+
+RATE_DAYS = 7
+
+
+class Room(NamedTuple):
+    """One camera: what it uploads a day, what is there, what it wants, and what it gets.
+
+    `keep_days` and `possible_days` are None for a camera that keeps everything.
+    `disk_bytes` is what the disk has for all its cameras with `keep_days`.
+    """
+
+    camera: str
+    keep_days: int | None
+    bytes_per_day: float
+    held_bytes: int
+    wanted_bytes: float | None
+    disk_bytes: int
+    possible_days: int | None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether fewer days fit than are wanted."""
+        return self.text != ""
+
+    @property
+    def text(self) -> str:
+        """The shortage in words, `porch: only 9 of 14`; empty where there is none."""
+        if self.keep_days is None or self.possible_days is None:
+            return ""
+        short = self.possible_days < self.keep_days
+        return f"{self.camera}: only {self.possible_days} of {self.keep_days}" if short else ""
+
+
+def forecast(library: Library, now: datetime | None = None) -> pd.DataFrame:
+    """Return one row a camera that holds anything: the columns of `Room`, `is_short`, `text`."""
+    import pandas as pd
+
+    found = rooms(library.settings, library.catalog, now)
+    rows = [{**one._asdict(), "is_short": one.is_short, "text": one.text} for one in found]
+    return pd.DataFrame(rows, columns=[*Room._fields, "is_short", "text"])
+
+
+def rooms(settings: Settings, catalog: Catalog, now: datetime | None = None) -> list[Room]:
+    """Return what the disk has for each camera that holds anything; none without upload root."""
+    if not _is_limited(settings) or not _is_mounted(settings.uploads):
+        return []
+    today = (now or datetime.now(UTC)).date()
+    held = [one for one in _cameras(settings, catalog, today) if one.held_bytes]
+    disks = defaultdict[int, list[_Camera]](list)
+    for one in held:
+        if one.device is not None:
+            disks[one.device].append(one)
+    found = [room for own in disks.values() for room in _shared(own)]
+    return sorted(found, key=lambda one: one.camera)
+
+
+def _is_mounted(root: Path | None) -> bool:
+    """Tell whether the root holds anything: a bare mount point is of another disk."""
+    try:
+        with os.scandir(root or "") as listing:
+            return next(listing, None) is not None
+    except OSError:
+        return False
+
+
+def _is_limited(settings: Settings) -> bool:
+    said = (settings.keep_days, *(camera.keep_days for camera in settings.cameras))
+    return any(isinstance(days, int) for days in said)
+
+
+class _Camera(NamedTuple):
+    name: str
+    keep_days: int | None
+    rate: float
+    held_bytes: int
+    folder: Path
+    device: int | None
+
+
+def _cameras(settings: Settings, catalog: Catalog, today: date) -> Iterable[_Camera]:
+    manifest = catalog.manifest()
+    days = defaultdict[str, dict[date, Part]](dict)
+    for day, part in manifest.media.items():
+        days[day.camera][day.date] = part
+    for camera, own in sorted(days.items()):
+        measured = {day: _measured(catalog, part) for day, part in own.items()}
+        folder = _folder(settings, camera)
+        yield _Camera(
+            camera,
+            settings.keep_days_of(camera),
+            _rate({day: total for day, (total, _) in measured.items()}, today),
+            sum(held for _, held in measured.values()),
+            folder,
+            _device(folder),
+        )
+
+
+def _measured(catalog: Catalog, part: Part) -> tuple[int, int]:
+    """Return the bytes of all uploads of a camera-day, and of those still there."""
+    if part.size_bytes is None or part.held_bytes is None:
+        # Written before these were counted.
+        total, _, held = sizes(catalog.read(part))
+        return total, held
+    return part.size_bytes, part.held_bytes
+
+
+def _rate(totals: Mapping[date, int], today: date) -> float:
+    """Return bytes a day over the last RATE_DAYS whole days."""
+    # Clocks that run ahead name days to come; today is not over.
+    over = [day for day in totals if day < today]
+    if not over:
+        return float(max(totals.values(), default=0))
+    last = max(over)
+    first = max(min(over), last - timedelta(days=RATE_DAYS - 1))
+    return sum(totals[day] for day in over if day >= first) / ((last - first).days + 1)
+
+
+def _folder(settings: Settings, camera: str) -> Path:
+    """Return the folder that a camera uploads to: its own, or the root where it has none."""
+    assert settings.uploads is not None
+    own = locate(settings.uploads, settings.camera(camera).upload_folders[0])
+    return own if own.is_dir() else settings.uploads
+
+
+def _device(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_dev
+    except OSError:
+        return None
+
+
+def _shared(cameras: list[_Camera]) -> Iterable[Room]:
+    """Yield what each camera of one disk gets of it."""
+    limited = {one.name: (one.keep_days, one.rate) for one in cameras if one.keep_days}
+    free = shutil.disk_usage(cameras[0].folder).free
+    room = free + sum(one.held_bytes for one in cameras if one.keep_days)
+    days = _days_that_fit(list(limited.values()), room)
+    for one in cameras:
+        wanted = None if one.keep_days is None else one.keep_days * one.rate
+        possible = None if one.keep_days is None else int(min(days, one.keep_days))
+        yield Room(one.name, one.keep_days, one.rate, one.held_bytes, wanted, room, possible)
+
+
+def _days_that_fit(wants: list[tuple[int, float]], room: float) -> float:
+    """Return the largest number of days for all, none more than it wants, that fits in `room`."""
+    left, rate = room, sum(rate for _, rate in wants)
+    for keep_days, own in sorted(wants):
+        if rate <= 0 or keep_days * rate > left:
+            break
+        # All get at least what the most modest wants; it is served.
+        left -= keep_days * own
+        rate -= own
+    else:
+        return max((keep_days for keep_days, _ in wants), default=0)
+    if rate <= 0:
+        return max(keep_days for keep_days, _ in wants)
+    return left / rate

@@ -1,0 +1,56 @@
+"""Where culling is at work: the upload root, the library, and the folders that always stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from pano_analytics import layouts
+from pano_analytics.errors import LibraryError, UploadTreeError
+from pano_analytics.home import Home
+from pano_analytics.settings import Settings
+from pano_analytics.storage import Storage
+
+
+def places(settings: Settings) -> tuple[Path, Storage]:
+    """Return the upload root and the library; UploadTreeError or LibraryError if one is not set."""
+    storage = library_of(settings)
+    if settings.uploads is None:
+        raise UploadTreeError(
+            "expected an upload root: give --uploads DIR or `uploads` in pano.toml."
+        )
+    return settings.uploads, storage
+
+
+def library_of(settings: Settings) -> Storage:
+    """Return the library of `settings`; LibraryError where there is none."""
+    if settings.library is None:
+        raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
+    storage = Storage(settings.library)
+    if Home.read(storage) is None:
+        raise LibraryError(
+            f"{settings.library}: expected a library; there is none yet. "
+            f"Make it with `pano ingest --uploads DIR --library {settings.library}`."
+        )
+    return storage
+
+
+def tops(settings: Settings) -> Callable[[str], str]:
+    """Return what tells the top folder of an upload's camera, as in the column `path`.
+
+    That is the folder that settings give the camera, else the first below the
+    root where it names the camera, else the root itself (""). It stays, empty
+    or not: the camera's account on the FTP server leads there.
+    """
+    folders = sorted({folder for one in settings.cameras for folder in one.upload_folders}, key=len)
+
+    @cache
+    def top(folder: str) -> str:
+        held = [one for one in folders if f"{folder}/".startswith(f"{one}/")]
+        if held:
+            return held[-1]
+        first = folder.partition("/")[0]
+        return first if layouts.camera_below(f"{folder}/x.jpg", {}, "") == first else ""
+
+    return lambda path: top(path.rpartition("/")[0])

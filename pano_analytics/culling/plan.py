@@ -1,0 +1,355 @@
+"""What is to go and why, what stays although its time is over, and what is left. Reads only."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pano_analytics.catalog import GONE_STATES, Catalog, Day
+from pano_analytics.culling.places import places, tops
+from pano_analytics.journal import PLAN
+from pano_analytics.media import decode_path, encode_path
+from pano_analytics.settings import Settings
+from pano_analytics.storage import Storage
+from pano_analytics.times import epoch_us, from_epoch_us
+from pano_analytics.tree import Doomed, Tree, WrongRoot, adopted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pano_analytics.library import Library
+
+# No camera clock that was set says less, nor does that of this computer.
+EARLIEST = datetime(2005, 1, 1, tzinfo=UTC)
+
+Row = dict[str, Any]
+_UTC = pa.timestamp("us", tz="UTC")
+
+
+class Due(NamedTuple):
+    """A file to go: an upload that was kept long enough, or what lies beside one only for it.
+
+    `aged_by` says which time it is old by, `start` or `arrived`, and `since` is
+    that time. A companion has its clip's, and no `media_id`.
+    """
+
+    camera: str
+    date: date
+    path: str
+    what: str
+    kind: str
+    media_id: str | None
+    aged_by: str
+    since: datetime
+    keep_days: int
+    size_bytes: int
+    mtime_us: int
+    reason: str
+
+    @property
+    def file(self) -> Doomed:
+        """The file as it must still be."""
+        return Doomed(self.path, self.size_bytes, self.mtime_us)
+
+
+class Stays(NamedTuple):
+    """A file that is old enough to go and stays all the same, and why."""
+
+    camera: str
+    path: str
+    media_id: str
+    size_bytes: int
+    reason: str
+
+
+class Left(NamedTuple):
+    """One camera: what goes, and what is left of it when the plan is carried out."""
+
+    camera: str
+    keep_days: int | None
+    files: int
+    size_bytes: int
+    left_files: int
+    left_bytes: int
+    left_since: datetime | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a culling at `now` deletes. `trouble` says why it would not, None where it would."""
+
+    now: datetime
+    due: tuple[Due, ...]
+    stays: tuple[Stays, ...]
+    cameras: tuple[Left, ...]
+    trouble: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes go."""
+        return sum(one.size_bytes for one in self.due)
+
+    @property
+    def uploads(self) -> int:
+        """How many uploads go; companions not counted."""
+        return sum(one.media_id is not None for one in self.due)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the files to go, one row each, with the columns of `Due` and `age_days`."""
+        rows = [one._asdict() for one in self.due]
+        found = _frame(rows, [*Due._fields]).drop(columns="mtime_us")
+        found["age_days"] = [(self.now - one.since) / timedelta(days=1) for one in self.due]
+        return found
+
+    def stays_frame(self) -> pd.DataFrame:
+        """Return what is old enough and stays, one row a file, with the columns of `Stays`."""
+        return _frame([one._asdict() for one in self.stays], Stays._fields)
+
+    def cameras_frame(self) -> pd.DataFrame:
+        """Return what goes and what is left, one row a camera, with the columns of `Left`."""
+        return _frame([one._asdict() for one in self.cameras], Left._fields)
+
+
+def _frame(rows: list[Row], columns: Iterable[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def plan(where: Settings | Library, now: datetime | None = None) -> Plan:
+    """Return what a culling of the library at `now` (aware; default: the present) would delete.
+
+    An upload goes when it is `keep_days` of its camera old. Its age counts from
+    `start`, or from `arrived` where that is in doubt: a `time_source` other than
+    "name", a time in the future or before 2005. Where both are, it stays. Only
+    files that are as they were catalogued go, reached without following a link.
+    Nothing is written. Raises UploadTreeError where there is no upload root,
+    LibraryError where there is no library.
+    """
+    settings = where if isinstance(where, Settings) else where.settings
+    root, storage = places(settings)
+    with Tree.opened(root) as tree:
+        try:
+            tree.require(adopted(storage))
+            trouble = None
+        except WrongRoot as error:
+            trouble = str(error)
+        return make(settings, storage, tree, now or datetime.now(UTC), trouble)
+
+
+def make(
+    settings: Settings, storage: Storage, tree: Tree, now: datetime, trouble: str | None = None
+) -> Plan:
+    """Return the plan for a tree that is held already."""
+    aged = list(_aged(settings, Catalog(storage), now))
+    old = [row for one in aged for row in one.old]
+    due, stays = _looked_at(tree, old)
+    due += _companions(tree, due)
+    due.sort(key=lambda one: (one.camera, one.date, one.path))
+    unknown = [one for each in aged for one in each.ageless]
+    ordered = sorted([*stays, *unknown], key=lambda one: (one.camera, one.path))
+    return Plan(now, tuple(due), tuple(ordered), tuple(_left(settings, aged, due, stays)), trouble)
+
+
+# --- by age -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Aged:
+    """A camera-day: uploads whose time is over, those without a time, and a sum of all others."""
+
+    day: Day
+    old: list[Due]
+    ageless: list[Stays]
+    files: int
+    size_bytes: int
+    since: datetime | None
+
+
+def _aged(settings: Settings, catalog: Catalog, now: datetime) -> Iterator[_Aged]:
+    for day, part in sorted(catalog.manifest().media.items()):
+        if part.held == 0:
+            continue
+        table = catalog.read(part)
+        there = table.filter(pc.invert(pc.is_in(table["state"], pa.array(GONE_STATES))))
+        if there.num_rows:
+            yield _aged_day(day, there, settings.keep_days_of(day.camera), now)
+
+
+def _aged_day(day: Day, there: pa.Table, keep_days: int | None, now: datetime) -> _Aged:
+    by_start, since = ages(there, now)
+    told = there.append_column("by_start", by_start).append_column("since", since)
+    cutoff = pa.scalar(None if keep_days is None else now - timedelta(days=keep_days), _UTC)
+    is_old = pc.fill_null(pc.less_equal(told["since"], cutoff), False)
+    young = told.filter(pc.invert(is_old))
+    ageless = [
+        Stays(day.camera, row["path"], row["media_id"], row["size_bytes"], _AGELESS)
+        for row in young.filter(pc.is_null(young["since"])).to_pylist()
+        if keep_days is not None
+    ]
+    return _Aged(
+        day,
+        [_due(day, row, keep_days) for row in told.filter(is_old).to_pylist() if keep_days],
+        ageless,
+        young.num_rows,
+        pc.sum(young["size_bytes"]).as_py() or 0,
+        pc.min(young["since"]).as_py(),
+    )
+
+
+_AGELESS = "neither its time nor its arrival can be right"
+
+
+def ages(rows: pa.Table, now: datetime) -> tuple[pa.Array, pa.ChunkedArray]:
+    """Return for media rows whether their age counts from `start`, and from when; null: never."""
+
+    def is_possible(times: pa.ChunkedArray) -> pa.ChunkedArray:
+        first, last = pa.scalar(EARLIEST, _UTC), pa.scalar(now, _UTC)
+        return pc.and_(pc.greater_equal(times, first), pc.less_equal(times, last))
+
+    by_start = pc.and_(pc.equal(rows["time_source"], "name"), is_possible(rows["start"]))
+    by_start = pc.fill_null(by_start, False)
+    arrived = pc.if_else(is_possible(rows["arrived"]), rows["arrived"], pa.scalar(None, _UTC))
+    return by_start, pc.if_else(by_start, rows["start"], arrived)
+
+
+def _due(day: Day, row: Row, keep_days: int) -> Due:
+    aged_by = "start" if row["by_start"] else "arrived"
+    return Due(
+        day.camera,
+        day.date,
+        row["path"],
+        "upload",
+        row["kind"],
+        row["media_id"],
+        aged_by,
+        row["since"],
+        keep_days,
+        row["size_bytes"],
+        epoch_us(row["mtime"].replace(tzinfo=None)),
+        f"kept for {_days(keep_days)}" + ("" if row["by_start"] else " since it arrived"),
+    )
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
+
+
+# --- what lies there ----------------------------------------------------------
+
+
+def _looked_at(tree: Tree, old: Iterable[Due]) -> tuple[list[Due], list[Stays]]:
+    """Return what can go, and what stays for what lies at its path; what is not there is neither.
+
+    A file that went by itself is for the next ingest to call missing.
+    """
+    due: list[Due] = []
+    stays: list[Stays] = []
+    by_file = {one.file: one for one in sorted(old, key=lambda one: one.path)}
+    for file, found in tree.look(by_file):
+        one = by_file[file]
+        if found.is_still(file):
+            due.append(one)
+        elif not found.is_absent:
+            assert one.media_id is not None, "an upload has an id"
+            why = found.trouble or "it changed since it was catalogued"
+            stays.append(Stays(one.camera, one.path, one.media_id, one.size_bytes, why))
+    return due, stays
+
+
+def _companions(tree: Tree, due: Iterable[Due]) -> list[Due]:
+    """Return the files that lie beside clips only for their sake, and go with them."""
+    folders = defaultdict[str, dict[bytes, Due]](dict)
+    for one in due:
+        if one.kind == "clip":
+            folder, _, name = one.path.rpartition("/")
+            folders[folder][decode_path(name)] = one
+    found: dict[Doomed, Due] = {}
+    for folder, clips in sorted(folders.items()):
+        names = tree.names(tuple(decode_path(folder).split(b"/")) if folder else ())
+        for own, clip in _beside(names, clips):
+            path = encode_path(os.fsdecode(own))
+            found[Doomed(f"{folder}/{path}" if folder else path, 0, 0)] = clip
+    return [
+        clip._replace(
+            path=file.path,
+            what="companion",
+            media_id=None,
+            size_bytes=seen.size_bytes,
+            mtime_us=seen.mtime_us,
+            reason=f"lies there for {clip.path.rpartition('/')[2]}",
+        )
+        for file, seen in tree.look(found)
+        if seen.trouble is None
+        for clip in [found[file]]
+    ]
+
+
+def _beside(names: Iterable[bytes], clips: Mapping[bytes, Due]) -> Iterator[tuple[bytes, Due]]:
+    """Yield `STEM.idx` and `NAME.thumb` of clips that go, where nothing else of that stem stays."""
+    stems = {name.rpartition(b".")[0]: clip for name, clip in clips.items()}
+    others = {
+        stem
+        for stem, _, ending in (name.rpartition(b".") for name in names)
+        if ending.lower() not in (b"idx", b"thumb") and stem + b"." + ending not in clips
+    }
+    for name in names:
+        stem, _, ending = name.rpartition(b".")
+        if ending.lower() == b"thumb" and stem in clips:
+            yield name, clips[stem]
+        elif ending.lower() == b"idx" and stem in stems and stem not in others:
+            yield name, stems[stem]
+
+
+# --- what is left -------------------------------------------------------------
+
+
+def _left(
+    settings: Settings, aged: Iterable[_Aged], due: Iterable[Due], stays: Iterable[Stays]
+) -> Iterator[Left]:
+    staying = {one.media_id for one in stays}
+    going = defaultdict[str, list[Due]](list)
+    for one in due:
+        going[one.camera].append(one)
+    days = defaultdict[str, list[_Aged]](list)
+    for each in aged:
+        days[each.day.camera].append(each)
+    for camera, own in sorted(days.items()):
+        kept = [one for each in own for one in each.old if one.media_id in staying]
+        times = [*(each.since for each in own), *(one.since for one in kept)]
+        yield Left(
+            camera,
+            settings.keep_days_of(camera),
+            len(going[camera]),
+            sum(one.size_bytes for one in going[camera]),
+            sum(each.files for each in own) + len(kept),
+            sum(each.size_bytes for each in own) + sum(one.size_bytes for one in kept),
+            min((one for one in times if one is not None), default=None),
+        )
+
+
+def plan_table(due: Iterable[Due], settings: Settings, culled_at: datetime) -> pa.Table:
+    """Return files to go as the journal keeps a plan (schema PLAN)."""
+    top = tops(settings)
+    rows = [
+        {
+            "media_id": one.media_id,
+            "camera": one.camera,
+            "date": one.date,
+            "path": one.path,
+            "size_bytes": one.size_bytes,
+            "mtime": from_epoch_us(one.mtime_us),
+            "reason": one.reason,
+            "top": top(one.path),
+            "culled_at": culled_at,
+        }
+        for one in due
+    ]
+    return pa.Table.from_pylist(rows, schema=PLAN)

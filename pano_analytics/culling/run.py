@@ -1,0 +1,261 @@
+"""One culling: finish what was left, plan, ask where it is much, journal, remove; drop old rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pano_analytics.catalog import Catalog, Change, Day, Part
+from pano_analytics.culling.places import places
+from pano_analytics.culling.plan import Due, Plan, make, plan_table
+from pano_analytics.errors import AttentionNeeded, LibraryBusy, PanoError
+from pano_analytics.ingest.days import settle
+from pano_analytics.ingest.run import LOCK
+from pano_analytics.journal import Journal
+from pano_analytics.removal import AT_WORK, Carried, carry_out, mark_at_work
+from pano_analytics.settings import Settings
+from pano_analytics.storage import Storage
+from pano_analytics.tree import Tree, adopted
+
+LAST_RUN = "state/cull.json"
+_FORMAT = 1
+# So many files are journalled, marked and removed in one go: what a killed run
+# leaves to be finished, and what a full disk must have room to note.
+BATCH = 5000
+# Of few files a share says little: a library of ten may well lose nine.
+_SHARE_FROM = 1000
+
+Progress = Callable[[str, int, int], None]
+
+
+class TooMany(AttentionNeeded):
+    """The plan is larger than a run may delete without being told so."""
+
+
+@dataclass
+class Culled:
+    """What a culling did. `stayed` are files that were to go and could not, with the reason."""
+
+    files: int = 0
+    size_bytes: int = 0
+    finished: int = 0
+    rows_dropped: int = 0
+    stayed: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, carried: Carried) -> None:
+        self.files += carried.files
+        self.size_bytes += carried.size_bytes
+        self.stayed += carried.stayed
+
+
+def cull(
+    settings: Settings,
+    *,
+    up_to: int | None = None,
+    wait: bool = False,
+    now: datetime | None = None,
+    progress: Progress | None = None,
+) -> Culled:
+    """Delete the uploads that were kept long enough, and rows whose own time is over.
+
+    `up_to` is how many files may go, whatever the caps in the settings say. Holds
+    the library's lock. Raises TooMany where a cap is exceeded, WrongRoot where
+    the upload root is not the one that was adopted, LibraryBusy, UploadTreeError
+    or another LibraryError; nothing is deleted then. What a killed culling
+    planned is finished first, and counts for no cap.
+    """
+    root, storage = places(settings)
+    moment = now or datetime.now(UTC)
+    with storage.lock(LOCK, wait), _noted(storage) as done, Tree.opened(root) as tree:
+        tree.require(adopted(storage))
+        # An ingest that was killed left this mark: the next one is to sweep.
+        was_at_work = storage.exists(AT_WORK)
+        journal = Journal(storage)
+        for name in journal.open_plans():
+            carried = carry_out(storage, journal, tree, name)
+            done.finished += carried.files
+            done.add(carried)
+        found = make(settings, storage, tree, moment)
+        _refuse_too_many(settings, found, up_to)
+        for batch in _batches(found.due):
+            name = journal.note_plan(plan_table(batch, settings, moment))
+            storage.sync([name])
+            done.add(carry_out(storage, journal, tree, name))
+            if progress is not None:
+                progress("deleting", done.files - done.finished, len(found.due))
+        done.rows_dropped = drop_rows(storage, journal, settings.cull.rows_days, moment)
+        journal.fold()
+        if not was_at_work and storage.exists(AT_WORK):
+            storage.remove(AT_WORK)
+    return done
+
+
+def _refuse_too_many(settings: Settings, found: Plan, up_to: int | None) -> None:
+    told = _exceeded(settings, found) if up_to is None else _beyond(found, up_to)
+    if told:
+        count = len(found.due)
+        raise TooMany(
+            f"expected {told}; this run would delete {count:,} files ({_gb(found.size_bytes)}). "
+            f"Nothing was deleted. Look at what `pano cull` shows; if that is meant, run "
+            f"`pano cull --delete --up-to {count}`."
+        )
+
+
+def _beyond(found: Plan, up_to: int) -> str:
+    return f"at most {up_to:,} files, as said" if len(found.due) > up_to else ""
+
+
+def _exceeded(settings: Settings, found: Plan) -> str:
+    caps, count = settings.cull, len(found.due)
+    there = found.uploads + sum(one.left_files for one in found.cameras)
+    if count > caps.most_files:
+        return f"at most {caps.most_files:,} files a run (most_files)"
+    if found.size_bytes > caps.most_gb * 1e9:
+        return f"at most {caps.most_gb:g} GB a run (most_gb)"
+    if count > _SHARE_FROM and found.uploads > caps.most_share * there:
+        return f"at most {caps.most_share:.0%} of the {there:,} uploads a run (most_share)"
+    return ""
+
+
+def _gb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e8 else f"{size_bytes / 1e6:.1f} MB"
+
+
+def _batches(due: Iterable[Due]) -> Iterator[list[Due]]:
+    """Yield files by whole camera-days, about BATCH at a time; the oldest days first."""
+    batch: list[Due] = []
+    ordered = sorted(due, key=_by_day)
+    for _, own in groupby(ordered, key=_by_day):
+        batch += own
+        if len(batch) >= BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _by_day(one: Due) -> tuple[date, str]:
+    return one.date, one.camera
+
+
+# --- rows whose own time is over ------------------------------------------------
+
+
+def drop_rows(storage: Storage, journal: Journal, rows_days: int, now: datetime) -> int:
+    """Drop the rows that were culled `rows_days` ago, with their pictures; return how many.
+
+    The journal is told first: killed between, the next culling drops them. Packs
+    of thumbnails that nothing names any more go after the readers' grace period.
+    """
+    catalog = Catalog(storage)
+    change, cutoff = catalog.begin(), now - timedelta(days=rows_days)
+    dropped: list[str] = []
+    packs: set[str] = set()
+    for day, part in sorted(catalog.manifest().media.items()):
+        if _may_have_old(part, cutoff):
+            dropped += _drop(change, day, cutoff, packs)
+    if dropped:
+        mark_at_work(storage)
+        storage.sync([journal.forget(dropped, datetime.now(UTC))])
+        change.give_up(f"thumbs/{pack}" for pack in _unnamed(change, packs))
+        change.commit()
+    return len(dropped)
+
+
+def _may_have_old(part: Part, cutoff: datetime) -> bool:
+    # No upload is culled before the time it shows, if that is right; else it is later found here.
+    is_young = part.first_us is not None and part.first_us > cutoff.timestamp() * 1_000_000
+    return part.held != part.rows and not is_young
+
+
+def _drop(change: Change, day: Day, cutoff: datetime, packs: set[str]) -> list[str]:
+    """Take the old culled rows of a camera-day out of `change`; add the packs they were in."""
+    table = change.read(day)
+    assert table is not None, "the manifest names its part"
+    last = pa.scalar(cutoff, table.schema.field("culled_at").type)
+    is_old = pc.and_(pc.equal(table["state"], "culled"), pc.less_equal(table["culled_at"], last))
+    is_old = pc.fill_null(is_old, False)
+    old = table.filter(is_old)
+    if not old.num_rows:
+        return []
+    frames = change.read(day, "frames")
+    if frames is not None:
+        is_of_old = pc.is_in(frames["media_id"], old["media_id"])
+        packs |= _packs(frames.filter(is_of_old))
+        change.write(day, frames.filter(pc.invert(is_of_old)), "frames")
+    settle(change, day, table.filter(pc.invert(is_old)))
+    _settle_next(change, day)
+    return list(old["media_id"].to_pylist())
+
+
+def _settle_next(change: Change, day: Day) -> None:
+    # A clip that ran over midnight may have held snapshots of the next day.
+    after = Day(day.camera, day.date + timedelta(days=1))
+    following = change.read(after) if after in change.days() else None
+    if following is not None and following.num_rows:
+        settle(change, after, following)
+
+
+def _packs(frames: pa.Table) -> set[str]:
+    locators = pc.drop_null(frames["thumb"])
+    return set(pc.replace_substring_regex(locators, "/[^/]*$", "").to_pylist())
+
+
+def _unnamed(change: Change, packs: set[str]) -> set[str]:
+    """Return those of `packs` that no frame of any day names: rows may have moved to another."""
+    left = set(packs)
+    for day in sorted(change.days("frames")):
+        if not left:
+            break
+        frames = change.read(day, "frames")
+        left -= _packs(frames) if frames is not None and frames.num_rows else set()
+    return left
+
+
+# --- what a monitor asks --------------------------------------------------------
+
+
+@contextmanager
+def _noted(storage: Storage) -> Iterator[Culled]:
+    """Leave in the library how the culling inside ended, well or not."""
+    done, started, error, code = Culled(), datetime.now(UTC), None, 0
+    try:
+        yield done
+    except LibraryBusy:
+        raise
+    except BaseException as came:
+        error = str(came) or type(came).__name__
+        code = came.exit_code if isinstance(came, PanoError) else 1
+        raise
+    finally:
+        document = {
+            "format": _FORMAT,
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "exit": code,
+            "error": error,
+            "files": done.files,
+            "size_bytes": done.size_bytes,
+            "rows_dropped": done.rows_dropped,
+            "stayed": len(done.stayed),
+        }
+        # A full disk must not hide what the run itself has to say.
+        with suppress(OSError, PanoError):
+            storage.replace(LAST_RUN, json.dumps(document).encode())
+
+
+def last_run(storage: Storage) -> dict[str, Any] | None:
+    """Return how the last culling ended, None where there was none."""
+    try:
+        document = json.loads(storage.read(LAST_RUN))
+        return dict(document) if document["format"] == _FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
