@@ -15,6 +15,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "Propose a settings file from an upload tree."),
     "ingest": ("ingest", "Bring the library up to date with the upload tree."),
     "up": ("up", "Run all parts in one command, and keep them at work."),
+    "receive": ("receive", "Take the cameras' uploads by FTP until ended."),
+    "camera": ("camera", "Say which cameras may upload here."),
     "demo": ("demo", "Make demonstration uploads in DIR: a home seen by its cameras."),
     "serve": ("serve", "Serve the dashboard until interrupted."),
     "site": ("site", "Write pages of all cameras into FOLDER, or what of them changed."),

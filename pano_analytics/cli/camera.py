@@ -1,0 +1,369 @@
+"""`pano camera`: which cameras may upload, and what to type into them."""
+
+from __future__ import annotations
+
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pano_analytics.cli.options import settings_options
+from pano_analytics.cli.receive import not_installed
+from pano_analytics.errors import AttentionNeeded, SettingsError
+
+if TYPE_CHECKING:
+    from pano_analytics.receive.accounts import Account, Accounts
+    from pano_analytics.settings import Settings
+    from pano_analytics.storage import Storage
+
+POLL_S = 0.5
+
+_WAIT = click.option(
+    "--wait/--no-wait",
+    "is_waiting",
+    default=None,
+    help="Wait for the first upload and say how it is.  [default: if `pano receive` is at work]",
+)
+_TIMEOUT = click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=900.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait no longer than this.",
+)
+_STDIN = click.option(
+    "--password-stdin", is_flag=True, help="Take the password from standard input."
+)
+
+
+@click.group()
+def command() -> None:
+    """Say which cameras may upload here.
+
+    \b
+    Examples:
+      pano camera add front_door
+      pano camera list
+      pano camera password front_door
+      pano camera remove front_door
+    """
+
+
+@command.command()
+@click.argument("name")
+@settings_options
+@click.option("--user", help="What the camera logs in as.  [default: made of NAME]")
+@click.option("--folder", help="Below the upload root.  [default: the settings', else NAME]")
+@_STDIN
+@_WAIT
+@_TIMEOUT
+def add(
+    settings: Settings,
+    name: str,
+    user: str | None,
+    folder: str | None,
+    password_stdin: bool,
+    is_waiting: bool | None,
+    timeout_s: float,
+) -> None:
+    """Let the camera NAME upload: say what to type into it, and wait for its first upload.
+
+    The password is made here, shown this once, and kept only as a hash.
+
+    \b
+    Exit codes: 0 done (and the first upload whole, if waited for), 2 settings or
+    usage, 3 upload root missing, 8 nothing came in time.
+
+    \b
+    Examples:
+      pano camera add front_door
+      pano camera add "Back yard" --user yard --no-wait
+    """
+    from pano_analytics.receive import accounts as room
+
+    uploads, accounts = _where(settings)
+    password, shown = _password(password_stdin)
+    account = room.new_account(settings, name, user, folder, password)
+    settings = _settle_folder(settings, account)
+    room.make_folder(account, uploads)
+    accounts.add(account)
+    click.echo(
+        f"{account.camera} may upload, into {account.jail(uploads)}. Type into the camera:\n"
+    )
+    _show(settings, account, shown)
+    _wait_if_asked(settings, account, is_waiting, timeout_s)
+
+
+@command.command()
+@click.argument("name")
+@settings_options
+@_STDIN
+@_WAIT
+@_TIMEOUT
+def password(
+    settings: Settings,
+    name: str,
+    password_stdin: bool,
+    is_waiting: bool | None,
+    timeout_s: float,
+) -> None:
+    """Give the camera NAME a new password, which ends the old one; bans are lifted.
+
+    \b
+    Examples:
+      pano camera password front_door
+    """
+    from pano_analytics.receive import accounts as room
+
+    _, accounts = _where(settings)
+    new, shown = _password(password_stdin)
+    account = accounts.set_password(name, room.check_password(new))
+    click.echo(f"{account.camera} has a new password. Type into the camera:\n")
+    _show(settings, account, shown)
+    _wait_if_asked(settings, account, is_waiting, timeout_s)
+
+
+@command.command()
+@click.argument("name")
+@settings_options
+def remove(settings: Settings, name: str) -> None:
+    """Let the camera NAME upload no more; what it uploaded stays.
+
+    \b
+    Examples:
+      pano camera remove front_door
+    """
+    _, accounts = _where(settings)
+    account = accounts.remove(name)
+    click.echo(f"{account.camera} can upload no more; its folder stays.")
+
+
+@command.command(name="list")
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def list_(settings: Settings, as_json: bool) -> None:
+    """List the cameras that may upload, and what came of them.
+
+    \b
+    Examples:
+      pano camera list
+      pano camera list --json
+    """
+    import json
+
+    told = _told(settings)
+    if as_json:
+        click.echo(json.dumps(told))
+        return
+    for one in told["cameras"]:
+        click.echo(_line(one))
+    if not told["is_receiving"]:
+        click.echo("`pano receive` is not at work.", err=True)
+
+
+def _told(settings: Settings) -> dict[str, Any]:
+    from pano_analytics.receive import records
+    from pano_analytics.storage import Storage
+
+    _, accounts = _where(settings)
+    storage = Storage(accounts.folder)
+    said = records.read(storage) or {}
+    tallies = said.get("cameras", {})
+    cameras = [
+        {
+            "camera": one.camera,
+            "user": one.name,
+            "folder": one.folder,
+            "added": one.added.isoformat(timespec="seconds"),
+            **{key: tallies.get(one.camera, {}).get(key) for key in _TOLD},
+        }
+        for one in accounts.all()
+    ]
+    return {
+        "is_receiving": records.is_running(storage),
+        "cameras": cameras,
+        "refused": said.get("refused", []),
+        "bans": said.get("bans", {}),
+    }
+
+
+_TOLD = ("whole", "cut", "size_bytes", "last_login", "last_address", "last", "last_cut")
+
+
+def _line(one: dict[str, Any]) -> str:
+    last, cut = one["last"], one["last_cut"]
+    notes = [f"{one['camera']}: user {one['user']}, folder {one['folder']}"]
+    notes.append(f"{one['whole'] or 0} whole, last {last['at']}" if last else "nothing came yet")
+    if cut:
+        notes.append(f"{one['cut']} cut, last: {cut['reason']}")
+    return "; ".join(notes)
+
+
+def _where(settings: Settings) -> tuple[Path, Accounts]:
+    """Return the upload root and the accounts of the library; makes the library's folder."""
+    try:
+        from pano_analytics.receive.accounts import Accounts
+        from pano_analytics.receive.service import places
+    except ImportError as error:
+        raise not_installed(error) from error
+    uploads, library = places(settings)
+    return uploads, Accounts(library)
+
+
+def _settle_folder(settings: Settings, account: Account) -> Settings:
+    """Return settings by which ingest takes the folder for this camera's.
+
+    Where they do not say so yet, a table is added to the settings file.
+    """
+    from pano_analytics import settings as room
+    from pano_analytics.receive.accounts import is_of
+
+    if is_of(settings, account):
+        return settings
+    config = room.find(click.get_current_context().params.get("config"))
+    if config is None:
+        raise SettingsError(
+            f"uploads into {account.folder!r} would not count as {account.camera!r}'s: that is "
+            f"told by a folder of the camera's name, or by a settings file. Choose another NAME or "
+            f"--folder, or make a pano.toml (`pano init`)."
+        )
+    changed = _with_camera(config, account)
+    click.echo(f"{config}: added {account.camera!r} with its folder {account.folder!r}.")
+    given = {"uploads": settings.uploads, "library": settings.library}
+    return changed.model_copy(update=given)
+
+
+def _with_camera(config: Path, account: Account) -> Settings:
+    """Add the camera's table to the settings file, in one step, if the whole is still good."""
+    from pano_analytics import settings as room
+    from pano_analytics.proposal import quoted
+    from pano_analytics.storage import Storage
+
+    text = config.read_text(encoding="utf-8")
+    table = f"[[cameras]]\nname = {quoted(account.camera)}\nfolder = {quoted(account.folder)}\n"
+    text = f"{text.rstrip()}\n\n{table}"
+    try:
+        checked = room.check(tomllib.loads(text), str(config))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"{config}: expected cameras as [[cameras]] tables, to add one; {error}. Add this "
+            f"yourself:\n{table}"
+        ) from error
+    Storage(config.parent.absolute()).replace(config.name, text.encode())
+    return checked
+
+
+def _password(from_stdin: bool) -> tuple[str, str]:
+    """Return the password, and what to show of it: one that was given is known already."""
+    from pano_analytics.receive.accounts import new_password
+
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n"), "the one that you gave"
+    made = new_password()
+    return made, made
+
+
+def _show(settings: Settings, account: Account, password: str) -> None:
+    from pano_analytics.receive import hints
+    from pano_analytics.receive.server import lan_address
+
+    said = settings.receive
+    login = hints.Login(lan_address(said), _port(settings), account.name, password, said.tls)
+    for line in hints.to_type_in(login):
+        click.echo(line)
+
+
+def _port(settings: Settings) -> int:
+    """Return the port of the server that is at work, else the one of the settings."""
+    from pano_analytics.receive import records
+    from pano_analytics.storage import Storage
+
+    assert settings.library is not None
+    storage = Storage(settings.library)
+    said = (records.read(storage) or {}) if records.is_running(storage) else {}
+    return int(said.get("port", settings.receive.port))
+
+
+# --- waiting for the first upload -----------------------------------------------------------
+
+
+def _wait_if_asked(
+    settings: Settings, account: Account, is_waiting: bool | None, timeout_s: float
+) -> None:
+    from pano_analytics.receive import records
+    from pano_analytics.storage import Storage
+
+    assert settings.library is not None
+    storage = Storage(settings.library)
+    is_running = records.is_running(storage)
+    if not is_running:
+        click.echo("\n`pano receive` is not at work: start it first.")
+    if is_waiting if is_waiting is not None else is_running or sys.stdout.isatty():
+        click.echo(f"\nWaiting for {account.camera}'s first upload (Ctrl-C ends the waiting) …")
+        _wait(settings, storage, account, time.monotonic() + timeout_s)
+
+
+def _wait(settings: Settings, storage: Storage, account: Account, until: float) -> None:
+    """Say what happens until a picture or clip came; raises AttentionNeeded where none does."""
+    from pano_analytics.receive import records
+
+    since, said = records.now(), set[str]()
+    while time.monotonic() < until:
+        told = records.read(storage) or {}
+        for line in _news(told, account, since):
+            if line not in said:
+                said.add(line)
+                click.echo(line)
+        if _has_come(settings, told, account, since, said):
+            return
+        time.sleep(POLL_S)
+    raise AttentionNeeded(
+        f"no picture and no clip of {account.camera} came in time. Does the camera reach this "
+        f"computer? `pano camera list` tells what comes later."
+    )
+
+
+def _news(told: dict[str, Any], account: Account, since: str) -> Iterator[str]:
+    """Yield what is worth saying before the first upload is there: logins and cut uploads."""
+    for one in told.get("refused", []):
+        if one["at"] >= since and one["user"] in (account.name, None):
+            who = "A login" if one["user"] else "A login of somebody unknown"
+            yield f"{who} from {one['address']} was refused: {one['reason']}."
+    for address, end in told.get("bans", {}).items():
+        yield f"{address} is banned until {end} after too many wrong logins."
+    tally = told.get("cameras", {}).get(account.camera, {})
+    if (tally.get("last_login") or "") >= since:
+        yield f"{account.camera} logged in from {tally['last_address']}."
+    cut = tally.get("last_cut")
+    if cut and cut["at"] >= since:
+        yield f"An upload was cut: {cut['path']} ({cut['reason']}). The camera will try again."
+
+
+def _has_come(
+    settings: Settings, told: dict[str, Any], account: Account, since: str, said: set[str]
+) -> bool:
+    """Say how the newest upload is, once, and tell whether it is a picture or clip."""
+    from pano_analytics.receive import arrival
+    from pano_analytics.receive.wholeness import is_in_progress
+
+    last = told.get("cameras", {}).get(account.camera, {}).get("last")
+    if not last or last["at"] < since or last["path"] in said:
+        return False
+    if is_in_progress(last["path"].rpartition("/")[2]):
+        return False
+    said.add(last["path"])
+    at = datetime.fromisoformat(last["at"])
+    found = arrival.look(settings, account.camera, last["path"], at)
+    if not found.is_media:
+        click.echo(f"A file arrived that is no picture and no clip: {last['path']} (a test?).")
+        return False
+    for line in arrival.in_words(found, settings, account.camera):
+        click.echo(line)
+    return True

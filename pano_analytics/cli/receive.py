@@ -1,0 +1,89 @@
+"""`pano receive`: take the cameras' uploads."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from pano_analytics.cli.options import settings_options
+from pano_analytics.errors import PanoError
+
+if TYPE_CHECKING:
+    from pano_analytics.receive.server import Receiver
+    from pano_analytics.settings import Settings
+
+
+class NotInstalled(PanoError):
+    """The optional packages that receiving needs are not there."""
+
+    exit_code = 2
+
+
+@click.command("receive")
+@settings_options
+@click.option("--address", help="Listen here.  [default: 0.0.0.0, all of this computer's]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Listen here.  [default: 2121]")
+@click.option("--verbose", "-v", is_flag=True, help="A line for each upload, too.")
+def command(settings: Settings, address: str | None, port: int | None, verbose: bool) -> None:
+    """Take the cameras' uploads by FTP until ended.
+
+    Each camera logs in with its own account (see `pano camera add`), is kept in
+    its own folder below the upload root, and can only upload. A name appears
+    with its last byte: what is cut stays aside. Ports, TLS and limits stand in
+    pano.toml, under [receive].
+
+    \b
+    Exit codes: 0 ended by SIGTERM, uploads under way finished; 2 settings or
+    usage, 3 upload root missing, 4 library unusable, 7 address or port cannot
+    be had, 130 interrupted.
+
+    \b
+    Examples:
+      pano receive
+      pano receive --uploads /srv/ftp --library /var/lib/pano --port 21
+    """
+    given = {
+        key: value
+        for key, value in (("address", address), ("port", port))
+        if value not in (None, "")
+    }
+    own = settings.model_copy(update={"receive": settings.receive.model_copy(update=given)})
+    _log_plainly(verbose)
+    try:
+        from pano_analytics.receive import server
+    except ImportError as error:
+        raise not_installed(error) from error
+    try:
+        server.serve(own, _announce)
+    except KeyboardInterrupt:
+        click.echo("pano: interrupted; cameras try again what was under way.", err=True)
+        sys.exit(130)
+
+
+def not_installed(error: ImportError) -> NotInstalled:
+    """Return what to say where the extra `receive` is missing."""
+    return NotInstalled(
+        f"expected the packages that receiving needs; {error.name or error} is missing. "
+        f"Install them with `pip install 'pano-analytics[receive]'`."
+    )
+
+
+def _announce(receiver: Receiver) -> None:
+    from pano_analytics.receive.server import lan_address
+
+    said = receiver.service.said
+    cameras = len(receiver.service.accounts.all())
+    click.echo(
+        f"Taking uploads at ftp://{lan_address(said)}:{receiver.port} (TLS {said.tls}) for "
+        f"{cameras} camera{'' if cameras == 1 else 's'}."
+    )
+    if not cameras:
+        click.echo("No camera may upload yet: `pano camera add NAME` lets one in.")
+
+
+def _log_plainly(verbose: bool) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("pano.receive").setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -1,0 +1,255 @@
+"""Which cameras may upload, each with a user, a hashed password and a folder of its own."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pano_analytics import layouts
+from pano_analytics.errors import PanoError, UploadTreeError
+from pano_analytics.media import decode_path, encode_path
+from pano_analytics.settings import Settings
+from pano_analytics.users import Register, check_hash, hash_password
+
+FILE_NAME = "uploaders.json"
+
+# What every camera's page takes, and nobody mistakes for another: no 0 O 1 l I.
+_LETTERS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_PASSWORD_LENGTH = 16
+PASSWORD_LENGTHS = range(8, 33)
+"""The pages of cameras cut off what is longer, without saying so."""
+_PASSWORD = re.compile(r"[!-~]+")
+_LONGEST_USER = 20
+_USER = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}", re.IGNORECASE)
+
+PARALLEL = 1
+"""Of scrypt: 30 ms a try. Passwords made here have 92 bits, which no number of tries finds."""
+
+
+class AccountError(PanoError):
+    """A camera's name, user, folder or password cannot be used."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One camera that uploads: `folder` is as in the column `path`, `added` zone-aware UTC."""
+
+    name: str
+    camera: str
+    folder: str
+    hashed: str
+    added: datetime
+
+    def jail(self, uploads: Path) -> Path:
+        """Return where the folder lies below the upload root."""
+        return uploads / decode_path(self.folder).decode("utf-8", "surrogateescape")
+
+
+class Accounts(Register[Account]):
+    """The accounts in a library's folder, by the user that the camera logs in as."""
+
+    file_name, key, lock_name = FILE_NAME, "accounts", "uploaders.lock"
+    made_by = "pano camera add"
+
+    @staticmethod
+    def encode(entry: Account) -> dict[str, str]:
+        return {
+            "name": entry.name,
+            "camera": entry.camera,
+            "folder": entry.folder,
+            "hashed": entry.hashed,
+            "added": entry.added.isoformat(),
+        }
+
+    @staticmethod
+    def decode(said: dict[str, Any]) -> Account:
+        check_hash(said["hashed"])
+        added = datetime.fromisoformat(said["added"])
+        return Account(said["name"], said["camera"], said["folder"], said["hashed"], added)
+
+    def of_camera(self, camera: str) -> Account:
+        """Return the account of `camera` (or of that user); raises AccountError if none."""
+        wanted = unicodedata.normalize("NFC", camera)
+        for account in self.all():
+            if wanted in (account.camera, account.name):
+                return account
+        raise AccountError(
+            f"{camera!r} is no camera that may upload here. `pano camera list` shows which are."
+        )
+
+    def add(self, account: Account) -> None:
+        """Take in a new account.
+
+        Raises AccountError where camera, user or folder is another account's already.
+        """
+
+        def with_it(known: dict[str, Account]) -> dict[str, Account]:
+            for other in known.values():
+                _check_apart(account, other)
+            return known | {account.name: account}
+
+        self._change(with_it)
+
+    def set_password(self, camera: str, password: str) -> Account:
+        """Give a camera a new password, which ends the old one; return its account."""
+        old = self.of_camera(camera)
+        hashed = hash_password(password, PARALLEL)
+        new = Account(old.name, old.camera, old.folder, hashed, old.added)
+        self._change(lambda known: known | {new.name: new})
+        return new
+
+    def remove(self, camera: str) -> Account:
+        """Let a camera upload no more; what it uploaded stays. Return what its account was."""
+        old = self.of_camera(camera)
+        self._change(lambda known: {name: one for name, one in known.items() if name != old.name})
+        return old
+
+
+def _check_apart(new: Account, other: Account) -> None:
+    if new.camera == other.camera:
+        raise AccountError(
+            f"{new.camera!r} has an account already (user {other.name!r}). For a new password: "
+            f"`pano camera password {new.camera}`."
+        )
+    if new.name.casefold() == other.name.casefold():
+        raise AccountError(
+            f"the user {other.name!r} is the camera {other.camera!r}'s; give another one with "
+            f"--user."
+        )
+    shorter, longer = sorted((new.folder + "/", other.folder + "/"), key=len)
+    if longer.startswith(shorter):
+        raise AccountError(
+            f"the folder {new.folder!r} overlaps {other.folder!r} of {other.camera!r}, and each "
+            f"camera has one of its own; give another with --folder."
+        )
+
+
+# --- what an account is made of -----------------------------------------------------------
+
+
+def new_account(
+    settings: Settings, camera: str, user: str | None, folder: str | None, password: str
+) -> Account:
+    """Return an account for `camera`, not yet taken in; what is None is chosen.
+
+    Raises AccountError saying what cannot be.
+    """
+    camera = check_camera(camera)
+    return Account(
+        check_user(user or _user_for(camera)),
+        camera,
+        folder_for(settings, camera, folder),
+        hash_password(check_password(password), PARALLEL),
+        datetime.now(UTC),
+    )
+
+
+def new_password() -> str:
+    """Return a random password that can be typed into any camera."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(_PASSWORD_LENGTH))
+
+
+def check_password(password: str) -> str:
+    """Return `password`, or raise AccountError; it is never repeated in the message."""
+    if len(password) not in PASSWORD_LENGTHS or not _PASSWORD.fullmatch(password):
+        raise AccountError(
+            f"expected a password of {PASSWORD_LENGTHS.start} to {PASSWORD_LENGTHS.stop - 1} "
+            f"letters, digits and signs without spaces; came {len(password)} characters. Leave "
+            f"it to pano to make one."
+        )
+    return password
+
+
+def check_camera(camera: str) -> str:
+    """Return a camera's name in its normal form (NFC), or raise AccountError."""
+    normal = unicodedata.normalize("NFC", camera)
+    if not normal.strip() or not normal.isprintable() or len(normal) > 100:
+        raise AccountError(f"expected a camera's name on one line, came {camera!r}.")
+    return normal
+
+
+def check_user(user: str) -> str:
+    """Return `user` if every camera's page takes it, or raise AccountError."""
+    if not _USER.fullmatch(user):
+        raise AccountError(
+            f"expected a user of 1 to 32 plain letters, digits or . _ - that begins with a letter "
+            f"or digit; came {user!r}. Give another with --user."
+        )
+    return user
+
+
+def _user_for(camera: str) -> str:
+    plain = unicodedata.normalize("NFKD", camera).encode("ascii", "ignore").decode().lower()
+    user = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:_LONGEST_USER].strip("_")
+    return user or f"camera_{secrets.token_hex(2)}"
+
+
+def folder_for(settings: Settings, camera: str, folder: str | None) -> str:
+    """Return the folder below the upload root that `camera` uploads to.
+
+    That of the settings, where they know the camera; else `folder`, else its name.
+    Raises AccountError where `pano ingest` would take its uploads for another's.
+    """
+    known = next((one for one in settings.cameras if one.name == camera), None)
+    if known is not None:
+        own = known.upload_folders[0]
+        if folder not in (None, own):
+            raise AccountError(
+                f"{camera!r} has the folder {own!r} in the settings; came {folder!r}. Change it "
+                f"there, or leave out --folder."
+            )
+        return own
+    chosen = encode_path(camera) if folder is None else folder.rstrip("/")
+    _check_folder(chosen, "--folder" if folder is None else "another")
+    return chosen
+
+
+def _check_folder(folder: str, other: str) -> None:
+    parts = folder.split("/")
+    if any(not part or part.startswith(".") or layouts.passes_over(part) for part in parts):
+        raise AccountError(
+            f"expected a folder below the upload root, of names that are not hidden; came "
+            f"{folder!r}. Give {other}, such as 'front_door'."
+        )
+
+
+def is_of(settings: Settings, account: Account) -> bool:
+    """Tell whether `pano ingest` with these settings takes the uploads for this camera's."""
+    folders = {
+        folder: camera.name for camera in settings.cameras for folder in camera.upload_folders
+    }
+    return layouts.camera_below(f"{account.folder}/x.jpg", folders, "\n") == account.camera
+
+
+def make_folder(account: Account, uploads: Path) -> Path:
+    """Make the camera's folder if it is not there, and return it.
+
+    Raises UploadTreeError where it cannot be made, or where it is a link.
+    """
+    jail = account.jail(uploads)
+    try:
+        jail.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UploadTreeError(
+            f"{jail}: expected a folder that can be made; {error.strerror}. Make it, or run pano "
+            f"as the user who owns {uploads}."
+        ) from error
+    if not is_own_folder(jail, uploads, account.folder):
+        raise UploadTreeError(
+            f"{jail}: expected a folder, came a link to {jail.resolve()}; ingest follows no links. "
+            f"Mount it there instead (mount --bind), or choose another --folder."
+        )
+    return jail
+
+
+def is_own_folder(jail: Path, uploads: Path, folder: str) -> bool:
+    """Tell whether the jail is there and no part of its way below the root is a link."""
+    expected = uploads.resolve() / decode_path(folder).decode("utf-8", "surrogateescape")
+    return jail.is_dir() and jail.resolve() == expected

@@ -1,0 +1,145 @@
+"""A camera's first upload, as a person wants to hear of it: whole or not, and the clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pano_analytics import layouts
+from pano_analytics.errors import MediaError
+from pano_analytics.inspect import inspect_file
+from pano_analytics.media import Inspection, Reading, locate
+from pano_analytics.settings import Settings
+from pano_analytics.times import wall_to_utc
+
+# An upload comes within a minute or two of what it shows: less says nothing of a clock.
+_NEAR = timedelta(minutes=2)
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One upload that came: what its name and its inside say, and when it arrived (UTC).
+
+    `clock_off` is by how much the camera's clock is ahead of ours (behind: negative);
+    None where neither name nor file tells a time.
+    """
+
+    path: str
+    reading: Reading
+    inspection: Inspection | None
+    trouble: str
+    arrived: datetime
+    clock_off: timedelta | None
+
+    @property
+    def is_media(self) -> bool:
+        return self.reading.kind in ("snapshot", "clip")
+
+    @property
+    def is_whole(self) -> bool:
+        return self.inspection is not None and self.inspection.state == "complete"
+
+
+def look(settings: Settings, camera: str, path: str, arrived: datetime) -> Arrival:
+    """Return what the upload at `path` (as in the column) of `camera` says; never raises for it."""
+    named = settings.camera(camera).layout
+    reading = _reading(path, named)
+    inspection, trouble = _inspected(settings.uploads, path, reading)
+    off = _clock_off(settings, camera, reading, inspection, arrived)
+    return Arrival(path, reading, inspection, trouble, arrived, off)
+
+
+def _reading(path: str, layout: str) -> Reading:
+    if "{" in layout:
+        found = layouts.Template.parse(layout).read(path)
+        return found or Reading("unknown", reason=f"does not fit the template {layout}")
+    return layouts.read(path, None if layout == "auto" else layout)
+
+
+def _inspected(uploads: Path | None, path: str, reading: Reading) -> tuple[Inspection | None, str]:
+    if uploads is None or reading.kind not in ("snapshot", "clip"):
+        return None, reading.reason or ""
+    try:
+        return inspect_file(locate(uploads, path), reading.kind), ""
+    except MediaError as error:
+        return None, str(error)
+
+
+def _clock_off(
+    settings: Settings,
+    camera: str,
+    reading: Reading,
+    inspection: Inspection | None,
+    arrived: datetime,
+) -> timedelta | None:
+    """Return how far the camera's clock is ahead of the arrival, by its last word on the time."""
+    shown = None
+    if inspection is not None and reading.kind == "snapshot":
+        shown = inspection.camera_clock
+    is_utc = shown is None and reading.zone == "utc"
+    shown = shown or reading.end or _end_of(reading, inspection)
+    if shown is None:
+        return None
+    zone = ZoneInfo("UTC") if is_utc else settings.zone_of(camera)
+    return wall_to_utc(shown, zone) - arrived
+
+
+def _end_of(reading: Reading, inspection: Inspection | None) -> datetime | None:
+    if reading.start is None:
+        return None
+    length_s = (inspection.duration_s or 0.0) if inspection else 0.0
+    return reading.start + timedelta(seconds=length_s)
+
+
+# --- in words -----------------------------------------------------------------------------
+
+
+def in_words(arrival: Arrival, settings: Settings, camera: str) -> list[str]:
+    """Return what to tell of a camera's first upload: one line, and what to do if anything."""
+    lines = [f"first upload arrived, {_state(arrival)}, {_clock(arrival.clock_off)}"]
+    lines.append(f"  {arrival.path} ({arrival.reading.kind}, {arrival.reading.layout})")
+    off = arrival.clock_off
+    if off is not None and abs(off) > _NEAR:
+        lines.append(f"  {_what_to_do(off, settings, camera)}")
+    return lines
+
+
+def _state(arrival: Arrival) -> str:
+    if arrival.inspection is None:
+        return f"not looked at ({arrival.trouble})"
+    if arrival.is_whole:
+        return "whole"
+    return f"{arrival.inspection.state} ({arrival.inspection.state_reason})"
+
+
+def _clock(off: timedelta | None) -> str:
+    if off is None:
+        return "clock not told"
+    if abs(off) <= _NEAR:
+        return "clock right"
+    return f"clock {_length(abs(off))} off ({'ahead' if off > timedelta() else 'behind'})"
+
+
+def _length(off: timedelta) -> str:
+    for unit, one in (("day", 24 * _HOUR), ("hour", _HOUR), ("minute", _HOUR / 60)):
+        count = round(off / one)
+        if off >= one and count:
+            rest = off - count * one
+            if unit == "hour" and abs(rest) > _NEAR:
+                break  # 90 minutes are no hour
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{round(off / (_HOUR / 60))} minutes"
+
+
+def _what_to_do(off: timedelta, settings: Settings, camera: str) -> str:
+    zone = settings.zone_of(camera).key
+    hours = round(off / _HOUR)
+    if hours and abs(off - hours * _HOUR) <= _NEAR and abs(hours) <= 26:
+        return (
+            f"Whole hours: another zone, or summer time. It is taken for {zone}; set the camera "
+            f"to that, or say `zone` for it in pano.toml."
+        )
+    return "Let the camera ask a time server (NTP), and look at its zone and summer time."

@@ -1,0 +1,48 @@
+"""What to type into a camera, and where its pages want it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a camera needs to upload."""
+
+    address: str
+    port: int
+    user: str
+    password: str
+    tls: str
+
+
+VENDORS: tuple[tuple[str, str], ...] = (
+    ("Amcrest, Dahua", "Setup > Storage > Destination: FTP, not SFTP; Remote Directory: leave /"),
+    ("Reolink", "Settings > Surveillance > FTP: Anonymous off, Transport Mode PASV"),
+    ("Hikvision", "Configuration > Network > Advanced > FTP: Upload Picture on"),
+    ("Foscam", "Settings > Network > FTP: address with ftp:// before it, mode PASV"),
+    ("others", "passive mode (PASV); no anonymous login; one test, then motion as trigger"),
+)
+"""Vendor -> where its page is and what to heed; from the vendors' own pages, shortened."""
+
+
+def to_type_in(login: Login) -> list[str]:
+    """Return the lines that say exactly what to type into the camera."""
+    lines = [
+        f"  server address   {login.address}",
+        f"  port             {login.port}",
+        f"  user             {login.user}",
+        f"  password         {login.password}",
+        "  folder           / (or leave it empty: the camera has a folder of its own)",
+        f"  encryption       {_encryption(login.tls)}",
+    ]
+    width = max(len(vendor) for vendor, _ in VENDORS)
+    return [*lines, "", *(f"  {vendor:{width}}   {hint}" for vendor, hint in VENDORS)]
+
+
+def _encryption(tls: str) -> str:
+    return {
+        "optional": 'FTPS ("explicit", "FTP over TLS") if the camera has it, else none',
+        "required": 'FTPS ("explicit", "FTP over TLS")',
+        "off": "none",
+    }[tls]

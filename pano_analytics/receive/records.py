@@ -1,0 +1,152 @@
+"""What `pano receive` tells others: one small file, swapped in one step.
+
+Per camera the last upload, how many came whole and how many cut; logins that
+were refused; addresses that are banned. No passwords, and no user names that
+nobody has: people type passwords into the wrong field.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pano_analytics.errors import PanoError
+from pano_analytics.storage import Storage
+
+NAME = "state/receive.json"
+LOCK = "state/receive.lock"
+FORMAT = 1
+WRITE_EVERY_S = 2.0
+"""How soon after something happened the file tells of it."""
+_MOST_REFUSED = 20
+
+
+@dataclass
+class Tally:
+    """What came of one camera; times in UTC (ISO 8601), paths as in the column `path`."""
+
+    whole: int = 0
+    cut: int = 0
+    size_bytes: int = 0
+    last_login: str | None = None
+    last_address: str | None = None
+    last: dict[str, Any] | None = None
+    last_cut: dict[str, Any] | None = None
+
+
+@dataclass
+class Record:
+    """All that is told, and whether it changed since it was written."""
+
+    storage: Storage
+    listening: dict[str, Any] = field(default_factory=dict)
+    cameras: dict[str, Tally] = field(default_factory=dict)
+    refused: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_MOST_REFUSED))
+    bans: dict[str, str] = field(default_factory=dict)
+    started: str = field(default_factory=lambda: now())
+    _is_new: bool = True
+    _written_at: float = 0.0
+
+    @classmethod
+    def going_on(cls, storage: Storage) -> Record:
+        """Return a record that goes on counting where the last one ended; bans are lifted."""
+        record = cls(storage)
+        said = read(storage) or {}
+        with suppress(TypeError, AttributeError):  # counts are worth no crash
+            told = said.get("cameras", {}).items()
+            record.cameras = {name: Tally(**one) for name, one in told}
+        return record
+
+    def of(self, camera: str) -> Tally:
+        """Return the tally of one camera, to be changed."""
+        self._is_new = True
+        return self.cameras.setdefault(camera, Tally())
+
+    def came(self, camera: str, path: str, size_bytes: int) -> None:
+        """Note that an upload came whole."""
+        tally = self.of(camera)
+        tally.whole += 1
+        tally.size_bytes += size_bytes
+        tally.last = {"path": path, "at": now(), "size_bytes": size_bytes}
+
+    def renamed(self, camera: str, path: str) -> None:
+        """Note that the last upload has its final name now."""
+        tally = self.of(camera)
+        tally.last = {"size_bytes": None, **(tally.last or {}), "path": path, "at": now()}
+
+    def cut(self, camera: str, path: str, size_bytes: int, reason: str) -> None:
+        """Note that an upload was cut."""
+        tally = self.of(camera)
+        tally.cut += 1
+        tally.last_cut = {"path": path, "at": now(), "size_bytes": size_bytes, "reason": reason}
+
+    def logged_in(self, camera: str, address: str) -> None:
+        tally = self.of(camera)
+        tally.last_login, tally.last_address = now(), address
+
+    def refuse(self, user: str | None, address: str, reason: str) -> None:
+        """Note a refused login; `user` is None where nobody is called so."""
+        self.refused.append({"user": user, "address": address, "at": now(), "reason": reason})
+        self._is_new = True
+
+    def ban(self, bans: dict[str, str]) -> None:
+        """Note which addresses are banned, until when."""
+        self._is_new = self._is_new or bans != self.bans
+        self.bans = dict(bans)
+
+    def write_if_due(self) -> None:
+        if self._is_new and time.monotonic() - self._written_at >= WRITE_EVERY_S:
+            self.write()
+
+    def write(self, finished: str | None = None) -> None:
+        """Swap the file; a disk that is full or gone must not keep a camera from uploading."""
+        document = {
+            "format": FORMAT,
+            "pid": os.getpid(),
+            "started": self.started,
+            "updated": now(),
+            "finished": finished,
+            **self.listening,
+            "cameras": {name: asdict(tally) for name, tally in sorted(self.cameras.items())},
+            "refused": list(self.refused),
+            "bans": self.bans,
+        }
+        self._written_at, self._is_new = time.monotonic(), False
+        with suppress(OSError, PanoError):
+            self.storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())
+
+
+def read(storage: Storage) -> dict[str, Any] | None:
+    """Return what was last told; None where there is nothing that this version understands."""
+    try:
+        document = json.loads(storage.read(NAME))
+        return document if document["format"] == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_running(storage: Storage) -> bool:
+    """Tell whether a `pano receive` is at work on this library.
+
+    Asked with a shared lock, so that two who ask do not take each other for one.
+    """
+    try:
+        with storage.path(LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def now() -> str:
+    """Return the present in UTC, to the millisecond (ISO 8601)."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

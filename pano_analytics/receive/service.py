@@ -1,0 +1,104 @@
+"""What all sessions of one upload server share: accounts, limits, and what is told to others."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from pano_analytics.errors import UploadTreeError
+from pano_analytics.media import encode_path
+from pano_analytics.receive.accounts import Accounts
+from pano_analytics.receive.gate import Bans, Gate
+from pano_analytics.receive.records import Record
+from pano_analytics.receive.staging import Limits, Parts, Upload
+from pano_analytics.settings import Receive, Settings
+from pano_analytics.storage import Storage
+
+log = logging.getLogger("pano.receive")
+
+
+class Service:
+    """What all sessions share, from the start to the end of one server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.uploads, library = places(settings)
+        self.said = settings.receive
+        self.storage = Storage(library)
+        self.accounts = Accounts(library)
+        self.gate = Gate(self.accounts, self.uploads)
+        self.bans = Bans(self.said.failed_logins, self.said.ban_minutes * 60)
+        self.limits = _limits(self.said)
+        self.parts = Parts()
+        self.record = Record.going_on(self.storage)
+        self._accounts_version = self.accounts.version()
+
+    def settled(self, camera: str, upload: Upload, cut: str) -> None:
+        """Tell of an upload that has its name, or was cut for the reason `cut`."""
+        path = self._path(upload.name)
+        if cut:
+            self.record.cut(camera, path, upload.came_bytes, cut)
+            log.warning("%s: cut: %s (%d bytes): %s", camera, path, upload.came_bytes, cut)
+        else:
+            self.record.came(camera, path, upload.came_bytes)
+            log.debug("%s: whole: %s (%d bytes)", camera, path, upload.came_bytes)
+
+    def renamed(self, camera: str, name: str) -> None:
+        """Tell of an upload that has its final name now."""
+        self.record.renamed(camera, self._path(name))
+
+    def _path(self, name: str) -> str:
+        return encode_path(os.path.relpath(name, self.uploads))
+
+    def refused_login(self, user: str, address: str, reason: str) -> None:
+        """Tell of a login that failed, and ban the address if there were too many."""
+        account = self.gate.account(user)
+        known = account.name if account else None
+        self.record.refuse(known, address, reason)
+        log.warning("login refused: %s from %s: %s", known or "somebody", address, reason)
+        if reason in ("wrong password", "unknown user") and self.bans.failed(address):
+            log.warning("%s is banned for %g minutes", address, self.said.ban_minutes)
+
+    def tick(self) -> None:
+        """Tell of what is new; a change of the accounts lifts all bans."""
+        if self.accounts.version() != self._accounts_version:
+            self._accounts_version = self.accounts.version()
+            self.bans.lift()
+        self.record.ban(self.bans.current())
+        self.record.write_if_due()
+
+
+def _limits(said: Receive) -> Limits:
+    return Limits(
+        int(said.max_file_mb * (1 << 20)),
+        int(said.keep_free_mb * (1 << 20)),
+        said.sync,
+        said.check_contents,
+    )
+
+
+def places(settings: Settings) -> tuple[Path, Path]:
+    """Return (upload root, library), both there. Raises UploadTreeError where they cannot be."""
+    uploads, library = settings.uploads, settings.library
+    if uploads is None or library is None:
+        raise UploadTreeError(
+            "expected an upload root and a library: give --uploads DIR and --library LIB, or "
+            "`uploads` and `library` in pano.toml."
+        )
+    if not uploads.is_dir():
+        raise UploadTreeError(
+            f"{uploads}: expected the folder that the cameras are to upload to; there is none. "
+            f"Is its disk mounted? If it is a new one, make it."
+        )
+    if library.resolve().is_relative_to(uploads.resolve()):
+        raise UploadTreeError(
+            f"{library}: expected a library outside the upload tree; nothing of ours may lie in "
+            f"somebody's evidence. Choose another folder."
+        )
+    try:
+        library.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UploadTreeError(
+            f"{library}: expected a library folder that can be made; {error.strerror}."
+        ) from error
+    return uploads.resolve(), library
