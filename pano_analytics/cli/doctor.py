@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from pano_analytics.errors import AttentionNeeded
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pano_analytics.doctor import Server
     from pano_analytics.settings import Settings
 
 _WIDEST = 100
@@ -25,14 +27,21 @@ _WIDEST = 100
 @click.command("doctor")
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object (see docs/doctor.md).")
-def command(settings: Settings, as_json: bool) -> None:
+@click.option(
+    "--ftp",
+    metavar="HOST[:PORT]",
+    help="Try this upload server as a camera would, with the password on standard input.",
+)
+@click.option("--user", help="Whom to log in as with --ftp.")
+def command(settings: Settings, as_json: bool, ftp: str | None, user: str | None) -> None:
     """Say what is wrong with what arrives, and what to do.
 
     Looks at the newest uploads of each camera in the library: is its clock
     right, does it send clips and snapshots, do they come whole, are they as
-    large and as smooth as wanted, do browsers play them. Nothing is written.
-    What is wanted stands in [doctor] of the settings; docs/doctor.md explains
-    each finding.
+    large and as smooth as wanted, do browsers play them; can the disk hold the
+    days wanted, and does `pano receive`, where it is used, reach the cameras.
+    Nothing is written and nothing uploaded. What is wanted stands in [doctor]
+    of the settings; docs/doctor.md explains each finding.
 
     \b
     Exit codes: 0 nothing to say, 2 settings or usage, 4 no library, 8 findings.
@@ -40,18 +49,39 @@ def command(settings: Settings, as_json: bool) -> None:
     \b
     Examples:
       pano doctor
+      pano doctor --ftp 192.168.1.20:21 --user porch < password.txt
       pano doctor --json | jq -r '.findings[] | "\\(.camera): \\(.word)"'
     """
     from pano_analytics.doctor import examine
     from pano_analytics.library import Library
 
     library = Library.of(settings)
-    found = examine(library)
+    found = examine(library, _server(ftp, user))
     for line in [_json(found)] if as_json else _in_words(found, library):
         click.echo(line)
     if len(found):
         words = ", ".join(dict.fromkeys(found["word"]))
         raise AttentionNeeded(f"doctor: {words}")
+
+
+def _server(ftp: str | None, user: str | None) -> Server | None:
+    """Return the server to try, its password asked for or read from standard input."""
+    if ftp is None and user is None:
+        return None
+    if not ftp or not user:
+        raise click.UsageError("expected --ftp HOST[:PORT] together with --user NAME.")
+    from pano_analytics.doctor import Server
+
+    host, _, port = ftp.removeprefix("ftp://").rstrip("/").partition(":")
+    if not host or not (port or "21").isdecimal() or int(port or 21) > 65_535:
+        raise click.UsageError(f"--ftp: expected HOST or HOST:PORT; came {ftp!r}.")
+    return Server(host, int(port or 21), user, _password())
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _json(found: pd.DataFrame) -> str:

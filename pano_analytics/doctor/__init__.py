@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from pano_analytics.doctor import arrivals, clock, picture
+from pano_analytics.doctor import arrivals, clock, disk, picture, ports, reception
 from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
+from pano_analytics.doctor.ports import Server
 from pano_analytics.errors import SettingsError
 from pano_analytics.library import Library
 
-__all__ = ["COLUMNS", "CONFIDENCES", "SEVERITIES", "WORDS", "Finding", "examine"]
+__all__ = ["COLUMNS", "CONFIDENCES", "SEVERITIES", "WORDS", "Finding", "Server", "examine"]
 
 
-def examine(library: Library) -> pd.DataFrame:
+def examine(library: Library, server: Server | None = None) -> pd.DataFrame:
     """Return what is wrong, one row a finding, problems first; no row where all is well.
 
     Columns: `camera` (null for what concerns all), `word` (one of WORDS), `severity`
@@ -24,11 +25,13 @@ def examine(library: Library) -> pd.DataFrame:
     words), `advice` (what to do), `value` and `limit` (what was measured and what is
     wanted, in the unit that docs/doctor.md names for the word), `since` (aware, in the
     library's zone; NaT where it is not known). Looks at the newest `[doctor] days` of
-    each camera. Raises SettingsError where `[doctor] ignore` names no finding.
+    each camera; where a `server` is given it logs in there and opens its passive ports,
+    and uploads nothing. Raises SettingsError where `[doctor] ignore` names no finding.
     """
     ignored = _ignored(library)
     cases = [_case(library, name) for name in library.camera_names()]
-    found = [*_silent(library, cases), *_each(cases)]
+    way = [*reception.check(library), *(ports.knock(server) if server else [])]
+    found = [*_silent(library, cases), *_each(cases), *way, *disk.check(library)]
     return table((one for one in found if not _is_ignored(one, ignored)), library.zone)
 
 

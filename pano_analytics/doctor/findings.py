@@ -21,6 +21,7 @@ WORDS: dict[str, str] = {
     "frame_rate_low": "clips have fewer pictures a second than wanted",
     "codec_h265": "clips are H.265, which not every browser plays",
     "ports_closed": "the upload server, or its ports for data, cannot be reached",
+    "login_refused": "the upload server does not let the user in",
     "disk_small": "the disk cannot hold the days wanted",
 }
 SEVERITIES = ("problem", "advice")

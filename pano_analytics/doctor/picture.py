@@ -35,8 +35,9 @@ def _resolution(case: Case, kind: str, kinds: str) -> list[Finding]:
         return []
     better = sizes[sizes.min(axis=1) >= case.rules.min_height]
     dropped = better.index[-1] if len(better) >= _NEWEST / 2 else None
-    number = int((sizes.tail(_NEWEST) == now).all(axis=1).sum())
-    evidence = f"{number} of the newest {min(len(sizes), _NEWEST)} {kinds} are {now[0]}x{now[1]}"
+    newest = sizes.tail(_NEWEST)
+    number = int(((newest["width"] == now[0]) & (newest["height"] == now[1])).sum())
+    evidence = f"{number} of the newest {len(newest)} {kinds} are {now[0]}x{now[1]}"
     if dropped is not None:
         was = _usual(better.tail(_NEWEST))
         evidence += f"; {many(len(better), kind)} before were {was[0]}x{was[1]}"

@@ -1,0 +1,34 @@
+"""Can the disk hold the days wanted? What culling foresees, as findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pano_analytics.culling.forecast import Room, rooms
+from pano_analytics.doctor.findings import Finding
+from pano_analytics.library import Library
+
+
+def check(library: Library) -> Iterator[Finding]:
+    """Yield a finding for each camera whose `keep_days` its disk cannot hold."""
+    for room in rooms(library.settings, library.catalog):
+        if room.is_short and room.possible_days is not None and room.keep_days is not None:
+            yield _short(room, room.possible_days, room.keep_days)
+
+
+def _short(room: Room, possible_days: int, keep_days: int) -> Finding:
+    evidence = (
+        f"only {possible_days} of {keep_days} days: it uploads {_size(room.bytes_per_day)} a day, "
+        f"and its disk has {_size(room.disk_bytes)} for all cameras that share it"
+    )
+    advice = (
+        "Lower keep_days to what fits, let the camera send less (a lower bit rate, fewer false "
+        "alarms), or give the uploads a larger disk."
+    )
+    told = (room.camera, "disk_small", "problem", "likely", evidence, advice)
+    return Finding(*told, possible_days, keep_days)
+
+
+def _size(size_bytes: float) -> str:
+    unit, size = ("GB", 1e9) if size_bytes >= 1e9 else ("MB", 1e6)
+    return f"{size_bytes / size:.1f} {unit}"

@@ -1,0 +1,154 @@
+"""Is our own upload server as cameras need it? What `pano receive` tells, and a knock at its door.
+
+Where it has no accounts, uploads come some other way, and nothing is said. That cameras
+log in and then open no connection for data is the surest sign of closed ports there is,
+for it is seen from where the cameras are; this computer, asking itself, passes no firewall.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pano_analytics.doctor.arrivals import is_many, is_rising
+from pano_analytics.doctor.findings import Finding, many
+from pano_analytics.doctor.ports import ADVICE, reason
+from pano_analytics.library import Library
+from pano_analytics.receive import records
+from pano_analytics.receive.accounts import FILE_NAME
+from pano_analytics.settings import Receive
+
+# So many in a row: a client that asked and changed its mind is no closed port.
+_IN_A_ROW = 3
+_TIMEOUT_S = 3.0
+_LEAST_FREE = 2
+_RECENT = timedelta(days=1)
+
+
+def check(library: Library) -> Iterator[Finding]:
+    """Yield what is wrong with receiving; nothing where this library receives nothing."""
+    if not library.storage.path(FILE_NAME).exists():
+        return
+    told = records.read(library.storage) or {}
+    if not records.is_running(library.storage):
+        yield _not_running(told)
+    else:
+        yield from _unanswered(library.settings.receive, told)
+        yield from _crowded(library.settings.receive)
+    for camera, tally in told.get("cameras", {}).items():
+        yield from _no_data(camera, tally)
+        yield from _cut(camera, tally, library.settings.doctor.recent_days)
+    yield from _refused(told)
+
+
+def _not_running(told: Mapping[str, Any]) -> Finding:
+    ended = told.get("finished") or told.get("updated")
+    evidence = f"`pano receive` is not running; {f'it ended {ended}' if ended else 'it never did'}"
+    advice = "Start it: `pano receive`, `pano up`, or the service that `pano install` made."
+    return Finding(None, "ports_closed", "problem", "certain", evidence, advice)
+
+
+def _unanswered(said: Receive, told: Mapping[str, Any]) -> Iterator[Finding]:
+    """Knock where cameras knock: at the address that they are told, if there is one."""
+    listens = told.get("address") or said.address
+    host = said.masquerade or (listens if listens not in ("0.0.0.0", "::") else "127.0.0.1")
+    port = told.get("port") or said.port
+    try:
+        with socket.create_connection((host, port), _TIMEOUT_S) as control:
+            control.settimeout(_TIMEOUT_S)
+            greeting = control.recv(200).decode("ascii", "replace").strip()
+    except OSError as error:
+        evidence = f"{host}:{port}, where cameras upload to, does not answer: {reason(error)}"
+        yield Finding(None, "ports_closed", "problem", "certain", evidence, ADVICE)
+        return
+    if not greeting.startswith("220"):
+        evidence = f"{host}:{port} answers {greeting!r}, which is no greeting of an upload server"
+        yield Finding(None, "ports_closed", "problem", "likely", evidence, ADVICE)
+
+
+def _crowded(said: Receive) -> Iterator[Finding]:
+    """Look whether others have taken the passive ports."""
+    first, last = said.passive_ports
+    free = sum(_is_free(said.address, port) for port in range(first, last + 1))
+    if free >= min(_LEAST_FREE, last - first + 1):
+        return
+    evidence = f"{free} of the {last - first + 1} passive ports {first}-{last} are free"
+    advice = "Something else listens there: give others under `passive_ports` in [receive]."
+    yield Finding(None, "ports_closed", "problem", "certain", evidence, advice, free, _LEAST_FREE)
+
+
+def _is_free(address: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with suppress(OSError), socket.socket(family) as trying:
+        trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        trying.bind((address, port))
+        return True
+    return False
+
+
+def _no_data(camera: str, tally: Mapping[str, Any]) -> Iterator[Finding]:
+    number = int(tally.get("no_data") or 0)
+    if number < _IN_A_ROW:
+        return
+    evidence = (
+        f"it logged in, the last time {tally.get('last_login')} from {tally.get('last_address')}, "
+        f"and {number} times in a row opened no connection for data"
+    )
+    yield Finding(camera, "ports_closed", "problem", "certain", evidence, ADVICE, number, _IN_A_ROW)
+
+
+def _cut(camera: str, tally: Mapping[str, Any], recent_days: int) -> Iterator[Finding]:
+    """Say whether more uploads break off than before; what was cut never got a name, nor a row."""
+    days: Mapping[str, list[int]] = tally.get("days") or {}
+    since = (datetime.now(UTC) - timedelta(days=recent_days)).date().isoformat()
+    recent = [counts for day, counts in days.items() if day >= since]
+    before = [counts for day, counts in days.items() if day < since]
+    new, newly = (sum(sum(one) for one in recent), sum(one[1] for one in recent))
+    old, then = (sum(sum(one) for one in before), sum(one[1] for one in before))
+    if not (is_rising(newly, new, then, old) or is_many(newly + then, new + old)):
+        return
+    why = (tally.get("last_cut") or {}).get("reason", "")
+    evidence = (
+        f"{newly} of the last {many(new, 'upload')} broke off; {then} of {old} in the days before"
+    )
+    advice = (
+        "The camera gives up in the middle: look at its wifi signal, and at the log of "
+        "`pano receive`. What was cut is kept aside and harmed nothing."
+    )
+    told = (camera, "uploads_cut", "problem", "certain", f"{evidence} (the last: {why})", advice)
+    yield Finding(*told, newly / new if new else then / old)
+
+
+def _refused(told: Mapping[str, Any]) -> Iterator[Finding]:
+    """Say whose logins fail, if they went on failing after the last that did not."""
+    since = (datetime.now(UTC) - _RECENT).isoformat()
+    lasts = {one.get("last_address"): one.get("last_login") or "" for one in _tallies(told)}
+    failed: dict[str, list[dict[str, Any]]] = {}
+    for one in told.get("refused", []):
+        if one["at"] > max(since, lasts.get(one["address"], "")):
+            failed.setdefault(one["address"], []).append(one)
+    for address, tries in failed.items():
+        if len(tries) >= _IN_A_ROW:
+            yield _refusal(address, tries, address in told.get("bans", {}))
+
+
+def _tallies(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(told.get("cameras", {}).values())
+
+
+def _refusal(address: str, tries: list[dict[str, Any]], is_banned: bool) -> Finding:
+    last = tries[-1]
+    evidence = (
+        f"{len(tries)} logins from {address}"
+        + (f" as {last['user']!r}" if last["user"] else "")
+        + f" refused since yesterday, the last: {last['reason']}"
+        + ("; the address is banned for now" if is_banned else "")
+    )
+    advice = (
+        "Type user and password anew in the camera: `pano camera list` shows the users, "
+        "`pano camera password NAME` makes another password."
+    )
+    return Finding(None, "login_refused", "problem", "certain", evidence, advice)
