@@ -54,7 +54,7 @@ bench: setup
 	for one in benchmarks/*.py; do case $$one in *trees.py) ;; *) echo "== $$one"; $(BIN)/python $$one || exit 1;; esac; done
 
 lock:
-	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --universal --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --universal --fork-strategy fewest --generate-hashes \
 	    --no-header --no-annotate --quiet -o requirements.lock
 
 docs: setup
