@@ -371,13 +371,14 @@ class LoginHandler(_Form):
             self.door.cookie,
             self.door.ticket(name),
             expires_days=self.door.session_days,
-            **cookie_options(self.request.protocol),
+            **cookie_options(self.request.protocol, self.prefix),
         )
 
 
-def cookie_options(protocol: str) -> dict[str, Any]:
+def cookie_options(protocol: str, prefix: str = "") -> dict[str, Any]:
     """Return the cookie's attributes for an answer over `protocol` ("http" or "https")."""
-    return {"httponly": True, "samesite": "Lax", "path": "/", "secure": protocol == "https"}
+    place = prefix or "/"
+    return {"httponly": True, "samesite": "Lax", "path": place, "secure": protocol == "https"}
 
 
 class LogoutHandler(_Form):
@@ -387,7 +388,8 @@ class LogoutHandler(_Form):
         self.render("logout.html", action=f"{self.prefix}/logout", front=f"{self.prefix}/")
 
     def post(self) -> None:
-        self.clear_cookie(self.door.cookie, **cookie_options(self.request.protocol))
+        options = cookie_options(self.request.protocol, self.prefix)
+        self.clear_cookie(self.door.cookie, **options)
         self.redirect(f"{self.prefix}/login", status=303)
 
 

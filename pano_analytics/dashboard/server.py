@@ -24,6 +24,7 @@ os.environ["BOKEH_RESOURCES"] = "server"
 import bokeh.server.server
 import panel as pn
 from bokeh.server.tornado import BokehTornado
+from bokeh.server.views.ico_handler import IcoHandler
 from bokeh.settings import settings as bokeh_settings
 from tornado.httputil import HTTPHeaders
 from tornado.ioloop import PeriodicCallback
@@ -32,6 +33,7 @@ from tornado.web import GZipContentEncoding, OutputTransform
 from pano_analytics.dashboard import auth
 from pano_analytics.dashboard.auth import Door, is_loopback
 from pano_analytics.dashboard.routes import library_shelf, routes
+from pano_analytics.dashboard.tls import LOOK_EVERY_MS, Certificate, is_secure
 from pano_analytics.errors import PanoError
 from pano_analytics.users import Users
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from panel.io.server import Server
 
     from pano_analytics.library import Library
+    from pano_analytics.settings import Dashboard
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +135,8 @@ class _Guarded(BokehTornado):
             (auth.Unadmitted(self.door, prefix), auth.Turnstile, known),
             (rf"{prefix}/login", auth.LoginHandler, known),
             (rf"{prefix}/logout", auth.LogoutHandler, known),
+            # Bokeh has it at the root only, where a proxy may serve something else.
+            (rf"{prefix}/favicon\.ico", IcoHandler, {"app": self}),
             *routes(self.shelf, prefix),
         ]
 
@@ -204,30 +209,57 @@ def trouble(sentence: str) -> pn.pane.HTML:
 
 def serve(
     library: Library,
-    address: str = "127.0.0.1",
-    port: int = 5006,
+    said: Dashboard | None = None,
     *,
     announce: Callable[[str], object] = print,
-    **options: Any,
+    warn: Callable[[str], object] = log.warning,
 ) -> None:
-    """Serve the dashboard of `library` until SIGTERM or SIGINT; `port` 0 takes a free one.
+    """Serve the dashboard of `library` until SIGTERM or SIGINT, as `said` (else its settings) asks.
 
-    `announce` is told one line with the address. `options` go to Panel's server.
-    Raises ServeError where nobody has a login and `address` is not this
-    computer's own, and where the port cannot be had.
+    `announce` is told one line with the address, `warn` one for each thing that
+    is unwise. Raises ServeError where nobody has a login and others could
+    look, and where the port cannot be had; CertificateError where HTTPS cannot
+    be spoken.
     """
-    check_address(library.folder, address)
-    server = assemble(library, address, port, **options)
-    scheme = "https" if options.get("ssl_certfile") else "http"
-    announce(_greeting(library, address, server.port, scheme))
-    run(server)
+    said = said or library.settings.dashboard
+    check_address(library.folder, said.address, said.behind_proxy)
+    certificate = Certificate(said, library.folder) if is_secure(said) else None
+    server = assemble(
+        library,
+        said.address,
+        said.port,
+        prefix=said.prefix,
+        http_server_kwargs={
+            "xheaders": said.behind_proxy,
+            "ssl_options": certificate and certificate.context,
+        },
+    )
+    announce(_greeting(library, said, server.port))
+    if _is_overheard(said):
+        warn(OVERHEARD)
+    run(server, certificate)
+
+
+OVERHEARD = (
+    'passwords cross the network readable to others on it. Set tls = "own" under [dashboard] '
+    "(or --tls own) to serve HTTPS; docs/https.md tells how, also behind a reverse proxy."
+)
+
+
+def _is_overheard(said: Dashboard) -> bool:
+    is_private = is_secure(said) or said.behind_proxy
+    return not is_private and not all(map(is_loopback, _resolved(said.address)))
 
 
 def assemble(
     library: Library, address: str = "127.0.0.1", port: int = 5006, **options: Any
 ) -> Server:
-    """Return the server, bound to its port and not yet started. Raises ServeError."""
+    """Return the server, bound to its port and not yet started. Raises ServeError.
+
+    `options` go to Panel's server, `http_server_kwargs` among them to Tornado's.
+    """
     guard(library)
+    http = {"max_body_size": MAX_BODY_BYTES, **options.pop("http_server_kwargs", {})}
     # Loaded before the first visitor comes, who would otherwise wait for it.
     importlib.import_module("pano_analytics.dashboard.page")
     try:
@@ -240,7 +272,7 @@ def assemble(
             start=False,
             verbose=False,
             num_procs=1,
-            http_server_kwargs={"max_body_size": MAX_BODY_BYTES},
+            http_server_kwargs=http,
             **options,
         )
         return server
@@ -248,21 +280,34 @@ def assemble(
         raise _port_error(error, address, port) from error
 
 
-def run(server: Server) -> None:
+def run(server: Server, certificate: Certificate | None = None) -> None:
     """Run `server` until SIGTERM or SIGINT, then end it in order."""
     loop: Any = server.io_loop
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.asyncio_loop.add_signal_handler(number, loop.stop)
     server.start()
+    renewal = PeriodicCallback(certificate.refresh, LOOK_EVERY_MS) if certificate else None
+    if renewal is not None:
+        renewal.start()
     try:
         loop.start()
     finally:
         server.stop(wait=False)
 
 
-def check_address(folder: Path, address: str) -> None:
-    """Raise ServeError where the library in `folder` has no user and `address` is not loopback."""
-    if Users(folder).all() or all(map(is_loopback, _resolved(address))):
+def check_address(folder: Path, address: str, is_behind_proxy: bool = False) -> None:
+    """Raise ServeError where the library in `folder` has no user and others could look.
+
+    They could at any address but this computer's own, and behind a proxy at every one.
+    """
+    if Users(folder).all():
+        return
+    if is_behind_proxy:
+        raise ServeError(
+            "expected a user before the dashboard is served behind a proxy, through which anybody "
+            "may come; there is none. Add one with `pano user add NAME`."
+        )
+    if all(map(is_loopback, _resolved(address))):
         return
     raise ServeError(
         f"expected a user before the dashboard is served on {address or 'every address'}, where "
@@ -294,9 +339,10 @@ def _port_error(error: OSError, address: str, port: int) -> PanoError:
     )
 
 
-def _greeting(library: Library, address: str, port: int | None, scheme: str) -> str:
-    is_everywhere = address in ("", "0.0.0.0", "::")
-    host = socket.gethostname() if is_everywhere else address
+def _greeting(library: Library, said: Dashboard, port: int | None) -> str:
+    scheme = "https" if is_secure(said) else "http"
+    host = socket.gethostname() if said.address in ("", "0.0.0.0", "::") else said.address
     known = Users(library.folder).all()
     note = "" if known else " (for this computer only; `pano user add NAME` opens it to others)"
-    return f"Dashboard: {scheme}://{f'[{host}]' if ':' in host else host}:{port}/{note}"
+    name = f"[{host}]" if ":" in host else host
+    return f"Dashboard: {scheme}://{name}:{port}{said.prefix}/{note}"
