@@ -39,7 +39,7 @@ def check(library: Library) -> Iterator[Finding]:
         yield from _unanswered(library.settings.receive, told)
         yield from _crowded(library.settings.receive)
     for camera, tally in told.get("cameras", {}).items():
-        yield from _no_data(camera, tally)
+        yield from _no_connection(camera, tally)
         yield from _cut(camera, tally, library.settings.doctor.recent_days)
     yield from _refused(told)
 
@@ -89,8 +89,8 @@ def _is_free(address: str, port: int) -> bool:
     return False
 
 
-def _no_data(camera: str, tally: Mapping[str, Any]) -> Iterator[Finding]:
-    number = int(tally.get("no_data") or 0)
+def _no_connection(camera: str, tally: Mapping[str, Any]) -> Iterator[Finding]:
+    number = int(tally.get("unanswered") or 0)
     if number < _IN_A_ROW:
         return
     evidence = (

@@ -25,20 +25,37 @@ LOCK = "state/receive.lock"
 FORMAT = 1
 WRITE_EVERY_S = 2.0
 """How soon after something happened the file tells of it."""
+DAYS = 15
+"""Of so many days uploads are counted by day."""
 _MOST_REFUSED = 20
 
 
 @dataclass
 class Tally:
-    """What came of one camera; times in UTC (ISO 8601), paths as in the column `path`."""
+    """What came of one camera; times in UTC (ISO 8601), paths as in the column `path`.
+
+    `days` has [whole, cut] by day (UTC) of the last DAYS days that had any;
+    `unanswered` counts how often in a row the camera asked for a connection for
+    data and then did not open it, as it must where passive ports are closed.
+    """
 
     whole: int = 0
     cut: int = 0
+    days: dict[str, list[int]] = field(default_factory=dict)
+    unanswered: int = 0
     size_bytes: int = 0
     last_login: str | None = None
     last_address: str | None = None
     last: dict[str, Any] | None = None
     last_cut: dict[str, Any] | None = None
+
+    def count(self, whole: int, cut: int) -> None:
+        """Count uploads that ended, in all and by day."""
+        self.whole, self.cut = self.whole + whole, self.cut + cut
+        today = self.days.setdefault(now()[:10], [0, 0])
+        today[:] = [today[0] + whole, today[1] + cut]
+        for day in sorted(self.days)[:-DAYS]:
+            del self.days[day]
 
 
 @dataclass
@@ -72,7 +89,7 @@ class Record:
     def came(self, camera: str, path: str, size_bytes: int) -> None:
         """Note that an upload came whole."""
         tally = self.of(camera)
-        tally.whole += 1
+        tally.count(whole=1, cut=0)
         tally.size_bytes += size_bytes
         tally.last = {"path": path, "at": now(), "size_bytes": size_bytes}
 
@@ -84,8 +101,16 @@ class Record:
     def cut(self, camera: str, path: str, size_bytes: int, reason: str) -> None:
         """Note that an upload was cut."""
         tally = self.of(camera)
-        tally.cut += 1
+        tally.count(whole=0, cut=1)
         tally.last_cut = {"path": path, "at": now(), "size_bytes": size_bytes, "reason": reason}
+
+    def awaits_data(self, camera: str) -> None:
+        """Note that a camera was told which port to open, and has not opened it yet."""
+        self.of(camera).unanswered += 1
+
+    def got_data(self, camera: str) -> None:
+        """Note that it opened it."""
+        self.of(camera).unanswered = 0
 
     def logged_in(self, camera: str, address: str) -> None:
         tally = self.of(camera)
