@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from pano_analytics.site import names, pages, plan, words
 from pano_analytics.site.items import Describer, Item, Link, Period, group_of
@@ -106,8 +105,6 @@ class DayPages:
             later=later,
             near=ordered[low : low + 2 * _NEAR + 1],
             middle=at - low,
-            number=at + 1,
-            total=len(ordered),
             **self.work.common,
         )
 
@@ -126,12 +123,11 @@ class DayPages:
             up="../../",
             camera=self.camera.name,
             label=words.day_label(plan.day_of(self.day)),
-            counts=self.camera.counts(self.day),
+            # Of full pages the number: what they say must not change with each upload.
+            counts=self.camera.counts(self.day) if is_newest else f"page {at + 1}",
             periods=self._periods(self.pages[at]),
             earlier=earlier,
             later=later,
-            page=at + 1,
-            pages=len(self.pages),
             others=self._others(),
             **self.work.common,
         )
@@ -145,19 +141,24 @@ class DayPages:
         ]
 
     def _periods(self, page: list[plan.Moment]) -> list[Period]:
-        found = self.camera.periods[self.camera.periods["day"] == self.day].set_index("period")
+        first = self.camera.periods.set_index(["day", "period"])["first_id"]
         groups: dict[int, list[plan.Moment]] = {}
         for moment in plan.joined(page):
             groups.setdefault(moment.period, []).append(moment)
         return [
-            self._period(found.loc[number], moments)
+            self._period(first[self.day, number], moments)
             for number, moments in sorted(groups.items(), reverse=True)
         ]
 
-    def _period(self, row: Any, moments: list[plan.Moment]) -> Period:
+    def _period(self, first_id: str, moments: list[plan.Moment]) -> Period:
+        """Return a period as far as it is on this page: what a full page says stays as it is."""
+        rows = [row for moment in moments for row in moment.rows]
+        clips = sum(row["kind"] == "clip" for row in rows)
+        starts = [row["start"] for row in rows]
+        ends = [row["end"] for row in rows if not words.is_null(row["end"])]
         return Period(
-            f"p-{row['first_id']}",
-            self.work.clock.span(row["start"], row["end"]),
-            words.counts(row["snapshots"], row["clips"]),
+            f"p-{first_id}",
+            self.work.clock.span(min(starts), max(starts + ends)),
+            words.counts(len(rows) - clips, clips),
             tuple(group_of(moment, self.items) for moment in reversed(moments)),
         )

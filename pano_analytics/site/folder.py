@@ -66,10 +66,13 @@ class Known:
 
     @classmethod
     def of(cls, text: bytes) -> Known:
-        """Read a list; ValueError, KeyError or TypeError where it is none."""
+        """Read a list; ValueError, KeyError, TypeError or AttributeError where it is none."""
         said = json.loads(text)
         if said["format"] != FORMAT:
             raise ValueError(f"format {said['format']!r}")
+        strange = [key for key in said["days"] if not names.DAY_FOLDER.fullmatch(key)]
+        if strange:
+            raise ValueError(f"the folder {strange[0]!r}")
         days = {
             key: Day(inputs, files, tuple((us, first) for us, first in cuts))
             for key, (inputs, files, cuts) in said["days"].items()
@@ -110,7 +113,7 @@ class SiteFolder:
             raise SettingsError(
                 f"{self.root}: expected a folder for the site, came a file."
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SettingsError(
                 f"{self.root / LIST}: expected the list of a site that this pano wrote, came "
                 f"{error}. Empty the folder, or choose another."

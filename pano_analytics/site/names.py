@@ -26,7 +26,9 @@ IN_DAY = re.compile(
     rf"index\.html|\d+\.html|{_ID}\.html|{_ID}-{_VERSION}(-keys)?\.(jpg|mp4)|{_TEMPORARY}|{_UNFINISHED}"
 )
 
-_PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_FOLDER = r"[a-z0-9][a-z0-9_-]{0,39}"
+_PLAIN = re.compile(_FOLDER)
+DAY_FOLDER = re.compile(rf"{_FOLDER}/\d{{4}}-\d\d-\d\d")
 
 
 def folder_of(camera: str) -> str:
