@@ -62,6 +62,7 @@ WHAT: dict[str, tuple[str, str]] = {
     "frame_orphan": ("presence", _REBUILD),
     "journal_lacks": ("presence", _RESTORE),
     "journal_lacks_gone": ("presence", _RESTORE),
+    "cull_unfinished": ("presence", "run `pano cull --delete`, which goes on from there"),
     "size_differs": ("size", _INGEST),
     "mtime_differs": ("size", _INGEST),
     "state_differs": ("decode", _DISK),
@@ -212,6 +213,7 @@ class _Check:
                 done += part.rows
                 self.progress("checking rows", done, total)
         yield from self._twice()
+        yield from self._unfinished()
         yield from self._tree()
 
     # --- one camera-day -----------------------------------------------------
@@ -317,7 +319,18 @@ class _Check:
         ids = [_numbers(table["media_id"]) for table in notes]
         return np.unique(np.concatenate([np.array([], dtype=np.uint64), *ids]))
 
+    @cached_property
+    def _forgotten_ids(self) -> np.ndarray:
+        return np.unique(_numbers(Journal(self.library.storage).forgotten()["media_id"]))
+
+    def _is_to_drop(self, row: Row) -> bool:
+        # Told to be forgotten, and killed before it was: the next culling drops it.
+        return row["state"] == "culled" and bool(
+            np.isin(np.uint64(int(row["media_id"], 16)), self._forgotten_ids)
+        )
+
     def _journal(self, day: Day, rows: list[Row]) -> Iterator[Finding]:
+        rows = [row for row in rows if not self._is_to_drop(row)]
         gone = [row for row in rows if row["state"] in GONE_STATES]
         for what, asked, known in (
             ("journal_lacks", rows, self._seen_ids),
@@ -422,6 +435,14 @@ class _Check:
         for number, count in zip(ids[counts > 1], counts[counts > 1], strict=True):
             yield Finding(
                 "row_twice", media_id=f"{number:016x}", expected="1 row", found=f"{count} rows"
+            )
+
+    def _unfinished(self) -> Iterator[Finding]:
+        journal = Journal(self.library.storage)
+        for name in journal.open_plans():
+            files = journal.read_plan(name).num_rows
+            yield Finding(
+                "cull_unfinished", part=name, expected="no open plan", found=f"{files} files"
             )
 
     def _tree(self) -> Iterator[Finding]:

@@ -141,13 +141,18 @@ class Journal:
         ]
         return self._remembered(pa.concat_tables([SEEN.empty_table(), *tables]))
 
+    def forgotten(self) -> pa.Table:
+        """Return of which uploads all is over that was noted until then (schema FORGOTTEN)."""
+        names = self._named("forgotten")
+        tables = [pq.read_table(self.storage.path(name), partitioning=None) for name in names]
+        return pa.concat_tables([FORGOTTEN.empty_table(), *tables])
+
     def _remembered(self, facts: pa.Table) -> pa.Table:
         """Return the rows (with `media_id` and `noted`) that are not forgotten, in their order."""
-        names = self._named("forgotten")
-        if not names:
+        forgotten = self.forgotten()
+        if not forgotten.num_rows:
             return facts
-        tables = [pq.read_table(self.storage.path(name), partitioning=None) for name in names]
-        last = pa.concat_tables(tables).group_by("media_id").aggregate([("noted", "max")])
+        last = forgotten.group_by("media_id").aggregate([("noted", "max")])
         until = last["noted_max"].take(pc.index_in(facts["media_id"], last["media_id"]))
         return facts.filter(pc.fill_null(pc.greater(facts["noted"], until), True))
 

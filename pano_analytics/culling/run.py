@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.catalog import Catalog, Change, Day, Part
+from pano_analytics.catalog import MANIFEST, Catalog, Change, Day, Part
 from pano_analytics.culling.places import places
 from pano_analytics.culling.plan import Due, Plan, make, plan_table
 from pano_analytics.errors import AttentionNeeded, LibraryBusy, PanoError
@@ -76,7 +76,9 @@ def cull(
     moment = now or datetime.now(UTC)
     with storage.lock(LOCK, wait), _noted(storage) as done, Tree.opened(root) as tree:
         tree.require(adopted(storage))
-        # An ingest that was killed left this mark: the next one is to sweep.
+        for name in (LAST_RUN, AT_WORK, MANIFEST):
+            storage.drop_leftovers(name)
+        # A run that was killed left this mark: the next ingest is to sweep.
         was_at_work = storage.exists(AT_WORK)
         journal = Journal(storage)
         for name in journal.open_plans():
@@ -86,6 +88,7 @@ def cull(
         found = make(settings, storage, tree, moment)
         _refuse_too_many(settings, found, up_to)
         for batch in _batches(found.due):
+            mark_at_work(storage)
             name = journal.note_plan(plan_table(batch, settings, moment))
             storage.sync([name])
             done.add(carry_out(storage, journal, tree, name))
