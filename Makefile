@@ -23,13 +23,10 @@ setup: .venv/.done
 	fi
 	touch .venv/.done
 
-# Uploads are made once; ingest then fills the library while the dashboard is already served.
+# Uploads are made once. The dashboard is served while ingest still fills it, and cameras
+# go on uploading; Ctrl-C ends it all.
 demo: setup
-	@test -e $(DEMO).truth.parquet || $(BIN)/pano demo $(DEMO)
-	@$(BIN)/pano ingest --quiet --no-inspect --uploads $(DEMO) --library $(LIBRARY)
-	@$(BIN)/pano ingest --quiet --uploads $(DEMO) --library $(LIBRARY) & ingest=$$!; \
-	    trap "kill $$ingest 2>/dev/null; true" EXIT INT TERM; \
-	    $(BIN)/pano serve --library $(LIBRARY) --port $(PORT)
+	@$(BIN)/pano demo $(DEMO) --live --library $(LIBRARY) --port $(PORT)
 
 test: setup .venv/.browser
 	$(BIN)/python -m pytest -n 2 -m "not long"

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 import sys
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pano_analytics import demo
+
+if TYPE_CHECKING:
+    from pano_analytics.settings import Settings
+
+PASSWORD = "PANO_DEMO_PASSWORD"
+"""The environment variable that gives simulated cameras their password: made at each start."""
 
 
 class _End(click.ParamType[datetime | date]):
@@ -66,6 +75,22 @@ def _parsed(text: str) -> datetime | date | None:
     default=None,
     help="The zone of the home, such as Europe/Berlin; without it, this machine's.",
 )
+@click.option(
+    "--live", is_flag=True, help="Then run `pano up`, with cameras that keep uploading by FTP."
+)
+@click.option(
+    "--library",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --live: the folder of the library.  [default: DIR.library]",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=5006,
+    show_default=True,
+    help="With --live: where the dashboard is; 0 takes a free port.",
+)
+@click.option("--cameras-at", metavar="HOST:PORT", hidden=True)
 def command(
     directory: Path,
     seed: int,
@@ -73,17 +98,43 @@ def command(
     days: int,
     cameras: int,
     zone: str | None,
+    live: bool,
+    library: Path | None,
+    port: int,
+    cameras_at: str | None,
 ) -> None:
     """Make demonstration uploads in DIR: a home seen by its cameras.
 
     DIR must be new or empty; it becomes an upload root as cameras fill it by FTP. What
     truly happened is written beside it, into DIR.truth.parquet.
 
+    With --live it is then kept alive until Ctrl-C: `pano up` receives what
+    simulated cameras upload by FTP every half minute, and serves the dashboard.
+    DIR is made only where it is not there yet.
+
     \b
     Examples:
       pano demo data/uploads
       pano demo small --days 2 --cameras 2 --end 2026-11-20
+      pano demo data/uploads --live --port 8080
     """
+    if cameras_at is not None:
+        _upload(directory, cameras_at)
+        return
+    if not live or not demo.truth_path(directory).exists():
+        _make(directory, seed, end, days, cameras, zone)
+    if live:
+        _live(directory, library or directory.with_name(f"{directory.name}.library"), port)
+
+
+def _make(
+    directory: Path,
+    seed: int,
+    end: datetime | date | None,
+    days: int,
+    cameras: int,
+    zone: str | None,
+) -> None:
     with click.progressbar(length=1, label="Demonstration", file=sys.stderr) as bar:
         summary = demo.make_demo(
             directory,
@@ -108,3 +159,84 @@ def _line(made: demo.DemoSummary) -> str:
         f"events ({made.false_alarms} false alarms), {made.bytes_ / 1e6:.0f} MB "
         f"in {made.seconds:.0f} s; times of {made.zone}; truth in {made.truth}"
     )
+
+
+# --- kept alive ---------------------------------------------------------------------------
+
+
+def _live(directory: Path, library: Path, port: int) -> None:
+    """Run `pano up` on the demonstration, with its cameras as one more part."""
+    from pano_analytics import settings as room
+    from pano_analytics import supervise
+
+    config = directory.with_name(f"{directory.name}.toml")
+    config.write_text(_settings(directory, library, port or free_port()), encoding="utf-8")
+    settings = room.load(config)
+    password = secrets.token_urlsafe(12)
+    _let_in(settings, password)
+    where = ("--config", str(config.absolute()))
+    receive = settings.receive
+    cameras = supervise.Part(
+        "cameras",
+        ("demo", str(directory.absolute()), "--cameras-at", f"{receive.address}:{receive.port}"),
+        environment={PASSWORD: password},
+    )
+    address = f"http://{settings.dashboard.address}:{settings.dashboard.port}/"
+    supervise.up(
+        settings,
+        [*supervise.parts_of(settings, where), cameras],
+        is_quiet=True,
+        on_well=lambda: click.echo(f"Dashboard: {address} (Ctrl-C ends it)"),
+    )
+
+
+def _settings(directory: Path, library: Path, port: int) -> str:
+    """Return the settings of the demonstration, all of it on this computer only."""
+    import json  # TOML takes text as JSON writes it
+
+    return f"""# Made by `pano demo --live`, anew at each start.
+uploads = {json.dumps(str(directory.absolute()), ensure_ascii=False)}
+library = {json.dumps(str(library.absolute()), ensure_ascii=False)}
+
+[dashboard]
+port = {port}
+
+[receive]
+address = "127.0.0.1"
+port = {free_port()}
+tls = "off"
+
+[up]
+health_port = {free_port()}
+"""
+
+
+def free_port() -> int:
+    """Return a port of this computer that nobody has now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _let_in(settings: Settings, password: str) -> None:
+    """Give each camera an account with `password`, or its account that password."""
+    from pano_analytics.receive import accounts as room
+
+    assert settings.library is not None
+    settings.library.mkdir(parents=True, exist_ok=True)
+    accounts = room.Accounts(settings.library)
+    known = {account.camera for account in accounts.all()}
+    for camera in demo.CAMERAS:
+        if camera.name in known:
+            accounts.set_password(camera.name, password)
+        else:
+            accounts.add(room.new_account(settings, camera.name, camera.name, None, password))
+
+
+def _upload(directory: Path, where: str) -> None:
+    """Be the cameras, until ended."""
+    from pano_analytics.demo import live
+
+    host, _, port = where.rpartition(":")
+    passwords = live.everyone(os.environ.pop(PASSWORD, ""))
+    live.upload_for_ever(directory, live.Server(host, int(port), passwords), told=click.echo)

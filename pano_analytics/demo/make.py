@@ -182,6 +182,11 @@ def make_batch(batch: Batch, root: Path) -> int:
     return batch.files
 
 
+def snapshot_of(plan: Plan, event: Event, upload: Upload) -> bytes:
+    """Return the picture that `upload` of `event` is, as its camera sends it."""
+    return _snapshot(upload, _shot(plan, event, upload))
+
+
 def _snapshot(upload: Upload, shot: Shot) -> bytes:
     if upload.fault == "empty":
         return b""
