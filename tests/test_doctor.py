@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,8 @@ from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.handlers.ftp.dispatchers import PassiveDTP
 from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
+from receiving import TINY_JPEG, Running, let_in, login, settings_of, store
+from receiving import serving as serving_own
 from shared_files import MEDIA, clip_path, needs_media, snapshot_path
 
 from pano_analytics import doctor
@@ -36,15 +39,19 @@ from pano_analytics.doctor import (
     Server,
     arrivals,
     clock,
+    disk,
     examine,
     ports,
+    reception,
 )
 from pano_analytics.doctor import picture as lines
 from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.menus import menu_of
 from pano_analytics.errors import AttentionNeeded, SettingsError
 from pano_analytics.library import Library
+from pano_analytics.receive import records
 from pano_analytics.settings import Doctor, Settings
+from pano_analytics.storage import Storage
 from pano_analytics.times import ZoneInfo
 
 __all__ = ["demo_home"]
@@ -398,7 +405,8 @@ def serving(folder: Path, **settings: Any) -> Iterator[Server]:
     """Serve FTP for the camera `cam` in a thread, its handler set as told."""
     users = DummyAuthorizer()
     users.add_user("cam", "secret", str(folder), perm="elamwf")
-    handler = type("Handler", (FTPHandler,), {"authorizer": users, **settings})
+    quick = {"auth_failed_timeout": 0}
+    handler = type("Handler", (FTPHandler,), {"authorizer": users, **quick, **settings})
     loop = IOLoop()
     server = FTPServer(("127.0.0.1", 0), handler, ioloop=loop)
     going = threading.Event()
@@ -455,6 +463,124 @@ def test_no_server_and_a_wrong_password_are_told_apart(tmp_path: Path) -> None:
     assert (refused.word, gone.word) == ("login_refused", "ports_closed")
     assert "wrong-password" not in str(refused)
     assert "secret" not in repr(server)
+
+
+# --- receiving --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def receiving(tmp_path: Path) -> Iterator[Running]:
+    """Return an upload server of ours at work, that the porch may upload to."""
+    settings = settings_of(tmp_path)
+    let_in(settings, "porch")
+    assert settings.library is not None
+    with serving_own(settings) as running, Storage(settings.library).lock(records.LOCK):
+        write_record(running)
+        yield running
+
+
+def write_record(running: Running) -> None:
+    """Let the server tell others now of what happened; it would within two seconds."""
+    running.receiver.service.record.write()
+
+
+def received(running: Running, **said: Any) -> list[tuple[str | None, str]]:
+    """Return camera and word of what is found about receiving, under other settings."""
+    receive = running.settings.receive.model_copy(update=said)
+    library = Library.of(running.settings.model_copy(update={"receive": receive}))
+    return [(one.camera, one.word) for one in reception.check(library)]
+
+
+def test_receiving_that_works_is_left_alone(receiving: Running) -> None:
+    """It runs, answers, and a camera has uploaded."""
+    with login(receiving) as ftp:
+        store(ftp, "a.jpg", TINY_JPEG)
+    write_record(receiving)
+    assert received(receiving) == []
+
+
+def test_a_library_that_receives_nothing_is_not_asked_for_it(home: Settings) -> None:
+    """No account: uploads come by another server."""
+    assert list(reception.check(Library.of(home))) == []
+
+
+def test_a_server_that_does_not_run_is_told(tmp_path: Path) -> None:
+    """There are accounts, and nobody to take their uploads."""
+    settings = settings_of(tmp_path)
+    let_in(settings, "porch")
+    [found] = reception.check(Library.of(settings))
+    assert (found.word, found.severity) == ("ports_closed", "problem")
+    assert "not running" in found.evidence
+
+
+def test_a_masquerade_that_leads_nowhere_is_told(receiving: Running) -> None:
+    """Cameras are told an address at which nobody answers."""
+    assert received(receiving, masquerade="127.0.0.9") == [(None, "ports_closed")]
+
+
+def test_passive_ports_that_others_took_are_told(receiving: Running) -> None:
+    """Both ports of the range are somebody else's."""
+    with socket.socket() as one, socket.socket() as other:
+        for port in range(40_000, 60_000, 2):
+            with suppress(OSError):
+                one.bind(("127.0.0.1", port))
+                other.bind(("127.0.0.1", port + 1))
+                break
+        for taken in (one, other):
+            taken.listen()
+        assert received(receiving, passive_ports=(port, port + 1)) == [(None, "ports_closed")]
+
+
+def test_a_camera_that_never_opens_its_passive_port_is_told(receiving: Running) -> None:
+    """It logs in and asks, and no connection for data comes: closed ports, seen from the camera."""
+    for _ in range(3):
+        with login(receiving) as ftp:
+            ftp.sendcmd("PASV")
+    write_record(receiving)
+    assert received(receiving) == [("porch", "ports_closed")]
+    with login(receiving) as ftp:
+        store(ftp, "a.jpg", TINY_JPEG)
+    write_record(receiving)
+    assert received(receiving) == []
+
+
+@pytest.mark.parametrize(
+    ("today", "expected"), [([28, 12], [("porch", "uploads_cut")]), ([39, 1], [])]
+)
+def test_uploads_that_break_off_more_often_are_told(
+    receiving: Running, today: list[int], expected: list[tuple[str, str]]
+) -> None:
+    """What was cut never got a name; the server's own counts tell."""
+    now = datetime.now(UTC)
+    before = {(now - timedelta(days=days)).date().isoformat(): [99, 1] for days in range(2, 6)}
+    tally = receiving.receiver.service.record.of("porch")
+    tally.days = {**before, now.date().isoformat(): today}
+    write_record(receiving)
+    assert received(receiving) == expected
+
+
+def test_logins_that_go_on_failing_are_told(receiving: Running) -> None:
+    """Three from one address; none any more once that address gets in."""
+    for _ in range(3):
+        receiving.receiver.service.record.refuse("porch", "127.0.0.1", "wrong password")
+    write_record(receiving)
+    assert received(receiving) == [(None, "login_refused")]
+    with login(receiving) as ftp:
+        store(ftp, "a.jpg", TINY_JPEG)
+    write_record(receiving)
+    assert received(receiving) == []
+
+
+# --- the disk ---------------------------------------------------------------------------
+
+
+def test_a_disk_too_small_for_the_days_wanted_is_told(home: Settings) -> None:
+    """A thousand million days fit on no disk; one day does."""
+    wanted = [
+        [one.word for one in disk.check(Library.of(home.model_copy(update={"keep_days": days})))]
+        for days in (1_000_000_000, 1)
+    ]
+    assert wanted == [["disk_small"], []]
 
 
 # --- the whole way ----------------------------------------------------------------------
