@@ -26,7 +26,7 @@ from pano_analytics.errors import LibraryError, UploadTreeError
 from pano_analytics.home import NAME as HOME_PAGE
 from pano_analytics.home import Home
 from pano_analytics.ingest import gone, memory, opened, walk
-from pano_analytics.ingest.days import Row, table_of
+from pano_analytics.ingest.days import FACTS, Row, table_of
 from pano_analytics.ingest.merge import GONE as GONE_STATES
 from pano_analytics.ingest.parallel import MakeExecutor
 from pano_analytics.ingest.run import ASIDE, AT_WORK, LOCK, Progress, Summary, ingest
@@ -145,7 +145,7 @@ class _Rebuild:
             facts.append(table_of(r for r in rows if r["media_id"] not in seen))
             lost = [self._as_gone(row) for row in rows if self._is_to_note(row, noted)]
             went += whole(day, lost, frames)
-        facts = [one.select(opened.FACTS) for one in facts]
+        facts = [one.select(FACTS) for one in facts]
         self.storage.sync(gone.note(self.journal, facts, went))
 
     def _noted_gone(self, since: pa.Scalar) -> set[str]:

@@ -58,7 +58,7 @@ class Storage:
             file.seek(offset)
             return file.read(size_bytes)
 
-    def put(self, name: str, write: Callable[[IO[bytes]], None]) -> None:
+    def put(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
         """Make the new file `name` with what `write` puts into it, not yet synced."""
         with self._explained():
             temporary = self._temporary(name)
@@ -121,9 +121,12 @@ class Storage:
 
     def _folders(self, paths: list[Path]) -> set[Path]:
         # A new folder is only found after a power cut if its parent is synced too.
-        return {
-            folder for path in paths for folder in path.parents if folder.is_relative_to(self.root)
-        }
+        folders = set[Path]()
+        for folder in {path.parent for path in paths}:
+            while folder not in folders and folder.is_relative_to(self.root):
+                folders.add(folder)
+                folder = folder.parent
+        return folders
 
     def drop_leftovers(self, name: str) -> None:
         """Remove what killed writers left beside the file `name`. For its only writer."""

@@ -75,11 +75,13 @@ class WallClock:
 
     def is_plain(self, wall: datetime) -> bool:
         """Tell whether `wall` is shown once: not repeated in autumn, not skipped in spring."""
-        return self.plain_us(wall) is not None
+        return self.plain_us(epoch_us(wall)) is not None
 
-    def plain_us(self, wall: datetime) -> int | None:
-        """Return microseconds since 1970 UTC of a `wall` time shown once, None of any other."""
-        wall_us = epoch_us(wall)
+    def plain_us(self, wall_us: int) -> int | None:
+        """Return microseconds since 1970 UTC of a wall time shown once, None of any other.
+
+        `wall_us` are microseconds from 1970 on the same clock (see `epoch_us`).
+        """
         quarter = wall_us // _QUARTER_US
         try:
             offset = self._plain[quarter]

@@ -17,7 +17,7 @@ from pano_analytics.ingest.clock import Said, Settled, plainly, settle
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.settings import check
-from pano_analytics.times import WallClock, from_epoch_us
+from pano_analytics.times import WallClock, epoch_us, from_epoch_us
 
 BERLIN = WallClock(ZoneInfo("Europe/Berlin"))
 AUTUMN, SPRING = datetime(2025, 10, 26), datetime(2026, 3, 29)
@@ -124,8 +124,7 @@ def test_two_reboots_to_the_same_midnight_stay_apart() -> None:
 def test_a_plain_name_is_never_doubted(wall: datetime, delay_s: int) -> None:
     """Away from steps a name that came after its time stands as it is."""
     start = BERLIN.to_utc_us(wall)
-    said = Said(wall, None, start + delay_s * 1_000_000)
-    plain = plainly(said, BERLIN)
+    plain = plainly(epoch_us(wall), None, start + delay_s * 1_000_000, BERLIN)
     assert plain == (Settled(start, None, "name") if BERLIN.is_plain(wall) else None)
 
 

@@ -67,9 +67,12 @@ def command(
       pano ingest --no-inspect
       pano ingest --watch --log /var/log/pano/ingest.log
     """
-    from pano_analytics import schedule
-
     _refuse_mixed(watch, poll, {"--no-inspect": no_inspect, "--unknown": unknown, "--wait": wait})
+    _begin_workers(settings, no_inspect)
+    from pano_analytics import schedule
+    from pano_analytics.ingest.lean import spare_pandas
+
+    spare_pandas()
     if log_file is not None:
         schedule.log_to(log_file, settings)
     with _ending(is_watching=watch) as stop, _logged():
@@ -169,6 +172,14 @@ def _once(
     for path, reason in summary.unreadable[:_MOST_SAID]:
         log.warning("%s: could not be read: %s", printable(path), reason)
         click.echo(f"pano: {printable(path)}: could not be read: {reason}", err=True)
+
+
+def _begin_workers(settings: Settings, no_inspect: bool) -> None:
+    """Have workers load what they need while this process does: a first run needs some."""
+    from pano_analytics.ingest import parallel
+
+    if settings.library and not (settings.library / "manifest.json").exists():
+        parallel.begin(parallel.LOOKING if no_inspect else parallel.OPENING)
 
 
 # A tree that cannot be read at all should not fill a mail for each of its folders.

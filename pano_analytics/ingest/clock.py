@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pano_analytics.times import WallClock
+from pano_analytics.times import WallClock, epoch_us
 
 _S = 1_000_000
 # A camera's clock that says less was never set; no such camera uploads.
 _CLOCKS_BEGIN = datetime(2005, 1, 1)
+_CLOCKS_BEGIN_US = epoch_us(_CLOCKS_BEGIN)
 # Clocks drift by seconds a day; so far ahead of its own arrival no name can be right.
 AHEAD_US = 600 * _S
 # An upload comes seconds to minutes after its end. Within this it tells the pass.
@@ -43,15 +44,18 @@ class Settled(NamedTuple):
     offset_s: float | None = None
 
 
-def plainly(said: Said, clock: WallClock) -> Settled | None:
-    """Return the span as the name says it, or None where that may be wrong."""
-    start = clock.plain_us(said.start)
-    if start is None or start > said.arrived + AHEAD_US or said.start < _CLOCKS_BEGIN:
+def plainly(start: int, end: int | None, arrived: int, clock: WallClock) -> Settled | None:
+    """Return the span as the name says it, or None where that may be wrong.
+
+    All in microseconds: `start` and `end` on the camera's clock, `arrived` UTC.
+    """
+    started = clock.plain_us(start)
+    if started is None or started > arrived + AHEAD_US or start < _CLOCKS_BEGIN_US:
         return None
-    if said.end is None:
-        return Settled(start, None, "name")
-    end = clock.plain_us(said.end)
-    return None if end is None else Settled(start, max(start, end), "name")
+    if end is None:
+        return Settled(started, None, "name")
+    ended = clock.plain_us(end)
+    return None if ended is None else Settled(started, max(started, ended), "name")
 
 
 def settle(names: Sequence[Said], clock: WallClock) -> list[Settled]:

@@ -9,11 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.catalog import Change, Day
+from pano_analytics.catalog import Change, Day, Sealed, Span
 from pano_analytics.columns import schema
-from pano_analytics.ingest.link import Span, holders
+from pano_analytics.ingest.link import Clip, holders
 
 Row = dict[str, Any]
+FACTS = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256"]
 
 
 def rows_of(change: Change, day: Day) -> list[Row]:
@@ -27,45 +28,63 @@ def table_of(rows: Iterable[Row]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=schema("media"))
 
 
+def facts_of(tables: Iterable[pa.Table]) -> pa.Table:
+    """Return what the journal is to know of the uploads in some media tables."""
+    empty = schema("media").empty_table()
+    return pa.concat_tables([table.select(FACTS) for table in (empty, *tables)])
+
+
 def settle(change: Change, day: Day, table: pa.Table) -> None:
     """Write a camera-day sorted and linked, and link the next day's where a clip runs over."""
     ordered = table.sort_by([("start", "ascending"), ("path", "ascending")])
-    change.write(day, _linked(ordered, _overhang(change, day, ordered)))
-    after = Day(day.camera, day.date + timedelta(days=1))
-    following = change.read(after) if after in change.days() else None
-    if following is not None and following.num_rows and _reaches(ordered, following):
-        change.write(after, _linked(following, _clips(ordered)))
+    lay(change, day, _linked(ordered, []))
 
 
-def _overhang(change: Change, day: Day, table: pa.Table) -> list[Span]:
-    """Return the clips of the day before that run into this one."""
-    before = Day(day.camera, day.date - timedelta(days=1))
-    if not table.num_rows or before not in change.days():
-        return []
-    earlier = change.read(before)
-    if earlier is None or not _reaches(earlier, table):
-        return []
-    return _clips(earlier)
+def lay(change: Change, day: Day, ordered: pa.Table | Sealed) -> None:
+    """Write a camera-day that is sorted and linked within itself; mind the days beside it.
+
+    What runs over from the day before holds snapshots here; what runs over from
+    here, or did until now, holds or held some of the day after.
+    """
+    before, after = (Day(day.camera, day.date + timedelta(days=n)) for n in (-1, 1))
+    was = change.span_us(day)
+    change.write(day, ordered)
+    new = change.span_us(day)
+    if _reaches(change.span_us(before), new):
+        _link(change, day, _clips(change, before))
+    following = change.span_us(after)
+    if _reaches(new, following) or _reaches(was, following):
+        _link(change, after, _clips(change, day))
 
 
-def _reaches(earlier: pa.Table, later: pa.Table) -> bool:
-    last_end = pc.max(earlier["end"].cast(pa.int64())).as_py()
-    first = pc.min(later["start"].cast(pa.int64())).as_py()
+def _link(change: Change, day: Day, overhang: list[Clip]) -> None:
+    table = change.read(day)
+    if table is not None:
+        change.write(day, _linked(table, overhang))
+
+
+def _reaches(earlier: Span, later: Span) -> bool:
+    last_end, first = earlier[1], later[0]
     return last_end is not None and first is not None and last_end >= first
 
 
-def _clips(table: pa.Table) -> list[Span]:
+def _clips(change: Change, day: Day) -> list[Clip]:
+    table = change.read(day)
+    return [] if table is None else _clips_of(table)
+
+
+def _clips_of(table: pa.Table) -> list[Clip]:
     chosen = table.filter(
         pc.and_(pc.equal(table["kind"], "clip"), pc.is_valid(table["end"]))
     ).select(["start", "end", "media_id"])
     columns = [chosen["start"].cast(pa.int64()), chosen["end"].cast(pa.int64()), chosen["media_id"]]
-    return [Span(*values) for values in zip(*(c.to_pylist() for c in columns), strict=True)]
+    return [Clip(*values) for values in zip(*(c.to_pylist() for c in columns), strict=True)]
 
 
-def _linked(table: pa.Table, overhang: list[Span]) -> pa.Table:
+def _linked(table: pa.Table, overhang: list[Clip]) -> pa.Table:
     is_snapshot = pc.equal(table["kind"], "snapshot").to_pylist()
     starts = table["start"].cast(pa.int64()).to_pylist()
-    clips = sorted([*overhang, *_clips(table)])
+    clips = sorted([*overhang, *_clips_of(table)])
     moments = [start for start, wanted in zip(starts, is_snapshot, strict=True) if wanted]
     held = iter(holders(moments, clips))
     clip_ids = [next(held) if wanted else None for wanted in is_snapshot]

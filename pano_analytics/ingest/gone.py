@@ -44,7 +44,8 @@ def note(
 
 def newly_gone(change: Change, known: frozenset[str] = frozenset()) -> list[Row]:
     """Return the rows (schema GONE) whose file went with this change; not those `known` by id."""
-    return [row for day in sorted(change.touched()) for row in _gone(change, day, known)]
+    days = sorted(day for day in change.touched() if not change.is_listed(day))
+    return [row for day in days for row in _gone(change, day, known)]
 
 
 def _gone(change: Change, day: Day, known: frozenset[str]) -> Iterator[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Span(NamedTuple):
+class Clip(NamedTuple):
     """A clip's span, both ends included, microseconds since 1970 UTC."""
 
     start: int
@@ -14,7 +14,7 @@ class Span(NamedTuple):
     media_id: str
 
 
-def holders(moments: Sequence[int], clips: Sequence[Span]) -> list[str | None]:
+def holders(moments: Sequence[int], clips: Sequence[Clip]) -> list[str | None]:
     """Return for each moment the clip that holds it, or None.
 
     `moments` and `clips` must be sorted by (start) time. Where clips overlap,
@@ -22,12 +22,13 @@ def holders(moments: Sequence[int], clips: Sequence[Span]) -> list[str | None]:
     writing for it.
     """
     held: list[str | None] = []
-    running: list[Span] = []
+    running: list[Clip] = []
     upcoming = 0
     for moment in moments:
         while upcoming < len(clips) and clips[upcoming].start <= moment:
             running.append(clips[upcoming])
             upcoming += 1
-        running = [clip for clip in running if clip.end >= moment]
+        if running:
+            running = [clip for clip in running if clip.end >= moment]
         held.append(running[-1].media_id if running else None)
     return held

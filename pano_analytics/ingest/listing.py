@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from pano_analytics import layouts
 from pano_analytics.catalog import Day
 from pano_analytics.columns import schema
 from pano_analytics.ingest.clock import Said, Settled, plainly, settle
+from pano_analytics.ingest.link import Clip, holders
 from pano_analytics.ingest.walk import Entry
 from pano_analytics.media import Reading
 from pano_analytics.settings import Settings
@@ -30,16 +31,16 @@ READING_VERSION = 3
 class Named(NamedTuple):
     """What names and sizes alone tell of one upload; times in microseconds (UTC, wall: naive)."""
 
+    start: int
+    path: str
     media_id: str
     kind: str
     trigger: str | None
     trigger_raw: str | None
-    start: int
     end: int | None
     wall_start: int | None
     time_source: str
     clock_offset_s: float | None
-    path: str
     layout: str | None
     sequence: str | None
     size_bytes: int
@@ -48,12 +49,28 @@ class Named(NamedTuple):
 
 
 def table_of_named(rows: Sequence[Named]) -> pa.Table:
-    """Return rows as a media table; what names do not tell is null, the state unread."""
-    told = dict(zip(Named._fields, zip(*rows, strict=True), strict=True))
+    """Return rows as a media table at rest: sorted, snapshots linked to the clips among them.
+
+    What names do not tell is null, the state unread.
+    """
+    ordered = sorted(rows)
+    columns = zip(*ordered, strict=True)
+    told: dict[str, Sequence[Any]] = dict(zip(Named._fields, columns, strict=True))
+    told["clip_id"] = _clip_ids(ordered)
     return pa.table(
         [_column(wanted, told.get(wanted.name), len(rows)) for wanted in schema("media")],
         schema=schema("media"),
     )
+
+
+def _clip_ids(ordered: Sequence[Named]) -> list[str | None]:
+    clips = sorted(
+        Clip(row.start, row.end, row.media_id)
+        for row in ordered
+        if row.kind == "clip" and row.end is not None
+    )
+    held = iter(holders([row.start for row in ordered if row.kind == "snapshot"], clips))
+    return [next(held) if row.kind == "snapshot" else None for row in ordered]
 
 
 def _column(wanted: pa.Field, values: Sequence[Any] | None, rows: int) -> pa.Array:
@@ -61,8 +78,6 @@ def _column(wanted: pa.Field, values: Sequence[Any] | None, rows: int) -> pa.Arr
         return pa.repeat(pa.scalar("unread"), rows)
     if values is None:
         return pa.nulls(rows, wanted.type)
-    if pa.types.is_timestamp(wanted.type):
-        return pa.array(values, pa.int64()).cast(wanted.type)
     return pa.array(values, wanted.type)
 
 
@@ -78,6 +93,10 @@ class Listing:
     def rows(self) -> int:
         return sum(map(len, self.days.values()))
 
+    def rows_of(self, camera: str, day: date) -> list[Named]:
+        """Return the list of a camera-day's rows, to be added to."""
+        return self.days.get((camera, day)) or self.days[Day(camera, day)]  # type: ignore[call-overload]
+
 
 class Reader:
     """Reads names by the settings of one library: whose camera, which layout, which zone."""
@@ -89,6 +108,7 @@ class Reader:
         self._folders = {
             folder: camera.name for camera in settings.cameras for folder in camera.upload_folders
         }
+        self._place = lru_cache(maxsize=4096)(self._read_place)
         self._clock = cache(self._make_clock)
         self._layout = cache(self._make_layout)
         self._utc = WallClock(ZoneInfo("UTC"))
@@ -120,40 +140,53 @@ class Reader:
         listing = Listing()
         doubtful: dict[str, list[_Told]] = defaultdict(list)
         for entry in entries:
-            camera = _named(layouts.camera_below(entry.path, self._folders, self._root_name))
-            reading = self._reading(entry.path, camera)
+            folder, _, name = entry.path.rpartition("/")
+            place = self._place(folder)
+            reading = place.read(name)
             if reading.kind == "ignore":
                 listing.ignored += 1
             elif reading.kind == "unknown":
                 listing.unknown.append((entry.path, reading.reason or ""))
             else:
                 media_id = self._media_id(entry.path)
-                seen = arrivals.get(media_id, now_us)
-                told = _Told(entry, reading, camera, media_id, arrival(entry, seen))
-                settled = self._plainly(told)
+                arrived = arrival(entry, arrivals.get(media_id, now_us))
+                said = None if reading.start is None else epoch_us(reading.start)
+                settled = self._plainly(reading, said, arrived, place.clock)
                 if settled is None:
-                    doubtful[camera].append(told)
+                    told = _Told(entry, reading, said, place.camera, media_id, arrived)
+                    doubtful[place.camera].append(told)
                 else:
-                    self._add(listing, told, settled)
+                    day = self._day(reading, settled, place.camera)
+                    row = _row(entry, reading, said, media_id, arrived, settled)
+                    listing.rows_of(place.camera, day).append(row)
         for camera, names in doubtful.items():
             for told, settled in zip(names, self._settled(camera, names), strict=True):
-                self._add(listing, told, settled)
+                day = self._day(told.reading, settled, camera)
+                row = _row(
+                    told.entry, told.reading, told.said, told.media_id, told.arrived, settled
+                )
+                listing.rows_of(camera, day).append(row)
         return listing
 
-    def _reading(self, path: str, camera: str) -> Reading:
+    def _read_place(self, folder: str) -> _Place:
+        inside = f"{folder}/" if folder else ""
+        camera = _named(layouts.camera_below(inside, self._folders, self._root_name))
         layout, template = self._layout(camera)
         if template is None:
-            return layouts.read(path, layout)
-        misfit = Reading("unknown", reason=f"does not fit the template {template.text}")
-        return template.read(path) or misfit
+            read = layouts.folder_reader(folder, layout)
+        else:
+            read = partial(_read_template, template, inside)
+        return _Place(camera, self._clock(camera), read)
 
-    def _plainly(self, told: _Told) -> Settled | None:
-        """Return the span as the name says it, or None where that is in doubt."""
-        reading = told.reading
-        if reading.start is None:
-            return Settled(told.arrived, None, "arrival")
-        clock = self._clock_of(told)
-        settled = plainly(Said(reading.start, reading.end, told.arrived), clock)
+    def _plainly(
+        self, reading: Reading, said: int | None, arrived: int, camera_clock: WallClock
+    ) -> Settled | None:
+        """Return the span as the name says it (`said`: its start), or None where in doubt."""
+        if said is None or reading.start is None:
+            return Settled(arrived, None, "arrival")
+        clock = camera_clock if reading.zone == "camera" else self._utc
+        end = None if reading.end is None else epoch_us(reading.end)
+        settled = plainly(said, end, arrived, clock)
         if settled is None and reading.fold is not None:
             # The name itself tells the pass.
             start = clock.to_utc_us(reading.start, reading.fold)
@@ -173,39 +206,59 @@ class Reader:
         ]
         return settle(said, self._clock_of(names[0]))
 
-    def _day(self, told: _Told, settled: Settled) -> date:
+    def _day(self, reading: Reading, settled: Settled, camera: str) -> date:
         """Return the camera's own calendar day of the settled start."""
-        reading = told.reading
         if reading.start is not None and reading.zone == "camera" and settled.offset_s is None:
             return reading.start.date()
-        return local_date(from_epoch_us(settled.start), self._clock(told.camera).zone)
-
-    def _add(self, listing: Listing, told: _Told, settled: Settled) -> None:
-        reading, entry = told.reading, told.entry
-        listing.days[Day(told.camera, self._day(told, settled))].append(
-            Named(
-                told.media_id,
-                reading.kind,
-                reading.trigger,
-                reading.trigger_raw,
-                settled.start,
-                settled.end,
-                None if reading.start is None else epoch_us(reading.start),
-                settled.source,
-                settled.offset_s,
-                entry.path,
-                reading.layout,
-                reading.sequence,
-                entry.size_bytes,
-                entry.mtime_ns // 1000,
-                told.arrived,
-            )
-        )
+        return local_date(from_epoch_us(settled.start), self._clock(camera).zone)
 
     def _media_id(self, path: str) -> str:
         digest = self._digest.copy()
         digest.update(path.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
+
+
+def _row(
+    entry: Entry,
+    reading: Reading,
+    said: int | None,
+    media_id: str,
+    arrived: int,
+    settled: Settled,
+) -> Named:
+    path, size_bytes, mtime_ns = entry
+    start, end, source, offset_s = settled
+    kind, layout, _, _, _, _, _, trigger, trigger_raw, sequence, _ = reading
+    return Named(
+        start,
+        path,
+        media_id,
+        kind,
+        trigger,
+        trigger_raw,
+        end,
+        said,
+        source,
+        offset_s,
+        layout,
+        sequence,
+        size_bytes,
+        mtime_ns // 1000,
+        arrived,
+    )
+
+
+class _Place(NamedTuple):
+    """What all files right in one folder have in common."""
+
+    camera: str
+    clock: WallClock
+    read: Callable[[str], Reading]
+
+
+def _read_template(template: layouts.Template, inside: str, name: str) -> Reading:
+    misfit = Reading("unknown", reason=f"does not fit the template {template.text}")
+    return template.read(f"{inside}{name}") or misfit
 
 
 # A camera's name becomes part of a folder's name, percent-encoded; a file
@@ -230,6 +283,7 @@ class _Told(NamedTuple):
 
     entry: Entry
     reading: Reading
+    said: int | None
     camera: str
     media_id: str
     arrived: int

@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pano_analytics.catalog import Day
+from pano_analytics.catalog import Day, Sealed
 from pano_analytics.ingest import walk
+from pano_analytics.ingest.days import facts_of
+from pano_analytics.ingest.lean import spare_pandas
 from pano_analytics.ingest.listing import Listing, Reader, now_us, table_of_named, tells_arrival
 from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.parallel import Crew, MakeExecutor
@@ -32,11 +34,16 @@ class Glance(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What one look at a unit found. `rows` is None where nothing changed since the last."""
+    """What one look at a unit found. `rows` is None where nothing changed since the last.
+
+    `rows` are sealed where they were made: most go into the catalog as they
+    are. `facts` are what the journal is to know of them.
+    """
 
     unit: Unit
     trouble: Trouble
-    rows: Mapping[Day, pa.Table] | None = None
+    rows: Mapping[Day, Sealed] | None = None
+    facts: pa.Table | None = None
     unknown: Sequence[tuple[str, str]] = ()
     seen: Seen | None = None
     is_arrival_told: bool = True
@@ -55,10 +62,12 @@ def look(root: Path, reader: Reader, arrivals: Mapping[str, int], glance: Glance
     if mark == glance.mark and not trouble.unreadable:
         return Looked(glance.unit, trouble)
     listing = reader.read(entries, now_us(), arrivals)
+    tables = {day: table_of_named(rows) for day, rows in listing.days.items()}
     return Looked(
         glance.unit,
         trouble,
-        {day: table_of_named(rows) for day, rows in listing.days.items()},
+        {day: Sealed.of(table) for day, table in tables.items()},
+        facts_of(tables.values()),
         listing.unknown,
         _seen("" if trouble.unreadable else mark, len(entries), listing),
         all(tells_arrival(entry) for entry in entries) and _is_plain(listing),
@@ -78,6 +87,7 @@ def _look_all(root: Path, reader: Reader, glances: Sequence[Glance]) -> list[Loo
     # A process of its own that makes tuples by the hundred thousand and no circle:
     # looking for circles among them costs it a third of its time.
     gc.disable()
+    spare_pandas()
     return [look(root, reader, {}, glance) for glance in glances]
 
 

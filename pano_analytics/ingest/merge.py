@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.catalog import Change, Day
-from pano_analytics.ingest.days import Row, rows_of, settle, table_of
+from pano_analytics.catalog import Change, Day, Sealed
+from pano_analytics.ingest.days import Row, facts_of, lay, rows_of, settle, table_of
 from pano_analytics.ingest.walk import Unit
 
 # What names and sizes tell anew at each look; all else was learnt by opening
@@ -28,8 +28,8 @@ _FROM_NAME = (
 GONE = ("missing", "culled")
 _COMPARED = ["path", "size_bytes", "mtime", *_FROM_NAME]
 
-# What the names of one unit say: rows by camera-day.
-Listing = Mapping[Day, pa.Table]
+# What the names of one unit say: rows by camera-day, each at rest in itself.
+Listing = Mapping[Day, Sealed]
 # What the catalog knows: rows by camera-day and path.
 Known = dict[Day, dict[str, Row]]
 
@@ -54,24 +54,32 @@ class Tally:
 
 
 def merge(
-    change: Change, unit: Unit, listing: Listing, fed: Iterable[Day], is_whole: bool
+    change: Change,
+    unit: Unit,
+    listing: Listing,
+    facts: pa.Table,
+    fed: Iterable[Day],
+    is_whole: bool,
 ) -> tuple[Tally, pa.Table]:
-    """Put what the names of `unit` say into `change`; return the tally and new or changed rows.
+    """Put what the names of `unit` say into `change`; return the tally and what is to be noted.
 
-    `fed` are the camera-days that the unit's rows lay in before. Rows of the
-    unit that the listing lacks become missing, but only where the unit could be
-    read whole: an unreadable folder is no proof that anything went.
+    `facts` are those of the whole listing. `fed` are the camera-days that the
+    unit's rows lay in before. Rows of the unit that the listing lacks become
+    missing, but only where the unit could be read whole: an unreadable folder
+    is no proof that anything went.
     """
-    there = change.days()
-    same = {day for day, table in listing.items() if day in there and _is_same(change, day, table)}
-    listing = {day: table for day, table in listing.items() if day not in same}
-    days = (set(fed) | set(listing)) - same
-    if not days & there:
-        return _all_new(change, listing)
+    days = {*fed, *listing}
+    if not any(change.has(day) for day in days):
+        return _all_new(change, listing), facts
+    tables = {day: sealed.rows() for day, sealed in listing.items()}
+    same = {day for day, table in tables.items() if _is_same(change, day, table)}
+    listed = {day: table for day, table in tables.items() if day not in same}
     known = {
-        day: {row["path"]: row for row in rows_of(change, day)} for day in days if day in there
+        day: {row["path"]: row for row in rows_of(change, day)}
+        for day in days - same
+        if change.has(day)
     }
-    return _merge_known(change, unit, listing, known, is_whole)
+    return _merge_known(change, unit, listed, known, is_whole)
 
 
 def _is_same(change: Change, day: Day, table: pa.Table) -> bool:
@@ -90,19 +98,22 @@ def _is_same(change: Change, day: Day, table: pa.Table) -> bool:
     )
 
 
-def _all_new(change: Change, listing: Listing) -> tuple[Tally, pa.Table]:
-    for day, table in listing.items():
-        settle(change, day, table)
-    new = sum(table.num_rows for table in listing.values())
-    return Tally(new=new), _facts(listing.values())
+def _all_new(change: Change, listing: Listing) -> Tally:
+    for day, sealed in listing.items():
+        lay(change, day, sealed)
+    return Tally(new=sum(sealed.part.rows for sealed in listing.values()))
 
 
 def _merge_known(
-    change: Change, unit: Unit, listing: Listing, known: Known, is_whole: bool
+    change: Change,
+    unit: Unit,
+    listed: Mapping[Day, pa.Table],
+    known: Known,
+    is_whole: bool,
 ) -> tuple[Tally, pa.Table]:
     by_path = {path: (day, row) for day, rows in known.items() for path, row in rows.items()}
     tally, touched, told = Tally(), set[Day](), list[Row]()
-    for day, table in listing.items():
+    for day, table in listed.items():
         for row in table.to_pylist():
             was_day, was = by_path.pop(row["path"], (day, None))
             merged = _update(was, row)
@@ -122,7 +133,7 @@ def _merge_known(
         tally += Tally(missing=len(gone))
     for day in touched:
         settle(change, day, table_of(known.get(day, {}).values()))
-    return tally, _facts([table_of(told)])
+    return tally, facts_of([table_of(told)])
 
 
 _GONE = "no longer in the upload tree"
@@ -177,8 +188,3 @@ def _move_frames(change: Change, media_id: str, was_day: Day, day: Day) -> None:
     if moved.num_rows:
         change.write(was_day, kept.filter(pc.invert(is_moved)), "frames")
         change.write(day, moved if there is None else pa.concat_tables([there, moved]), "frames")
-
-
-def _facts(tables: Iterable[pa.Table]) -> pa.Table:
-    columns = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256"]
-    return pa.concat_tables([table.select(columns) for table in (table_of([]), *tables)])

@@ -15,12 +15,11 @@ import pyarrow.compute as pc
 
 from pano_analytics.catalog import Catalog, Change, Day, thumb_folder
 from pano_analytics.columns import schema
-from pano_analytics.ingest.days import Row, rows_of, settle, table_of
+from pano_analytics.ingest.days import Row, facts_of, rows_of, settle, table_of
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.media import Frame, Inspection, locate
 from pano_analytics.storage import Storage
 
-FACTS = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256"]
 WAITING = ("unread", "pending")
 # A name this far from now is no upload under way: it was copied here later.
 _UNDER_WAY = timedelta(hours=36)
@@ -60,8 +59,8 @@ def apply(
     if new:
         _write_frames(change, day, list(new), pack)
         settle(change, day, table_of(new.get(row["media_id"], row) for row in rows))
-    facts = table_of(row for media_id, row in new.items() if outcomes[media_id].inspection)
-    return facts.select(FACTS), pack.write(storage)
+    told_of = [row for media_id, row in new.items() if outcomes[media_id].inspection]
+    return facts_of([table_of(told_of)]), pack.write(storage)
 
 
 def pack_stamp() -> str:
@@ -122,7 +121,7 @@ class Pack:
         if not self._pieces:
             return []
         name = f"thumbs/{self.folder}/{self.name}"
-        storage.put(name, lambda file: file.writelines(self._pieces) or None)
+        storage.put(name, lambda file: file.writelines(self._pieces))
         return [name]
 
 

@@ -20,7 +20,7 @@ from pano_analytics.home import Home
 from pano_analytics.ingest import examine, gone, heartbeat, opened, parallel, walk
 from pano_analytics.ingest import look as looking
 from pano_analytics.ingest import memory as memories
-from pano_analytics.ingest.days import rows_of
+from pano_analytics.ingest.days import facts_of, rows_of
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.ingest.listing import Reader
 from pano_analytics.ingest.look import Glance, Looked, look
@@ -287,12 +287,12 @@ class _Run:
             # Only we know when these first came: look again with that in hand.
             arrivals = _arrivals(change, fed) if fed else self._first_arrivals
             looked = look(self.root, self.reader, arrivals, Glance(looked.unit, ""))
-        if looked.rows is None or looked.seen is None:
+        if looked.rows is None or looked.facts is None or looked.seen is None:
             return
-        tally, facts = merge(change, looked.unit, looked.rows, fed, looked.is_whole)
+        tally, facts = merge(change, looked.unit, looked.rows, looked.facts, fed, looked.is_whole)
         self.summary.tally += tally
         self._facts.append(facts)
-        self._anew.saw(looked.rows.values())
+        self._anew.saw([looked.facts])
         self.summary.unknown_files += looked.unknown
         self.memory.units[looked.unit.path] = looked.seen
         self._has_learnt = True
@@ -309,7 +309,7 @@ class _Run:
             seen = self.memory.units[path]
             day = date.min if path not in there and _was_day(path) else None
             unit = walk.Unit(path, day)
-            tally, facts = merge(change, unit, {}, seen.days, is_whole=True)
+            tally, facts = merge(change, unit, {}, facts_of([]), seen.days, is_whole=True)
             self.summary.tally += tally
             self._facts.append(facts)
             del self.memory.units[path]

@@ -115,10 +115,10 @@ def list_folder(root: Path, folder: str, trouble: Trouble) -> tuple[list[Entry],
     try:
         with os.scandir(f"{root}/{folder}" if folder else root) as listing:
             for item in listing:
-                if item.is_dir(follow_symlinks=False):
-                    folders.append(item.name)
-                elif item.is_file(follow_symlinks=False):
+                if item.is_file(follow_symlinks=False):
                     _add(files, prefix, item, trouble)
+                elif item.is_dir(follow_symlinks=False):
+                    folders.append(item.name)
                 else:
                     trouble.skipped.append((prefix + encode_path(item.name), _what(item)))
     except OSError as error:

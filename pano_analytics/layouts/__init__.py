@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Protocol
 
 from pano_analytics.errors import SettingsError
@@ -106,10 +105,17 @@ def read(path: str, layout: str | None = None) -> Reading:
 def folder_reader(folder: str, layout: str | None = None) -> Callable[[str], Reading]:
     """Return a reader for the names in `folder`, whose own part is read once.
 
-    `folder_reader(f)(name)` equals `read(f + "/" + name)` for each `name`
-    without a separator of any system in it.
+    `folder_reader(f)(name)` equals `read(f + "/" + name)` for each `name` that a
+    file can have: one without a `/`.
     """
-    return partial(_read, layout, folder_of(plain(folder)))
+    own = folder_of(plain(folder))
+
+    def read_name(name: str) -> Reading:
+        if "\\" in name:  # a folder and a name, elsewhere
+            return read(f"{folder}/{name}", layout)
+        return _read(layout, own, name)
+
+    return read_name
 
 
 def _read(layout: str | None, folder: Folder, name: str) -> Reading:

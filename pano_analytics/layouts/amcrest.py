@@ -7,9 +7,9 @@ and one `datetime`; what its folder says is read once a folder.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, time
 from functools import lru_cache
+from typing import NamedTuple
 
 from pano_analytics.layouts.folders import Folder, camera_above, camera_of, is_below_a_day
 from pano_analytics.layouts.names import end_after, impossible, kind_of
@@ -39,12 +39,11 @@ _STAMPED = re.compile(
     r"(?:\d+_)?(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)()_?" + _BRACKETS, re.ASCII
 ).fullmatch
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII).fullmatch
-_TWO_DIGITS = re.compile(r"\d\d", re.ASCII).fullmatch
+_DATE_LENGTH = len("2026-11-22")
 _HOUR_FOLDER = re.compile(r"\d\dhour", re.ASCII).fullmatch
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Place:
+class _Place(NamedTuple):
     """What a folder adds to the names in it.
 
     `day` is None where no date stands above. `outer` and `inner` are the last
@@ -62,24 +61,28 @@ class _Place:
 def _place(folder: Folder) -> _Place:
     parts = folder.parts
     for index in range(len(parts) - 1, -1, -1):
-        date = _DATE(parts[index])
-        if date:
+        part = parts[index]
+        if len(part) == _DATE_LENGTH and (date := _DATE(part)):
             return _dated_place(parts, index, (int(date[1]), int(date[2]), int(date[3])))
-        if not is_below_a_day(parts[index]):
+        if not is_below_a_day(part):
             break
     return _Place(camera_of(folder), "dahua-deep", None, None, None)
 
 
 def _dated_place(parts: tuple[str, ...], index: int, day: tuple[int, int, int]) -> _Place:
     below = parts[index + 1 :]
-    outer = below[-2] if len(below) > 1 and _TWO_DIGITS(below[-2]) else None
-    inner = below[-1] if below and _TWO_DIGITS(below[-1]) else None
+    outer = below[-2] if len(below) > 1 and _is_two_digits(below[-2]) else None
+    inner = below[-1] if below and _is_two_digits(below[-1]) else None
     return _Place(camera_above(parts[:index]), _layout(parts, index), day, outer, inner)
+
+
+def _is_two_digits(part: str) -> bool:
+    return len(part) == 2 and part.isascii() and part.isdigit()
 
 
 def _layout(parts: tuple[str, ...], index: int) -> str:
     below = parts[index + 1] if index + 1 < len(parts) else ""
-    if _HOUR_FOLDER(below):
+    if below.endswith("hour") and _HOUR_FOLDER(below):
         return "amcrest-hour"
     if below.startswith("pic_"):
         return "dahua-pic001"
@@ -88,20 +91,41 @@ def _layout(parts: tuple[str, ...], index: int) -> str:
     return "dahua-nvr" if len(parts) - index > 5 else "dahua-deep"
 
 
+class _Spelled(NamedTuple):
+    """What a name says by itself, in whatever folder."""
+
+    kind: Kind
+    hour: str | None
+    minute: str | None
+    second: str
+    end: str | None
+    letter: str
+    trigger: str
+    crop: str | None
+
+
+# A camera's names repeat from minute to minute: `04[M][0@0][0].jpg`.
+@lru_cache(maxsize=4096)
+def _spelled(name: str) -> _Spelled | None:
+    match = _NAME(name)
+    kind = kind_of(match[7]) if match else None
+    if match is None or kind is None:
+        return None
+    hour, minute, second, end, letter, crop, _ = match.groups()
+    trigger = TRIGGERS.get(letter) or TRIGGERS.get(letter.upper(), "other")
+    return _Spelled(kind, hour, minute, second, end, letter, trigger, crop)
+
+
 def read(folder: Folder, name: str) -> Reading | None:
     """Return what the path says; None where the name is none of this family's."""
-    match = _NAME(name)
-    if match is None:
+    spelled = _spelled(name)
+    if spelled is None:
         return _read_whole(folder, name) if "_" in name else None
-    hour, minute, second, end, letter, crop, extension = match.groups()
-    kind = kind_of(extension)
-    if kind is None:
-        return None
+    kind, hour, minute, second, end, letter, trigger, crop = spelled
     place = _place(folder)
     layout = place.layout
     if hour is None:
         hour, minute, layout = _from_folders(place, minute)
-    trigger = TRIGGERS.get(letter) or TRIGGERS.get(letter.upper(), "other")
     try:
         if place.day is None or hour is None or minute is None:
             time(int(hour or 0), int(minute or 0), int(second))

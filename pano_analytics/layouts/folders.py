@@ -53,7 +53,7 @@ class Folder:
 def plain(path: str) -> str:
     """Return `path` with `/` between its parts and without a URL's scheme and host."""
     path = path.replace("\\", "/")
-    url = _URL.match(path)
+    url = _URL.match(path) if "://" in path else None
     return unquote(path[url.end() :], errors="surrogateescape") if url else path
 
 
