@@ -391,10 +391,19 @@ def test_silence_is_told_with_how_long_and_how_usual() -> None:
     """Days of nothing after uploads every half hour are certain, after weekly ones not."""
     now = datetime(2026, 3, 5, 12, tzinfo=UTC)
     busy, rare = case(uploads(50)), case(uploads(3, step="7D", begin=MONDAY - 21 * DAY))
-    found = [arrivals.silent(one, 24, now) for one in (busy, rare)]
+    found = [arrivals.silent(one, 24, now, now) for one in (busy, rare)]
     assert [one.confidence for one in found] == ["certain", "possible"]
     assert {one.word for one in found} == {"camera_silent"}
     assert found[0].value == pytest.approx((now - busy.uploads["arrived"].max()).total_seconds())
+
+
+def test_silence_that_nobody_listened_to_is_not_certain() -> None:
+    """Ingest has not looked for as long: something may have come."""
+    told = case(uploads(50))
+    now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    found = arrivals.silent(told, 24, now, now - timedelta(hours=30))
+    assert found.confidence == "possible"
+    assert "Run `pano ingest` first" in found.advice
 
 
 # --- ports ------------------------------------------------------------------------------

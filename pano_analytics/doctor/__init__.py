@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -12,6 +13,7 @@ from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
 from pano_analytics.doctor.ports import Server
 from pano_analytics.errors import SettingsError
+from pano_analytics.ingest import heartbeat
 from pano_analytics.library import Library
 
 __all__ = ["COLUMNS", "CONFIDENCES", "SEVERITIES", "WORDS", "Finding", "Server", "examine"]
@@ -50,13 +52,27 @@ def _case(library: Library, camera: str) -> Case:
     )
 
 
-def _silent(library: Library, cases: Iterable[Case]) -> Iterator[Finding]:
+def _silent(library: Library, cases: Sequence[Case]) -> Iterator[Finding]:
     told = library.cameras()
     silent = set(told.loc[told["is_silent"], "camera"])
+    looked, now = _last_look(library), datetime.now(UTC)
     for case in cases:
         if case.camera in silent:
             limit_h = library.settings.silent_after_hours_of(case.camera)
-            yield arrivals.silent(case, limit_h, datetime.now(UTC))
+            found = arrivals.silent(case, limit_h, now, looked)
+            is_all = len(silent) == len(cases) > 1
+            yield replace(found, advice=_ALL_SILENT) if is_all else found
+
+
+_ALL_SILENT = (
+    "Every camera is silent, so rather not theirs is the fault: does `pano ingest` run (`pano "
+    "status`), does the upload server, is its disk full, is the network there?"
+)
+
+
+def _last_look(library: Library) -> datetime | None:
+    beat = heartbeat.read(library.storage)
+    return None if beat is None else datetime.fromisoformat(beat["finished"])
 
 
 def _each(cases: list[Case]) -> Iterator[Finding]:

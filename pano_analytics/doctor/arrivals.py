@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from math import comb, sqrt
+from math import exp, lgamma, sqrt
 
 import pandas as pd
 
@@ -27,8 +27,11 @@ _DAY_S = 86_400.0
 # --- silence ----------------------------------------------------------------------------
 
 
-def silent(case: Case, limit_h: float, now: datetime) -> Finding:
-    """Return what to say at `now` of a camera that is silent for more than `limit_h` hours."""
+def silent(case: Case, limit_h: float, now: datetime, looked: datetime | None) -> Finding:
+    """Return what to say at `now` of a camera that is silent for more than `limit_h` hours.
+
+    `looked` is when ingest last looked for uploads, None where that is not known.
+    """
     arrived = case.uploads["arrived"].max()
     advice = (
         f"Is it on, in the wifi, and does its own page open? Restart it, then look at "
@@ -39,13 +42,23 @@ def silent(case: Case, limit_h: float, now: datetime) -> Finding:
         told = (case.camera, "camera_silent", "problem", "certain", evidence, advice)
         return Finding(*told, None, limit_h * 3600)
     silent_s = (now - arrived).total_seconds()
+    evidence, is_certain = _silence(case, silent_s, limit_h * 3600)
+    unlooked_s = 0.0 if looked is None else (now - looked).total_seconds()
+    if unlooked_s > limit_h * 3600:
+        is_certain = False
+        evidence += f"; but `pano ingest` last looked {span(unlooked_s)} ago"
+        advice = f"Run `pano ingest` first: something may have come. {advice}"
+    told = (case.camera, "camera_silent", "problem", "certain" if is_certain else "possible")
+    return Finding(*told, evidence, advice, silent_s, limit_h * 3600, arrived.to_pydatetime())
+
+
+def _silence(case: Case, silent_s: float, limit_s: float) -> tuple[str, bool]:
+    """Return the figures of a silence, and whether it is longer than any the camera had."""
+    evidence = f"nothing came for {span(silent_s)}, longer than the {span(limit_s)} allowed"
     longest_s = _longest_silence_s(case)
-    evidence = f"nothing came for {span(silent_s)}, longer than the {span(limit_h * 3600)} allowed"
     if longest_s:
         evidence += f"; its longest silence in the days before was {span(longest_s)}"
-    confidence = "certain" if silent_s > 2 * longest_s else "possible"
-    told = (case.camera, "camera_silent", "problem", confidence, evidence, advice)
-    return Finding(*told, silent_s, limit_h * 3600, arrived.to_pydatetime())
+    return evidence, silent_s > 2 * longest_s
 
 
 def _longest_silence_s(case: Case) -> float:
@@ -146,10 +159,13 @@ def is_rising(newly: int, new: int, before: int, old: int) -> bool:
 def by_chance(newly: int, new: int, before: int, old: int) -> float:
     """Return the probability of at least `newly` in `new` were both shares one (Fisher 1922)."""
     every, wrong = new + old, newly + before
-    ways = sum(
-        comb(wrong, n) * comb(every - wrong, new - n) for n in range(newly, min(wrong, new) + 1)
-    )
-    return ways / comb(every, new)
+    possible = range(newly, min(wrong, new) + 1)
+    ways = (_log_ways(wrong, n) + _log_ways(every - wrong, new - n) for n in possible)
+    return sum(exp(log_ways - _log_ways(every, new)) for log_ways in ways)
+
+
+def _log_ways(every: int, chosen: int) -> float:
+    return lgamma(every + 1) - lgamma(chosen + 1) - lgamma(every - chosen + 1)
 
 
 def is_many(wrong: int, every: int) -> bool:
