@@ -48,8 +48,9 @@ def silent(case: Case, limit_h: float, now: datetime, looked: datetime | None) -
         is_certain = False
         evidence += f"; but `pano ingest` last looked {span(unlooked_s)} ago"
         advice = f"Run `pano ingest` first: something may have come. {advice}"
-    told = (case.camera, "camera_silent", "problem", "certain" if is_certain else "possible")
-    return Finding(*told, evidence, advice, silent_s, limit_h * 3600, arrived.to_pydatetime())
+    confidence = "certain" if is_certain else "possible"
+    told = (case.camera, "camera_silent", "problem", confidence, evidence, advice)
+    return Finding(*told, silent_s, limit_h * 3600, arrived.to_pydatetime())
 
 
 def _silence(case: Case, silent_s: float, limit_s: float) -> tuple[str, bool]:
