@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pano_analytics import culling
 from pano_analytics.catalog import Catalog, Manifest, Part
 from pano_analytics.errors import LibraryError
 from pano_analytics.home import Home
@@ -28,6 +29,7 @@ from pano_analytics.ingest import heartbeat
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
+from pano_analytics.supervise.state import read_state
 
 # The words that `problems` uses.
 PROBLEMS = (
@@ -37,6 +39,10 @@ PROBLEMS = (
     "stale",
     "camera_silent",
     "part_unreadable",
+    "part_down",
+    "up_ended",
+    "disk_too_small",
+    "cull_stopped",
 )
 # Somebody ended the run: the next goes on from there, and --max-age tells if none comes.
 _MEANT = (0, heartbeat.INTERRUPTED, heartbeat.ENDED)
@@ -68,12 +74,14 @@ def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, 
         "generation": manifest.generation,
         "is_running": is_running(storage),
         "last_run": _last_run(storage, now),
+        "up": read_state(storage),
         "rows": sum(part.rows for part in parts),
         "snapshots": sum(part.snapshots for part in parts),
         "clips": sum(part.clips for part in parts),
         "waiting": sum(part.unread for part in parts),
         "states": states,
         "cameras": cameras,
+        "culling": _culling(settings, storage),
     }
     problems = list(_problems(told, max_age_minutes))
     return {**told, "problems": problems, "is_healthy": not problems}
@@ -144,6 +152,19 @@ def _camera(
     }
 
 
+def _culling(settings: Settings, storage: Storage) -> dict[str, Any]:
+    """Return how culling is set and went, and what the disk has for each camera."""
+    try:
+        found = culling.rooms(settings, Catalog(storage))
+    except (OSError, pa.ArrowException):
+        found = []
+    return {
+        "is_scheduled": settings.cull.scheduled,
+        "last_run": culling.last_run(storage),
+        "cameras": [{**one._asdict(), "is_short": one.is_short, "text": one.text} for one in found],
+    }
+
+
 def _disk(folder: Path) -> dict[str, Any]:
     """Return where a folder lies and what its disk has left; None where that cannot be asked."""
     try:
@@ -209,12 +230,30 @@ def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[d
         yield _problem("last_run_failed", f"exit {run['exit']}: {run['error']}")
     if run is not None and max_age_minutes is not None and run["age_s"] > max_age_minutes * 60:
         yield _problem("stale", f"the last run ended {_ago(run['age_s'])} ago")
+    yield from _parts_down(told["up"])
     if told["states"] is None:
         yield _problem("part_unreadable", "a part of the catalog cannot be read; `pano check`")
     for camera in told["cameras"]:
         if camera["is_silent"]:
             since = camera["arrived"] or "ever"
             yield _problem("camera_silent", f"{camera['camera']}: nothing since {since}")
+    for camera in told["culling"]["cameras"]:
+        if camera["is_short"]:
+            yield _problem("disk_too_small", f"{camera['text']} days fit on its disk")
+    culled = told["culling"]["last_run"]
+    if culled is not None and culled["exit"] not in _MEANT:
+        yield _problem("cull_stopped", f"exit {culled['exit']}: {culled['error']}")
+
+
+def _parts_down(up: dict[str, Any] | None) -> Iterator[dict[str, str]]:
+    if up is None:
+        return
+    if not up["is_running"]:
+        yield _problem("up_ended", "`pano up` ended without being told to; start it again")
+        return
+    for part in up["parts"]:
+        if not part["is_well"]:
+            yield _problem("part_down", f"{part['part']}: {part['state']}; {part['detail']}")
 
 
 def _problem(what: str, detail: str) -> dict[str, str]:
@@ -236,10 +275,16 @@ def in_words(told: dict[str, Any]) -> list[str]:
         + (f"; {told['waiting']} still to open" if told["waiting"] else ""),
         f"states    {states or 'none'}",
     ]
+    short = {one["camera"]: one["text"] for one in told["culling"]["cameras"] if one["text"]}
     lines += [
         f"camera    {one['camera']}: {one['rows']} rows, latest {one['latest'] or 'never'}"
         + (", SILENT" if one["is_silent"] else "")
+        + short.get(one["camera"], "").replace(f"{one['camera']}: ", ", ", 1)
         for one in told["cameras"]
+    ]
+    lines += [
+        f"part      {one['part']}: {one['state']} since {one['since']}"
+        for one in (told["up"] or {"parts": []})["parts"]
     ]
     lines += [f"problem   {one['what']}: {one['detail']}" for one in told["problems"]]
     return [*lines, "healthy" if told["is_healthy"] else "not healthy"]

@@ -167,7 +167,8 @@ def _line(made: demo.DemoSummary) -> str:
 def _live(directory: Path, library: Path, port: int) -> None:
     """Run `pano up` on the demonstration, with its cameras as one more part."""
     from pano_analytics import settings as room
-    from pano_analytics import supervise
+    from pano_analytics.supervise.parts import Part, parts_of
+    from pano_analytics.supervise.run import up
 
     config = directory.with_name(f"{directory.name}.toml")
     config.write_text(_settings(directory, library, port or free_port()), encoding="utf-8")
@@ -176,15 +177,15 @@ def _live(directory: Path, library: Path, port: int) -> None:
     _let_in(settings, password)
     where = ("--config", str(config.absolute()))
     receive = settings.receive
-    cameras = supervise.Part(
+    cameras = Part(
         "cameras",
         ("demo", str(directory.absolute()), "--cameras-at", f"{receive.address}:{receive.port}"),
         environment={PASSWORD: password},
     )
     address = f"http://{settings.dashboard.address}:{settings.dashboard.port}/"
-    supervise.up(
+    up(
         settings,
-        [*supervise.parts_of(settings, where), cameras],
+        [*parts_of(settings, where), cameras],
         is_quiet=True,
         on_well=lambda: click.echo(f"Dashboard: {address} (Ctrl-C ends it)"),
     )

@@ -38,16 +38,12 @@ def command(config: Path | None, uploads: Path | None, library: Path | None, qui
       pano up
       pano up --config /etc/pano.toml --quiet
     """
-    from pano_analytics import supervise
+    from pano_analytics.supervise.parts import errands_of, parts_of
+    from pano_analytics.supervise.run import up
 
     settings = resolve(config, uploads, library)
     where = options_of(config, uploads, library)
-    supervise.up(
-        settings,
-        supervise.parts_of(settings, where),
-        supervise.errands_of(settings, where),
-        is_quiet=quiet,
-    )
+    up(settings, parts_of(settings, where), errands_of(settings, where), is_quiet=quiet)
 
 
 def options_of(config: Path | None, uploads: Path | None, library: Path | None) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL_MS = 2_000
+POLL_MS = 500
 _HERE = Path(__file__).parent
 # The first four are used by the parts after them, each of which is a world of its own.
 _COMMON = ("shared", "zoom", "player", "viewer")
