@@ -167,6 +167,8 @@ def _trouble(playable: Playable | None, media: str | None) -> str:
 
 
 def group_of(moment: Moment, items: dict[str, Item]) -> Group:
-    """Return a moment in items."""
-    clip = items[moment.clip["media_id"]] if moment.clip else None
-    return Group(clip, tuple(items[row["media_id"]] for row in moment.pictures))
+    """Return a moment in items: newest first as on the whole page, but for a clip's pictures."""
+    pictures = tuple(items[row["media_id"]] for row in moment.pictures)
+    if moment.clip is None:
+        return Group(None, pictures[::-1])
+    return Group(items[moment.clip["media_id"]], pictures)
