@@ -47,7 +47,8 @@ from pano_analytics.doctor import (
 from pano_analytics.doctor import picture as lines
 from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.menus import menu_of
-from pano_analytics.errors import AttentionNeeded, SettingsError
+from pano_analytics.errors import AttentionNeeded, LibraryError, SettingsError
+from pano_analytics.home import Home
 from pano_analytics.library import Library
 from pano_analytics.receive import records
 from pano_analytics.settings import Doctor, Settings
@@ -647,7 +648,7 @@ def test_nothing_is_said_of_a_healthy_home(home: Settings, tmp_path: Path) -> No
     config = written(home, tmp_path)
     told = CliRunner().invoke(pano, ["doctor", "--config", config])
     assert (told.exit_code, told.output) == (
-        *(0, "nothing to say; 1 cameras, the newest 14 days of each\n"),
+        *(0, "nothing to say: 1 camera, the newest 14 days of each\n"),
     )
     told = CliRunner().invoke(pano, ["doctor", "--json", "--config", config])
     assert json.loads(told.output) == {"findings": [], "is_healthy": True}
@@ -704,9 +705,29 @@ def test_a_real_h265_clip_is_told(home: Settings, tmp_path: Path) -> None:
     assert ("garden", "codec_h265") in set(zip(found["camera"], found["word"], strict=True))
 
 
+def test_a_server_is_tried_from_the_command_line(tmp_path: Path) -> None:
+    """Without any library, the password from standard input, which shows nowhere."""
+    with serving(tmp_path) as server:
+        words = ["doctor", "--ftp", f"{server.host}:{server.port}", "--user", "cam"]
+        right = CliRunner().invoke(pano, words, input="secret\n")
+        wrong = CliRunner().invoke(pano, words, input="sesame\n")
+    assert (right.exit_code, "nothing to say" in right.output) == (0, True)
+    assert "login_refused" in wrong.output
+    assert "sesame" not in wrong.output + str(wrong.exception)
+    assert CliRunner().invoke(pano, words[:3]).exit_code == 2
+
+
+def test_no_library_is_an_error(tmp_path: Path) -> None:
+    """Nothing to say is said of what was looked at, and of nothing else."""
+    with pytest.raises(LibraryError, match="pano ingest"):
+        examine(Library.of(fresh(tmp_path)))
+
+
 def test_a_library_without_uploads_or_cameras_is_no_crash(tmp_path: Path) -> None:
     """An empty one has no finding; a camera that is set and never sent a file is silent."""
     settings = fresh(tmp_path)
+    assert settings.library is not None
+    Home.settle(Storage(settings.library), settings)
     assert len(examine(Library.of(settings))) == 0
     from pano_analytics.settings import Camera
 

@@ -18,7 +18,6 @@ from pano_analytics.errors import AttentionNeeded
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pano_analytics.doctor import Server
     from pano_analytics.settings import Settings
 
 _WIDEST = 100
@@ -30,7 +29,7 @@ _WIDEST = 100
 @click.option(
     "--ftp",
     metavar="HOST[:PORT]",
-    help="Try this upload server as a camera would, with the password on standard input.",
+    help="Only try this upload server, as a camera would; the password from standard input.",
 )
 @click.option("--user", help="Whom to log in as with --ftp.")
 def command(settings: Settings, as_json: bool, ftp: str | None, user: str | None) -> None:
@@ -39,9 +38,9 @@ def command(settings: Settings, as_json: bool, ftp: str | None, user: str | None
     Looks at the newest uploads of each camera in the library: is its clock
     right, does it send clips and snapshots, do they come whole, are they as
     large and as smooth as wanted, do browsers play them; can the disk hold the
-    days wanted, and does `pano receive`, where it is used, reach the cameras.
-    Nothing is written and nothing uploaded. What is wanted stands in [doctor]
-    of the settings; docs/doctor.md explains each finding.
+    days wanted, and cameras reach `pano receive`, where that is used. Nothing
+    is written and nothing uploaded. What is wanted stands in [doctor] of the
+    settings; docs/doctor.md explains each finding.
 
     \b
     Exit codes: 0 nothing to say, 2 settings or usage, 4 no library, 8 findings.
@@ -52,30 +51,39 @@ def command(settings: Settings, as_json: bool, ftp: str | None, user: str | None
       pano doctor --ftp 192.168.1.20:21 --user porch < password.txt
       pano doctor --json | jq -r '.findings[] | "\\(.camera): \\(.word)"'
     """
-    from pano_analytics.doctor import examine
-    from pano_analytics.library import Library
-
-    library = Library.of(settings)
-    found = examine(library, _server(ftp, user))
-    for line in [_json(found)] if as_json else _in_words(found, library):
+    if ftp is None and user is None:
+        found, looked_at = _of_library(settings)
+    else:
+        found, looked_at = _of_server(ftp, user)
+    for line in [_json(found)] if as_json else _in_words(found, looked_at):
         click.echo(line)
     if len(found):
         words = ", ".join(dict.fromkeys(found["word"]))
         raise AttentionNeeded(f"doctor: {words}")
 
 
-def _server(ftp: str | None, user: str | None) -> Server | None:
-    """Return the server to try, its password asked for or read from standard input."""
-    if ftp is None and user is None:
-        return None
+def _of_library(settings: Settings) -> tuple[pd.DataFrame, str]:
+    """Return what is found, and what was looked at."""
+    from pano_analytics.doctor import examine
+    from pano_analytics.doctor.findings import many
+    from pano_analytics.library import Library
+
+    library = Library.of(settings)
+    found = examine(library)
+    cameras = many(len(library.camera_names()), "camera")
+    return found, f"{cameras}, the newest {many(settings.doctor.days, 'day')} of each"
+
+
+def _of_server(ftp: str | None, user: str | None) -> tuple[pd.DataFrame, str]:
+    from pano_analytics.doctor import Server, knock
+
     if not ftp or not user:
         raise click.UsageError("expected --ftp HOST[:PORT] together with --user NAME.")
-    from pano_analytics.doctor import Server
-
     host, _, port = ftp.removeprefix("ftp://").rstrip("/").partition(":")
     if not host or not (port or "21").isdecimal() or int(port or 21) > 65_535:
         raise click.UsageError(f"--ftp: expected HOST or HOST:PORT; came {ftp!r}.")
-    return Server(host, int(port or 21), user, _password())
+    server = Server(host, int(port or 21), user, _password())
+    return knock(server), f"logged in at {host}:{server.port}, and its passive ports opened"
 
 
 def _password() -> str:
@@ -98,8 +106,10 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _in_words(found: pd.DataFrame, library: Any) -> Iterator[str]:
+def _in_words(found: pd.DataFrame, looked_at: str) -> Iterator[str]:
     """Yield each finding with its cameras, and what to do once for all who need the same."""
+    from pano_analytics.doctor.findings import many
+
     alike = ["severity", "word", "advice"]
     for (severity, word, advice), cases in found.groupby(alike, sort=False):
         yield f"{severity}: {word}"
@@ -108,10 +118,7 @@ def _in_words(found: pd.DataFrame, library: Any) -> Iterator[str]:
             yield from _wrapped(f"{shown(case.camera or 'all')}: {case.evidence}{sure}", "  ")
         yield from _wrapped(f"-> {advice}", "  ", "     ")
         yield ""
-    number = len(library.camera_names())
-    days = library.settings.doctor.days
-    what = f"{len(found)} findings" if len(found) else "nothing to say"
-    yield f"{what}; {number} cameras, the newest {days} days of each"
+    yield f"{many(len(found), 'finding') if len(found) else 'nothing to say'}: {looked_at}"
 
 
 def _wrapped(text: str, first: str, then: str = "    ") -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
@@ -12,14 +13,15 @@ from pano_analytics.doctor import arrivals, clock, disk, picture, ports, recepti
 from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
 from pano_analytics.doctor.ports import Server
-from pano_analytics.errors import SettingsError
+from pano_analytics.errors import LibraryError, SettingsError
+from pano_analytics.home import Home
 from pano_analytics.ingest import heartbeat
 from pano_analytics.library import Library
 
-__all__ = ["COLUMNS", "CONFIDENCES", "SEVERITIES", "WORDS", "Finding", "Server", "examine"]
+__all__ = ["COLUMNS", "CONFIDENCES", "SEVERITIES", "WORDS", "Finding", "Server", "examine", "knock"]
 
 
-def examine(library: Library, server: Server | None = None) -> pd.DataFrame:
+def examine(library: Library) -> pd.DataFrame:
     """Return what is wrong, one row a finding, problems first; no row where all is well.
 
     Columns: `camera` (null for what concerns all), `word` (one of WORDS), `severity`
@@ -27,14 +29,30 @@ def examine(library: Library, server: Server | None = None) -> pd.DataFrame:
     words), `advice` (what to do), `value` and `limit` (what was measured and what is
     wanted, in the unit that docs/doctor.md names for the word), `since` (aware, in the
     library's zone; NaT where it is not known). Looks at the newest `[doctor] days` of
-    each camera; where a `server` is given it logs in there and opens its passive ports,
-    and uploads nothing. Raises SettingsError where `[doctor] ignore` names no finding.
+    each camera. Raises LibraryError where there is no library yet, and SettingsError where
+    `[doctor] ignore` names no finding.
     """
+    if Home.read(library.storage) is None:
+        raise LibraryError(
+            f"{library.folder}: expected a library; there is none yet. Make it with `pano ingest`."
+        )
     ignored = _ignored(library)
     cases = [_case(library, name) for name in library.camera_names()]
-    way = [*reception.check(library), *(ports.knock(server) if server else [])]
-    found = [*_silent(library, cases), *_each(cases), *way, *disk.check(library)]
+    found = [
+        *_silent(library, cases),
+        *_each(cases),
+        *reception.check(library),
+        *disk.check(library),
+    ]
     return table((one for one in found if not _is_ignored(one, ignored)), library.zone)
+
+
+def knock(server: Server) -> pd.DataFrame:
+    """Return why no camera could upload to `server`, in the columns of `examine`.
+
+    Logs in as a camera does, opens its passive ports, lists the folder and uploads nothing.
+    """
+    return table(ports.knock(server), ZoneInfo("UTC"))
 
 
 def _case(library: Library, camera: str) -> Case:
