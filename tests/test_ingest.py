@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from PIL import Image
 from shared_files import clip_path, lay, lay_listing, needs_listings, snapshot_path
 
 from pano_analytics.errors import LibraryBusy, UploadTreeError
+from pano_analytics.ingest import examine
 from pano_analytics.ingest.parallel import Crew, pool
 from pano_analytics.ingest.run import Summary, ingest
 from pano_analytics.library import Library
@@ -366,9 +368,57 @@ def _double(numbers: Sequence[int]) -> list[int]:
 
 def test_a_process_that_dies_loses_nobody_elses_work() -> None:
     """The task that kills its process is given up after two tries; all others are done."""
-    with Crew(partial(pool, 2), 2, _double, lambda number: -number, batch=5) as crew:
+    blamed = []
+
+    def given_up(number: int, what: str) -> int:
+        blamed.append(what)
+        return -number
+
+    with Crew(partial(pool, 2), 2, _double, given_up, batch=5) as crew:
         results = list(crew.run(range(40)))
     assert results == [-13 if number == 13 else number * 2 for number in range(40)]
+    assert blamed == ["ended its process, twice"]
+
+
+def _circle(numbers: Sequence[int]) -> list[int]:
+    while 13 in numbers:  # what a decoder does that never comes to the end of a file
+        pass
+    return [number * 2 for number in numbers]
+
+
+def test_a_task_without_end_loses_nobody_elses_work() -> None:
+    """Who works on one file for too long is killed; that file alone is given up, and why said."""
+    blamed = []
+
+    def given_up(number: int, what: str) -> int:
+        blamed.append(what)
+        return -number
+
+    with Crew(partial(pool, 2), 2, _circle, given_up, batch=5, limit_s=6.0) as crew:
+        results = list(crew.run(range(40)))
+    assert results == [-13 if number == 13 else number * 2 for number in range(40)]
+    assert blamed == ["took longer than 6 s"]
+
+
+def _open_slowly(tasks: Sequence[examine.Task]) -> list[examine.Outcome]:
+    while any(task.path.endswith("05[M][0@0][0].jpg") for task in tasks):
+        time.sleep(60)
+    return examine.open_batch(tasks)
+
+
+@pytest.mark.long
+def test_a_file_that_is_read_without_end_is_damaged(
+    run: Run, library: Library, uploads: Path
+) -> None:
+    """One file that no decoder comes to the end of is told as damaged; its day is complete."""
+    for second in (0, 5, 10):
+        lay(picture(), uploads / snapshot_path("porch", NOON + timedelta(seconds=second)))
+    slow = Crew(partial(pool, 1), 1, _open_slowly, examine.given_up, batch=12, limit_s=6.0)
+    with slow as openers:
+        run(openers=openers)
+    media = library.media().sort_values("start")
+    assert media.state.tolist() == ["complete", "damaged", "complete"]
+    assert media.state_reason.tolist()[1] == "reading it took longer than 6 s"
 
 
 def test_the_journal_keeps_arrivals_through_a_new_catalog(

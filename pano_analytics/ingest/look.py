@@ -96,7 +96,11 @@ def crew(
 ) -> Crew[Glance, Looked]:
     """Return those who look at many units side by side."""
     work = partial(_look_all, root, reader)
-    return Crew(make_executor, workers, work, partial(look, root, reader, {}), BATCH)
+
+    def look_here(glance: Glance, _: str) -> Looked:
+        return look(root, reader, {}, glance)
+
+    return Crew(make_executor, workers, work, look_here, BATCH)
 
 
 def is_worth_a_pool(glances: Iterable[Glance]) -> bool:

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -85,13 +86,23 @@ class _Sent(Generic[Task, Result]):
     future: Future[list[Result]] | None
 
 
+class _Lost(Exception):
+    """What came of a batch will never be known; the text says what became of its process."""
+
+    def __init__(self, what: str, is_late: bool = False) -> None:
+        super().__init__(what)
+        self.is_late = is_late
+
+
 class Crew(Generic[Task, Result]):
     """Does `work` on tasks, batch by batch, and gives the results in their order.
 
     `work` takes a batch and returns one result a task; both must pickle. A
-    batch whose process died is done again task by task; a task that kills its
-    process twice becomes `given_up(task)`. Memory is bounded: only a few
-    batches are under way or waiting to be taken at once.
+    batch whose process died, or is still at it `limit_s` after all before it
+    was done, is done again task by task, in new processes. A task that kills
+    its process twice, or takes longer than that alone, becomes
+    `given_up(task, what it did)`. Memory is bounded: only a few batches are
+    under way or waiting to be taken at once.
     """
 
     def __init__(
@@ -99,11 +110,12 @@ class Crew(Generic[Task, Result]):
         make_executor: MakeExecutor,
         workers: int,
         work: Callable[[Sequence[Task]], list[Result]],
-        given_up: Callable[[Task], Result],
+        given_up: Callable[[Task, str], Result],
         batch: int,
+        limit_s: float | None = None,
     ) -> None:
         self._make, self._work, self._given_up = make_executor, work, given_up
-        self._batch, self._window = batch, workers * 3
+        self._batch, self._window, self._limit_s = batch, workers * 3, limit_s
         self._executor: Executor | None = None
 
     def __enter__(self) -> Crew[Task, Result]:
@@ -149,28 +161,49 @@ class Crew(Generic[Task, Result]):
         except BrokenProcessPool:
             return _Sent(batch, executor, None)
 
-    def _results(self, sent: _Sent[Task, Result]) -> list[Result] | None:
-        """Return what came of a batch, or None where its process died."""
+    def _results(self, sent: _Sent[Task, Result]) -> list[Result]:
+        """Return what came of a batch, the oldest under way; raises _Lost."""
+        lost = _Lost("ended its process, twice")
         try:
             if sent.future is not None:
-                return sent.future.result()
+                return sent.future.result(self._limit_s)
+        except FutureTimeout:
+            if sent.future is None or sent.future.done():  # the work's own, of a slow network
+                raise
+            lost = _Lost(f"took longer than {self._limit_s:g} s", is_late=True)
+            _kill(sent.executor)
         except (BrokenProcessPool, CancelledError):
             pass
         if sent.executor is self._executor:  # others of this pool are lost with it, once
             self._drop()
-        return None
+        raise lost
 
     def _collect(self, sent: _Sent[Task, Result]) -> list[Result]:
-        results = self._results(sent)
-        return [self._alone(task) for task in sent.batch] if results is None else results
+        try:
+            return self._results(sent)
+        except _Lost:
+            return [self._alone(task) for task in sent.batch]
 
     def _alone(self, task: Task) -> Result:
-        """Do one task by itself, so that only the one that kills its process is blamed."""
-        for _ in range(2):
-            results = self._results(self._send([task]))
-            if results is not None:
-                return results[0]
-        return self._given_up(task)
+        """Do one task by itself, so that only the one that harms its process is blamed."""
+        try:
+            return self._once(task)
+        except _Lost as lost:
+            if lost.is_late:
+                return self._given_up(task, str(lost))
+        try:
+            return self._once(task)
+        except _Lost as lost:
+            return self._given_up(task, str(lost))
+
+    def _once(self, task: Task) -> Result:
+        return self._results(self._send([task]))[0]
+
+
+def _kill(executor: Executor) -> None:
+    """End the processes of a pool, whatever they are at; another executor looks after its own."""
+    for process in list((getattr(executor, "_processes", None) or {}).values()):
+        process.kill()
 
 
 def _batches(tasks: Iterable[Task], size: int) -> Iterator[list[Task]]:
