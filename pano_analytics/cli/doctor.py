@@ -83,7 +83,7 @@ def _of_server(ftp: str | None, user: str | None) -> tuple[pd.DataFrame, str]:
     if not host or not (port or "21").isdecimal() or int(port or 21) > 65_535:
         raise click.UsageError(f"--ftp: expected HOST or HOST:PORT; came {ftp!r}.")
     server = Server(host, int(port or 21), user, _password())
-    return knock(server), f"logged in at {host}:{server.port}, and its passive ports opened"
+    return knock(server), f"{host}:{server.port}, tried as a camera would"
 
 
 def _password() -> str:
