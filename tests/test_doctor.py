@@ -51,6 +51,7 @@ from pano_analytics.errors import AttentionNeeded, LibraryError, SettingsError
 from pano_analytics.home import Home
 from pano_analytics.library import Library
 from pano_analytics.receive import records
+from pano_analytics.receive.accounts import Accounts
 from pano_analytics.settings import Doctor, Settings
 from pano_analytics.storage import Storage
 from pano_analytics.times import ZoneInfo
@@ -521,6 +522,22 @@ def test_a_server_that_does_not_run_is_told(tmp_path: Path) -> None:
     [found] = reception.check(Library.of(settings))
     assert (found.word, found.severity) == ("ports_closed", "problem")
     assert "not running" in found.evidence
+
+
+def test_a_camera_that_was_let_in_and_never_came_is_told(receiving: Running) -> None:
+    """After a quarter of an hour, whether it logged in or not."""
+    assert receiving.settings.library is not None
+    register = Accounts(receiving.settings.library)
+    porch = register.remove("porch")
+    register.add(replace(porch, added=datetime.now(UTC) - timedelta(hours=1)))
+    [found] = reception.check(Library.of(receiving.settings))
+    assert (found.camera, found.word) == ("porch", "camera_silent")
+    assert "never logged in" in found.evidence
+    with login(receiving):
+        pass
+    write_record(receiving)
+    [found] = reception.check(Library.of(receiving.settings))
+    assert "but nothing came" in found.evidence
 
 
 def test_a_masquerade_that_leads_nowhere_is_told(receiving: Running) -> None:

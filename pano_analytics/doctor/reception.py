@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pano_analytics.doctor.arrivals import is_many, is_rising
-from pano_analytics.doctor.findings import Finding, many
+from pano_analytics.doctor.findings import Finding, many, span
 from pano_analytics.doctor.ports import ADVICE, reason
 from pano_analytics.library import Library
 from pano_analytics.receive import records
-from pano_analytics.receive.accounts import FILE_NAME
+from pano_analytics.receive.accounts import FILE_NAME, Accounts
 from pano_analytics.settings import Receive
 
 # So many in a row: a client that asked and changed its mind is no closed port.
@@ -26,6 +26,7 @@ _IN_A_ROW = 3
 _TIMEOUT_S = 3.0
 _LEAST_FREE = 2
 _RECENT = timedelta(days=1)
+_FIRST_UPLOAD = timedelta(minutes=15)
 
 
 def check(library: Library) -> Iterator[Finding]:
@@ -42,6 +43,32 @@ def check(library: Library) -> Iterator[Finding]:
         yield from _no_connection(camera, tally)
         yield from _cut(camera, tally, library.settings.doctor.recent_days)
     yield from _refused(told)
+    yield from _never_came(library, told.get("cameras", {}))
+
+
+def _never_came(library: Library, tallies: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Name the cameras that were let in and never uploaded; the others have rows by now."""
+    known = set(library.camera_names())
+    now = datetime.now(UTC)
+    for account in Accounts(library.folder).all():
+        tally = tallies.get(account.camera, {})
+        waiting = now - account.added
+        if account.camera in known or tally.get("whole") or waiting < _FIRST_UPLOAD:
+            continue
+        login = tally.get("last_login")
+        evidence = (
+            f"it may upload as {account.name!r} for {span(waiting.total_seconds())}, and "
+            + (f"logged in last {login}, but nothing came" if login else "never logged in")
+        )
+        told = (account.camera, "camera_silent", "problem", "certain", evidence, _FIRST_ADVICE)
+        yield Finding(*told, waiting.total_seconds(), _FIRST_UPLOAD.total_seconds())
+
+
+_FIRST_ADVICE = (
+    "Type address, port, user and password into the camera as `pano camera add` said them, use the "
+    "camera's own test button, and let it record on motion; `pano camera password NAME` says all "
+    "of it again."
+)
 
 
 def _not_running(told: Mapping[str, Any]) -> Finding:
