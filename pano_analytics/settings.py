@@ -234,7 +234,7 @@ class Receive(_Strict):
     max_file_mb: float = Field(default=4096, gt=0)
     max_kb_per_s: int | None = Field(default=None, ge=1)
     keep_free_mb: float = Field(default=500, ge=0)
-    stalled_after_s: float = Field(default=60, ge=1)
+    stalled_after_s: float = Field(default=60, gt=0)
     failed_logins: int = Field(default=10, ge=1)
     ban_minutes: float = Field(default=10, gt=0)
     sync: bool = True

@@ -41,6 +41,15 @@ class Channel(ThrottledDTPHandler):  # type: ignore[misc]
     _ended = ""
     _error = False
     _contents: Contents | None = None
+    # A connection that is gone before it was taken up is closed half made, and pyftpdlib
+    # sets these only afterwards.
+    _throttler = None
+    _datacount = _timenext = 0
+
+    def __init__(self, sock: Any, cmd_channel: Any) -> None:
+        super().__init__(sock, cmd_channel)
+        if not self.connected:
+            cmd_channel.never_connected()
 
     def enable_receiving(self, kind: str, cmd: str) -> None:
         # Cameras forget TYPE I, and a picture does not survive another line ending.
@@ -119,10 +128,8 @@ class Channel(ThrottledDTPHandler):  # type: ignore[misc]
 
     def _what_is_wrong(self, upload: Upload) -> str:
         """Return why the upload is cut, in words; empty where it is whole."""
-        if upload.trouble:
-            return upload.trouble
-        if upload.declared is not None and upload.size_bytes < upload.declared:
-            return f"{upload.size_bytes} of the {upload.declared} bytes declared came"
+        if short := upload.trouble or upload.missing():
+            return short
         contents = self._says(upload)
         if contents.says != "nothing":
             return contents.reason
@@ -185,6 +192,18 @@ class Session(FTPHandler):  # type: ignore[misc]
     def on_login_failed(self, username: str, password: str) -> None:
         self.service.refused_login(username, self.remote_ip, self.refusal)
 
+    # --- connections for data
+
+    def _make_epasv(self, extmode: bool = False) -> None:
+        super()._make_epasv(extmode)
+        if self.account is not None:
+            self.service.record.awaits_data(self.account.camera)
+
+    def _on_dtp_connection(self) -> None:
+        if self.account is not None:
+            self.service.record.got_data(self.account.camera)
+        super()._on_dtp_connection()
+
     # --- uploads
 
     def ftp_TYPE(self, line: str) -> None:
@@ -223,6 +242,14 @@ class Session(FTPHandler):  # type: ignore[misc]
         asking = select.poll()
         asking.register(self._fileno, _HUNG_UP)
         return bool(self._quit_pending) or not asking.poll(0)
+
+    def never_connected(self) -> None:
+        """Answer for a data connection that was gone before it could be taken up."""
+        if self._in_dtp_queue is not None:
+            upload, _ = self._in_dtp_queue
+            self._in_dtp_queue = None
+            self.settled(upload, upload.settle(_ENDED["broken"]))
+            self.respond(f"426 {_ENDED['broken']}.")
 
     def settled(self, upload: Upload, cut: str) -> None:
         """An upload has its name, or was cut for the reason `cut`."""

@@ -154,10 +154,17 @@ class Upload:
             file.truncate(self._offset)
         file.seek(0, os.SEEK_END)
 
-    @property
-    def size_bytes(self) -> int:
-        """How large the upload is by now, with what it began with."""
-        return self.came_bytes if self._file is None else self._file.seek(0, os.SEEK_END)
+    def missing(self) -> str:
+        """Return in words that fewer bytes came than were declared; empty where they did not.
+
+        Of a piece that is appended its own bytes are declared, of any other upload all.
+        """
+        came = self.came_bytes
+        if self.mode == "resume" and self._file is not None:
+            came = self._file.seek(0, os.SEEK_END)
+        if self.declared is None or came >= self.declared:
+            return ""
+        return f"{came} of the {self.declared} bytes declared came"
 
     def contents(self) -> Contents:
         """Return what the contents say of their end, as far as they are to be asked."""
