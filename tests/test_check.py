@@ -24,7 +24,7 @@ from pano_analytics.cli import pano
 from pano_analytics.cli.check import DEPTHS as DEPTHS_OF_THE_COMMAND
 from pano_analytics.cli.check import shown
 from pano_analytics.errors import AttentionNeeded, LibraryError, QueryError, UploadTreeError
-from pano_analytics.journal import Journal
+from pano_analytics.journal import PLAN, Journal
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
 
@@ -208,6 +208,10 @@ def _journal_hash_differs(library: Library) -> None:
     )
 
 
+def _cull_unfinished(library: Library) -> None:
+    Journal(library.storage).note_plan(PLAN.empty_table())
+
+
 PLANTED: list[tuple[Callable[[Library], None], str]] = [
     (_part_missing, "part_missing"),
     (_part_unreadable, "part_unreadable"),
@@ -223,6 +227,7 @@ PLANTED: list[tuple[Callable[[Library], None], str]] = [
     (_frame_orphan, "frame_orphan"),
     (_journal_lacks, "journal_lacks"),
     (_journal_lacks_gone, "journal_lacks_gone"),
+    (_cull_unfinished, "cull_unfinished"),
     (_size_differs, "size_differs"),
     (_mtime_differs, "mtime_differs"),
     (_state_differs, "state_differs"),

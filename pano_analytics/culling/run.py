@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
+from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,9 @@ from pano_analytics.catalog import MANIFEST, Catalog, Change, Day, Part
 from pano_analytics.culling.places import places
 from pano_analytics.culling.plan import Due, Plan, make, plan_table
 from pano_analytics.errors import AttentionNeeded, LibraryBusy, PanoError
+from pano_analytics.ingest import memory
 from pano_analytics.ingest.days import settle
+from pano_analytics.ingest.heartbeat import ENDED
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.journal import Journal
 from pano_analytics.removal import AT_WORK, Carried, carry_out, mark_at_work
@@ -87,6 +90,7 @@ def cull(
             done.add(carried)
         found = make(settings, storage, tree, moment)
         _refuse_too_many(settings, found, up_to)
+        _look_again(storage, found.due)
         for batch in _batches(found.due):
             mark_at_work(storage)
             name = journal.note_plan(plan_table(batch, settings, moment))
@@ -110,6 +114,24 @@ def _refuse_too_many(settings: Settings, found: Plan, up_to: int | None) -> None
             f"Nothing was deleted. Look at what `pano cull` shows; if that is meant, run "
             f"`pano cull --delete --up-to {count}`."
         )
+
+
+def _look_again(storage: Storage, due: Iterable[Due]) -> None:
+    """Let the next ingest look at the folders of what goes, however alike they are by then.
+
+    What was uploaded again under the same name, size and time would else seem
+    to have been there all along.
+    """
+    known = memory.load(storage)
+    above = {
+        str(folder) for one in due for folder in PurePosixPath(one.path).parents if folder.name
+    } | {""}
+    units = {
+        path: replace(seen, fingerprint="") if path in above else seen
+        for path, seen in known.units.items()
+    }
+    if units != known.units:
+        memory.save(storage, replace(known, units=units))
 
 
 def _beyond(found: Plan, up_to: int) -> str:
@@ -236,7 +258,7 @@ def _noted(storage: Storage) -> Iterator[Culled]:
         raise
     except BaseException as came:
         error = str(came) or type(came).__name__
-        code = came.exit_code if isinstance(came, PanoError) else 1
+        code = _code(came)
         raise
     finally:
         document = {
@@ -253,6 +275,13 @@ def _noted(storage: Storage) -> Iterator[Culled]:
         # A full disk must not hide what the run itself has to say.
         with suppress(OSError, PanoError):
             storage.replace(LAST_RUN, json.dumps(document).encode())
+
+
+def _code(came: BaseException) -> int:
+    if isinstance(came, PanoError):
+        return came.exit_code
+    # Not an Exception: somebody ended it, and the next run goes on from there.
+    return 1 if isinstance(came, Exception) else ENDED
 
 
 def last_run(storage: Storage) -> dict[str, Any] | None:

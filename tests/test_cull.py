@@ -1,0 +1,682 @@
+"""Culling: what goes is what the rule says, in the tree that was adopted, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+from lived_in import assert_same, picture, renew, run, told
+from shared_files import clip_path, lay, snapshot_path
+
+from pano_analytics import backup, status
+from pano_analytics.check import check as disagreements
+from pano_analytics.cli import pano
+from pano_analytics.culling import TooMany, adopt, cull, last_run, plan
+from pano_analytics.culling.places import tops
+from pano_analytics.errors import LibraryBusy, LibraryError, PanoError, UploadTreeError
+from pano_analytics.ingest.run import AT_WORK, LOCK
+from pano_analytics.journal import Journal
+from pano_analytics.library import Library
+from pano_analytics.removal import AT_WORK as MARKED_AT_WORK
+from pano_analytics.settings import Settings, check
+from pano_analytics.tree import ADOPTED, MARKER, WrongRoot
+
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+WALL = NOW.replace(tzinfo=None)
+
+
+def settings_in(folder: Path, **said: Any) -> Settings:
+    """Return settings for a tree and a library in `folder`, on UTC, keeping ten days."""
+    (folder / "uploads").mkdir(exist_ok=True)
+    checked = check({"zone": "UTC", "keep_days": 10, **said})
+    return checked.model_copy(update={"uploads": folder / "uploads", "library": folder / "library"})
+
+
+def old(days: float, camera: str = "porch") -> str:
+    """Return the path of a snapshot so many days old."""
+    return snapshot_path(camera, WALL - timedelta(days=days))
+
+
+def lay_old(root: Path, days: float, camera: str = "porch", content: bytes = b"x") -> Path:
+    return lay(content, root / old(days, camera), _local(NOW - timedelta(days=days)))
+
+
+def _local(moment: datetime) -> datetime:
+    return moment.astimezone().replace(tzinfo=None)
+
+
+def tree(root: Path) -> dict[str, bytes | str | None]:
+    """Return all that lies in a tree: what is in files, where links lead, None for folders."""
+    return {
+        str(path.relative_to(root)): str(path.readlink())
+        if path.is_symlink()
+        else (path.read_bytes() if path.is_file() else None)
+        for path in root.rglob("*")
+    }
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Return an adopted tree: two of porch are old, two are not; one old one of barn."""
+    settings = settings_in(tmp_path)
+    root = tmp_path / "uploads"
+    for days in (30, 11, 9, 1):
+        lay_old(root, days, content=picture(int(days), (64, 36)))
+    lay_old(root, 12, "barn", picture(12, (64, 36)))
+    run(settings)
+    adopt(settings)
+    return settings
+
+
+@pytest.fixture
+def root(settings: Settings) -> Path:
+    assert settings.uploads is not None
+    return settings.uploads
+
+
+@pytest.fixture
+def library(settings: Settings) -> Library:
+    return Library.of(settings)
+
+
+# --- the rule, on random trees --------------------------------------------------
+
+_AGES = st.floats(0.01, 40).map(lambda days: round(days, 2))
+_UPLOADS = st.lists(
+    st.tuples(
+        st.sampled_from(["porch", "barn", "attic"]),
+        # What the name says: so many days ago, in the future, or a clock never set.
+        st.one_of(_AGES, _AGES.map(lambda days: -days), st.just(9000.0)),
+        # When it arrived, so many days ago.
+        _AGES,
+        st.sampled_from(["whole", "empty", "changed", "unknown", "linked", "gone", "marker"]),
+    ),
+    max_size=8,
+)
+_KEEP = st.one_of(st.none(), st.integers(1, 30), st.just("forever"))
+_MARKS = st.sampled_from(["adopted", "adopted", "adopted", "none", "another", "torn", "a link"])
+
+
+def _oracle(said: float, arrived: float, keep: int | str | None) -> bool:
+    """Tell by the rule in words whether an upload is old enough to go."""
+    if not isinstance(keep, int):
+        return False
+    # A name that lies 10 minutes ahead of the arrival cannot be right either.
+    is_doubtful = said < 0 or said > 7000 or said < arrived - 600 / 86_400
+    return (arrived if is_doubtful else said) >= keep
+
+
+@effort(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(_UPLOADS, _KEEP, _KEEP, _MARKS)
+def test_what_goes_is_what_the_rule_says(
+    uploads: list[tuple[str, float, float, str]],
+    keep: int | str | None,
+    own: int | str | None,
+    mark: str,
+) -> None:
+    """For any tree, ages, days to keep and marker: the plan is the rule, and only the plan goes.
+
+    Unknown files, links, what changed since it was catalogued, and everything
+    in a root without its own marker are as they were, byte for byte.
+    """
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        barn = {"name": "barn"} | ({} if own is None else {"keep_days": own})
+        said = {"cameras": [barn]} | ({} if keep is None else {"keep_days": keep})
+        settings = settings_in(folder, **{"keep_days": None, **said})
+        root = folder / "uploads"
+        expected = set[str]()
+        for number, (camera, start, arrived, fate) in enumerate(uploads):
+            when = (WALL - timedelta(days=start)).replace(microsecond=0)
+            path = snapshot_path(camera, when, crop=number)
+            came = _local(NOW - timedelta(days=arrived))
+            if fate == "unknown":
+                lay(b"no upload", root / f"{path}.txt", came)
+                continue
+            if fate == "marker":
+                lay(b"", root / path.split("/2")[0] / "DVRWorkDirectory", came)
+                continue
+            lay(b"" if fate == "empty" else b"x", root / path, came)
+            keep_days = (own if camera == "barn" else None) or keep
+            if fate in ("whole", "empty") and _oracle(start, arrived, keep_days):
+                expected.add(path)
+        run(settings, is_inspecting=False)
+        if uploads:
+            adopt(settings)
+        for number, (camera, start, _, fate) in enumerate(uploads):
+            when = (WALL - timedelta(days=start)).replace(microsecond=0)
+            path = root / snapshot_path(camera, when, crop=number)
+            if fate == "changed":
+                lay(b"another", path)
+            elif fate == "linked":
+                path.rename(folder / f"elsewhere-{number}")
+                path.symlink_to(folder / f"elsewhere-{number}")
+            elif fate == "gone":
+                path.unlink()
+        _alter(root / MARKER, mark)
+        before = tree(root)
+        planned = plan(settings, NOW)
+        assert {one.path for one in planned.due} == expected
+        assert tree(root) == before
+        if mark != "adopted" or not uploads:
+            with pytest.raises(WrongRoot, match="Nothing was deleted"):
+                cull(settings, now=NOW)
+            assert tree(root) == before
+            assert planned.trouble is not None
+            return
+        assert planned.trouble is None
+        done = cull(settings, now=NOW)
+        after = tree(root)
+        assert done.files == len(expected)
+        went = {path: content for path, content in before.items() if path not in after}
+        assert {path for path, content in went.items() if content is not None} == expected
+        assert set(after) <= set(before)
+        assert all(before[path] == content for path, content in after.items())
+        _hold_folders(before, after, went, expected)
+        assert all((folder / f"elsewhere-{n}").exists() for n in _linked(uploads))
+
+
+def _linked(uploads: list[tuple[str, float, float, str]]) -> Iterator[int]:
+    return (number for number, upload in enumerate(uploads) if upload[3] == "linked")
+
+
+def _alter(marker: Path, mark: str) -> None:
+    if not marker.exists() or mark == "adopted":
+        return
+    if mark == "another":
+        marker.write_text(json.dumps({**json.loads(marker.read_text()), "identity": "0" * 32}))
+    elif mark == "torn":
+        marker.write_bytes(marker.read_bytes()[:20])
+    elif mark == "a link":
+        marker.rename(marker.parent.parent / "kept-marker")
+        marker.symlink_to(marker.parent.parent / "kept-marker")
+    else:
+        marker.unlink()
+
+
+def _hold_folders(
+    before: dict[str, Any], after: dict[str, Any], went: dict[str, Any], expected: set[str]
+) -> None:
+    """Folders that culling emptied are gone; no other is, and no camera's own."""
+    emptied = {path for path, content in went.items() if content is None}
+    for folder in emptied:
+        assert "/" in folder
+        assert any(path.startswith(f"{folder}/") for path in expected)
+    for path in expected:
+        for parent in Path(path).parents:
+            name = str(parent)
+            if "/" in name and name in after:
+                assert any(other.startswith(f"{name}/") for other in after), name
+
+
+# --- time ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "arrived", "aged_by"),
+    [
+        (WALL - timedelta(days=10), 10.0, "start"),
+        (WALL - timedelta(days=9, hours=23, minutes=59), 9.9, None),
+        (datetime(2004, 12, 31, 23), 10.5, "arrived"),
+        (datetime(2004, 12, 31, 23), 9.5, None),
+        (datetime(2005, 1, 1), 9.5, "start"),
+        (datetime(2000, 1, 9), 9.5, None),
+        (datetime(2099, 1, 1), 10.5, "arrived"),
+        (datetime(2099, 1, 1), 9.5, None),
+    ],
+)
+def test_a_doubtful_time_ages_by_arrival(
+    tmp_path: Path, start: datetime, arrived: float, aged_by: str | None
+) -> None:
+    """Exactly `keep_days` is old; before 2005 and in the future the arrival alone counts."""
+    settings = settings_in(tmp_path)
+    came = _local(NOW - timedelta(days=arrived))
+    lay(b"x", tmp_path / "uploads" / snapshot_path("porch", start), came)
+    run(settings)
+    assert [one.aged_by for one in plan(settings, NOW).due] == ([aged_by] if aged_by else [])
+
+
+def test_without_a_time_to_trust_it_stays(tmp_path: Path) -> None:
+    """Seen by a computer whose clock is now behind the uploads: nothing is old, and it is said."""
+    settings = settings_in(tmp_path)
+    lay_old(tmp_path / "uploads", 30)
+    run(settings)
+    adopt(settings)
+    long_ago = datetime(2006, 1, 1, tzinfo=UTC)
+    found = plan(settings, long_ago)
+    assert (len(found.due), len(found.stays)) == (0, 1)
+    assert "can be right" in found.stays[0].reason
+    assert cull(settings, now=long_ago).files == 0
+
+
+# --- the marker ---------------------------------------------------------------
+
+
+def test_adopting_is_done_once(settings: Settings, root: Path) -> None:
+    """The second time nothing is written; a marker that was lost is written as it was."""
+    marker = json.loads((root / MARKER).read_text())
+    assert adopt(settings) is False
+    (root / MARKER).unlink()
+    with pytest.raises(WrongRoot, match="mounted"):
+        cull(settings, now=NOW)
+    assert adopt(settings) is True
+    assert json.loads((root / MARKER).read_text())["identity"] == marker["identity"]
+    assert cull(settings, now=NOW).files == 3
+
+
+def test_a_root_that_was_never_adopted_loses_nothing(tmp_path: Path) -> None:
+    """Without `--adopt` the plan is shown and nothing is deleted."""
+    settings = settings_in(tmp_path)
+    lay_old(tmp_path / "uploads", 30)
+    run(settings)
+    with pytest.raises(WrongRoot, match="adopt"):
+        cull(settings, now=NOW)
+    assert len(plan(settings, NOW).due) == 1
+
+
+def test_another_librarys_root_is_neither_culled_nor_adopted(
+    settings: Settings, root: Path, tmp_path: Path
+) -> None:
+    """A second library is told whose the tree is; its disk exchanged, so is the first."""
+    other = settings.model_copy(update={"library": tmp_path / "other"})
+    run(other)
+    before = tree(root)
+    for deed in (adopt, lambda one: cull(one, now=NOW)):
+        with pytest.raises(WrongRoot):
+            deed(other)
+    (tmp_path / "empty").mkdir()
+    for place in (tmp_path / "empty", tmp_path / "nowhere"):
+        moved = settings.model_copy(update={"uploads": place})
+        for deed in (adopt, lambda one: cull(one, now=NOW)):
+            with pytest.raises(UploadTreeError):
+                deed(moved)
+    assert tree(root) == before
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_the_marker_is_no_upload_and_no_stranger(settings: Settings) -> None:
+    """Ingest neither catalogues it nor lists it as unknown."""
+    summary = run(settings, is_full=True)
+    assert (summary.tally.total, summary.unknown, summary.ignored) == (0, 0, 1)
+
+
+# --- links --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_no_folder_on_the_way_is_a_link(settings: Settings, root: Path, depth: int) -> None:
+    """A folder that became a link leads to nothing that is deleted, wherever it stands."""
+    parts = Path(old(30)).parts
+    folder = root.joinpath(*parts[:depth])
+    folder.rename(root.parent / "elsewhere")
+    folder.symlink_to(root.parent / "elsewhere")
+    found = plan(settings, NOW)
+    assert old(30) not in {one.path for one in found.due}
+    assert "not followed" in next(one.reason for one in found.stays if one.path == old(30))
+    cull(settings, now=NOW)
+    assert (root.parent / "elsewhere").joinpath(*parts[depth:]).exists()
+
+
+def test_an_upload_root_may_itself_be_a_link(settings: Settings, root: Path) -> None:
+    """What the owner wrote in the settings is followed; only what lies below is not."""
+    root.rename(root.parent / "disk")
+    root.symlink_to(root.parent / "disk")
+    assert cull(settings, now=NOW).files == 3
+
+
+# --- what lies beside ---------------------------------------------------------
+
+
+def test_an_index_goes_with_its_clip(tmp_path: Path) -> None:
+    """`.idx` and `.thumb` of a clip go with it; of another clip, or of none, they stay."""
+    settings = settings_in(tmp_path)
+    root = tmp_path / "uploads"
+    start = WALL - timedelta(days=20)
+    clip, young = (
+        clip_path("porch", moment, moment + timedelta(seconds=5))
+        for moment in (start, WALL - timedelta(days=2))
+    )
+    for path in (clip, young):
+        day = _local(NOW - timedelta(days=20 if path == clip else 2))
+        lay(b"clip", root / path, day)
+        lay(b"index", (root / path).with_suffix(".idx"), day)
+    lay(b"preview", root / f"{clip}.thumb")
+    lay(b"stranger", (root / clip).with_name("10.00.00-10.00.09[M][0@0][0].idx"))
+    run(settings)
+    adopt(settings)
+    before = set(tree(root))
+    found = plan(settings, NOW)
+    assert {one.path: one.what for one in found.due} == {
+        clip: "upload",
+        clip.replace(".dav", ".idx"): "companion",
+        f"{clip}.thumb": "companion",
+    }
+    done = cull(settings, now=NOW)
+    assert (done.files, done.size_bytes) == (3, found.size_bytes)
+    assert before - set(tree(root)) == {one.path for one in found.due}
+
+
+def test_an_index_of_two_stays_with_the_second(tmp_path: Path) -> None:
+    """Where another file of that stem is left, the index may be its own."""
+    settings = settings_in(tmp_path)
+    start = WALL - timedelta(days=20)
+    clip = tmp_path / "uploads" / clip_path("porch", start, start + timedelta(seconds=5))
+    for path in (clip, clip.with_suffix(".idx")):
+        lay(b"x", path, _local(NOW - timedelta(days=20)))
+    run(settings)
+    adopt(settings)
+    lay(b"came later", clip.with_suffix(".mp4"))
+    assert [one.what for one in plan(settings, NOW).due] == ["upload"]
+
+
+def test_folders_that_cameras_need_stay(settings: Settings, root: Path) -> None:
+    """What culling emptied goes, but a camera's own folder; what was empty before stays."""
+    (root / "porch/AMC0001_F01N44/2026-02-18/001/empty").mkdir(parents=True)
+    cull(settings, now=NOW)
+    folders = {path for path, content in tree(root).items() if content is None}
+    assert "barn" in folders
+    assert not any(path.startswith("barn/") for path in folders)
+    assert "porch/AMC0001_F01N44/2026-02-18/001/empty" in folders
+    assert not any(path.startswith("porch/AMC0001_F01N44/2026-02-18/001/jpg") for path in folders)
+
+
+@pytest.mark.parametrize(
+    ("path", "top"),
+    [
+        ("porch/AMC0001_F01N44/2026-02-18/001/jpg/x.jpg", "porch"),
+        ("attic/front/2026-02-18/x.jpg", "attic/front"),
+        ("old/2026-02-18/x.jpg", "old"),
+        ("2026-02-18/001/jpg/x.jpg", ""),
+        ("3J07C6FPAU00272/2026-02-18/001/jpg/x.jpg", ""),
+        ("x.jpg", ""),
+    ],
+)
+def test_which_folder_is_a_cameras_own(path: str, top: str) -> None:
+    """The one that settings say, else the first that names a camera, else the root."""
+    said = check({"cameras": [{"name": "a", "folder": "attic/front", "also": ["old"]}]})
+    assert tops(said)(path) == top
+
+
+# --- what is left of it -------------------------------------------------------
+
+
+def test_rows_stay_with_all_that_was_known(settings: Settings, library: Library) -> None:
+    """A culled row differs in three columns; its thumbnail can still be seen; nothing disagrees."""
+    before, frames = told(library)
+    cull(settings, now=NOW)
+    after, frames_after = told(library)
+    culled = after[after.state == "culled"]
+    assert set(culled.path) == {old(30), old(11), old(12, "barn")}
+    assert (culled.culled_at == NOW).all()
+    assert set(culled.state_reason) == {"kept for 10 days"}
+    assert after[after.state != "culled"].culled_at.isna().all()
+    same = [name for name in after if name not in ("state", "state_reason", "culled_at")]
+    assert_same((before[same], frames), (after[same], frames_after))
+    assert not len(disagreements(library, "hash"))
+    assert run(settings, is_full=True).tally.total == 0
+
+
+def test_a_rebuild_gives_the_same_catalog(settings: Settings, library: Library) -> None:
+    """Catalog = tree + journal, with culled rows, and after their own time is over."""
+    cull(settings, now=NOW)
+    before = told(library)
+    assert renew(settings).gone == 3
+    assert_same(before, told(library))
+    packs = set(library.storage.files("thumbs"))
+    later = NOW + timedelta(days=400)
+    kept = settings.model_copy(update={"keep_days": 1000})
+    assert cull(kept, now=later - timedelta(seconds=1)).rows_dropped == 0
+    assert cull(kept, now=later).rows_dropped == 3
+    left = told(library)
+    assert (len(left[0]), len(left[1])) == (2, 2)
+    assert not len(disagreements(library))
+    assert Journal(library.storage).seen()["media_id"].to_pylist().count("") == 0
+    renew(settings)
+    assert_same(left, told(library))
+    assert packs
+
+
+def test_what_is_over_leaves_the_disk(
+    settings: Settings, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packs go after the readers' grace period, and the journal forgets in its own time."""
+    monkeypatch.setattr("pano_analytics.catalog.GRACE_S", 0.0)
+    monkeypatch.setattr("pano_analytics.journal.FOLD_ABOVE", 0)
+    cull(settings, now=NOW)
+    packs = set(library.storage.files("thumbs"))
+    kept = settings.model_copy(update={"keep_days": 1000})
+    cull(kept, now=NOW + timedelta(days=400))
+    lay_old(settings.uploads or Path(), 2, content=picture(2, (64, 36)))
+    run(settings)
+    left = set(library.storage.files("thumbs"))
+    assert len(packs - left) == 3
+    journal = Journal(library.storage)
+    assert journal.forgotten().num_rows == 0
+    assert set(journal.seen()["media_id"].to_pylist()) == set(library.media().media_id)
+    assert not len(disagreements(library, "decode"))
+
+
+def test_uploaded_again_it_gets_a_row_again(settings: Settings, root: Path) -> None:
+    """The same name, even of the same size and time, is an upload: one row, and no doubled one."""
+    library = Library.of(settings)
+    first = library.media().set_index("path").loc[old(30)]
+    kept = (root / old(30)).read_bytes()
+    cull(settings, now=NOW)
+    lay_old(root, 30, content=kept)
+    run(settings)
+    again = library.media()
+    assert again.path.is_unique
+    row = again.set_index("path").loc[old(30)]
+    assert (row.state, row.media_id, row.thumb is not None) == ("complete", first.media_id, True)
+    assert again.set_index("path").culled_at.isna()[old(30)]
+    before = told(library)
+    renew(settings)
+    assert_same(before, told(library))
+    assert cull(settings, now=NOW).files == 1
+
+
+def test_a_backup_knows_what_was_culled(settings: Settings, tmp_path: Path) -> None:
+    """Restored and rebuilt, culled rows are there with thumbnails, and culling goes on."""
+    cull(settings, now=NOW)
+    before = told(Library.of(settings))
+    assert settings.library is not None
+    backup.backup(settings.library, tmp_path / "kept.tar")
+    backup.restore(tmp_path / "kept.tar", tmp_path / "anew")
+    anew = settings.model_copy(update={"library": tmp_path / "anew"})
+    renew(anew)
+    assert_same(before, told(Library.of(anew)))
+    lay_old(settings.uploads or Path(), 50)
+    run(anew)
+    assert cull(anew, now=NOW).files == 1
+
+
+def test_what_cannot_be_deleted_stays_an_upload(settings: Settings, root: Path) -> None:
+    """A file that changes between plan and deed is not deleted; its row comes to life again."""
+    from pano_analytics.culling.plan import plan_table
+    from pano_analytics.removal import carry_out
+    from pano_analytics.tree import Tree
+
+    library = Library.of(settings)
+    journal = Journal(library.storage)
+    with library.storage.lock(LOCK), Tree.opened(root) as held:
+        name = journal.note_plan(plan_table(plan(settings, NOW).due, settings, NOW))
+        lay(b"it grew meanwhile", root / old(30))
+        carried = carry_out(library.storage, journal, held, name)
+    assert (carried.files, carried.stayed) == (2, ((old(30), "changed"),))
+    assert (root / old(30)).read_bytes() == b"it grew meanwhile"
+    run(settings)
+    row = library.media().set_index("path").loc[old(30)]
+    assert (row.state, row.size_bytes) == ("damaged", 17)
+    assert not len(disagreements(library))
+
+
+def test_a_folder_that_may_not_be_written_keeps_its_files(
+    settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where pano may not delete, the plan says so beforehand and nothing is marked."""
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    found = plan(settings, NOW)
+    assert {one.reason for one in found.stays} == {"pano may not delete in its folder"}
+    assert cull(settings, now=NOW).files == 0
+    assert set(Library.of(settings).media().state) == {"complete"}
+
+
+# --- caps and locks -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cap", "word"),
+    [({"most_files": 2}, "most_files"), ({"most_gb": 1e-9}, "most_gb")],
+)
+def test_more_than_a_cap_asks(
+    settings: Settings, root: Path, cap: dict[str, Any], word: str
+) -> None:
+    """Nothing goes; the message names the number that says yes, and a monitor hears of it."""
+    capped = settings.model_copy(update={"cull": settings.cull.model_copy(update=cap)})
+    before = tree(root)
+    with pytest.raises(TooMany, match=rf"{word}.*--up-to 3"):
+        cull(capped, now=NOW)
+    with pytest.raises(TooMany, match="at most 2 files, as said"):
+        cull(capped, now=NOW, up_to=2)
+    assert tree(root) == before
+    assert set(Library.of(settings).media().state) == {"complete"}
+    assert [one["what"] for one in status.look(capped)["problems"]].count("cull_stopped") == 1
+    assert cull(capped, now=NOW, up_to=3).files == 3
+    assert "cull_stopped" not in [one["what"] for one in status.look(capped)["problems"]]
+
+
+def test_a_share_of_many_asks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large library no more than the share goes unasked; of few files any may."""
+    small = settings.cull.model_copy(update={"most_share": 0.4})
+    capped = settings.model_copy(update={"cull": small})
+    monkeypatch.setattr("pano_analytics.culling.run._SHARE_FROM", 2)
+    with pytest.raises(TooMany, match="most_share"):
+        cull(capped, now=NOW)
+    monkeypatch.undo()
+    assert cull(capped, now=NOW).files == 3
+
+
+def test_two_are_never_at_it(settings: Settings, root: Path, library: Library) -> None:
+    """Culling holds the library's lock as ingest does; who is turned away leaves no word."""
+    with library.storage.lock(LOCK):
+        for deed in (lambda: cull(settings, now=NOW),):
+            with pytest.raises(LibraryBusy):
+                deed()
+    assert last_run(library.storage) is None
+    assert cull(settings, now=NOW).files == 3
+    assert AT_WORK == MARKED_AT_WORK
+
+
+def test_many_files_go_in_batches(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch is a plan of its own, confirmed before the next begins."""
+    monkeypatch.setattr("pano_analytics.culling.run.BATCH", 1)
+    library = Library.of(settings)
+    generation = library.generation
+    assert cull(settings, now=NOW).files == 3
+    assert library.generation == generation + 3
+    assert not Journal(library.storage).open_plans()
+    assert not library.storage.exists(AT_WORK)
+
+
+# --- the command --------------------------------------------------------------
+
+
+@contextmanager
+def no_error() -> Iterator[None]:
+    yield
+
+
+def called(settings: Settings, *words: str, config: dict[str, Any] | None = None) -> Any:
+    """Call `pano cull` with a settings file beside the tree."""
+    assert settings.uploads is not None
+    file = settings.uploads.parent / "pano.toml"
+    file.write_text('uploads = "uploads"\nlibrary = "library"\nzone = "UTC"\nkeep_days = 10\n')
+    return CliRunner().invoke(pano, ["cull", "--config", str(file), *words])
+
+
+@pytest.fixture
+def aged(tmp_path: Path) -> Settings:
+    """Return settings with uploads that are really old now, catalogued, not adopted."""
+    settings = settings_in(tmp_path)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    for days in (20, 5):
+        path = tmp_path / "uploads" / snapshot_path("porch", now - timedelta(days=days))
+        lay(b"xyz", path, datetime.now() - timedelta(days=days))
+    run(settings)
+    return settings
+
+
+def test_the_command_shows_adopts_and_deletes(aged: Settings) -> None:
+    """As an owner calls it: look, adopt, delete, look again."""
+    shown = called(aged)
+    assert shown.exit_code == 0
+    assert "1 files, 3 bytes, would go with --delete" in shown.stdout
+    assert "kept for 10 days" in shown.stdout
+    assert "adopt" in shown.stderr
+    refused = called(aged, "--delete")
+    assert isinstance(refused.exception, WrongRoot)
+    assert refused.exception.exit_code == 3
+    assert "is now" in called(aged, "--adopt").stdout
+    assert "was already" in called(aged, "--adopt").stdout
+    one = json.loads(called(aged, "--json").stdout)
+    assert (one["files"], one["size_bytes"], one["trouble"]) == (1, 3, None)
+    assert one["due"][0]["reason"] == "kept for 10 days"
+    assert [(left["camera"], left["left_files"]) for left in one["cameras"]] == [("porch", 1)]
+    assert one["due"][0]["path"] in called(aged, "--files").stdout
+    assert called(aged, "--delete").stdout == "cull: 1 files deleted, 3 bytes\n"
+    assert json.loads(called(aged, "--delete", "--json").stdout)["files"] == 0
+    assert "0 files" in called(aged).stdout
+
+
+@pytest.mark.parametrize("words", [["--adopt", "--delete"], ["--up-to", "3"]])
+def test_mixed_wishes_are_refused(aged: Settings, words: list[str]) -> None:
+    """Two decisions are not taken in one breath."""
+    assert called(aged, *words).exit_code == 2
+
+
+def test_the_plan_as_frames(settings: Settings) -> None:
+    """The plan answers in the notebook: one row a file, one a camera."""
+    found = plan(Library.of(settings), NOW)
+    frame = found.frame()
+    assert list(frame.path) == [old(12, "barn"), old(30), old(11)]
+    assert frame.age_days.round(3).tolist() == [12, 30, 11]
+    assert frame.keep_days.tolist() == [10, 10, 10]
+    cameras = found.cameras_frame().set_index("camera")
+    assert cameras.left_files.to_dict() == {"barn": 0, "porch": 2}
+    assert cameras.left_since["porch"] == NOW - timedelta(days=9)
+    assert len(found.stays_frame()) == 0
+
+
+def test_no_library_and_no_root_say_so(tmp_path: Path) -> None:
+    """Both errors name what to do."""
+    settings = settings_in(tmp_path)
+    with pytest.raises(LibraryError, match="pano ingest"):
+        plan(settings)
+    run(settings)
+    (tmp_path / "uploads").rmdir()
+    with pytest.raises(UploadTreeError, match="mounted"):
+        plan(settings)
+    assert issubclass(WrongRoot, PanoError)
+
+
+def test_a_page_of_adoption_that_is_torn_deletes_nothing(settings: Settings, root: Path) -> None:
+    """Half a page of the library is no permission."""
+    assert settings.library is not None
+    (settings.library / ADOPTED).write_bytes(b"{")
+    before = tree(root)
+    with pytest.raises(WrongRoot, match="restore"):
+        cull(settings, now=NOW)
+    assert tree(root) == before
+    shutil.rmtree(settings.library / "journal")
