@@ -1,0 +1,149 @@
+"""The forecast: how many of the days wanted the disk can hold, said where people look."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from lived_in import run
+from shared_files import lay, snapshot_path
+
+from pano_analytics import status
+from pano_analytics.catalog import MANIFEST
+from pano_analytics.cli import pano
+from pano_analytics.culling import adopt, cull, forecast
+from pano_analytics.culling.forecast import _days_that_fit
+from pano_analytics.library import Library
+from pano_analytics.settings import Settings, check
+
+Usage = namedtuple("Usage", "total used free")
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+
+
+def filled(folder: Path, days: int, size: int = 1000, cameras: tuple[str, ...] = ("porch",)) -> Any:
+    """Return settings after so many whole days of so many bytes of each camera."""
+    settings = check({"zone": "UTC", "keep_days": 14}).model_copy(
+        update={"uploads": folder / "uploads", "library": folder / "library"}
+    )
+    for camera in cameras:
+        for day in range(1, days + 1):
+            moment = TODAY - timedelta(days=day) + timedelta(hours=1)
+            came = moment.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+            lay(b"x" * size, folder / "uploads" / snapshot_path(camera, moment), came)
+    run(settings, is_inspecting=False)
+    return settings
+
+
+def has_free(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, free))
+
+
+def said(settings: Settings) -> list[str]:
+    return list(forecast(Library.of(settings)).text)
+
+
+def test_only_nine_of_fourteen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1000 bytes a day, five days there, 4,999 bytes free: nine whole days fit."""
+    settings = filled(tmp_path, 5)
+    has_free(monkeypatch, 4_999)
+    [room] = forecast(Library.of(settings)).to_dict("records")
+    assert room["text"] == "porch: only 9 of 14"
+    assert (room["bytes_per_day"], room["held_bytes"], room["disk_bytes"]) == (1000, 5000, 9999)
+    assert (room["wanted_bytes"], room["possible_days"], room["is_short"]) == (14_000, 9, True)
+    has_free(monkeypatch, 9_000)
+    assert said(settings) == [""]
+    has_free(monkeypatch, 8_999)
+    assert said(settings) == ["porch: only 13 of 14"]
+
+
+def test_status_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a problem with its own word, beside the camera, and in the plan."""
+    settings = filled(tmp_path, 5)
+    has_free(monkeypatch, 4_999)
+    told = status.look(settings)
+    details = [one["detail"] for one in told["problems"] if one["what"] == "disk_too_small"]
+    assert details == ["porch: only 9 of 14 days fit on its disk"]
+    assert any(
+        "camera    porch" in text and "only 9 of 14" in text for text in status.in_words(told)
+    )
+    assert json.loads(status.as_json(told))["culling"]["cameras"][0]["text"] == (
+        "porch: only 9 of 14"
+    )
+    (tmp_path / "pano.toml").write_text(
+        'uploads = "uploads"\nlibrary = "library"\nzone = "UTC"\nkeep_days = 14\n'
+    )
+    shown = CliRunner().invoke(pano, ["cull", "--config", str(tmp_path / "pano.toml")])
+    assert "porch: only 9 of 14 days" in shown.stdout
+
+
+def test_cameras_share_their_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All get the same days, none more than it wants; one that keeps all takes its bytes away."""
+    settings = filled(tmp_path, 4, cameras=("attic", "barn", "porch"))
+    own = [{"name": "attic", "keep_days": 2}, {"name": "barn", "keep_days": 20}]
+    wishes = settings.model_copy(update={"cameras": check({"cameras": own}).cameras})
+    has_free(monkeypatch, 10_000)
+    assert said(wishes) == ["", "barn: only 10 of 20", "porch: only 10 of 14"]
+    kept = [{"name": "attic", "keep_days": "forever"}, *own[1:]]
+    forever = settings.model_copy(update={"cameras": check({"cameras": kept}).cameras})
+    assert said(forever) == ["", "barn: only 9 of 20", "porch: only 9 of 14"]
+
+
+def test_what_was_culled_still_counts_as_uploaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rate is that of what came; what is there is only what is left."""
+    settings = filled(tmp_path, 5).model_copy(update={"keep_days": 3})
+    adopt(settings)
+    cull(settings, now=(TODAY + timedelta(hours=2)).replace(tzinfo=UTC))
+    has_free(monkeypatch, 0)
+    [room] = forecast(Library.of(settings)).to_dict("records")
+    assert (room["bytes_per_day"], room["held_bytes"]) == (1000, 2000)
+    assert room["text"] == "porch: only 2 of 3"
+
+
+def test_a_manifest_of_before_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts written before bytes were counted are read for it."""
+    settings = filled(tmp_path, 5)
+    has_free(monkeypatch, 4_999)
+    path = tmp_path / "library" / MANIFEST
+    document = json.loads(path.read_text())
+    document["media"]["porch"] = {
+        day: values[: document["fields"].index("size_bytes")]
+        for day, values in document["media"]["porch"].items()
+    }
+    path.write_text(json.dumps(document))
+    assert said(settings) == ["porch: only 9 of 14"]
+
+
+def test_without_days_to_keep_nothing_is_forecast(tmp_path: Path) -> None:
+    """Nor is it where the disk is not mounted: its mount point is of another one."""
+    settings = filled(tmp_path, 1)
+    assert len(said(settings)) == 1
+    assert said(settings.model_copy(update={"keep_days": None})) == []
+    (tmp_path / "bare").mkdir()
+    for place in ("bare", "nowhere"):
+        assert said(settings.model_copy(update={"uploads": tmp_path / place})) == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.integers(0, 10**9)), min_size=1, max_size=6),
+    st.integers(0, 10**11),
+)
+def test_the_days_fit_and_no_more_would(wants: list[tuple[int, float]], room: int) -> None:
+    """What each gets fits together, and all want no more or nothing more would fit."""
+    days = _days_that_fit(wants, room)
+    most = max(keep for keep, _ in wants)
+
+    def needed(all_days: float) -> float:
+        return sum(min(all_days, keep) * rate for keep, rate in wants)
+
+    assert needed(days) <= room * (1 + 1e-9) + 1e-6
+    assert days >= most or needed(days + 0.01) > room
