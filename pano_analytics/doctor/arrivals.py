@@ -88,7 +88,7 @@ def _lacks(case: Case, there: str, lacking: str) -> list[Finding]:
         return []
     ever = case.clips if lacking == "clip" else case.snapshots
     evidence = (
-        f"{many(len(since), there)} of motion on {many(days, 'day')}, and no {lacking}; "
+        f"{many(len(since), there)} on {many(days, 'day')}, and no {lacking}; "
         f"{many(ever, lacking)} before"
     )
     return [

@@ -125,7 +125,8 @@ def _off(case: Case, clock: Clock, ahead_s: float, common_s: float) -> Finding:
     if common_s and not is_common:
         own_s = ahead_s - common_s
         apart += f", {span(own_s)} {_side(own_s)} against the other cameras"
-    evidence = f"{apart}: {_came(clock)}; the same on {many(len(days), 'day')}{_drift(days)}"
+    steady = f"; the same on {many(len(days), 'day')}{_drift(days)}" if len(days) else ""
+    evidence = f"{apart}: {_came(clock)}{steady}"
     is_certain = ahead_s > 0 or len(days) > 2
     advice = _COMMON if is_common else f"{_cause(case, ahead_s - common_s)} {case.menu.clock}."
     return Finding(
