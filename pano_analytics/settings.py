@@ -127,11 +127,16 @@ def _as_path(value: Any) -> Any:
     return Path(value).expanduser() if isinstance(value, str) and value.strip() else value
 
 
+# A hundred years: what is longer is meant to be for ever, or a slip.
+MOST_DAYS = 36_500
+
+
 def _check_days(days: Any) -> Any:
     # 0 would read as "nothing is kept" to one and as "no limit" to another.
-    if days == "forever" or (isinstance(days, int) and not isinstance(days, bool) and days >= 1):
+    is_number = isinstance(days, int) and not isinstance(days, bool)
+    if days == "forever" or (is_number and 1 <= days <= MOST_DAYS):
         return days
-    raise ValueError("a whole number of days from 1, or 'forever'")
+    raise ValueError(f"a whole number of days from 1 to {MOST_DAYS}, or 'forever'")
 
 
 ZoneName = Annotated[str, AfterValidator(_check_zone)]
@@ -213,7 +218,7 @@ class Cull(_Strict):
     """How uploads that were kept long enough go; how long is said by `keep_days`."""
 
     scheduled: bool = False
-    rows_days: int = Field(default=400, ge=1)
+    rows_days: int = Field(default=400, ge=1, le=MOST_DAYS)
     most_files: int = Field(default=100_000, ge=1)
     most_gb: float = Field(default=200, gt=0)
     most_share: float = Field(default=0.5, gt=0, le=1)
