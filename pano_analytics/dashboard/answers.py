@@ -13,7 +13,9 @@ from weakref import WeakKeyDictionary
 
 import pandas as pd
 import param
+import pyarrow as pa
 
+from pano_analytics import culling
 from pano_analytics.dashboard import payloads
 from pano_analytics.dashboard.records import Heat, Item, Near, Uploads
 from pano_analytics.dashboard.selection import Selection, wall_now
@@ -103,6 +105,7 @@ class Answers(param.Parameterized):
     """
 
     cameras = param.ClassSelector(class_=pd.DataFrame, default=pd.DataFrame())
+    short = param.Dict(default={}, doc="what a camera's disk cannot hold, in words, by camera")
     heat = param.ClassSelector(class_=Heat, default=Heat(pd.DataFrame(), date.min, date.min))
     uploads = param.ClassSelector(class_=Uploads, default=Uploads(pd.DataFrame()))
     near = param.ClassSelector(class_=Near, allow_None=True)
@@ -169,6 +172,7 @@ class Answers(param.Parameterized):
             "generation": generation,
             "now": minute,
             "cameras": cameras,
+            "short": kept("short", minute, ask=lambda: find_short(library)),
             "heat": kept("heat", span, ask=lambda: find_heat(library, span)),
             "uploads": uploads,
             "near": None
@@ -216,6 +220,17 @@ class _Chosen:
             "state": list(self.states) or None,
             **changed,
         }
+
+
+def find_short(library: Library) -> dict[str, str]:
+    """Return `only 9 of 14 days` by camera, for those whose disk cannot hold what is wanted."""
+    try:
+        found = culling.rooms(library.settings, library.catalog)
+    except (OSError, pa.ArrowException):
+        return {}
+    return {
+        one.camera: f"{one.text.removeprefix(f'{one.camera}: ')} days" for one in found if one.text
+    }
 
 
 def find_uploads(library: Library, chosen: _Chosen, limit: int) -> Uploads:

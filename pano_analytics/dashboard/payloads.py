@@ -7,7 +7,7 @@ wall clock since the midnight that begins an upload's camera-day.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -143,10 +143,14 @@ def _bounds(wanted: Range | None, year: int) -> Json | None:
 # --- The overview.
 
 
-def overview(cameras: pd.DataFrame, now: datetime) -> Json:
-    """Return what the cards of all cameras show."""
+def overview(cameras: pd.DataFrame, now: datetime, short: Mapping[str, str] | None = None) -> Json:
+    """Return what the cards of all cameras show; `short` says whose disk is too small."""
+    short = short or {}
     return {
-        "cameras": [_card(row, now) for row in cameras.to_dict("records")],
+        "cameras": [
+            _card(row, now) | {"short": short.get(row["camera"], "")}
+            for row in cameras.to_dict("records")
+        ],
         "call": cameras_call(),
     }
 
@@ -411,6 +415,7 @@ def item(found: Item, zone: ZoneInfo) -> Json:
         "when": _when(row),
         "badges": _badges(row),
         "reason": _text(row["state_reason"]),
+        "culled": _culled_text(row),
         "facts": [[name, text] for name, text in _facts(row, zone) if text],
         "fps": row["fps"],
         "duration_s": row["duration_s"],
@@ -523,12 +528,21 @@ def _facts(row: Json, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
     yield "Arrived", f"{row['arrived']:%Y-%m-%d %H:%M:%S}" if row["arrived"] is not None else ""
     yield "Cause", _text(row["trigger"])
     yield "State", f"{row['state']}: {row['state_reason']}" if row["state_reason"] else row["state"]
+    yield "Culled", f"{row['culled_at']:%Y-%m-%d %H:%M:%S}" if row.get("culled_at") else ""
     yield "Picture", f"{row['width']} x {row['height']}" if row["width"] else ""
     yield "Length", _length(row)
     yield "Coding", _text(row["codec"])
     yield "Size", f"{row['size_bytes'] / 1e6:.2f} MB" if row["size_bytes"] else ""
     yield "Zone", str(zone)
     yield "File", row["path"]
+
+
+def _culled_text(row: Json) -> str:
+    """Return `Culled on 20 November 2026`, empty for what was not."""
+    moment = row.get("culled_at")
+    if row["state"] != "culled" or moment is None:
+        return ""
+    return f"Culled on {moment.day} {moment:%B %Y}"
 
 
 def _camera_clock(row: Json) -> str:

@@ -132,10 +132,11 @@ class Overview(View):
     """Each camera: latest picture, when, count today, silent or not, its own pages."""
 
     part = "overview"
-    watches = ("cameras", "now")
+    watches = ("cameras", "now", "short")
 
     def text(self) -> str:
-        return payloads.dumps(payloads.overview(self.answers.cameras, self.answers.now))
+        answers = self.answers
+        return payloads.dumps(payloads.overview(answers.cameras, answers.now, answers.short))
 
 
 class Activity(View):

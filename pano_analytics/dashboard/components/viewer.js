@@ -166,6 +166,7 @@ class Viewer {
   drawReason() {
     const place = this.stage.querySelector(".note p.reason")
     if (place && this.detail.reason) place.textContent = this.detail.reason
+    if (this.detail.culled) this.stage.querySelector(".note h3")?.replaceChildren(this.detail.culled)
   }
 
   note(title, text) {
@@ -213,6 +214,14 @@ class Viewer {
     event.preventDefault()
     go(link.getAttribute("href"), { replace: true })
     if (link.dataset.t && this.player) this.player.seek(Number(link.dataset.t))
+    else if (link.dataset.t) this.showKept(link)
+  }
+
+  // Of a clip that was removed there is nothing to seek in: its key frames are all there is.
+  showKept(link) {
+    const kept = this.stage.querySelector(".kept")
+    if (kept) kept.src = link.querySelector("img").src
+    for (const other of this.strip.children) other.classList.toggle("now", other === link)
   }
 
   markTime(seconds) {

@@ -1,0 +1,117 @@
+"""Culled uploads in the dashboard: their pictures are still seen, their files are gone for good."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page, expect
+from serving import (
+    DAY,
+    DEADLINE_S,
+    DESKTOP,
+    FRONT,
+    PANO,
+    PHONE,
+    Served,
+    ask,
+    clip_path,
+    make_clip,
+    make_picture,
+    serving,
+    snapshot_path,
+)
+
+import pano_analytics
+from pano_analytics.culling import adopt, cull
+from pano_analytics.settings import load
+
+# More than any disk has: so sparse a file takes no space.
+HUGE = 10**12
+
+
+@pytest.fixture(scope="module")
+def culled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve a library whose front door was culled; the garage has more than its disk can hold."""
+    folder = tmp_path_factory.mktemp("culled")
+    uploads = folder / "uploads"
+    make_picture(uploads / snapshot_path(FRONT, DAY))
+    make_clip(uploads / clip_path(FRONT, DAY - timedelta(seconds=1), 3))
+    (folder / "pano.toml").write_text(
+        'uploads = "uploads"\nlibrary = "library"\nzone = "Europe/Berlin"\nkeep_days = 3\n'
+        '[[cameras]]\nname = "garage"\nkeep_days = 36500\n'
+    )
+    config = ["--config", str(folder / "pano.toml")]
+    subprocess.run([*PANO, "ingest", "--quiet", *config], check=True, timeout=DEADLINE_S)
+    settings = load(folder / "pano.toml")
+    adopt(settings)
+    assert cull(settings, now=(DAY + timedelta(days=5)).replace(tzinfo=UTC)).files == 2
+    huge = make_picture(uploads / snapshot_path("garage", DAY))
+    os.truncate(huge, HUGE)
+    command = [*PANO, "ingest", "--quiet", "--no-inspect", *config]
+    subprocess.run(command, check=True, timeout=DEADLINE_S)
+    with serving(folder / "library", folder) as server:
+        yield server
+
+
+@pytest.fixture
+def rows(culled: Served) -> dict[str, dict[str, Any]]:
+    frame = pano_analytics.open(culled.library).media(camera=FRONT)
+    return {row["kind"]: row for row in frame.to_dict("records")}
+
+
+def place(row: dict[str, Any]) -> str:
+    return f"{quote(row['camera'])}/{row['date']}/{row['media_id']}"
+
+
+@pytest.mark.parametrize("kind", ["snapshot", "clip"])
+def test_its_file_is_gone_and_its_picture_is_not(
+    culled: Served, rows: dict[str, dict[str, Any]], kind: str
+) -> None:
+    """/media and /clip answer 410 with a sentence; /thumb still gives the picture."""
+    row = rows[kind]
+    for path in (f"/media/{place(row)}", f"/clip/{place(row)}.mp4"):
+        answer = ask(culled.url, path)
+        assert (answer.status, answer.text) == (
+            410,
+            "This upload was culled to make room; only its entry is left.\n",
+        )
+    assert ask(culled.url, f"/thumb/{row['thumb']}.jpg").status == 200
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_the_viewer_shows_what_was_kept(
+    visit: Callable[..., Page],
+    culled: Served,
+    rows: dict[str, dict[str, Any]],
+    size: tuple[int, int],
+) -> None:
+    """When it was culled, its thumbnail, and the clip's key frames to step through."""
+    page = visit(f"{culled.url}/?item={rows['clip']['media_id']}", size=size)
+    expect(page.locator(".note h3")).to_have_text("Culled on 25 November 2026")
+    expect(page.locator(".note .reason")).to_have_text("kept for 3 days")
+    kept = page.locator(".stage img.kept")
+    expect(kept).to_be_visible()
+    keys = page.locator(".strip a.key")
+    assert keys.count() >= 2
+    for number in (0, 1):
+        keys.nth(number).click()
+        shown = keys.nth(number).locator("img").get_attribute("src")
+        assert shown is not None
+        expect(kept).to_have_attribute(
+            "src", page.evaluate("(src) => new URL(src, location).href", shown)
+        )
+    page.wait_for_function("document.querySelector('.stage img.kept').naturalWidth > 0")
+
+
+def test_the_overview_says_how_many_days_fit(visit: Callable[..., Page], culled: Served) -> None:
+    """The camera whose disk is too small says so on its card; no other does."""
+    page = visit(culled.url)
+    garage = page.locator(".card", has_text="garage")
+    expect(garage.locator(".short-disk")).to_have_text("Disk: only 1 of 36500 days")
+    expect(page.locator(".short-disk")).to_have_count(1)
