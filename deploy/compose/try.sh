@@ -1,0 +1,151 @@
+#!/bin/bash
+# Build the images, run the stack, upload as a camera does, and wait for the page. Leaves nothing.
+#
+# Needs podman, podman-compose, curl and openssl (Debian's packages of these names), and root or
+# rootless podman. Without a registry in reach the base image is made by mmdebstrap.
+#   BASE=...     what images are built on          KEEP=1   leave the stack running
+#   COMPOSE=...  another podman-compose to be used
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+sample=$root/data/sample/uploads/front_door
+export BASE=${BASE:-docker.io/library/debian:trixie-slim}
+compose=${COMPOSE:-podman-compose}
+for tool in podman "$compose" curl openssl; do
+    command -v "$tool" >/dev/null || { echo "try: $tool is missing"; exit 77; }
+done
+
+work=$(mktemp -d)
+name=pano-try-$$
+export COMPOSE_PROJECT_NAME=$name
+end() {
+    code=$?
+    if [[ $code != 0 ]]; then podman logs "${name}_pano_1" 2>&1 | tail -20 || true; fi
+    if [[ -z ${KEEP:-} ]]; then
+        (cd "$work/compose" 2>/dev/null && "$compose" -p "$name" down -v >/dev/null 2>&1) || true
+        rm -rf "$work"
+    fi
+    [[ $code == 0 ]] || echo "try: FAILED, exit $code"
+}
+trap end EXIT
+
+say() { echo "== $*"; }
+must() { # must WHAT COMMAND...: the command succeeds
+    local what=$1
+    shift
+    "$@" >"$work/told" 2>&1 || { echo "NOT: $what"; cat "$work/told"; exit 1; }
+    echo "   $what"
+}
+must_not() {
+    local what=$1
+    shift
+    if "$@" >"$work/told" 2>&1; then echo "NOT: $what"; cat "$work/told"; exit 1; fi
+    echo "   $what"
+}
+within() { # within SECONDS WHAT COMMAND...: it succeeds before that
+    local end=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >"$work/told" 2>&1; do
+        if ((SECONDS > end)); then echo "NOT in time: $what"; cat "$work/told"; exit 1; fi
+        sleep 1
+    done
+    echo "   $what"
+}
+
+if [[ ! -d /run/systemd/system && -z ${CONTAINERS_CONF:-} ]]; then
+    # In a container of its own, such as a runner's: no systemd to ask for groups and events.
+    cat >"$work/containers.conf" <<'CONF'
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+CONF
+    export CONTAINERS_CONF=$work/containers.conf
+fi
+
+say "images"
+if ! podman image exists "$BASE" && ! podman pull -q "$BASE"; then
+    mmdebstrap --quiet --variant=minbase trixie - http://deb.debian.org/debian | podman import -q - "$BASE"
+fi
+podman build -q --build-arg BASE="$BASE" -t localhost/pano-ftp "$here/ftp"
+podman build -q --build-arg BASE="$BASE" -t localhost/pano-web "$here/web"
+podman build -q --build-arg BASE="$BASE" -t localhost/pano -f "$here/pano/Dockerfile" "$root"
+
+say "accounts and settings, as README.md has them"
+cp -r "$here" "$work/compose"
+cd "$work/compose"
+rm -rf .env secrets
+echo of-the-gate | ./account.sh cameras gate
+echo of-the-barn | ./account.sh cameras barn
+echo of-anna | ./account.sh people anna
+must "passwords are kept as hashes only" test -z "$(grep -r 'of-' secrets)"
+sed -e 's/^FTP_ADDRESS=.*/FTP_ADDRESS=127.0.0.1/' -e 's/^# FTP_PORT=.*/FTP_PORT=18021/' \
+    -e 's/^# WEB_PORT=.*/WEB_PORT=18080/' -e 's/^# FTP_PASSIVE_FIRST=.*/FTP_PASSIVE_FIRST=18100/' \
+    -e 's/^# FTP_PASSIVE_LAST=.*/FTP_PASSIVE_LAST=18105/' .env.example >.env
+
+say "start"
+"$compose" -p "$name" up -d --no-build >"$work/up" 2>&1 || { cat "$work/up"; exit 1; }
+ftp=ftp://127.0.0.1:18021
+web=http://127.0.0.1:18080
+within 30 "ftp is healthy" podman healthcheck run "${name}_ftp_1"
+within 30 "web is healthy" podman healthcheck run "${name}_web_1"
+echo of-anna-too | podman exec -i "${name}_pano_1" pano user add anna --password-stdin
+within 120 "pano is healthy" podman healthcheck run "${name}_pano_1"
+
+say "what is locked"
+for part in ftp pano web; do
+    must_not "$part cannot write to its root" podman exec "${name}_${part}_1" touch /etc/x
+done
+for part in pano web; do
+    must "$part runs as uid 1000" test "$(podman exec "${name}_${part}_1" id -u)" = 1000
+    must "$part has no capability" podman exec "${name}_${part}_1" \
+        grep -q '^CapBnd:[[:space:]]*0*$' /proc/1/status
+    must_not "$part cannot write uploads" podman exec "${name}_${part}_1" touch /srv/ftp/x
+done
+must_not "a wrong password is refused" curl -sS --max-time 20 -u gate:of-the-barn $ftp/
+
+say "a camera uploads"
+day=$(date -u +%F)
+spell() { sed -e 's/\[/%5B/g' -e 's/\]/%5D/g' -e 's/@/%40/g' <<<"$1"; }
+put() { # put FILE NAME, in folders as the camera has them
+    curl -sS --globoff --ftp-create-dirs -u gate:of-the-gate -T "$1" "$ftp/$(spell "$2")"
+}
+picture=$(find "$sample" -name '*.jpg' | sort | head -1)
+clip=$(find "$sample" \( -name '*.mp4' -o -name '*.dav' \) | sort | head -1)
+place() { sed "s|^$sample/||; s|2026-[0-9-]*|$day|" <<<"$1"; }
+must "a picture" put "$picture" "$(place "$picture")"
+must "a clip" put "$clip" "$(place "$clip")"
+must_not "it cannot fetch" curl -sS --globoff -u gate:of-the-gate -o /dev/null "$ftp/$(spell "$(place "$picture")")"
+must_not "nor delete" curl -sS -u gate:of-the-gate $ftp/ -Q "DELE $(place "$picture")"
+must_not "nor see another camera's folder" curl -sS -u gate:of-the-gate $ftp/../barn/
+(sleep 5 | curl -sS -u gate:of-the-gate -T - "$ftp/slow.bin") 2>/dev/null &
+within 5 "whom a camera speaks to is uid 1000, in its folder as root" bash -c "
+    podman top ${name}_ftp_1 user args | grep -q '^camera.*vsftpd'"
+wait
+
+say "it comes out as a page"
+look() { curl -sfS -u anna:of-anna "$web$1"; }
+must_not "nobody looks without a login" curl -sf $web/
+within 60 "the page of the day holds the picture" bash -c "
+    curl -sf -u anna:of-anna $web/gate/$day/index.html | grep -q '<img'"
+picture_there=$(look / | grep -o 'src="gate/[^"]*jpg"' | head -1 | cut -d'"' -f2)
+must "the latest picture is one" bash -c \
+    "curl -sf -u anna:of-anna '$web/$picture_there' | head -c 3 | od -An -tx1 | grep -q 'ff d8 ff'"
+original="/media/gate/$(spell "$(place "$picture")")"
+look "$original" | cmp - "$picture" && echo "   the upload itself is served, byte for byte"
+within 60 "the clip has its own, and is served" bash -c "
+    curl -sf -u anna:of-anna $web/gate/$day/index.html | grep -q 'clip'"
+must_not "no folder is listed" look "/media/gate/"
+must "pages may load nothing from elsewhere" bash -c \
+    "curl -sI -u anna:of-anna $web/ | grep -qi \"content-security-policy: default-src 'self'\""
+must "the dashboard answers behind the web server" bash -c \
+    "curl -s -o /dev/null -w '%{http_code}' $web/dashboard/ | grep -q 302"
+
+say "stop, and start again: nothing is lost"
+"$compose" -p "$name" stop >/dev/null 2>&1
+"$compose" -p "$name" start >/dev/null 2>&1
+within 60 "the page is there again" look "/gate/$day/index.html"
+within 120 "pano is healthy again" podman healthcheck run "${name}_pano_1"
+echo "try: all of it is so"
