@@ -86,15 +86,17 @@ class Running:
 @contextmanager
 def serving(settings: Settings) -> Iterator[Running]:
     """Serve in a thread for as long as the block runs."""
-    receiver = Receiver(settings)
-    thread = threading.Thread(target=receiver.run)
-    thread.start()
-    try:
-        yield Running(receiver, settings)
-    finally:
-        receiver.stop()
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
+    assert settings.library is not None
+    with Storage(settings.library).lock(records.LOCK):
+        receiver = Receiver(settings)
+        thread = threading.Thread(target=receiver.run)
+        thread.start()
+        try:
+            yield Running(receiver, settings)
+        finally:
+            receiver.stop()
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
 
 
 def until(fact: Callable[[], Any]) -> None:

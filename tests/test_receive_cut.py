@@ -234,7 +234,7 @@ def _cuts(running: Running) -> int:
 
 
 def test_half_of_what_is_there_is_cut_whatever_it_is(running: Running) -> None:
-    """Bytes that no check knows, ended in order: over a longer file that begins so, they are cut."""
+    """Bytes that no check knows, ended in order, over a longer file that begins so: cut."""
     with login(running) as ftp:
         store(ftp, "log.txt", TEXT)
         with pytest.raises(ftplib.error_temp, match="only the beginning"):
@@ -327,7 +327,7 @@ def test_a_killed_client_leaves_no_name(running: Running, tmp_path: Path, kind: 
 
 
 def test_a_killed_server_leaves_parts_and_nothing_else(tmp_path: Path) -> None:
-    """Killed with uploads under way it leaves what came under in-progress names, and starts again."""
+    """Killed with uploads under way it leaves what came as parts, and starts again."""
     here = settings_of(tmp_path)
     let_in(here, "porch")
     command = [sys.executable, "-m", "pano_analytics.cli", "receive", "--port", "0"]

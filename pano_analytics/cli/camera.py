@@ -91,6 +91,7 @@ def add(
     uploads, accounts = _where(settings)
     password, shown = _password(password_stdin)
     account = room.new_account(settings, name, user, folder, password)
+    accounts.check(account)
     settings = _settle_folder(settings, account)
     room.make_folder(account, uploads)
     accounts.add(account)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,11 +92,14 @@ class Accounts(Register[Account]):
         """
 
         def with_it(known: dict[str, Account]) -> dict[str, Account]:
-            for other in known.values():
-                _check_apart(account, other)
+            _check_all_apart(account, known.values())
             return known | {account.name: account}
 
         self._change(with_it)
+
+    def check(self, account: Account) -> None:
+        """Raise what `add` would raise now, before anything is made for the account."""
+        _check_all_apart(account, self.all())
 
     def set_password(self, camera: str, password: str) -> Account:
         """Give a camera a new password, which ends the old one; return its account."""
@@ -110,6 +114,11 @@ class Accounts(Register[Account]):
         old = self.of_camera(camera)
         self._change(lambda known: {name: one for name, one in known.items() if name != old.name})
         return old
+
+
+def _check_all_apart(new: Account, known: Iterable[Account]) -> None:
+    for other in known:
+        _check_apart(new, other)
 
 
 def _check_apart(new: Account, other: Account) -> None:

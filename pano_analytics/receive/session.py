@@ -245,9 +245,10 @@ class Session(FTPHandler):  # type: ignore[misc]
 
     def never_connected(self) -> None:
         """Answer for a data connection that was gone before it could be taken up."""
-        if self._in_dtp_queue is not None:
-            upload, _ = self._in_dtp_queue
+        queued: Any = getattr(self, "_in_dtp_queue")  # noqa: B009 - of an untyped parent
+        if queued is not None:
             self._in_dtp_queue = None
+            upload, _ = queued
             self.settled(upload, upload.settle(_ENDED["broken"]))
             self.respond(f"426 {_ENDED['broken']}.")
 
