@@ -86,6 +86,7 @@ def test_cameras_folders_days_and_links_are_taken_over(tmp_path: Path) -> None:
     """Names, descriptions, links, the upload folder and the days to keep come out of the JSON."""
     told = taken_over(tmp_path, LATE)
     assert (told.uploads, told.keep_days) == (Path("/var/FTP"), 21)
+    assert told.site.gap_minutes == 30
     assert [
         (one.name, one.upload_folders, one.description, one.admin_url, one.live_url)
         for one in told.cameras
@@ -139,6 +140,15 @@ def test_days_are_kept_as_the_original_kept_them(
     assert not told.cull.scheduled
 
 
+def test_pages_are_written_beside_the_old_ones(tmp_path: Path) -> None:
+    """Where its folders are here, new pages go into one of their own in its web folder."""
+    said = {**LATE, "base_data_dir": str(tmp_path / "ftp"), "www_dir": str(tmp_path / "www")}
+    assert taken_over(tmp_path, said).site.folder is None
+    (tmp_path / "www").mkdir()
+    (tmp_path / "ftp").mkdir()
+    assert taken_over(tmp_path, said).site.folder == tmp_path / "www" / "pano"
+
+
 def test_the_tree_adds_what_the_list_lacks(tmp_path: Path) -> None:
     """Layouts seen stand beside the listed cameras; folders nobody listed follow them."""
     lay(
@@ -184,6 +194,7 @@ CAMERA = {"name": "a"}
         ({"camera_list": [{**CAMERA, "description": 1}]}, r"camera_list\[0\].description"),
         ({"camera_list": [CAMERA], "max_age_days": -1}, "max_age_days: expected a number of days"),
         ({"camera_list": [CAMERA], "max_age_days": "21"}, "max_age_days: expected a number"),
+        ({"camera_list": [CAMERA], "delta_min": 0}, "delta_min: expected a number of minutes"),
         ({"camera_list": [CAMERA], "base_data_dir": 7}, "base_data_dir: expected a folder"),
     ],
 )

@@ -28,7 +28,6 @@ _WITHOUT_COUNTERPART = frozenset(
         "cull_old_files",
         "database_file",
         "database_fname",
-        "delta_min",
         "derived_dir",
         "drop_table_flag",
         "ffmpeg",
@@ -53,7 +52,7 @@ _WITHOUT_COUNTERPART = frozenset(
         "www_derived_dir",
     }
 )
-_TAKEN_OVER = frozenset({"base_data_dir", "camera_list", "max_age_days", "www_dir"})
+_TAKEN_OVER = frozenset({"base_data_dir", "camera_list", "delta_min", "max_age_days", "www_dir"})
 _OF_A_CAMERA = frozenset({"name", "description", "model", "admin_url", "live_url"})
 
 
@@ -77,15 +76,17 @@ class OldCamera:
 class Original:
     """What the original's settings say that pano takes over.
 
-    `uploads` and `site` are absolute, None where not said. `is_culling` is whether the
-    original deleted what was older than `keep_days`. `remarks` tell what was left behind.
+    `uploads` and `pages` are absolute, None where not said. `is_culling` is whether the
+    original deleted what was older than `keep_days`; `gap_minutes` how long its periods of
+    activity were, None where not said. `remarks` tell what was left behind.
     """
 
     file: Path
     uploads: Path | None
-    site: Path | None
+    pages: Path | None
     keep_days: float
     is_culling: bool
+    gap_minutes: float | None
     cameras: tuple[OldCamera, ...]
     remarks: tuple[str, ...]
 
@@ -101,9 +102,10 @@ def read(file: Path) -> Original:
     return Original(
         file=file,
         uploads=_folder(file, said, "base_data_dir"),
-        site=_folder(file, said, "www_dir"),
-        keep_days=_days(file, said),
+        pages=_folder(file, said, "www_dir"),
+        keep_days=_number(file, said, "max_age_days", "days", 36525) or KEEP_DAYS,
         is_culling=_is_culling(said),
+        gap_minutes=_number(file, said, "delta_min", "minutes", 1440),
         cameras=cameras,
         remarks=tuple(_remarks(said)),
     )
@@ -139,10 +141,12 @@ def _folder(file: Path, said: dict[str, Any], key: str) -> Path | None:
     return file.absolute().parent / Path(value).expanduser()
 
 
-def _days(file: Path, said: dict[str, Any]) -> float:
-    value = said.get("max_age_days", KEEP_DAYS)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 36525:
-        raise _wrong(file, "max_age_days", "a number of days above 0", value)
+def _number(file: Path, said: dict[str, Any], key: str, unit: str, most: float) -> float | None:
+    value = said.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+        raise _wrong(file, key, f"a number of {unit} above 0, {most} at most", value)
     return float(value)
 
 

@@ -46,7 +46,24 @@ def _taken_over(original: Original, is_there: bool) -> list[str]:
             " name than outside): put the right one above, or give --uploads."
         )
     remarks += original.remarks
-    return ["\n".join([*map(_remark, remarks), ""]), _kept(original)]
+    pages = [] if original.pages is None else [_pages(original.pages, original, is_there)]
+    return ["\n".join([*map(_remark, remarks), ""]), _kept(original), *pages]
+
+
+def _pages(folder: Path, original: Original, is_there: bool) -> str:
+    # Beside the original's own pages: where those lie, a web server looks already.
+    is_set = is_there and folder.is_dir()
+    gap = (
+        f"gap_minutes = {original.gap_minutes:g}" if original.gap_minutes else "# gap_minutes = 10"
+    )
+    return f"""\
+# Pages that `pano site` writes, beside those of the original. Its web server had the uploads
+# at /FTP/; without media_url links lead from folder to folder.
+[site]
+{"" if is_set else "# "}folder = {quoted(str(folder / "pano"))}
+# media_url = "/FTP/"
+{gap}
+"""
 
 
 def _remark(text: str) -> str:
