@@ -30,6 +30,9 @@ FOLDER = "journal"
 FOLD_ABOVE = 64
 # A gone row has its grids with it: what grew this large is not written anew again.
 _FOLD_BELOW_BYTES = 32 << 20
+# Facts of a hundred thousand uploads: a watching ingest folds every hour or so,
+# and is not to write what it saw in years anew each time.
+_FOLD_SEEN_BELOW_BYTES = 8 << 20
 
 _UTC = pa.timestamp("us", tz="UTC")
 SEEN = pa.schema(
@@ -127,17 +130,17 @@ class Journal:
 
     def seen(self) -> pa.Table:
         """Return all facts about uploads (schema SEEN), oldest file first."""
-        return _steady(lambda: self._read_seen(None))
+        return _steady(lambda: self._read_seen(self._files("seen"), None))
 
     def history(self, media_id: str) -> pa.Table:
         """Return what was ever noted of one upload (schema SEEN), in that order."""
         only = [("media_id", "==", media_id)]
-        return _steady(lambda: self._read_seen(only)).sort_by("noted")
+        return _steady(lambda: self._read_seen(self._files("seen"), only)).sort_by("noted")
 
-    def _read_seen(self, only: list[tuple[str, str, str]] | None) -> pa.Table:
+    def _read_seen(self, names: Iterable[str], only: list[tuple[str, str, str]] | None) -> pa.Table:
         tables = [
             pq.read_table(self.storage.path(name), filters=only, partitioning=None).cast(SEEN)
-            for name in self._files("seen")
+            for name in names
         ]
         return self._remembered(pa.concat_tables([SEEN.empty_table(), *tables]))
 
@@ -210,14 +213,12 @@ class Journal:
         """Join the files into one when they have become many; what is forgotten goes then."""
         forgotten = self._named("forgotten")
         is_forgetting = len(forgotten) > FOLD_ABOVE
-        seen = self._files("seen")
-        if len(seen) > FOLD_ABOVE or (is_forgetting and seen):
-            self._swap(seen, self._put("seen", self.seen(), seen))
+        self._fold_seen(is_forgetting)
         if is_forgetting:
             self._drop_gone()
             for name in forgotten:
                 self.storage.path(name).unlink(missing_ok=True)
-        gone = [name for name in self._files("gone") if self._is_small(name)]
+        gone = self._small("gone", _FOLD_BELOW_BYTES)
         if len(gone) > FOLD_ABOVE:
             rows = pa.concat_tables([self.read_gone(name) for name in gone])
             self._swap(gone, self._put("gone", rows, gone))
@@ -234,8 +235,24 @@ class Journal:
                 self.storage.path(name).unlink(missing_ok=True)
         self.storage.sync([FOLDER])
 
-    def _is_small(self, name: str) -> bool:
-        return self.storage.path(name).stat().st_size < _FOLD_BELOW_BYTES
+    def _fold_seen(self, is_forgetting: bool) -> None:
+        """Join small files of facts, or all of them where some are forgotten."""
+        limit = None if is_forgetting else _FOLD_SEEN_BELOW_BYTES
+        names = self._small("seen", limit)
+        if len(names) > FOLD_ABOVE or (is_forgetting and names):
+            self._swap(names, self._put("seen", self._read_seen(names, None), names))
+
+    def _small(self, kind: str, limit_bytes: int | None) -> list[str]:
+        """Return the files below a size; none, without opening any, where they are too few."""
+        if limit_bytes is None:
+            return self._files(kind)
+        if len(self._named(kind)) <= FOLD_ABOVE:
+            return []
+        return [
+            name
+            for name in self._files(kind)
+            if self.storage.path(name).stat().st_size < limit_bytes
+        ]
 
     def _swap(self, names: list[str], folded: str) -> None:
         self.storage.sync([folded])

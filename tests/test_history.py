@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from lived_in import NOON, at, fresh, lay, picture, renew, run
 from shared_files import snapshot_path
 
+from pano_analytics.journal import SEEN, Journal
 from pano_analytics.library import COLUMNS, Library
 from pano_analytics.settings import Settings
+from pano_analytics.storage import Storage
 
 
 @pytest.fixture
@@ -106,3 +110,36 @@ def test_duplicates_are_linked_to_the_first_that_arrived(
 def test_no_library_has_no_duplicates(library: Library) -> None:
     """An empty library answers with an empty frame."""
     assert library.duplicates().empty
+
+
+def test_what_was_seen_in_years_is_not_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folding joins the small files of facts; a large one stays as it is, and all is told."""
+    monkeypatch.setattr("pano_analytics.journal._FOLD_SEEN_BELOW_BYTES", 20_000)
+    journal = Journal(Storage(tmp_path))
+    large = journal.note_seen(_seen(range(2000)))
+    for number in range(2000, 2065):
+        journal.note_seen(_seen([number]))
+    journal.fold()
+    names = sorted(path.name for path in (tmp_path / "journal").iterdir())
+    assert len(names) == 2
+    assert large.rpartition("/")[2] in names
+    assert journal.seen()["media_id"].to_pylist() == [f"{number:016x}" for number in range(2065)]
+
+
+def _seen(numbers: Iterable[int]) -> pa.Table:
+    moment = datetime(2026, 3, 3, tzinfo=UTC)
+    facts = [
+        {
+            "media_id": f"{number:016x}",
+            "path": f"porch/{number}.jpg",
+            "size_bytes": number,
+            "mtime": moment,
+            "arrived": moment,
+            "noted": moment,
+            "sha256": hashlib.sha256(str(number).encode()).hexdigest(),
+        }
+        for number in numbers
+    ]
+    return pa.Table.from_pylist(facts, schema=SEEN)

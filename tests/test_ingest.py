@@ -18,8 +18,10 @@ import pytest
 from PIL import Image
 from shared_files import clip_path, lay, lay_listing, needs_listings, snapshot_path
 
+from pano_analytics.catalog import Day
 from pano_analytics.errors import LibraryBusy, UploadTreeError
 from pano_analytics.ingest import examine
+from pano_analytics.ingest.days import rows_of, settle, table_of
 from pano_analytics.ingest.parallel import Crew, pool
 from pano_analytics.ingest.run import Summary, ingest
 from pano_analytics.library import Library
@@ -257,6 +259,28 @@ def test_a_clip_across_midnight_holds_both_days(
     media = library.media(kind="snapshot")
     assert media.clip_id.tolist() == library.media(kind="clip").media_id.tolist()
     assert media.date.tolist() == [midnight.date()]
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_clip_that_no_longer_crosses_midnight_lets_go(
+    run: Run, library: Library, uploads: Path, is_gone: bool
+) -> None:
+    """A clip that is found shorter, or on another day, holds nothing of the next day any more."""
+    midnight = datetime(2026, 3, 4)
+    begin, end = midnight - timedelta(seconds=10), midnight + timedelta(seconds=20)
+    lay(b"x", uploads / clip_path("porch", begin, end))
+    lay(b"x", uploads / snapshot_path("porch", begin))
+    lay(b"x", uploads / snapshot_path("porch", midnight + timedelta(seconds=5)))
+    run(is_inspecting=False)
+    assert library.media(kind="snapshot").clip_id.notna().all()
+    change = library.catalog.begin()
+    day = Day("porch", begin.date())
+    rows = rows_of(change, day)
+    short = [row | {"end": row["start"] + timedelta(seconds=5)} for row in rows]
+    settle(change, day, table_of([row for row in short if row["kind"] != "clip" or not is_gone]))
+    change.commit()
+    held = library.media(kind="snapshot").sort_values("start").clip_id.notna().tolist()
+    assert held == [not is_gone, False]
 
 
 def test_two_files_in_one_second_both_stay(run: Run, library: Library, uploads: Path) -> None:

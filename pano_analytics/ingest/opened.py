@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections import defaultdict
@@ -17,7 +18,7 @@ from pano_analytics.catalog import Catalog, Change, Day, thumb_folder
 from pano_analytics.columns import schema
 from pano_analytics.ingest.days import Row, facts_of, rows_of, settle, table_of
 from pano_analytics.ingest.examine import Outcome, Task
-from pano_analytics.media import Frame, Inspection, locate
+from pano_analytics.media import Frame, Inspection, decode_path
 from pano_analytics.storage import Storage
 
 WAITING = ("unread", "pending")
@@ -30,7 +31,8 @@ def tasks(root: Path, rows: Iterable[Row]) -> Iterator[tuple[str, Task]]:
     """Yield what to open, by media_id: the rows of a camera-day that wait for it."""
     for row in rows:
         if row["state"] in WAITING:
-            task = Task(str(locate(root, row["path"])), row["kind"], _expected_s(row))
+            path = f"{root}/{os.fsdecode(decode_path(row['path']))}"
+            task = Task(path, row["kind"], _expected_s(row))
             yield row["media_id"], task
 
 
