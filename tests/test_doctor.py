@@ -210,14 +210,14 @@ def test_the_cause_is_guessed_from_the_error(lag_s: float, month: str, cause: st
 
 def test_what_most_cameras_share_is_not_theirs() -> None:
     """Most clocks off by the same: the zone, or this computer; one that differs is told apart."""
-    off, other = case(uploads(lag_s=-3600)), case(uploads(lag_s=-780))
+    off, other = case(uploads(lag_s=-3600)), case(uploads(lag_s=-7200))
     clocks = [clock.judge(one) for one in (off, off, other)]
     common_s = clock.common_ahead_s(clocks)
     assert common_s == 3600
     [shared], [own] = clock_findings(off, common_s), clock_findings(other, common_s)
     assert "`zone` in pano.toml" in shared.advice
-    assert "47 min behind against the other cameras" in own.evidence
-    assert "`zone` in pano.toml" not in own.advice
+    assert "2 h ahead, 1 h ahead against the other cameras" in own.evidence
+    assert "Off by one hour" in own.advice
     assert clock.common_ahead_s(clocks[1:]) == 0
 
 
@@ -321,6 +321,23 @@ def test_what_is_not_opened_yet_counts_for_nothing() -> None:
         assert arrivals.cut(case(before, recent)) == []
 
 
+def test_what_waits_to_be_opened_hides_no_cut_uploads() -> None:
+    """12 of the 40 that were opened, whatever the 400 that were not will be."""
+    before, recent = some_cut(300, 2, MONDAY, "30min"), some_cut(40, 12, MONDAY + 8 * DAY, "20min")
+    waiting = uploads(400, "clip", MONDAY + 8 * DAY, "2min", state="unread")
+    [found] = arrivals.cut(case(before, recent, waiting))
+    assert "12 of the last 40 clips cut" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("newly", "new", "before", "old"), [(3, 40, 5, 200), (150, 1000, 300, 3000), (2, 2, 0, 900)]
+)
+def test_chance_and_small_changes_are_no_rise(newly: int, new: int, before: int, old: int) -> None:
+    """Once in eight such days by chance; not even twice as many; two files."""
+    assert not arrivals.is_rising(newly, new, before, old)
+    assert arrivals.is_rising(newly + 9, new + 9, 0, old)
+
+
 def test_fisher_is_right() -> None:
     """His lady, four cups of eight: 1 in 70 for all, 17 in 70 for three or more."""
     assert arrivals.by_chance(4, 4, 0, 4) == pytest.approx(1 / 70)
@@ -373,10 +390,12 @@ def test_a_frame_rate_that_fell_is_a_problem() -> None:
     assert (found.severity, found.value) == ("problem", 8)
 
 
-@pytest.mark.parametrize(("h265", "expected"), [(30, ["codec_h265"]), (2, [])])
-def test_clips_that_browsers_do_not_play_are_told(h265: int, expected: list[str]) -> None:
-    """H.265 among the newest; a few of long ago do not count."""
-    codecs = ["hevc"] * h265 + ["h264"] * (30 - h265)
+@pytest.mark.parametrize(
+    ("old", "new", "expected"), [(30, 0, ["codec_h265"]), (0, 5, ["codec_h265"]), (2, 4, [])]
+)
+def test_clips_that_browsers_do_not_play_are_told(old: int, new: int, expected: list[str]) -> None:
+    """H.265, in half of the newest at least; a few, or those of long ago, do not count."""
+    codecs = ["hevc"] * old + ["h264"] * (30 - old - new) + ["hevc"] * new
     assert [one.word for one in lines.codec(case(uploads(30, "clip", codec=codecs)))] == expected
 
 
