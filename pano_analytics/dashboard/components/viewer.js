@@ -157,10 +157,10 @@ class Viewer {
       damaged: ["Nothing in this file can be read", "It was cut off or broken on its way here."],
       empty: ["This file is empty", "The camera made it and wrote nothing, as with a full disk."],
       missing: ["This file is gone", "It was catalogued, but is no longer in the upload folder."],
-      culled: ["This file was removed to make room", "What is known about it is kept."],
+      culled: ["This file was removed to make room", "Its small pictures are kept."],
     }[row.state]
     const kept = row.thumb ? h("img", { class: "kept", src: `thumb/${row.thumb}.jpg`, alt: "The small picture that was kept" }) : null
-    this.stage.replaceChildren(h("div", { class: "sheet" }, kept, this.note(...words)))
+    this.stage.replaceChildren(h("div", { class: `sheet ${kept ? row.state : ""}` }, kept, this.note(...words)))
   }
 
   drawReason() {
