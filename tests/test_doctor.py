@@ -50,7 +50,6 @@ from pano_analytics.doctor.menus import menu_of
 from pano_analytics.errors import AttentionNeeded, LibraryError, SettingsError
 from pano_analytics.home import Home
 from pano_analytics.library import Library
-from pano_analytics.receive import records
 from pano_analytics.receive.accounts import Accounts
 from pano_analytics.settings import Doctor, Settings
 from pano_analytics.storage import Storage
@@ -503,8 +502,7 @@ def receiving(tmp_path: Path) -> Iterator[Running]:
     """Return an upload server of ours at work, that the porch may upload to."""
     settings = settings_of(tmp_path)
     let_in(settings, "porch")
-    assert settings.library is not None
-    with serving_own(settings) as running, Storage(settings.library).lock(records.LOCK):
+    with serving_own(settings) as running:
         write_record(running)
         yield running
 
