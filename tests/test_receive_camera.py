@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import threading
@@ -251,6 +252,18 @@ def test_how_far_the_clock_is_off(off: timedelta, words: str, tmp_path: Path) ->
     assert lines[0].endswith(words)
     assert ("Whole hours" in lines[-1]) == (off == timedelta(hours=-1))
     assert len(lines) == (2 if "right" in words else 3)
+
+
+def test_what_root_makes_belongs_to_the_service(where: list[str], tmp_path: Path) -> None:
+    """`sudo pano camera add` leaves nothing that the service, another user, could not open."""
+    if os.geteuid():
+        pytest.skip("only root can make things for others")
+    (tmp_path / "library").mkdir()
+    for name in ("library", "uploads"):
+        os.chown(tmp_path / name, 65534, 65534)
+    run("add", "porch", "--no-wait", *where)
+    made = (tmp_path / "library" / "uploaders.json", tmp_path / "uploads" / "porch")
+    assert [path.stat().st_uid for path in made] == [65534, 65534]
 
 
 def test_an_account_holds_what_it_must(tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ from pano_analytics.receive.wholeness import contents_of
 pytest.importorskip("pyftpdlib")
 
 TEXT = bytes(range(1, 251)) * 80
+MAGICS = (
+    b"",
+    b"\xff\xd8\xff",
+    b"DHAV",
+    b"RIFF\x99\x00\x00\x00AVI ",
+    b"\x1aE\xdf\xa3",
+    b"\0\0\0\x10ftypmp42\0\0\0\0",
+)
 KINDS = ("1591027084.jpg", "1591028951.mp4", "dav/amcrest_h264_aac.dav", "notes.txt")
 
 
@@ -85,9 +93,7 @@ def test_no_beginning_of_a_file_is_called_whole(kind: str, share: float) -> None
 
 
 @settings(max_examples=200)
-@given(
-    data=st.binary(max_size=400), magic=st.sampled_from([b"", b"\xff\xd8\xff", b"DHAV", b"RIFF"])
-)
+@given(data=st.binary(max_size=400), magic=st.sampled_from(MAGICS))
 def test_any_bytes_get_an_answer(data: bytes, magic: bytes) -> None:
     """Whatever comes, the check answers, and says why where it says cut."""
     found = contents_of(io.BytesIO(magic + data), "x.dat")

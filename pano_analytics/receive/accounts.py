@@ -15,7 +15,7 @@ from pano_analytics import layouts
 from pano_analytics.errors import PanoError, UploadTreeError
 from pano_analytics.media import decode_path, encode_path
 from pano_analytics.settings import Settings
-from pano_analytics.users import Register, check_hash, hash_password
+from pano_analytics.users import Register, check_hash, give_to_owner, hash_password
 
 FILE_NAME = "uploaders.json"
 
@@ -244,7 +244,7 @@ def make_folder(account: Account, uploads: Path) -> Path:
     """
     jail = account.jail(uploads)
     try:
-        jail.mkdir(parents=True, exist_ok=True)
+        _make(jail, uploads)
     except OSError as error:
         raise UploadTreeError(
             f"{jail}: expected a folder that can be made; {error.strerror}. Make it, or run pano "
@@ -256,6 +256,13 @@ def make_folder(account: Account, uploads: Path) -> Path:
             f"Mount it there instead (mount --bind), or choose another --folder."
         )
     return jail
+
+
+def _make(folder: Path, uploads: Path) -> None:
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir()
+        give_to_owner(one, uploads)
 
 
 def is_own_folder(jail: Path, uploads: Path, folder: str) -> bool:

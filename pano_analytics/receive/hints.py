@@ -19,11 +19,11 @@ class Login:
 VENDORS: tuple[tuple[str, str], ...] = (
     ("Amcrest, Dahua", "Setup > Storage > Destination: FTP, not SFTP; Remote Directory: leave /"),
     ("Reolink", "Settings > Surveillance > FTP: Anonymous off, Transport Mode PASV"),
-    ("Hikvision", "Configuration > Network > Advanced > FTP: Upload Picture on"),
+    ("Hikvision", "Configuration > Network > Advanced > FTP: tick Upload Picture, Anonymous off"),
     ("Foscam", "Settings > Network > FTP: address with ftp:// before it, mode PASV"),
     ("others", "passive mode (PASV); no anonymous login; one test, then motion as trigger"),
 )
-"""Vendor -> where its page is and what to heed; from the vendors' own pages, shortened."""
+"""Vendor -> where its page mostly is (menus differ by firmware), and what to heed there."""
 
 
 def to_type_in(login: Login) -> list[str]:

@@ -38,10 +38,10 @@ class Service:
         path = self._path(upload.name)
         if cut:
             self.record.cut(camera, path, upload.came_bytes, cut)
-            log.warning("%s: cut: %s (%d bytes): %s", camera, path, upload.came_bytes, cut)
+            log.warning("%s: cut: %s (%d bytes): %s", camera, _shown(path), upload.came_bytes, cut)
         else:
             self.record.came(camera, path, upload.came_bytes)
-            log.debug("%s: whole: %s (%d bytes)", camera, path, upload.came_bytes)
+            log.debug("%s: whole: %s (%d bytes)", camera, _shown(path), upload.came_bytes)
 
     def renamed(self, camera: str, name: str) -> None:
         """Tell of an upload that has its final name now."""
@@ -66,6 +66,11 @@ class Service:
             self.bans.lift()
         self.record.ban(self.bans.current())
         self.record.write_if_due()
+
+
+def _shown(path: str) -> str:
+    """Return a path on one line: a camera, or who plays one, names files as it likes."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path)
 
 
 def _limits(said: Receive) -> Limits:

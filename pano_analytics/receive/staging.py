@@ -24,7 +24,9 @@ from pano_analytics.receive.wholeness import Contents, contents_of, is_in_progre
 PART = ".pano-part"
 # A file system takes 255 bytes for a name; the part's has 20 more than the upload's.
 _LONGEST_NAME = 255 - 20
-_CHECK_SPACE_EVERY = 16 << 20
+# So often a large upload is held against the space that is left, and made safe on the
+# disk: the last of it then keeps other cameras waiting no longer than this much takes.
+_CHECK_EVERY = 8 << 20
 _PIECE = 1 << 20
 # Of so many names the parts are known, to be dropped once the whole upload comes.
 _MOST_KNOWN = 10_000
@@ -135,9 +137,11 @@ class Upload:
         if size_bytes + more > self._limits.max_bytes:
             self._limits.check(self.target.parent, size_bytes + more)
         self._unchecked += more
-        if self._unchecked >= _CHECK_SPACE_EVERY:
+        if self._unchecked >= _CHECK_EVERY:
             self._unchecked = 0
             self._limits.check(self.target.parent, 0)
+            if self._limits.is_synced:
+                os.fdatasync(self._opened().fileno())
 
     def _opened(self) -> BinaryIO:
         if self._file is None:
