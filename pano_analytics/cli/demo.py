@@ -174,7 +174,7 @@ def _live(directory: Path, library: Path, port: int) -> None:
     config.write_text(_settings(directory, library, port or free_port()), encoding="utf-8")
     settings = room.load(config)
     password = secrets.token_urlsafe(12)
-    _let_in(settings, password)
+    _let_in(settings, directory, password)
     where = ("--config", str(config.absolute()))
     receive = settings.receive
     cameras = Part(
@@ -219,7 +219,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _let_in(settings: Settings, password: str) -> None:
+def _let_in(settings: Settings, directory: Path, password: str) -> None:
     """Give each camera an account with `password`, or its account that password."""
     from pano_analytics.receive import accounts as room
 
@@ -231,7 +231,9 @@ def _let_in(settings: Settings, password: str) -> None:
         if camera.name in known:
             accounts.set_password(camera.name, password)
         else:
-            accounts.add(room.new_account(settings, camera.name, camera.name, None, password))
+            account = room.new_account(settings, camera.name, camera.name, None, password)
+            room.make_folder(account, directory)
+            accounts.add(account)
 
 
 def _upload(directory: Path, where: str) -> None:

@@ -25,7 +25,7 @@ ASK_EVERY_S, ASK_DEAF_S, ASK_FIRST_S = 15.0, 5.0, 0.5
 """How often a part is asked whether it is well: usually, after no answer, while it starts."""
 START_S = 120.0
 """How long a part may start."""
-ALIVE_S = 5.0
+ALIVE_S = 3.0
 """A part that cannot be asked is well once it has been at work for so long."""
 DEAF_AFTER = 3
 """So many questions without an answer, and it is started anew."""
@@ -35,6 +35,8 @@ STEADY_S = 60.0
 ERRAND_S = 6 * 3600.0
 """How long an errand may take."""
 LONGEST_LINE = 4000
+LAST_WORDS_S = 2.0
+"""How long what a process said last may take to arrive."""
 
 
 class Child:
@@ -61,12 +63,16 @@ class Child:
             start_new_session=True,
             env={**environment(os.getpid()), **self.extra},
         )
+        listening = asyncio.ensure_future(self._listen())
         try:
-            await self._listen()
-            return await self.process.wait()
-        finally:
-            # What it started itself ends with it.
+            code = await self.process.wait()
+            # What it started itself ends with it, and may hold its end of the pipe.
             self.signal(signal.SIGKILL)
+            await asyncio.wait([listening], timeout=LAST_WORDS_S)
+            return code
+        finally:
+            self.signal(signal.SIGKILL)
+            listening.cancel()
 
     async def _listen(self) -> None:
         assert self.process is not None

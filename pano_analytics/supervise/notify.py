@@ -17,6 +17,8 @@ def notify(*said: str) -> None:
     # A name that begins with @ is one of no file: its first byte is zero.
     where = f"\0{address[1:]}" if address.startswith("@") else address
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+        # A manager that does not listen must not hold up what it manages.
+        line.setblocking(False)
         line.sendto("\n".join(said).encode(), where)
 
 
