@@ -15,6 +15,7 @@ from lived_in import fresh, lay, picture, run
 from shared_files import snapshot_path
 
 from pano_analytics import status
+from pano_analytics.catalog import Catalog
 from pano_analytics.cli import pano
 from pano_analytics.errors import AttentionNeeded, LibraryError, UploadTreeError
 from pano_analytics.ingest import heartbeat
@@ -173,6 +174,27 @@ def test_an_unreadable_part_is_a_problem(settings: Settings, storage: Storage) -
     for name in storage.files("parts/media"):
         storage.path(name).write_bytes(b"torn")
     assert words(status.look(settings)) == ["part_unreadable"]
+
+
+def test_states_are_told_without_opening_old_days(settings: Settings, storage: Storage) -> None:
+    """The manifest counts them; where it was written before it did, the parts are asked."""
+    assert settings.uploads is not None
+    earlier = datetime.now() - timedelta(days=2)
+    lay(picture(2), settings.uploads / snapshot_path("porch", earlier))
+    run(settings)
+    days = Catalog(storage).manifest().media
+    oldest = days[min(days)].path
+    whole = storage.read(oldest)
+    storage.path(oldest).write_bytes(b"torn")
+    assert status.look(settings)["states"] == {"complete": 2}
+    document = json.loads(storage.read("manifest.json"))
+    states = document["fields"].index("states")
+    for day in document["media"]["porch"].values():
+        del day[states:]
+    storage.replace("manifest.json", json.dumps(document).encode())
+    assert status.look(settings)["states"] is None
+    storage.path(oldest).write_bytes(whole)
+    assert status.look(settings)["states"] == {"complete": 2}
 
 
 def test_a_run_at_work_is_seen_and_not_disturbed(settings: Settings, storage: Storage) -> None:
