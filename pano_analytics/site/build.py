@@ -1,7 +1,7 @@
 """Making a site: the days that changed, then each camera's page, then the first one.
 
-The order keeps links alive under whoever is looking: what a page leads to is
-written before it, and removed after nothing leads there any more.
+The order keeps links alive under whoever is looking: what is new is written
+before what was there leads to it, and removed is what nothing leads to any more.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ class Due:
 
 @dataclass(slots=True)
 class Tally:
-    """What making days came to; `stale` are files that no page leads to any more."""
+    """What making days came to, of `total`; `stale` are files that no page leads to any more."""
 
+    total: int
     days: int = 0
     packed: int = 0
     waiting: int = 0
@@ -67,8 +68,12 @@ def build(
     shown = tuple(Shown.of(library, name) for name in library.camera_names())
     work = Work(library, site, shown, datetime.now(UTC))
     due = _due(work, known, str(looked["rest"]), is_full)
+    new = [one for one in due if one.key not in known.days]
     _promise(work, known, root_id, due)
-    tally = _make_days(work, due, known, is_full, progress)
+    tally = Tally(total=len(due))
+    _make_days(work, new, known, is_full, tally, progress)
+    _make_new_cameras(work, known)
+    _make_days(work, [one for one in due if one not in new], known, is_full, tally, progress)
     _make_faces(work, known)
     _sweep(work, known, tally)
     silence = work.next_silence()
@@ -138,17 +143,19 @@ def _promise(work: Work, known: Known, root_id: str, due: list[Due]) -> None:
 
 
 def _make_days(
-    work: Work, due: list[Due], known: Known, is_full: bool, progress: Progress | None
-) -> Tally:
+    work: Work,
+    due: list[Due],
+    known: Known,
+    is_full: bool,
+    tally: Tally,
+    progress: Progress | None,
+) -> None:
     """Make the pages of each day, and note it in the list."""
-    tally = Tally(days=len(due))
-    for done, one in enumerate(due):
-        if progress:
-            progress("days", done, len(due))
+    for one in due:
         known.days[one.key] = _make_day(work, one, is_full, tally)
-    if progress and due:
-        progress("days", len(due), len(due))
-    return tally
+        tally.days += 1
+        if progress:
+            progress("days", tally.days, tally.total)
 
 
 def _make_day(work: Work, one: Due, is_full: bool, tally: Tally) -> Day:
@@ -163,14 +170,25 @@ def _make_day(work: Work, one: Due, is_full: bool, tally: Tally) -> Day:
     return Day("" if maker.waiting else one.digest, len(kept), day.cuts)
 
 
-def _make_faces(work: Work, known: Known) -> None:
-    """Write style and script, each camera's page, and the first page."""
+def _make_new_cameras(work: Work, known: Known) -> None:
+    """Write the pages of cameras that had none: days that were there may lead to them now."""
     for name in _ASSETS:
         work.site.put(*pages.asset(name))
     for camera in work.shown:
-        page = faces.camera_page(work, camera, known)
-        work.site.put(f"{camera.folder}/{names.INDEX}", page)
+        if names.INDEX not in work.site.own(camera.folder, names.IN_CAMERA):
+            _make_camera(work, camera, known)
+
+
+def _make_faces(work: Work, known: Known) -> None:
+    """Write each camera's page, and the first page."""
+    for camera in work.shown:
+        _make_camera(work, camera, known)
     work.site.put(names.INDEX, faces.first_page(work, known))
+
+
+def _make_camera(work: Work, camera: Shown, known: Known) -> None:
+    page = faces.camera_page(work, camera, known)
+    work.site.put(f"{camera.folder}/{names.INDEX}", page)
 
 
 # --- what goes
@@ -185,6 +203,8 @@ def _sweep(work: Work, known: Known, tally: Tally) -> None:
         site.clear(key, names.IN_DAY)
         del known.days[key]
     folders = {camera.folder for camera in work.shown}
+    for camera in sorted(folders):
+        site.remove(camera, sorted(site.own(camera, names.IN_CAMERA) - {names.INDEX}))
     for camera in sorted(set(known.cameras) - folders):
         site.clear(camera, names.IN_CAMERA)
     known.cameras = sorted(folders)

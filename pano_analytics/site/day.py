@@ -58,8 +58,9 @@ class DayPages:
             written[item.page] = self._single(item, at, ordered, place[item.id])
         for at in range(len(self.pages)):
             written[self.names[at]] = self._together(at)
-        for name, content in written.items():
-            self.work.site.put(f"{self.camera.folder}/{self.day}/{name}", content)
+        # What is new first: pages that were there lead to it, not before it is there.
+        for name in sorted(written, key=lambda name: name in self.maker.there):
+            self.work.site.put(f"{self.camera.folder}/{self.day}/{name}", written[name])
         return set(written)
 
     def _places(self) -> dict[str, str]:

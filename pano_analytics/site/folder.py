@@ -122,7 +122,9 @@ class SiteFolder:
     def _refuse_other_content(self) -> None:
         if not self.root.exists():
             return
-        found = sorted(set(os.listdir(self.root)) - _ALWAYS_THERE)
+        there = set(os.listdir(self.root)) - _ALWAYS_THERE
+        # A list that was being written when its run was killed: nothing else is there then.
+        found = sorted(name for name in there if not names.LEFT_LIST.fullmatch(name))
         if found:
             raise SettingsError(
                 f"{self.root}: expected a new or empty folder, or a site that pano wrote; found "

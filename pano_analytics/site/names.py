@@ -20,6 +20,7 @@ DAY_FORMAT = "%Y-%m-%d"
 _ID, _VERSION = r"[0-9a-f]{16}", r"[0-9a-f]{8}"
 _TEMPORARY = r".+\.[0-9a-f]{8}\.pano-tmp"
 _UNFINISHED = rf"\.{_ID}-{_VERSION}\.mp4\.{_VERSION}\.part"
+LEFT_LIST = re.compile(r"\.pano-site\.json\.[0-9a-f]{8}\.pano-tmp")
 IN_ROOT = re.compile(rf"index\.html|pano-{_VERSION}\.(css|js)|{_TEMPORARY}")
 IN_CAMERA = re.compile(rf"index\.html|{_TEMPORARY}")
 IN_DAY = re.compile(
