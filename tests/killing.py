@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -110,6 +111,18 @@ class Torn:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
+
+
+def workers_of(pid: int) -> list[int]:
+    """Return those who open files for a run: forked from the one that it started for that."""
+    servers = _children(pid, "multiprocessing.forkserver")
+    return [worker for server in servers for worker in _children(server, "")]
+
+
+def _children(pid: int, command: str) -> list[int]:
+    asked = ["pgrep", "-P", str(pid), "-f", command]
+    found = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
 
 
 def run(settings: Settings) -> Any:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import workers_of
 from shared_files import clip_path, lay, snapshot_path
 from test_ingest import picture
 
@@ -172,15 +173,9 @@ def test_a_killed_run_takes_its_processes_along(tmp_path: Path) -> None:
         lay(picture(number), uploads / snapshot_path("porch", NOON + timedelta(seconds=number)))
     command = [sys.executable, "-m", "pano_analytics.cli", "ingest", "--uploads", str(uploads)]
     process = subprocess.Popen([*command, "--library", str(library)])
-    children: list[str] = []
+    children: list[int] = []
     while not children and process.poll() is None:
-        found = subprocess.run(
-            ["pgrep", "-P", str(process.pid), "-f", "spawn_main"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        children = found.stdout.split()
+        children = workers_of(process.pid)
     process.kill()
     process.wait()
     assert children, "the run ended before it could be killed"
@@ -194,7 +189,7 @@ def test_a_killed_run_takes_its_processes_along(tmp_path: Path) -> None:
     assert Library.of(settings).media().state.value_counts().to_dict() == {"complete": 300}
 
 
-def is_alive(pid: str) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import workers_of
 from shared_files import clip_path, lay, snapshot_path
 from test_ingest import picture
 
@@ -155,18 +156,8 @@ def test_a_lock_that_is_held_is_waited_for(watched: Watched) -> None:
 
 def test_a_decoder_that_dies_takes_nothing_along(watched: Watched) -> None:
     """When the process that opens files is killed, another one opens the next file."""
-
-    def workers() -> list[int]:
-        found = subprocess.run(
-            ["pgrep", "-P", str(watched.process.pid), "-f", "spawn_main"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return [int(line) for line in found.stdout.split()]
-
-    until(workers)
-    for worker in workers():
+    until(lambda: workers_of(watched.process.pid))
+    for worker in workers_of(watched.process.pid):
         os.kill(worker, signal.SIGKILL)
     path = watched.uploads / snapshot_path("porch", datetime.now() - timedelta(minutes=3))
     watched.until_shown(lay(picture(6), path))
