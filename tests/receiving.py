@@ -137,7 +137,9 @@ def begin(ftp: ftplib.FTP, name: str, data: bytes, command: str = "STOR") -> soc
     return connection
 
 
-def reset(connection: socket.socket) -> None:
+def reset(connection: socket.socket | ftplib.FTP) -> None:
     """Close a connection so that the other side is told of a reset."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock = connection.sock if isinstance(connection, ftplib.FTP) else connection
+    assert sock is not None
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

@@ -186,6 +186,15 @@ def test_nothing_leads_out_of_the_jail(running: Running, path: str) -> None:
     assert (running.folder("barn") / "other.jpg").read_bytes() == b"other"
 
 
+def test_a_link_inside_the_jail_is_not_written_through(running: Running) -> None:
+    """Not even to another file of the same camera: a link is no upload."""
+    (running.folder() / "real.jpg").write_bytes(TINY_JPEG)
+    (running.folder() / "link.jpg").symlink_to("real.jpg")
+    with login(running) as ftp, pytest.raises(ftplib.error_perm, match="Not a file"):
+        store(ftp, "link.jpg", TINY_JPEG + b"other")
+    assert (running.folder() / "link.jpg").is_symlink()
+
+
 def test_a_folder_that_is_a_link_lets_nobody_in(running: Running, tmp_path: Path) -> None:
     """Ingest would pass over a camera's folder that leads elsewhere: the login is refused."""
     shutil.rmtree(running.folder())

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -158,8 +159,7 @@ def both_gone(running: Running, ftp: ftplib.FTP, name: str, data: bytes) -> None
 def both_reset(running: Running, ftp: ftplib.FTP, name: str, data: bytes) -> None:
     """Both connections are reset, as by a camera that starts anew."""
     connection = half(running, ftp, name, data)
-    assert ftp.sock is not None
-    reset(ftp.sock)
+    reset(ftp)
     reset(connection)
 
 
@@ -289,10 +289,30 @@ def test_a_camera_that_hangs_up_after_its_last_byte_is_heard(running: Running) -
     """A picture that has its end is whole, though both connections were reset behind it."""
     ftp = login(running)
     connection = begin(ftp, "sloppy.jpg", TINY_JPEG)
-    assert ftp.sock is not None
-    reset(ftp.sock)
+    reset(ftp)
     connection.close()
     until(lambda: (running.folder() / "sloppy.jpg").exists())
+
+
+def test_what_had_come_before_the_camera_went_is_taken_in(running: Running) -> None:
+    """Where the end of the control connection is seen first, what lies waiting still counts."""
+    picture = TINY_JPEG[:-2] + b"\x11" * 200_000 + b"\xff\xd9"
+    ftp = login(running)
+    connection = begin(ftp, "late.jpg", b"")
+    is_busy, has_come = threading.Event(), threading.Event()
+
+    def be_busy() -> None:
+        is_busy.set()
+        has_come.wait(30)
+
+    running.receiver.server.ioloop.call_later(0, be_busy)
+    is_busy.wait(30)
+    connection.sendall(picture)
+    reset(ftp)
+    connection.close()
+    has_come.set()
+    until(lambda: (running.folder() / "late.jpg").exists())
+    assert (running.folder() / "late.jpg").read_bytes() == picture
 
 
 def test_contents_may_be_left_unasked(tmp_path: Path) -> None:
