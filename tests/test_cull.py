@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -468,6 +469,36 @@ def test_what_is_over_leaves_the_disk(
     assert not len(disagreements(library, "decode"))
 
 
+def test_a_pack_that_others_need_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two pictures in one pack the younger's outlives the older's row; no link leads astray."""
+    monkeypatch.setattr("pano_analytics.catalog.GRACE_S", 0.0)
+    settings = settings_in(tmp_path)
+    root = tmp_path / "uploads"
+    # A clip that runs over midnight into the next day, and what lies in it.
+    midnight = (WALL - timedelta(days=10)).replace(hour=0)
+    start, end = midnight - timedelta(seconds=30), midnight + timedelta(seconds=30)
+    lay(b"no clip", root / clip_path("porch", start, end), _local(end.replace(tzinfo=UTC)))
+    for second, number in ((-20, 1), (20, 2), (25, 3)):
+        when = midnight + timedelta(seconds=second)
+        lay(picture(number), root / snapshot_path("porch", when), _local(when.replace(tzinfo=UTC)))
+    run(settings)
+    adopt(settings)
+    library = Library.of(settings)
+    assert library.media().clip_id.notna().sum() == 3
+    assert cull(settings, now=NOW - timedelta(hours=11, minutes=59, seconds=38)).files == 3
+    kept = settings.model_copy(update={"keep_days": 1000})
+    later = NOW + timedelta(days=400)
+    assert cull(kept, now=later - timedelta(hours=11)).rows_dropped == 3
+    lay_old(root, 2)
+    run(settings)
+    assert not len(disagreements(library, "decode"))
+    assert len(library.frames()) == 1
+    before = told(library)
+    assert before[0].clip_id.notna().sum() == 0
+    renew(settings)
+    assert_same(before, told(library))
+
+
 def test_uploaded_again_it_gets_a_row_again(settings: Settings, root: Path) -> None:
     """The same name, even of the same size and time, is an upload: one row, and no doubled one."""
     library = Library.of(settings)
@@ -588,6 +619,41 @@ def test_many_files_go_in_batches(settings: Settings, monkeypatch: pytest.Monkey
     assert library.generation == generation + 3
     assert not Journal(library.storage).open_plans()
     assert not library.storage.exists(AT_WORK)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 8 MB for tree and library; who may not mount skips."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk can only be mounted by root, where mounting is allowed")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_full_disk_is_culled(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the uploads have filled the library's own disk, there is space held back to note."""
+    monkeypatch.setattr("pano_analytics.culling.run.RESERVE_BYTES", 1 << 20)
+    monkeypatch.setattr("pano_analytics.culling.run._SMALL_BATCH", 5)
+    settings = settings_in(small_disk)
+    for number in range(20):
+        lay_old(small_disk / "uploads", 20 + number, content=picture(number, (640, 360)))
+    lay_old(small_disk / "uploads", 1)
+    run(settings)
+    adopt(settings)
+    free = shutil.disk_usage(small_disk).free
+    (small_disk / "uploads/ballast").write_bytes(bytes(free))
+    assert shutil.disk_usage(small_disk).free == 0
+    assert cull(settings, now=NOW).files == 20
+    (small_disk / "uploads/ballast").unlink()
+    run(settings)
+    library = Library.of(settings)
+    assert library.media().state.value_counts().to_dict() == {"culled": 20, "damaged": 1}
+    assert not len(disagreements(library))
+    cull(settings, now=NOW)
+    assert (small_disk / "library/state/reserve").stat().st_size == 1 << 20
 
 
 # --- the command --------------------------------------------------------------

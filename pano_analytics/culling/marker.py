@@ -6,6 +6,7 @@ import secrets
 
 from pano_analytics.catalog import Catalog
 from pano_analytics.culling.places import places
+from pano_analytics.culling.run import keep_reserve
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
@@ -41,6 +42,7 @@ def adopt(settings: Settings) -> bool:
         # The library first: a marker that no library knows could never be taken back.
         note(storage, identity)
         tree.mark(identity)
+        keep_reserve(storage)
     return True
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
-from itertools import groupby
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -30,9 +31,13 @@ from pano_analytics.tree import Tree, adopted
 
 LAST_RUN = "state/cull.json"
 _FORMAT = 1
-# So many files are journalled, marked and removed in one go: what a killed run
-# leaves to be finished, and what a full disk must have room to note.
+# So many files are journalled, marked and removed in one go.
 BATCH = 5000
+# Culling must note before it deletes, on a full disk too: this space is held back
+# for it, and what it notes at a time is little until there is room again.
+RESERVE = "state/reserve"
+RESERVE_BYTES = 16 << 20
+_SMALL_BATCH = 200
 # Of few files a share says little: a library of ten may well lose nine.
 _SHARE_FROM = 1000
 
@@ -79,11 +84,13 @@ def cull(
     moment = now or datetime.now(UTC)
     with storage.lock(LOCK, wait), _noted(storage) as done, Tree.opened(root) as tree:
         tree.require(adopted(storage))
-        for name in (LAST_RUN, AT_WORK, MANIFEST):
+        for name in (LAST_RUN, AT_WORK, MANIFEST, RESERVE):
             storage.drop_leftovers(name)
         # A run that was killed left this mark: the next ingest is to sweep.
         was_at_work = storage.exists(AT_WORK)
         journal = Journal(storage)
+        if _free(storage) < RESERVE_BYTES:
+            storage.remove(RESERVE)
         for name in journal.open_plans():
             carried = carry_out(storage, journal, tree, name)
             done.finished += carried.files
@@ -91,7 +98,7 @@ def cull(
         found = make(settings, storage, tree, moment)
         _refuse_too_many(settings, found, up_to)
         _look_again(storage, found.due)
-        for batch in _batches(found.due):
+        for batch in _batches(found.due, storage):
             mark_at_work(storage)
             name = journal.note_plan(plan_table(batch, settings, moment))
             storage.sync([name])
@@ -102,6 +109,7 @@ def cull(
         journal.fold()
         if not was_at_work and storage.exists(AT_WORK):
             storage.remove(AT_WORK)
+        keep_reserve(storage)
     return done
 
 
@@ -154,21 +162,28 @@ def _gb(size_bytes: int) -> str:
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e8 else f"{size_bytes / 1e6:.1f} MB"
 
 
-def _batches(due: Iterable[Due]) -> Iterator[list[Due]]:
-    """Yield files by whole camera-days, about BATCH at a time; the oldest days first."""
-    batch: list[Due] = []
-    ordered = sorted(due, key=_by_day)
-    for _, own in groupby(ordered, key=_by_day):
-        batch += own
-        if len(batch) >= BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _batches(due: Iterable[Due], storage: Storage) -> Iterator[list[Due]]:
+    """Yield files by camera-days, the oldest first; few at a time while the disk is full."""
+    ordered = sorted(due, key=lambda one: (one.date, one.camera, one.path))
+    start = 0
+    while start < len(ordered):
+        size = BATCH if _free(storage) > _PLENTY * RESERVE_BYTES else min(BATCH, _SMALL_BATCH)
+        yield ordered[start : start + size]
+        start += size
 
 
-def _by_day(one: Due) -> tuple[date, str]:
-    return one.date, one.camera
+_PLENTY = 4
+
+
+def _free(storage: Storage) -> int:
+    return shutil.disk_usage(storage.root).free
+
+
+def keep_reserve(storage: Storage) -> None:
+    """Hold back space for a culling on a full disk, where there is plenty now."""
+    if storage.exists(RESERVE) or _free(storage) < _PLENTY * RESERVE_BYTES:
+        return
+    storage.put(RESERVE, lambda file: os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES))
 
 
 # --- rows whose own time is over ------------------------------------------------
