@@ -55,10 +55,12 @@ def _never_came(library: Library, tallies: Mapping[str, Mapping[str, Any]]) -> I
         waiting = now - account.added
         if account.camera in known or tally.get("whole") or waiting < _FIRST_UPLOAD:
             continue
+        if _unanswered_asks(tally) >= _IN_A_ROW:
+            continue  # the cause is told already
         login = tally.get("last_login")
         evidence = (
             f"it may upload as {account.name!r} for {span(waiting.total_seconds())}, and "
-            + (f"logged in last {login}, but nothing came" if login else "never logged in")
+            + (f"logged in {_ago(login)}, but nothing came" if login else "never logged in")
         )
         told = (account.camera, "camera_silent", "problem", "certain", evidence, _FIRST_ADVICE)
         yield Finding(*told, waiting.total_seconds(), _FIRST_UPLOAD.total_seconds())
@@ -73,7 +75,8 @@ _FIRST_ADVICE = (
 
 def _not_running(told: Mapping[str, Any]) -> Finding:
     ended = told.get("finished") or told.get("updated")
-    evidence = f"`pano receive` is not running; {f'it ended {ended}' if ended else 'it never did'}"
+    since = f"it ended {_ago(ended)}" if ended else "it never did"
+    evidence = f"`pano receive` is not running; {since}"
     advice = "Start it: `pano receive`, `pano up`, or the service that `pano install` made."
     return Finding(None, "ports_closed", "problem", "certain", evidence, advice)
 
@@ -117,14 +120,25 @@ def _is_free(address: str, port: int) -> bool:
 
 
 def _no_connection(camera: str, tally: Mapping[str, Any]) -> Iterator[Finding]:
-    number = int(tally.get("unanswered") or 0)
+    number = _unanswered_asks(tally)
     if number < _IN_A_ROW:
         return
     evidence = (
-        f"it logged in, the last time {tally.get('last_login')} from {tally.get('last_address')}, "
-        f"and {number} times in a row opened no connection for data"
+        f"it logged in from {tally.get('last_address')}, last {_ago(tally.get('last_login'))}, and "
+        f"{number} times in a row opened no connection for data"
     )
     yield Finding(camera, "ports_closed", "problem", "certain", evidence, ADVICE, number, _IN_A_ROW)
+
+
+def _unanswered_asks(tally: Mapping[str, Any]) -> int:
+    return int(tally.get("unanswered") or 0)
+
+
+def _ago(moment: str | None) -> str:
+    """Return how long ago a moment of the record was (ISO 8601)."""
+    if moment is None:
+        return "some time ago"
+    return f"{span((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())} ago"
 
 
 def _cut(camera: str, tally: Mapping[str, Any], recent_days: int) -> Iterator[Finding]:
