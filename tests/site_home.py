@@ -35,7 +35,6 @@ class Home:
     """Uploads, their library and their site, side by side in a folder."""
 
     folder: Path
-    said: str = ""
 
     @property
     def uploads(self) -> Path:

@@ -86,13 +86,14 @@ def _pictures_of(camera: Shown, found: pd.DataFrame) -> dict[Any, str | None]:
     """Return the thumbnail of the upload in the middle of each period, by day and number."""
     rows = camera.uploads
     rows = rows[rows["day"].isin(found["day"].unique()) & rows["thumb"].notna()]
+    grouped = rows.groupby(["day", "period"])
+    middle = rows[grouped.cumcount() == grouped["thumb"].transform("size") // 2]
     return {
-        (day, number): picture_of(records(part.iloc[[len(part) // 2]])[0])
-        for (day, number), part in rows.groupby(["day", "period"])[_PICTURE_COLUMNS]
+        (row["day"], row["period"]): picture_of(row) for row in records(middle[_PICTURE_COLUMNS])
     }
 
 
-_PICTURE_COLUMNS = ["media_id", "version", "thumb"]
+_PICTURE_COLUMNS = ["day", "period", "media_id", "version", "thumb"]
 
 
 def camera_page(work: Work, camera: Shown, known: Known) -> bytes:
