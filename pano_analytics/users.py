@@ -25,6 +25,8 @@ from pano_analytics.errors import LibraryError, PanoError
 from pano_analytics.storage import TEMPORARY, Storage
 
 FILE_NAME = "users.json"
+UPLOADERS_NAME = "uploaders.json"
+"""The register of cameras that may upload, in the same folder (see `receive.accounts`)."""
 SECRET_NAME = "login.secret"
 LOCK_NAME = "users.lock"
 FORMAT = 1

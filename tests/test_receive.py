@@ -661,3 +661,37 @@ def make(ftp: ftplib.FTP, folder: str) -> None:
 def states(running: Running) -> dict[str, str]:
     media = Library.of(running.settings).media(columns=["path", "state"])
     return dict(zip(media.path, media.state, strict=True))
+
+
+@pytest.mark.long
+@needs_media
+def test_thousands_of_uploads(tmp_path: Path) -> None:
+    """None of 2,000 whole uploads is called cut, and no file or connection stays open."""
+    here = settings_of(tmp_path)
+    cameras = [f"camera{number}" for number in range(5)]
+    let_in(here, *cameras)
+    sources = [MEDIA / name for name in ("1591027084.jpg", "1591028951.mp4", "1593216147.jpg")]
+    data = [source.read_bytes() for source in sources]
+
+    def upload(running: Running, camera: str) -> None:
+        for session in range(10):
+            with login(running, camera) as ftp:
+                for number in range(40):
+                    kind = number % len(data)
+                    name = f"{session}-{number}{sources[kind].suffix}"
+                    store(ftp, f"{name}_", data[kind])
+                    ftp.rename(f"{name}_", name)
+
+    with serving(here) as running:
+        upload(running, cameras[0])
+        before = len(os.listdir("/proc/self/fd"))
+        threads = [threading.Thread(target=upload, args=(running, one)) for one in cameras[1:]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(240)
+        until(lambda: not running.receiver.server.ip_map)
+        told = running.told()["cameras"]
+        assert [(told[one]["whole"], told[one]["cut"]) for one in cameras] == [(400, 0)] * 5
+        assert all(len(files(running.folder(camera))) == 400 for camera in cameras)
+        assert len(os.listdir("/proc/self/fd")) <= before + 1

@@ -15,9 +15,15 @@ from pano_analytics import layouts
 from pano_analytics.errors import PanoError, UploadTreeError
 from pano_analytics.media import decode_path, encode_path
 from pano_analytics.settings import Settings
-from pano_analytics.users import Register, check_hash, give_to_owner, hash_password
+from pano_analytics.users import (
+    UPLOADERS_NAME,
+    Register,
+    check_hash,
+    give_to_owner,
+    hash_password,
+)
 
-FILE_NAME = "uploaders.json"
+FILE_NAME = UPLOADERS_NAME
 
 # What every camera's page takes, and nobody mistakes for another: no 0 O 1 l I.
 _LETTERS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
