@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -482,6 +486,39 @@ class Elsewhere(PassiveDTP):  # type: ignore[misc]
 
     def bind(self, address: tuple[str, int]) -> None:
         super().bind(("127.0.0.9", address[1]))
+
+
+BEHIND_A_FIREWALL = """
+import tempfile, pathlib, test_doctor
+from pano_analytics.doctor import ports
+folder = pathlib.Path(tempfile.mkdtemp())
+with test_doctor.serving(folder, passive_ports=range(42000, 42010)) as server:
+    print([one.evidence for one in ports.knock(server, timeout_s=1)])
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("rule", "expected"), [("DROP", "no answer"), ("ACCEPT", "[]")])
+def test_a_real_firewall_before_the_passive_ports_is_told(rule: str, expected: str) -> None:
+    """In a network of its own: the port for logins is open, those for data are dropped."""
+    lines = [
+        "ip link set lo up",
+        f"iptables -A INPUT -p tcp --dport 42000:42009 -j {rule}",
+        f"{sys.executable} -c '{BEHIND_A_FIREWALL}'",
+    ]
+    tools = all(map(shutil.which, ("unshare", "iptables", "ip")))
+    asked = ["unshare", "-n", "iptables", "-L"]
+    if not tools or subprocess.run(asked, capture_output=True).returncode:
+        pytest.skip("no network of one's own, or no iptables, here")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    told = subprocess.run(
+        ["unshare", "-n", "sh", "-ec", "\n".join(lines)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert expected in told.stdout
 
 
 def test_no_server_and_a_wrong_password_are_told_apart(tmp_path: Path) -> None:
