@@ -794,6 +794,15 @@ def test_no_library_is_an_error(tmp_path: Path) -> None:
         examine(Library.of(fresh(tmp_path)))
 
 
+def test_a_damaged_catalog_is_an_error_that_says_what_to_do(home: Settings) -> None:
+    """No traceback; the way to heal it."""
+    library = Library.of(home)
+    for name in library.parts():
+        Path(name).write_bytes(b"torn")
+    with pytest.raises(LibraryError, match="pano rebuild"):
+        examine(library)
+
+
 def test_a_library_without_uploads_or_cameras_is_no_crash(tmp_path: Path) -> None:
     """An empty one has no finding; a camera that is set and never sent a file is silent."""
     settings = fresh(tmp_path)

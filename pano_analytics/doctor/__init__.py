@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import duckdb
 import pandas as pd
+import pyarrow as pa
 
 from pano_analytics.doctor import arrivals, clock, disk, picture, ports, reception
 from pano_analytics.doctor.case import NEEDED, Case
@@ -37,14 +39,22 @@ def examine(library: Library) -> pd.DataFrame:
             f"{library.folder}: expected a library; there is none yet. Make it with `pano ingest`."
         )
     ignored = _ignored(library)
-    cases = [_case(library, name) for name in library.camera_names()]
-    found = [
-        *_silent(library, cases),
-        *_each(cases),
-        *reception.check(library),
-        *disk.check(library),
-    ]
+    try:
+        found = list(_all(library))
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise LibraryError(
+            f"{library.folder}: expected a catalog that can be read; {str(error).splitlines()[0]}. "
+            f"`pano check` says what is wrong with it, `pano rebuild` makes it anew."
+        ) from error
     return table((one for one in found if not _is_ignored(one, ignored)), library.zone)
+
+
+def _all(library: Library) -> Iterator[Finding]:
+    cases = [_case(library, name) for name in library.camera_names()]
+    yield from _silent(library, cases)
+    yield from _each(cases)
+    yield from reception.check(library)
+    yield from disk.check(library)
 
 
 def knock(server: Server) -> pd.DataFrame:
