@@ -117,7 +117,7 @@ class Tree:
     def _unreadable(self, why: str) -> WrongRoot:
         return WrongRoot(
             f"{self.root}/{MARKER}: expected the marker that `pano cull --adopt` wrote; {why}. "
-            f"Nothing was deleted."
+            f"Nothing was deleted. If this is the right disk, remove {MARKER} and adopt it again."
         )
 
     def require(self, identity: str | None) -> None:

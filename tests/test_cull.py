@@ -95,6 +95,7 @@ def library(settings: Settings) -> Library:
 # --- the rule, on random trees --------------------------------------------------
 
 _AGES = st.floats(0.01, 40).map(lambda days: round(days, 2))
+_FATES = ["whole", "empty", "changed", "touched", "unknown", "linked", "gone", "marker"]
 _UPLOADS = st.lists(
     st.tuples(
         st.sampled_from(["porch", "barn", "attic"]),
@@ -102,7 +103,7 @@ _UPLOADS = st.lists(
         st.one_of(_AGES, _AGES.map(lambda days: -days), st.just(9000.0)),
         # When it arrived, so many days ago.
         _AGES,
-        st.sampled_from(["whole", "empty", "changed", "unknown", "linked", "gone", "marker"]),
+        st.sampled_from(_FATES),
     ),
     max_size=8,
 )
@@ -161,6 +162,8 @@ def test_what_goes_is_what_the_rule_says(
             path = root / snapshot_path(camera, when, crop=number)
             if fate == "changed":
                 lay(b"another", path)
+            elif fate == "touched":
+                lay(b"y", path)
             elif fate == "linked":
                 path.rename(folder / f"elsewhere-{number}")
                 path.symlink_to(folder / f"elsewhere-{number}")

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pano_analytics.catalog import MANIFEST, Catalog, Change, Day, Part
 from pano_analytics.culling.places import places
 from pano_analytics.culling.plan import Due, Plan, make, plan_table
-from pano_analytics.errors import AttentionNeeded, LibraryBusy, PanoError
+from pano_analytics.errors import AttentionNeeded, PanoError
 from pano_analytics.ingest import memory
 from pano_analytics.ingest.days import settle
 from pano_analytics.ingest.heartbeat import ENDED
@@ -269,8 +269,6 @@ def _noted(storage: Storage) -> Iterator[Culled]:
     done, started, error, code = Culled(), datetime.now(UTC), None, 0
     try:
         yield done
-    except LibraryBusy:
-        raise
     except BaseException as came:
         error = str(came) or type(came).__name__
         code = _code(came)
