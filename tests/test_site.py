@@ -130,7 +130,7 @@ def test_what_is_wrong_is_said(home: Home) -> None:
         page = parsed(home.page_of(path))
         assert all(word in page.text for word in words)
     [clip] = [text for text in home.pages().values() if "12.20.00-12.20.04" in text]
-    assert "Nothing in this file could be read." in clip
+    assert "Unreadable: no clip: the file begins with" in clip
     assert "<video" not in clip
     assert "Download" in clip
 

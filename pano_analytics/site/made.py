@@ -31,7 +31,10 @@ Playing = Literal["upload", "packed", "not"]
 
 @dataclass(frozen=True, slots=True)
 class Playable:
-    """How a clip plays in a page: the upload itself, a file beside the page, or not, and why."""
+    """How a clip plays in a page: the upload itself, a file beside the page, or not.
+
+    `note` says why not, where the clip's state does not, or what to know before.
+    """
 
     how: Playing
     note: str = ""
@@ -116,7 +119,7 @@ class Maker:
     def playable(self, row: Row, is_packing: bool) -> Playable:
         """Return how a clip plays in a page, packing it anew where that is wanted and needed."""
         if row["state"] not in ("complete", "partial"):
-            return Playable("not", words.STATES[row["state"]][1])
+            return Playable("not")
         codec = words.text(row["codec"])
         plays = clips.browser_plays(codec)
         if plays is False:
