@@ -40,7 +40,8 @@ from serving import (
 from pano_analytics import certificates
 from pano_analytics.certificates import CertificateError, ensure_certificate, server_context
 from pano_analytics.dashboard.tls import Certificate
-from pano_analytics.settings import Dashboard
+from pano_analytics.settings import Dashboard, check
+from pano_analytics.supervise.parts import is_serving
 
 RECIPE = Path(__file__).parent.parent / "docs" / "https.md"
 KIND = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -365,6 +366,15 @@ def test_a_browser_all_the_way(secure: Secure, chromium: Browser, locked_folder:
             "() => [...document.images].some(one => one.src.includes('/cameras/thumb/')"
             " && one.complete && one.naturalWidth)"
         )
+
+
+def test_the_supervisor_asks_as_it_is_served(own: Secure) -> None:
+    """`pano up` finds the dashboard well by HTTPS below its prefix, and nowhere else."""
+    port = urlsplit(own.url).port
+    said = {"address": "0.0.0.0", "port": port, "tls": "own", "prefix": "/cameras/"}
+    assert is_serving(check({"dashboard": said}))
+    assert not is_serving(check({"dashboard": {**said, "prefix": ""}}))
+    assert not is_serving(check({"dashboard": {**said, "tls": "none"}}))
 
 
 # --- what is refused and what is warned of ---------------------------------------------

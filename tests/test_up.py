@@ -211,6 +211,26 @@ def test_a_camera_that_is_added_later(tmp_path: Path) -> None:
         home.upload(stamp())
 
 
+@pytest.mark.long
+def test_a_deaf_part_is_started_anew(tmp_path: Path) -> None:
+    """A dashboard that runs and does not answer: told as deaf, the manager not fed, then ended."""
+    manager = Manager(f"@pano-test-{os.getpid()}-deaf")
+    home = Home(tmp_path / "home")
+    environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "1000000"}
+    with upping(home, environment):
+        old = home.pid_of("serve")
+        os.kill(old, signal.SIGSTOP)
+        wait_until(lambda: home.part("serve")["state"] == "deaf", "it was not noticed")
+        assert home.health()[0] == 503
+        manager.ear.settimeout(3)
+        with pytest.raises(TimeoutError):
+            while True:  # what was said before is still in the queue
+                manager.heard()
+        wait_until(lambda: home.part("serve")["restarts"] == 1, "it was not ended")
+        home.until_well()
+        assert home.pid_of("serve") != old
+
+
 # --- its end ----------------------------------------------------------------------
 
 
