@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 from serving import DESKTOP, PHONE, Watch, free_port, wait_until
 from shared_files import snapshot_path
 from site_home import GATE, NOON, PORCH, Home, clip_path, home, later
+
+from pano_analytics.site.run import update
 
 __all__ = ["home"]
 
@@ -199,6 +204,68 @@ def test_hostile_names_open_from_disk(chromium: Browser, home: Home) -> None:
     with visiting(chromium, root) as page:
         page.goto(root + name)
         assert page.locator("img.full").evaluate("image => image.naturalWidth") == 320
+
+
+DOCS = Path(__file__).parents[1] / "docs" / "site.md"
+SERVER = """
+pid "{folder}/pid"; daemon off; error_log "{folder}/error.log"; events {{ }}
+http {{
+    include /etc/nginx/mime.types; access_log off;
+    client_body_temp_path "{folder}/b"; proxy_temp_path "{folder}/p";
+    fastcgi_temp_path "{folder}/f"; uwsgi_temp_path "{folder}/u"; scgi_temp_path "{folder}/s";
+    server {{ listen 127.0.0.1:{port}; {recipe} }}
+}}
+"""
+
+
+@contextmanager
+def nginx(home: Home, folder: Path) -> Iterator[str]:
+    """Serve a site at `folder`/www as the documentation says; the password is `pass`."""
+    port, text = free_port(), DOCS.read_text("utf-8")
+    recipe = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)[0]
+    for told, real in (
+        ("/srv/pano-site/", f'"{folder}/www/"'),
+        ("/srv/ftp/", f'"{home.uploads}/"'),
+        ("/etc/nginx/cameras.htpasswd", f"{folder}/users"),
+    ):
+        assert told in recipe
+        recipe = recipe.replace(told, real)
+    (folder / "users").write_text("anna:{PLAIN}pass\n")
+    (folder / "conf").write_text(SERVER.format(folder=folder, port=port, recipe=recipe))
+    folder.chmod(0o755)
+    process = subprocess.Popen(["nginx", "-c", str(folder / "conf"), "-g", "user root;"])
+    try:
+        wait_until(lambda: _answers(port), "nginx does not answer")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.skipif(
+    shutil.which("nginx") is None or os.geteuid() != 0, reason="nginx is not here, or may not read"
+)
+def test_nginx_as_documented(chromium: Browser, home: Home, tmp_path: Path) -> None:
+    """With the recipe of the documentation: a password is asked for, odd names show, clips seek."""
+    update(home.settings(media_url="/uploads/"), tmp_path / "www")
+    names = {path.name: path.relative_to(tmp_path / "www") for path in tmp_path.rglob("*.html")}
+    media = home.library.media()
+    odd = media[media["path"].str.startswith("b%FFrn")]["media_id"].iloc[0]
+    clip = home.page_of(clip_path(PORCH, later(-2), later(4), "mp4")).name
+    with nginx(home, tmp_path) as url:
+        refused = chromium.new_page()
+        for place in ("/cameras/index.html", "/uploads/porch/x.jpg"):
+            assert refused.request.get(url + place).status == 401
+        refused.close()
+        context = chromium.new_context(http_credentials={"username": "anna", "password": "pass"})
+        page = context.new_page()
+        page.goto(f"{url}/cameras/{names[f'{odd}.html']}")
+        assert page.locator("img.full").evaluate("image => image.naturalWidth") == 320
+        page.goto(f"{url}/cameras/{names[clip]}")
+        page.locator("[data-at]").last.click()
+        page.wait_for_function("document.querySelector('video').currentTime >= 5")
+        assert page.request.get(f"{url}/cameras/.pano-site.json").status == 403
+        context.close()
 
 
 def test_both_themes(chromium: Browser, home: Home) -> None:
