@@ -103,7 +103,7 @@ def read(file: Path) -> Original:
         file=file,
         uploads=_folder(file, said, "base_data_dir"),
         pages=_folder(file, said, "www_dir"),
-        keep_days=_number(file, said, "max_age_days", "days", 36525) or KEEP_DAYS,
+        keep_days=_number(file, said, "max_age_days", "days", 36500) or KEEP_DAYS,
         is_culling=_is_culling(said),
         gap_minutes=_number(file, said, "delta_min", "minutes", 1440),
         cameras=cameras,
