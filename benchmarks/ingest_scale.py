@@ -1,24 +1,30 @@
-"""How ingest grows with the tree: first run, quiet run, one new file, memory.
+"""How ingest grows with the tree: first run, quiet run, one new file, memory, interruption.
 
-    python benchmarks/ingest_scale.py [--sizes 10000 100000 1000000]
+    python benchmarks/ingest_scale.py [--sizes 10000 100000 1000000] [--scratch DIR]
 
 Each size is measured as whole processes against tools that do the least: the
 first run against `find` over the same tree, the quiet run against `find -printf
-'%s %T@'`, and one new file against the quiet run. Ratios are of medians.
+'%s %T@'`, and one new file against the quiet run. Memory is the peak of what
+all processes of the first run hold together (shared pages counted once). Last,
+a first run is interrupted half-way and run again: what both took together,
+against the one that was not. Ratios are of medians.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from processes import tree_of
 from trees import make_tree
 
 
@@ -26,8 +32,10 @@ def main() -> None:
     """Print one line a size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
-    for size in parser.parse_args().sizes:
-        with tempfile.TemporaryDirectory(prefix="pano-bench-") as scratch:
+    parser.add_argument("--scratch", type=Path, help="a folder on the disk to measure on")
+    asked = parser.parse_args()
+    for size in asked.sizes:
+        with tempfile.TemporaryDirectory(prefix="pano-bench-", dir=asked.scratch) as scratch:
             measure(Path(scratch), size)
 
 
@@ -36,15 +44,22 @@ def measure(scratch: Path, size: int) -> None:
     root = scratch / "uploads"
     files, folders = make_tree(root, size)
     ingest = [sys.executable, "-m", "pano_analytics.cli", "ingest", "--no-inspect", "--quiet"]
-    ingest += ["--uploads", str(root), "--library", str(scratch / "library")]
-    first_s, memory_mb = run(ingest)
-    quiet = statistics.median(run(ingest)[0] for _ in range(5))
-    find = statistics.median(run(["find", str(root), "-printf", "%s %T@\n"])[0] for _ in range(5))
-    one = statistics.median(one_more(root, ingest, number) for number in range(5))
+    ingest += ["--uploads", str(root), "--library"]
+    first, again = [*ingest, str(scratch / "library")], [*ingest, str(scratch / "interrupted")]
+    memory_mb = peak_mb(first)
+    shutil.rmtree(scratch / "library")
+    first_s = run(first)
+    resumed_s = interrupted(again, first_s / 2) + run(again)
+    shutil.rmtree(scratch / "interrupted")
+    quiet = statistics.median(run(first) for _ in range(5))
+    find = statistics.median(run(["find", str(root), "-printf", "%s %T@\n"]) for _ in range(5))
+    one = statistics.median(one_more(root, first, number) for number in range(5))
     print(
-        f"{files:8d} files, {folders:7d} folders: first run {first_s / find:6.1f} x find, "
-        f"{memory_mb:5.0f} MB; quiet {quiet / find:5.2f} x find ({quiet:.2f} s); "
-        f"one new file {one / quiet:5.2f} x quiet ({one:.2f} s)",
+        f"{files:8d} files, {folders:7d} folders: first run {first_s:.1f} s, "
+        f"{first_s / find:.1f} x find, {memory_mb:.0f} MB; "
+        f"interrupted and resumed {resumed_s / first_s:.2f} x that; "
+        f"quiet {quiet / find:.2f} x find ({quiet:.2f} s); "
+        f"one new file {one / quiet:.2f} x quiet ({one:.2f} s)",
         flush=True,
     )
 
@@ -55,17 +70,43 @@ def one_more(root: Path, ingest: list[str], number: int) -> float:
     folder = root / f"camera0/AMC0000_F01N44/{now:%Y-%m-%d}/001/jpg/{now:%H/%M}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{now:%S}[M][0@0][0].jpg").touch()
-    return run(ingest)[0]
+    return run(ingest)
 
 
-def run(command: list[str]) -> tuple[float, float]:
-    """Return the seconds and the peak memory (MB, of this process and its largest child)."""
+def interrupted(command: list[str], after_s: float) -> float:
+    """Return the seconds of a run that is interrupted, as from the keyboard, `after_s`."""
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{command} ended with {status}")
-    return time.perf_counter() - began, used.ru_maxrss / 1024
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(after_s)
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    return time.perf_counter() - began
+
+
+def run(command: list[str]) -> float:
+    """Return the seconds that a whole process takes."""
+    began = time.perf_counter()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began
+
+
+def peak_mb(command: list[str]) -> float:
+    """Return the most that a process and all that it started held at once."""
+    process, peak = subprocess.Popen(command, stdout=subprocess.DEVNULL), 0.0
+    while process.poll() is None:
+        peak = max(peak, sum(map(held_mb, tree_of(process.pid))))
+        time.sleep(0.1)
+    return peak
+
+
+def held_mb(pid: int) -> float:
+    """Return what one process holds: its own pages, and its share of those it shares."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 if __name__ == "__main__":

@@ -310,3 +310,17 @@ def test_a_log_that_cannot_be_is_refused(tmp_path: Path, place: str) -> None:
     """Nothing of ours lies in the upload tree, and a folder that is not there is said."""
     with pytest.raises(SettingsError, match="log file"):
         schedule.log_to(tmp_path / place, settings_of(tmp_path))
+
+
+def test_polling_sees_late_uploads_into_recent_days_in_a_few_rounds(tmp_path: Path) -> None:
+    """A folder of the day before yesterday that was long quiet is asked every other round."""
+    today, long_ago = datetime.now(), time.time() - 86_400
+    for number in range(1500):
+        moment = today.replace(hour=12, minute=0) - timedelta(days=number % 3, minutes=number)
+        path = lay(b"x", tmp_path / snapshot_path("porch", moment))
+        os.utime(path.parent, (long_ago, long_ago))
+    changes = Polled(tmp_path)
+    late = lay(b"y", path.with_name("58[M][0@0][0].jpg"))
+    for _ in range(4):
+        changes._round()
+    assert late.parent.relative_to(tmp_path).as_posix() in changes.wait(0)

@@ -17,6 +17,7 @@ import select
 import struct
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -37,7 +38,8 @@ _BURST_S, _LONGEST_BURST_S = 0.1, 0.4
 # Two rounds must find a file the same before it is told.
 ROUND_S = 0.4
 # Folders of files that nothing came into for so long are asked in turn: a camera
-# fills the minute, then the next one's folder.
+# fills the minute, then the next one's folder. Those of recent days every other
+# round, since a camera sends late what it could not send before.
 _RECENT_NS = 2 * 3600 * 1_000_000_000
 _IN_TURN = 200
 _RECENT_DAYS = 3
@@ -279,6 +281,20 @@ class Notified:
         os.close(self._queue)
 
 
+@dataclass
+class _InTurn:
+    """Folders of which each round asks some."""
+
+    folders: list[str] = field(default_factory=list)
+    at: int = 0
+
+    def next(self, count: int) -> list[str]:
+        """Return the next `count` of them, from the first again after the last."""
+        begin = self.at if self.at < len(self.folders) else 0
+        self.at = begin + count
+        return self.folders[begin : self.at]
+
+
 class Polled:
     """Asked every ROUND_S: folders for their time of change, what came for its size and time."""
 
@@ -287,8 +303,7 @@ class Polled:
         self._most = most
         self._stamps: dict[str, int] = {}
         self._lasting: set[str] = set()
-        self._others: list[str] = []
-        self._turn = 0
+        self._recent, self._others = _InTurn(), _InTurn()
         self._listed: dict[str, tuple[str, bool]] = {}
         self._news: set[str] = set()
         self.is_partial = False
@@ -303,14 +318,18 @@ class Polled:
         self.is_partial = len(days) == room
         holders = {folder.rpartition("/")[0] for folder in days}
         newest = max((day for day in days.values() if day), default=date.min)
-        self._lasting, self._others = set(), []
+        self._lasting, self._recent, self._others = set(), _InTurn(), _InTurn()
         known, self._stamps = self._stamps, {}
         for folder, day in days.items():
             is_of_files = day is not None and folder not in holders
             is_old = day is not None and (newest - day).days >= _RECENT_DAYS
             is_top = day is not None and days.get(folder.rpartition("/")[0]) is None
-            is_quiet = is_old or (is_of_files and not is_top and self._is_quiet(folder))
-            self._follow(folder, is_lasting=not is_quiet)
+            if is_old:
+                self._follow(folder, self._others)
+            elif is_of_files and not is_top and self._is_quiet(folder):
+                self._follow(folder, self._recent)
+            else:
+                self._follow(folder)
             if folder in known and folder in self._stamps:
                 self._stamps[folder] = known[folder]
             else:
@@ -321,11 +340,14 @@ class Polled:
         stamp = self._stamp(folder)
         return stamp is None or time.time_ns() - stamp > _RECENT_NS
 
-    def _follow(self, folder: str, is_lasting: bool) -> None:
+    def _follow(self, folder: str, in_turn: _InTurn | None = None) -> None:
         stamp = self._stamp(folder)
         if stamp is not None and folder not in self._stamps and len(self._stamps) < self._most:
             self._stamps[folder] = stamp
-            (self._lasting.add if is_lasting else self._others.append)(folder)
+            if in_turn is None:
+                self._lasting.add(folder)
+            else:
+                in_turn.folders.append(folder)
 
     def _stamp(self, folder: str) -> int | None:
         try:
@@ -355,18 +377,15 @@ class Polled:
         self._root.check()
         if began - self._surveyed > _SURVEY_EVERY_S:
             self._survey()
-        for folder in [*self._lasting, *self._some_others()]:
+        # Half of what may get late uploads, so that two rounds see them all.
+        recent = self._recent.next(len(self._recent.folders) // 2 + 1)
+        for folder in [*self._lasting, *recent, *self._others.next(_IN_TURN)]:
             self._ask(folder)
         for folder in list(self._listed):
             self._list(folder)
         # A slow network is not asked without pause.
         spent_s = time.monotonic() - began
         self._next = began + max(ROUND_S, 10 * spent_s)
-
-    def _some_others(self) -> list[str]:
-        begin = self._turn if self._turn < len(self._others) else 0
-        self._turn = begin + _IN_TURN
-        return self._others[begin : self._turn]
 
     def _ask(self, folder: str) -> None:
         stamp = self._stamp(folder)
@@ -379,8 +398,9 @@ class Polled:
     def _forget(self, folder: str) -> None:
         self._stamps.pop(folder, None)
         self._lasting.discard(folder)
-        if folder in self._others:
-            self._others.remove(folder)
+        for some in (self._recent, self._others):
+            if folder in some.folders:
+                some.folders.remove(folder)
 
     def _take(self, folder: str) -> None:
         """Attend to a folder that changed, and to folders in it that were not there before."""
@@ -389,7 +409,7 @@ class Polled:
             if below in self._stamps:
                 continue
             for new in _tree(self._root.path, below):
-                self._follow(new, is_lasting=True)
+                self._follow(new)
                 self._listed.setdefault(new, ("", False))
 
     def _list(self, folder: str) -> None:

@@ -70,13 +70,13 @@ def look(root: Path, reader: Reader, arrivals: Mapping[str, int], glance: Glance
         facts_of(tables.values()),
         listing.unknown,
         _seen("" if trouble.unreadable else mark, len(entries), listing),
-        all(tells_arrival(entry) for entry in entries) and _is_plain(listing),
+        all(map(tells_arrival, entries)) and _is_plain(listing),
     )
 
 
 def _is_plain(listing: Listing) -> bool:
     # A doubtful time is settled by the first arrival: that of now would move it.
-    return all(row.time_source == "name" for rows in listing.days.values() for row in rows)
+    return all({row.time_source for row in rows} == {"name"} for rows in listing.days.values())
 
 
 def _seen(mark: str, files: int, listing: Listing) -> Seen:

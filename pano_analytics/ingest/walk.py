@@ -135,7 +135,10 @@ def _add(files: list[Entry], prefix: str, item: os.DirEntry[str], trouble: Troub
     except OSError as error:
         trouble.unreadable.append((prefix + name, error.strerror or str(error)))
         return
-    files.append(Entry(prefix + name, found.st_size, sane(found.st_mtime_ns)))
+    mtime_ns = found.st_mtime_ns
+    if not 0 <= mtime_ns <= _CLOCKS_END_NS:
+        mtime_ns = sane(mtime_ns)
+    files.append(Entry(prefix + name, found.st_size, mtime_ns))
 
 
 def sane(mtime_ns: int) -> int:
