@@ -165,6 +165,8 @@ def list_(settings: Settings, as_json: bool) -> None:
         return
     for one in told["cameras"]:
         click.echo(_line(one))
+    for address, end in told["bans"].items():
+        click.echo(f"{address} is banned until {end}, after too many wrong logins.")
     if not told["is_receiving"]:
         click.echo("`pano receive` is not at work.", err=True)
 
