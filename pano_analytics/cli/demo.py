@@ -90,7 +90,12 @@ def _parsed(text: str) -> datetime | date | None:
     show_default=True,
     help="With --live: where the dashboard is; 0 takes a free port.",
 )
-@click.option("--cameras-at", metavar="HOST:PORT", hidden=True)
+@click.option(
+    "--upload-to",
+    metavar="HOST:PORT",
+    help="Be only the cameras of DIR, uploading there by FTP; the password of all of them is "
+    "taken from $PANO_DEMO_PASSWORD.",
+)
 def command(
     directory: Path,
     seed: int,
@@ -101,7 +106,7 @@ def command(
     live: bool,
     library: Path | None,
     port: int,
-    cameras_at: str | None,
+    upload_to: str | None,
 ) -> None:
     """Make demonstration uploads in DIR: a home seen by its cameras.
 
@@ -118,8 +123,8 @@ def command(
       pano demo small --days 2 --cameras 2 --end 2026-11-20
       pano demo data/uploads --live --port 8080
     """
-    if cameras_at is not None:
-        _upload(directory, cameras_at)
+    if upload_to is not None:
+        _upload(directory, upload_to)
         return
     if not live or not demo.truth_path(directory).exists():
         _make(directory, seed, end, days, cameras, zone)
@@ -179,7 +184,7 @@ def _live(directory: Path, library: Path, port: int) -> None:
     receive = settings.receive
     cameras = Part(
         "cameras",
-        ("demo", str(directory.absolute()), "--cameras-at", f"{receive.address}:{receive.port}"),
+        ("demo", str(directory.absolute()), "--upload-to", f"{receive.address}:{receive.port}"),
         environment={PASSWORD: password},
     )
     address = f"http://{settings.dashboard.address}:{settings.dashboard.port}/"
@@ -241,5 +246,7 @@ def _upload(directory: Path, where: str) -> None:
     from pano_analytics.demo import live
 
     host, _, port = where.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.BadParameter(f"expected HOST:PORT, came {where!r}", param_hint="--upload-to")
     passwords = live.everyone(os.environ.pop(PASSWORD, ""))
     live.upload_for_ever(directory, live.Server(host, int(port), passwords), told=click.echo)
