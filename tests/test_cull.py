@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given
@@ -26,6 +27,7 @@ from pano_analytics.check import check as disagreements
 from pano_analytics.cli import pano
 from pano_analytics.culling import TooMany, adopt, cull, last_run, plan
 from pano_analytics.culling.places import tops
+from pano_analytics.culling.plan import ages
 from pano_analytics.errors import LibraryBusy, LibraryError, PanoError, UploadTreeError
 from pano_analytics.ingest.run import AT_WORK, LOCK
 from pano_analytics.journal import Journal
@@ -250,6 +252,38 @@ def test_a_doubtful_time_ages_by_arrival(
     lay(b"x", tmp_path / "uploads" / snapshot_path("porch", start), came)
     run(settings)
     assert [one.aged_by for one in plan(settings, NOW).due] == ([aged_by] if aged_by else [])
+
+
+_THEN, _LONG_AGO = datetime(2026, 3, 1, tzinfo=UTC), datetime(2004, 12, 31, 23, 59, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("source", "start", "arrived", "since"),
+    [
+        ("name", _THEN, NOW, _THEN),
+        ("name+arrival", _THEN, NOW, NOW),
+        ("guess", _THEN, NOW, NOW),
+        ("arrival", _THEN, NOW, NOW),
+        ("name", _LONG_AGO, NOW, NOW),
+        ("name", NOW + timedelta(seconds=1), _THEN, _THEN),
+        ("arrival", _THEN, _LONG_AGO, None),
+        ("name", _LONG_AGO, NOW + timedelta(seconds=1), None),
+        ("name", _THEN, _LONG_AGO, _THEN),
+    ],
+)
+def test_from_when_an_age_counts(
+    source: str, start: datetime, arrived: datetime, since: datetime | None
+) -> None:
+    """The name's time if nothing speaks against it, else the arrival if nothing does, else none."""
+    moments = pa.timestamp("us", tz="UTC")
+    rows = pa.table(
+        {
+            "time_source": [source],
+            "start": pa.array([start], moments),
+            "arrived": pa.array([arrived], moments),
+        }
+    )
+    assert ages(rows, NOW)[1].to_pylist() == [since]
 
 
 def test_without_a_time_to_trust_it_stays(tmp_path: Path) -> None:
