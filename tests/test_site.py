@@ -146,7 +146,7 @@ def test_clips_play(home: Home) -> None:
 
 def test_a_camera_never_heard_of_has_a_page(home: Home) -> None:
     """It says so, and that the camera is silent."""
-    assert "No uploads yet" in parsed(home.site / "never" / "index.html").text
+    assert "No uploads" in parsed(home.site / "never" / "index.html").text
     assert "Silent" in parsed(home.site / "never" / "index.html").text
 
 
