@@ -506,7 +506,10 @@ def test_what_is_over_leaves_the_disk(
     assert not len(disagreements(library, "decode"))
 
 
-def test_a_pack_that_others_need_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seconds", [(-20, 20, 25), (-20, 25)])
+def test_a_pack_that_others_need_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: tuple[int, ...]
+) -> None:
     """Of two pictures in one pack the younger's outlives the older's row; no link leads astray."""
     monkeypatch.setattr("pano_analytics.catalog.GRACE_S", 0.0)
     settings = settings_in(tmp_path)
@@ -515,17 +518,19 @@ def test_a_pack_that_others_need_stays(tmp_path: Path, monkeypatch: pytest.Monke
     midnight = (WALL - timedelta(days=10)).replace(hour=0)
     start, end = midnight - timedelta(seconds=30), midnight + timedelta(seconds=30)
     lay(b"no clip", root / clip_path("porch", start, end), _local(end.replace(tzinfo=UTC)))
-    for second, number in ((-20, 1), (20, 2), (25, 3)):
+    for second in seconds:
         when = midnight + timedelta(seconds=second)
-        lay(picture(number), root / snapshot_path("porch", when), _local(when.replace(tzinfo=UTC)))
+        lay(picture(second), root / snapshot_path("porch", when), _local(when.replace(tzinfo=UTC)))
     run(settings)
     adopt(settings)
     library = Library.of(settings)
-    assert library.media().clip_id.notna().sum() == 3
-    assert cull(settings, now=NOW - timedelta(hours=11, minutes=59, seconds=38)).files == 3
+    assert library.media().clip_id.notna().sum() == len(seconds)
+    assert cull(settings, now=NOW - timedelta(hours=11, minutes=59, seconds=38)).files == len(
+        seconds
+    )
     kept = settings.model_copy(update={"keep_days": 1000})
     later = NOW + timedelta(days=400)
-    assert cull(kept, now=later - timedelta(hours=11)).rows_dropped == 3
+    assert cull(kept, now=later - timedelta(hours=11)).rows_dropped == len(seconds)
     lay_old(root, 2)
     run(settings)
     assert not len(disagreements(library, "decode"))
@@ -588,6 +593,31 @@ def test_what_cannot_be_deleted_stays_an_upload(settings: Settings, root: Path) 
     row = library.media().set_index("path").loc[old(30)]
     assert (row.state, row.size_bytes) == ("damaged", 17)
     assert not len(disagreements(library))
+
+
+def test_what_the_system_refuses_to_delete_is_opened_again(
+    settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that cannot be unlinked (made immutable, say) has its row back, and its picture."""
+    unlink = os.unlink
+
+    def refusing(path: Any, **named: Any) -> None:
+        if os.fsencode(path) == os.fsencode(Path(old(30)).name) and "dir_fd" in named:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, **named)
+
+    library = Library.of(settings)
+    before = library.media().set_index("path").loc[old(30)]
+    monkeypatch.setattr(os, "unlink", refusing)
+    done = cull(settings, now=NOW)
+    monkeypatch.undo()
+    refused = [path for path, why in done.stayed if why == "refused"]
+    assert old(30) in refused
+    assert done.files == 3 - len(refused)
+    assert run(settings).opened == {"complete": len(refused)}
+    row = library.media().set_index("path").loc[old(30)]
+    assert (row.state, row.sha256) == ("complete", before.sha256)
+    assert not len(disagreements(library, "hash"))
 
 
 def test_a_folder_that_may_not_be_written_keeps_its_files(
