@@ -22,7 +22,8 @@ from pano_analytics.ingest.walk import Trouble, Unit
 
 # Starting processes costs what looking at so many folders costs.
 WORTH_A_POOL = 100
-BATCH = 4
+# So many that those who look have enough to do while the rest is committed.
+BATCH = 8
 
 
 class Glance(NamedTuple):
