@@ -525,9 +525,8 @@ def test_a_pack_that_others_need_stays(
     adopt(settings)
     library = Library.of(settings)
     assert library.media().clip_id.notna().sum() == len(seconds)
-    assert cull(settings, now=NOW - timedelta(hours=11, minutes=59, seconds=38)).files == len(
-        seconds
-    )
+    then = NOW - timedelta(hours=11, minutes=59, seconds=38)
+    assert cull(settings, now=then).files == len(seconds)
     kept = settings.model_copy(update={"keep_days": 1000})
     later = NOW + timedelta(days=400)
     assert cull(kept, now=later - timedelta(hours=11)).rows_dropped == len(seconds)
@@ -614,6 +613,7 @@ def test_what_the_system_refuses_to_delete_is_opened_again(
     refused = [path for path, why in done.stayed if why == "refused"]
     assert old(30) in refused
     assert done.files == 3 - len(refused)
+    assert library.media().state.value_counts()["unread"] == len(refused)
     assert run(settings).opened == {"complete": len(refused)}
     row = library.media().set_index("path").loc[old(30)]
     assert (row.state, row.sha256) == ("complete", before.sha256)

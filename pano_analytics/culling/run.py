@@ -232,16 +232,7 @@ def _drop(change: Change, day: Day, cutoff: datetime, packs: set[str]) -> list[s
         packs |= _packs(frames.filter(is_of_old))
         change.write(day, frames.filter(pc.invert(is_of_old)), "frames")
     settle(change, day, table.filter(pc.invert(is_old)))
-    _settle_next(change, day)
     return list(old["media_id"].to_pylist())
-
-
-def _settle_next(change: Change, day: Day) -> None:
-    # A clip that ran over midnight may have held snapshots of the next day.
-    after = Day(day.camera, day.date + timedelta(days=1))
-    following = change.read(after) if after in change.days() else None
-    if following is not None and following.num_rows:
-        settle(change, after, following)
 
 
 def _packs(frames: pa.Table) -> set[str]:
