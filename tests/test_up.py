@@ -28,12 +28,12 @@ from serving import DEADLINE_S, free_port, settle, wait_until
 from upping import CAMERA, Home, descendants, is_alive, stamp, upping
 
 from pano_analytics.settings import Settings, Up, check
-from pano_analytics.supervise import look
+from pano_analytics.supervise import keeper, look
 from pano_analytics.supervise.child import environment
 from pano_analytics.supervise.heartbeat import beat
-from pano_analytics.supervise.keeper import LONGEST_LINE, Child, log
+from pano_analytics.supervise.keeper import LONGEST_LINE, Child, Keeper, log
 from pano_analytics.supervise.notify import notify, watchdog_s
-from pano_analytics.supervise.parts import DAY_S, Ran, errands_of
+from pano_analytics.supervise.parts import DAY_S, Part, Ran, errands_of
 from pano_analytics.supervise.state import PartState, now
 
 
@@ -213,18 +213,13 @@ def test_a_camera_that_is_added_later(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_deaf_part_is_started_anew(tmp_path: Path) -> None:
-    """A dashboard that runs and does not answer: told as deaf, the manager not fed, then ended."""
-    manager = Manager(f"@pano-test-{os.getpid()}-deaf")
+    """A dashboard that runs and does not answer is told as deaf, then ended and started."""
     home = Home(tmp_path / "home")
-    environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "1000000"}
-    with upping(home, environment):
+    with upping(home):
         old = home.pid_of("serve")
         os.kill(old, signal.SIGSTOP)
         wait_until(lambda: home.part("serve")["state"] == "deaf", "it was not noticed")
         assert home.health()[0] == 503
-        manager.ear.settimeout(3)
-        with pytest.raises(TimeoutError):
-            manager.until("never said")  # what was said before is still in the queue
         wait_until(lambda: home.part("serve")["restarts"] == 1, "it was not ended")
         home.until_well()
         assert home.pid_of("serve") != old
@@ -454,7 +449,7 @@ def test_errands_are_asked_for() -> None:
     asked = check({"cull": {"scheduled": True}, "site": {"folder": "/srv/site"}})
     errands = errands_of(asked, ("--config", "x"))
     assert [errand.arguments for errand in errands] == [
-        ("cull", "--delete", "--config", "x"),
+        ("cull", "--delete", "--wait", "--config", "x"),
         ("site", "--config", "x"),
     ]
 
@@ -504,6 +499,29 @@ def test_what_feeds_the_watchdog(
     """A part that is well, or that ended with a reason for its owner; no crash, no silence."""
     part = PartState("serve", state, now(), exit_code=code)
     assert (part.is_well, part.is_explained) == (is_well, is_explained)
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "at_once", "later"),
+    [
+        ("up", None, True, True),
+        ("off", None, True, True),
+        ("down", 7, True, True),
+        ("down", 1, True, False),
+        ("down", -9, True, False),
+        ("deaf", None, True, False),
+    ],
+)
+def test_the_manager_tries_when_we_cannot(
+    monkeypatch: pytest.MonkeyPatch, state: Any, code: int | None, at_once: bool, later: bool
+) -> None:
+    """A part that stays down or deaf, and has given no reason, is no longer in our hands."""
+    kept = Keeper(Part("serve", ("serve",)), lambda: None)
+    kept._become("up", was_well=True)
+    kept._become(state, exit_code=code)
+    assert kept.is_in_hand == at_once
+    monkeypatch.setattr(keeper, "MENDING_S", 0.0)
+    assert kept.is_in_hand == later
 
 
 def test_a_line_without_end_is_taken_in_pieces(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from pano_analytics.settings import Settings, check
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 CAMERAS = ("porch", "yard")
-KEPT_DAYS, ROWS_DAYS = 7, 21
+KEPT_DAYS, ROWS_DAYS = 5, 10
 EARLY, LAST = 60, 365
 
 

@@ -21,7 +21,7 @@ log = logging.getLogger("pano.up")
 
 LOOK_EVERY_S = 2.0
 """How often it is asked whether a part is wanted, or an errand due."""
-ASK_EVERY_S, ASK_DEAF_S, ASK_FIRST_S = 15.0, 5.0, 0.5
+ASK_EVERY_S, ASK_DEAF_S, ASK_FIRST_S = 15.0, 2.0, 0.5
 """How often a part is asked whether it is well: usually, after no answer, while it starts."""
 START_S = 120.0
 """How long a part may start."""
@@ -30,6 +30,8 @@ ALIVE_S = 3.0
 DEAF_AFTER = 3
 """So many questions without an answer, and it is started anew."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+MENDING_S = 30.0
+"""How long it may take us to bring a part back before somebody else is to try."""
 STEADY_S = 60.0
 """After so long at work, the next wait is the first one again."""
 ERRAND_S = 6 * 3600.0
@@ -106,12 +108,26 @@ class _Kept:
         self.child = child
         self.state = PartState(name, state, now())
         self.is_stopping = False
+        self._ill_since: float | None = time.monotonic()
         self._told = told
+
+    @property
+    def is_in_hand(self) -> bool:
+        """Whether starting everything anew would mend nothing here.
+
+        It is well, ended with a reason for its owner, or is being brought back.
+        """
+        ill_s = 0.0 if self._ill_since is None else time.monotonic() - self._ill_since
+        return self.state.is_well or self.state.is_explained or ill_s < MENDING_S
 
     def _become(self, word: Word, **more: object) -> None:
         is_new = word != self.state.state
         since = now() if is_new else self.state.since
         self.state = replace(self.state, state=word, since=since, **more)  # type: ignore[arg-type]
+        if self.state.is_well:
+            self._ill_since = None
+        elif self._ill_since is None:
+            self._ill_since = time.monotonic()
         if is_new or more:
             self._told()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pano_analytics.settings import Settings
 
-ANSWER_S = 10.0
+ANSWER_S = 5.0
 """How long a part may take to answer."""
 DAY_S = 86_400.0
 SITE_EVERY_S = 60.0
@@ -84,7 +84,7 @@ def errands_of(settings: Settings, where: tuple[str, ...]) -> tuple[Errand, ...]
     """Return the errands that `settings` ask for."""
     errands = []
     if settings.cull.scheduled:
-        errands.append(Errand("cull", ("cull", "--delete", *where), _is_daily))
+        errands.append(Errand("cull", ("cull", "--delete", "--wait", *where), _is_daily))
     if settings.site.folder is not None:
         mark = _manifest_mark(settings)
         errands.append(Errand("site", ("site", *where), _is_site_due, mark))

@@ -203,9 +203,8 @@ class _Supervisor:
         states = [keeper.state for keeper in self.keepers]
         return all(one.was_well or one.state == "off" or one.is_explained for one in states)
 
-    def _is_to_be_fed(self) -> bool:
-        """Tell whether starting everything anew would mend nothing."""
-        return all(kept.state.is_well or kept.state.is_explained for kept in self._all())
+    def _is_in_hand(self) -> bool:
+        return all(kept.is_in_hand for kept in self._all())
 
     def _is_well(self) -> bool:
         return all(kept.state.is_well for kept in self._all())
@@ -221,7 +220,7 @@ class _Supervisor:
         notify("READY=1", "STATUS=at work")
         every_s = watchdog_s()
         while every_s is not None:
-            await self._wait_for(self._is_to_be_fed)
+            await self._wait_for(self._is_in_hand)
             notify("WATCHDOG=1")
             await asyncio.sleep(every_s / 2)
 
