@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,7 @@ from pano_analytics import culling
 from pano_analytics.dashboard import payloads
 from pano_analytics.dashboard.records import Heat, Item, Near, Uploads
 from pano_analytics.dashboard.selection import Selection, wall_now
-from pano_analytics.errors import QueryError
+from pano_analytics.errors import LibraryError, QueryError
 
 if TYPE_CHECKING:
     from pano_analytics.library import Library
@@ -34,6 +35,9 @@ FIRST_ROWS = 1_500
 _SMALL_ROWS = 12_000
 # What is kept for other visitors at most, in rows: about 100 MB.
 _KEPT_ROWS = 250_000
+
+# What takes long to ask, in a library of years, is asked so much less often.
+REST = 3.0
 
 GALLERY_COLUMNS = (
     "media_id",
@@ -118,6 +122,7 @@ class Answers(param.Parameterized):
         self.selection = selection
         self.generation = -1
         self.is_first = True
+        self.rested_at = 0.0
         self.refresh()
         selection.param.watch(lambda *_: self.refresh(), _WATCHED)
 
@@ -127,6 +132,8 @@ class Answers(param.Parameterized):
 
     async def poll(self) -> None:
         """Look for news: a new generation, or another minute for what depends on the clock."""
+        if monotonic() < self.rested_at:
+            return
         is_new = self.library.generation != self.generation
         if is_new or wall_now(self.library.zone).minute != self.now.minute:
             await self._ask_aside()
@@ -139,8 +146,9 @@ class Answers(param.Parameterized):
 
     async def _ask_aside(self) -> None:
         """Ask in a thread, so that other visitors need not wait."""
-        asked = self._wanted()
+        asked, began = self._wanted(), monotonic()
         found = await asyncio.get_running_loop().run_in_executor(None, self._ask)
+        self.rested_at = monotonic() + REST * (monotonic() - began)
         # What was chosen meanwhile has been answered already, and with all rows.
         if asked == self._wanted():
             self._take(found)
@@ -226,7 +234,7 @@ def find_short(library: Library) -> dict[str, str]:
     """Return `only 9 of 14 days` by camera, for those whose disk cannot hold what is wanted."""
     try:
         found = culling.rooms(library.settings, library.catalog)
-    except (OSError, pa.ArrowException):
+    except (OSError, LibraryError):
         return {}
     return {
         one.camera: f"{one.text.removeprefix(f'{one.camera}: ')} days" for one in found if one.text
