@@ -101,6 +101,13 @@ def test_any_path_is_one_word(tmp_path: Path, name: str) -> None:
     assert analyze("verify", "--man=no", tmp_path / "pano.service") == ""
 
 
+def test_signs_that_systemd_expands_are_doubled(tmp_path: Path) -> None:
+    """% is a specifier everywhere, $ a variable in command lines: both are written twice."""
+    [text] = install.units(place(tmp_path / "50%h$X"), ["up"]).values()
+    assert f'--config "{tmp_path}/50%%h$$X/pano.toml"' in text
+    assert f'ReadWritePaths="{tmp_path}/50%%h$X/library"' in text
+
+
 @pytest.mark.parametrize(
     ("part", "writes"),
     [

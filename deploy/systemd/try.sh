@@ -45,7 +45,7 @@ must_not() { if "${@:2}" >/dev/null 2>&1; then echo "NOT: $1"; exit 1; fi; echo 
 
 within 60 "systemd runs it" inside test -d /run/systemd/system
 inside install -d -o anna -g anna /home/anna/cameras /home/anna/cameras/uploads
-podman cp "$sample/front_door" "$name:/root/front_door"
+podman cp "$sample/front_door" "$name:/srv/front_door"
 podman exec -i "$name" sh -c 'cat >/home/anna/cameras/pano.toml' <<'T'
 uploads = "uploads"
 library = "library"
@@ -70,7 +70,7 @@ within 5 "but not the library" in_sandbox touch /home/anna/cameras/library/.x
 echo anna-has-one | as_anna pano camera add front_door --password-stdin --no-wait >/dev/null
 within 30 "uploads are taken at port 21, with that one capability" \
     inside curl -sS --globoff --ftp-create-dirs -u front_door:anna-has-one \
-    -T "/root/front_door/AMC00K3D_7T9P2Q/2026-11-20/001/jpg/11/36/41[M][0@0][0].jpg" \
+    -T "/srv/front_door/AMC00K3D_7T9P2Q/2026-11-20/001/jpg/11/36/41[M][0@0][0].jpg" \
     "ftp://127.0.0.1:21/AMC00K3D_7T9P2Q/2026-11-20/001/jpg/11/36/41%5BM%5D%5B0%400%5D%5B0%5D.jpg"
 within 90 "and come out as a page" inside test -e /home/anna/cameras/pages/front_door/index.html
 
