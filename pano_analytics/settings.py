@@ -185,6 +185,11 @@ class Dashboard(_Strict):
     prefix: Annotated[str, AfterValidator(_check_prefix)] = ""
     behind_proxy: bool = False
 
+    @property
+    def is_secure(self) -> bool:
+        """Whether it is served by HTTPS."""
+        return self.certificate is not None or self.tls == "own"
+
     @model_validator(mode="after")
     def _certificate_with_key(self) -> Dashboard:
         if (self.certificate is None) != (self.key is None):

@@ -33,7 +33,7 @@ from tornado.web import GZipContentEncoding, OutputTransform
 from pano_analytics.dashboard import auth
 from pano_analytics.dashboard.auth import Door, is_loopback
 from pano_analytics.dashboard.routes import library_shelf, routes
-from pano_analytics.dashboard.tls import LOOK_EVERY_MS, Certificate, is_secure
+from pano_analytics.dashboard.tls import LOOK_EVERY_MS, Certificate
 from pano_analytics.errors import PanoError
 from pano_analytics.users import Users
 
@@ -223,7 +223,7 @@ def serve(
     """
     said = said or library.settings.dashboard
     check_address(library.folder, said.address, said.behind_proxy)
-    certificate = Certificate(said, library.folder) if is_secure(said) else None
+    certificate = Certificate(said, library.folder) if said.is_secure else None
     server = assemble(
         library,
         said.address,
@@ -247,7 +247,7 @@ OVERHEARD = (
 
 
 def _is_overheard(said: Dashboard) -> bool:
-    is_private = is_secure(said) or said.behind_proxy
+    is_private = said.is_secure or said.behind_proxy
     return not is_private and not all(map(is_loopback, _resolved(said.address)))
 
 
@@ -340,7 +340,7 @@ def _port_error(error: OSError, address: str, port: int) -> PanoError:
 
 
 def _greeting(library: Library, said: Dashboard, port: int | None) -> str:
-    scheme = "https" if is_secure(said) else "http"
+    scheme = "https" if said.is_secure else "http"
     host = socket.gethostname() if said.address in ("", "0.0.0.0", "::") else said.address
     known = Users(library.folder).all()
     note = "" if known else " (for this computer only; `pano user add NAME` opens it to others)"

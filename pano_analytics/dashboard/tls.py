@@ -39,8 +39,3 @@ class Certificate:
         except (PanoError, OSError) as error:
             # The one in use goes on being shown.
             log.error("the certificate could not be renewed: %s", error)
-
-
-def is_secure(said: Dashboard) -> bool:
-    """Tell whether `said` asks for HTTPS."""
-    return said.certificate is not None or said.tls == "own"

@@ -234,7 +234,7 @@ class Runner(_Kept):
         self._become("running")
         began = time.monotonic()
         code = await self._run()
-        if bool(self.is_stopping):
+        if bool(self.is_stopping):  # told so meanwhile
             return
         self._ended = time.monotonic()
         is_failed = code != 0

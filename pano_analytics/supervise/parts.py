@@ -132,10 +132,9 @@ def is_serving(settings: Settings) -> bool:
     """Tell whether the dashboard answers."""
     said = settings.dashboard
     host = _reachable(said.address)
-    is_secure = said.certificate is not None or said.tls == "own"
     connection = (
         http.client.HTTPSConnection(host, said.port, timeout=ANSWER_S, context=_trusting())
-        if is_secure
+        if said.is_secure
         else http.client.HTTPConnection(host, said.port, timeout=ANSWER_S)
     )
     try:
