@@ -87,6 +87,11 @@ def visiting(
     assert [told for told in failed if "ERR_ABORTED" not in told] == []
 
 
+def wait_in(page: Page, is_so: str) -> None:
+    """Return as soon as the expression holds; Playwright's own way needs `eval`: forbidden here."""
+    wait_until(lambda: bool(page.evaluate(is_so)), f"never in {page.url}: {is_so}")
+
+
 IN_VIEW = """() => [...document.images].filter(image => {
     const box = image.getBoundingClientRect()
     return box.width && box.top < innerHeight && box.bottom > 0
@@ -95,7 +100,7 @@ IN_VIEW = """() => [...document.images].filter(image => {
 
 def pictures(page: Page) -> list[int]:
     """Return the widths of all pictures that are in view, once they are loaded."""
-    page.wait_for_function(f"({IN_VIEW})().every(image => image.complete)")
+    wait_in(page, f"({IN_VIEW})().every(image => image.naturalWidth)")
     return list(page.evaluate(f"({IN_VIEW})().map(image => image.naturalWidth)"))
 
 
@@ -118,7 +123,7 @@ def test_the_way_from_the_cameras_to_a_picture_and_on(
         full.wait_for()
         for moment in ("12:01:00", "12:10:00", "12:40:00", "Friday 20 November 2026, 11:59:58"):
             page.get_by_role("link", name="Later").click()
-            expect(title).to_contain_text(moment)
+            expect(title).to_contain_text(moment, timeout=30_000)
         page.get_by_role("link", name="Earlier").click()
         expect(title).to_contain_text("Thursday 19 November 2026, 12:40:00")
         page.get_by_role("link", name="Day", exact=True).click()
@@ -136,8 +141,7 @@ def test_pictures_show_and_nothing_overflows(
         for name in ("index.html", f"{PORCH}/index.html", f"{day}/index.html", one):
             page.goto(root + name)
             widths = pictures(page)
-            assert widths
-            assert 0 not in widths, name
+            assert widths, name
             width = page.evaluate("document.documentElement.scrollWidth")
             assert width <= size[0], name
 
@@ -170,17 +174,22 @@ def test_keys_and_swipes_step(chromium: Browser, home: Home, root: str) -> None:
     name = home.page_of(snapshot_path(PORCH, later(60))).relative_to(home.site).as_posix()
     with visiting(chromium, root, PHONE) as page:
         page.goto(root + name)
-        title = page.get_by_role("heading", level=1)
         page.keyboard.press("ArrowLeft")
-        expect(title).to_contain_text("12:00:02")
+        arrived(page, "12:00:02")
         page.keyboard.press("ArrowRight")
-        expect(title).to_contain_text("12:01:00")
+        arrived(page, "12:01:00")
         swipe(page, 300, 60)
-        expect(title).to_contain_text("12:10:00")
+        arrived(page, "12:10:00")
         page.keyboard.press("Escape")
-        expect(title).to_contain_text("Friday 20 November 2026")
+        arrived(page, "Friday 20 November 2026")
         page.keyboard.press("ArrowLeft")
-        expect(title).to_contain_text("Thursday 19 November 2026")
+        arrived(page, "Thursday 19 November 2026")
+
+
+def arrived(page: Page, title: str) -> None:
+    """Return when a page of that title is there, its script at work."""
+    expect(page.get_by_role("heading", level=1)).to_contain_text(title, timeout=30_000)
+    page.wait_for_load_state("load")
 
 
 def swipe(page: Page, start: int, end: int) -> None:
@@ -263,7 +272,7 @@ def test_nginx_as_documented(chromium: Browser, home: Home, tmp_path: Path) -> N
         assert page.locator("img.full").evaluate("image => image.naturalWidth") == 320
         page.goto(f"{url}/cameras/{names[clip]}")
         page.locator("[data-at]").last.click()
-        page.wait_for_function("document.querySelector('video').currentTime >= 5")
+        wait_in(page, "document.querySelector('video').currentTime >= 5")
         assert page.request.get(f"{url}/cameras/.pano-site.json").status == 403
         context.close()
 
