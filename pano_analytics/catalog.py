@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pano_analytics.columns import schema
-from pano_analytics.errors import LibraryError
+from pano_analytics.errors import LibraryError, PartError, refused
 from pano_analytics.media import SCHEMA_VERSION
 from pano_analytics.storage import TEMPORARY, Storage
 
@@ -158,12 +158,18 @@ class Catalog:
         self._seen: tuple[tuple[int, int, int], Manifest] | None = None
 
     def manifest(self) -> Manifest:
-        """Return the current manifest; read anew only when the file has changed."""
-        stamp = self._stamp()
-        if stamp is None:
-            return Manifest()
-        if self._seen is None or self._seen[0] != stamp:
-            self._seen = (stamp, _decode(self.storage.read(MANIFEST)))
+        """Return the current manifest; read anew only when the file has changed.
+
+        Raises LibraryError where it may not be read, or is none.
+        """
+        try:
+            stamp = self._stamp()
+            if stamp is None:
+                return Manifest()
+            if self._seen is None or self._seen[0] != stamp:
+                self._seen = (stamp, _decode(self.storage.read(MANIFEST)))
+        except OSError as error:
+            raise refused(error, None, self.storage.root) or error from error
         return self._seen[1]
 
     def _stamp(self) -> tuple[int, int, int] | None:
@@ -174,9 +180,17 @@ class Catalog:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def read(self, part: Part, table: str = "media") -> pa.Table:
-        """Return a part's rows with today's columns, those it lacks as nulls."""
-        found = pq.read_table(self.storage.path(part.path), partitioning=None)
-        return _complete(found, table)
+        """Return a part's rows with today's columns, those it lacks as nulls.
+
+        Raises PartError where it is torn or may not be read, FileNotFoundError where it went.
+        """
+        path = self.storage.path(part.path)
+        try:
+            return _complete(pq.read_table(path, partitioning=None), table)
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            raise PartError.of(path, error) from error
 
     def adopt(self, manifest: Manifest) -> None:
         """Swap in a manifest whose parts are in place and synced. Lock holder only."""

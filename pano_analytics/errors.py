@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
+# What is said of a folder because of one above it.
+_FROM_ABOVE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
 
 class PanoError(Exception):
     """The parent of every error this package raises on purpose.
@@ -31,6 +37,19 @@ class LibraryError(PanoError):
     exit_code = 4
 
 
+class PartError(LibraryError):
+    """A part of the catalog is torn, or may not be read; the uploads are as they were."""
+
+    @classmethod
+    def of(cls, part: Path | str, error: Exception) -> PartError:
+        """Return the error that names the file `part` and says what to do."""
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return cls(
+            f"{part}: expected a part of the catalog that can be read; {why}. If pano may read it, "
+            f"`pano check` says what is wrong, and `pano rebuild` makes the catalog anew."
+        )
+
+
 class LibraryBusy(LibraryError):
     """Another process holds the library's lock."""
 
@@ -53,3 +72,33 @@ class AttentionNeeded(PanoError):
     """`pano check` found disagreements, or `pano status` a problem."""
 
     exit_code = 8
+
+
+def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoError | None:
+    """Return what it means that the system refused a path of the uploads or the library.
+
+    None where the path is neither's. The folders above count as theirs: a refusal
+    there is a refusal of all below.
+    """
+    if not isinstance(error.filename, str):
+        return None
+    path, why = Path(error.filename).absolute(), error.strerror or str(error)
+    is_above = error.errno in _FROM_ABOVE
+    if _lies_at(path, library, is_above):
+        return LibraryError(
+            f"{path}: expected a library that may be read and written to; {why}. "
+            f"Run pano as the user who owns it, or name another with --library."
+        )
+    if _lies_at(path, uploads, is_above):
+        return UploadTreeError(
+            f"{path}: expected an upload tree that may be read; {why}. Run pano as a user who "
+            f"may look into it, or name another with --uploads. Nothing was changed."
+        )
+    return None
+
+
+def _lies_at(path: Path, folder: Path | None, is_above: bool) -> bool:
+    if folder is None:
+        return False
+    own = folder.absolute()
+    return path.is_relative_to(own) or (is_above and own.is_relative_to(path))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pano_analytics import settings as settings_room
-from pano_analytics.errors import LibraryError
+from pano_analytics.errors import LibraryError, refused
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 
@@ -44,7 +44,9 @@ class Home:
             document = json.loads(storage.read(NAME))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise refused(error, None, storage.root) or error from error
+        except ValueError as error:
             raise LibraryError(f"{storage.path(NAME)}: expected JSON, came {error}.") from error
         if document.get("format") != FORMAT:
             raise LibraryError(

@@ -14,13 +14,15 @@ import pyarrow as pa
 
 from pano_analytics.catalog import Catalog, Part
 from pano_analytics.columns import TABLES, schema
-from pano_analytics.errors import QueryError
+from pano_analytics.errors import PartError, QueryError
 from pano_analytics.media import SCHEMA_VERSION
 
 Result = TypeVar("Result")
 
 _TRIES = 3
 _PAUSE_S = 0.05
+# Somebody ended the question, or it was too big.
+_NOT_OF_A_PART = (duckdb.InterruptException, duckdb.OutOfMemoryException)
 _HIVE = "hive_partitioning = true, hive_types = {'camera': VARCHAR, 'date': DATE}"
 
 
@@ -57,22 +59,47 @@ class Queries:
     ) -> pd.DataFrame:
         """Answer `statement`, in which `{source}` stands for the rows of `parts`.
 
-        `values` fill its `?`. No part at all is an empty table with its columns.
+        `values` fill its `?`. No part at all is an empty table with its columns. Raises
+        PartError where a part cannot be read.
         """
-        asked = statement.format(source=self._source(table, parts))
-        return _retried(lambda: _frame(self._database.cursor(), asked, values))
+        chosen = list(parts)
+        asked = statement.format(source=self._source(table, chosen))
+        try:
+            return _retried(lambda: _frame(self._database.cursor(), asked, values))
+        except _NOT_OF_A_PART:
+            raise
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            # The statement is our own: what DuckDB stumbles over is what it reads.
+            raise self._torn(error, chosen) from error
+
+    def _torn(self, error: Exception, parts: Sequence[Part]) -> PartError:
+        """Return the error that names the part that could not be read, or all where none is told.
+
+        DuckDB names it where a file has no end or may not be read; not where bytes within
+        it are wrong.
+        """
+        paths = [str(self._catalog.storage.path(part.path)) for part in parts]
+        named = [path for path in paths if path in str(error)] or paths
+        return PartError.of(named[0] if len(named) == 1 else self._catalog.storage.root, error)
 
     def sql(self, statement: str) -> pd.DataFrame:
         """Answer a user's own statement over the views `media` and `frames`.
 
-        Raises QueryError with DuckDB's own words where it is no valid question.
+        Raises QueryError with DuckDB's own words where it is no valid question, PartError
+        where a part of the catalog cannot be read.
         """
         try:
             return _retried(lambda: _frame(self._with_views(), statement))
         except duckdb.Error as error:
+            if str(self._catalog.storage.path("parts")) in str(error):
+                raise self._torn(error, self._all()) from error
             raise QueryError(
                 f"expected a question in SQL about the views media and frames; came {error}"
             ) from error
+
+    def _all(self) -> list[Part]:
+        manifest = self._catalog.manifest()
+        return [part for table in TABLES for part in manifest.table(table).values()]
 
     def _with_views(self) -> duckdb.DuckDBPyConnection:
         manifest = self._catalog.manifest()

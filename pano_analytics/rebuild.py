@@ -163,7 +163,7 @@ class _Rebuild:
     def _read(self, part: Part, table: str) -> pa.Table | None:
         try:
             return self.catalog.read(part, table)
-        except (OSError, pa.ArrowException):
+        except (OSError, LibraryError):
             self.unreadable_parts.append(part.path)
             return None
 

@@ -148,7 +148,7 @@ def _culling(settings: Settings, storage: Storage) -> dict[str, Any]:
     """Return how culling is set and went, and what the disk has for each camera."""
     try:
         found = culling.rooms(settings, Catalog(storage))
-    except (OSError, pa.ArrowException):
+    except (OSError, LibraryError):
         found = []
     return {
         "is_scheduled": settings.cull.scheduled,

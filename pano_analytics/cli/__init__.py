@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any
 
 import click
 
-from pano_analytics.errors import PanoError
+from pano_analytics.cli.options import SETTINGS
+from pano_analytics.errors import PanoError, refused
 
 # name -> (module, one line for the list of commands). The line stands here so
 # that `pano --help` imports no command; a test holds it against the command.
@@ -45,6 +47,17 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"pano_analytics.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a path of the uploads or the library that is refused is told so."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            settings = ctx.meta.get(SETTINGS)
+            told = settings and refused(error, settings.uploads, settings.library)
+            if not told:
+                raise
+            raise told from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

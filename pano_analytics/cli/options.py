@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+# Where a command finds in its context which settings are in force.
+SETTINGS = "pano_analytics.settings"
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
@@ -48,6 +50,14 @@ def resolve(config: Path | None, uploads: Path | None, library: Path | None) -> 
     else:
         home = Home.read(Storage(library)) if library is not None else None
         settings = home.settings if home else room.Settings()
+    settings = _given(settings, uploads, library)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[SETTINGS] = settings
+    return settings
+
+
+def _given(settings: Any, uploads: Path | None, library: Path | None) -> Any:
     given = {
         key: value.expanduser().absolute()
         for key, value in (("uploads", uploads), ("library", library))

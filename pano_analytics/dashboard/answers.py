@@ -14,7 +14,6 @@ from weakref import WeakKeyDictionary
 
 import pandas as pd
 import param
-import pyarrow as pa
 
 from pano_analytics import culling
 from pano_analytics.dashboard import payloads
