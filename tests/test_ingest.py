@@ -418,10 +418,10 @@ def test_a_task_without_end_loses_nobody_elses_work() -> None:
         blamed.append(what)
         return -number
 
-    with Crew(partial(pool, 2), 2, _circle, given_up, batch=5, limit_s=6.0) as crew:
+    with Crew(partial(pool, 1), 1, _circle, given_up, batch=5, limit_s=4.0) as crew:
         results = list(crew.run(range(40)))
     assert results == [-13 if number == 13 else number * 2 for number in range(40)]
-    assert blamed == ["took longer than 6 s"]
+    assert blamed == ["took longer than 4 s"]
 
 
 def _open_slowly(tasks: Sequence[examine.Task]) -> list[examine.Outcome]:
@@ -437,12 +437,12 @@ def test_a_file_that_is_read_without_end_is_damaged(
     """One file that no decoder comes to the end of is told as damaged; its day is complete."""
     for second in (0, 5, 10):
         lay(picture(), uploads / snapshot_path("porch", NOON + timedelta(seconds=second)))
-    slow = Crew(partial(pool, 1), 1, _open_slowly, examine.given_up, batch=12, limit_s=6.0)
+    slow = Crew(partial(pool, 1), 1, _open_slowly, examine.given_up, batch=12, limit_s=8.0)
     with slow as openers:
         run(openers=openers)
     media = library.media().sort_values("start")
     assert media.state.tolist() == ["complete", "damaged", "complete"]
-    assert media.state_reason.tolist()[1] == "reading it took longer than 6 s"
+    assert media.state_reason.tolist()[1] == "reading it took longer than 8 s"
 
 
 def test_the_journal_keeps_arrivals_through_a_new_catalog(

@@ -82,7 +82,7 @@ class _Sent(Generic[Task, Result]):
     """A batch under way, and the executor that has it."""
 
     batch: list[Task]
-    executor: Executor
+    executor: Executor | None
     future: Future[list[Result]] | None
 
 
@@ -153,10 +153,12 @@ class Crew(Generic[Task, Result]):
 
     def _send(self, batch: list[Task]) -> _Sent[Task, Result]:
         """Hand a batch over; without a future where the pool is broken (it is done again)."""
-        if self._executor is None:
-            self._executor = self._make()
         executor = self._executor
         try:
+            if executor is None:
+                executor = self._executor = self._make()
+                # What a process needs to start is no task's time.
+                executor.submit(_ready).result()
             return _Sent(batch, executor, executor.submit(self._work, batch))
         except BrokenProcessPool:
             return _Sent(batch, executor, None)
@@ -200,7 +202,11 @@ class Crew(Generic[Task, Result]):
         return self._results(self._send([task]))[0]
 
 
-def _kill(executor: Executor) -> None:
+def _ready() -> None:
+    """Do nothing: whoever did it has started."""
+
+
+def _kill(executor: Executor | None) -> None:
     """End the processes of a pool, whatever they are at; another executor looks after its own."""
     for process in list((getattr(executor, "_processes", None) or {}).values()):
         process.kill()

@@ -40,6 +40,9 @@ COMMIT_EVERY_S = 2.0
 # writing that day anew.
 SHOW_EVERY_S = 5.0
 
+# What a first run looks at by itself while its helpers start.
+LOOKED_AT_HERE = 16
+
 Progress = Callable[[str, int, int], None]
 Openers = Crew[Task, Outcome]
 
@@ -271,7 +274,10 @@ class _Run:
             yield from (look(self.root, self.reader, arrivals, glance) for glance in glances)
             return
         with looking.crew(self.root, self.reader, self.make_executor, self.workers) as crew:
-            yield from crew.run(glances)
+            # Begun with the command, those who look are still loading what they need.
+            for glance in glances[:LOOKED_AT_HERE]:
+                yield look(self.root, self.reader, arrivals, glance)
+            yield from crew.run(glances[LOOKED_AT_HERE:])
 
     @cached_property
     def _first_arrivals(self) -> dict[str, int]:
