@@ -419,6 +419,34 @@ def test_an_index_of_two_stays_with_the_second(tmp_path: Path) -> None:
     assert [one.what for one in plan(settings, NOW).due] == ["upload"]
 
 
+def test_what_was_cut_off_goes_with_its_day(tmp_path: Path) -> None:
+    """A part that `pano receive` left goes when it is as old as an upload from beside it that goes.
+
+    A young one, one beside uploads that stay, and a file of another's stay.
+    """
+    settings = settings_in(tmp_path)
+    root = tmp_path / "uploads"
+    old, young = (
+        clip_path("porch", moment, moment + timedelta(seconds=5))
+        for moment in (WALL - timedelta(days=20), WALL - timedelta(days=2))
+    )
+    part = str(Path(old).with_name(".10.00.30-10.00.39[M][0@0][0].dav.0a1b2c3d.pano-part"))
+    lay(b"clip", root / old, _local(NOW - timedelta(days=20)))
+    lay(b"clip", root / young, _local(NOW - timedelta(days=2)))
+    lay(b"half", root / part, _local(NOW - timedelta(days=20)))
+    lay(b"half", (root / part).with_name(".late.dav.00000000.pano-part"), _local(NOW))
+    lay(b"half", (root / young).with_name(Path(part).name), _local(NOW - timedelta(days=20)))
+    lay(b"mine", (root / old).with_name("notes.pano-part"), _local(NOW - timedelta(days=20)))
+    run(settings)
+    adopt(settings)
+    before = set(tree(root))
+    found = plan(settings, NOW)
+    assert {one.path: one.what for one in found.due} == {old: "upload", part: "cut upload"}
+    assert found.uploads == 1
+    assert cull(settings, now=NOW).files == 2
+    assert before - set(tree(root)) == {old, part}
+
+
 def test_folders_that_cameras_need_stay(settings: Settings, root: Path) -> None:
     """What culling emptied goes, but a camera's own folder; what was empty before stays."""
     (root / "porch/AMC0001_F01N44/2026-02-18/001/empty").mkdir(parents=True)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from pano_analytics.library import Library
 
+# What `pano receive` leaves of an upload that was cut off: `.NAME.xxxxxxxx.pano-part`.
+PART = b".pano-part"
 # No camera clock that was set says less, nor does that of this computer.
 EARLIEST = datetime(2005, 1, 1, tzinfo=UTC)
 
@@ -37,7 +39,7 @@ class Due(NamedTuple):
     """A file to go: an upload that was kept long enough, or what lies beside one only for it.
 
     `aged_by` says which time it is old by, `start` or `arrived`, and `since` is
-    that time. A companion has its clip's, and no `media_id`.
+    that time. A companion has its clip's; neither it nor a cut upload has a `media_id`.
     """
 
     camera: str
@@ -151,7 +153,7 @@ def make(
     aged = list(_aged(settings, Catalog(storage), now))
     old = [row for one in aged for row in one.old]
     due, stays = _looked_at(tree, old)
-    due += _companions(tree, due)
+    due += [*_companions(tree, due), *_remains(tree, due, now)]
     due.sort(key=lambda one: (one.camera, one.date, one.path))
     unknown = [one for each in aged for one in each.ageless]
     ordered = sorted([*stays, *unknown], key=lambda one: (one.camera, one.path))
@@ -306,6 +308,36 @@ def _beside(names: Iterable[bytes], clips: Mapping[bytes, Due]) -> Iterator[tupl
             yield name, clips[stem]
         elif ending.lower() == b"idx" and stem in stems and stem not in others:
             yield name, stems[stem]
+
+
+def _remains(tree: Tree, due: Iterable[Due], now: datetime) -> list[Due]:
+    """Return the parts of cut uploads that are as old as the uploads that go from beside them.
+
+    `pano receive` leaves them, under a name that is its own, and catalogs none.
+    """
+    folders = {one.path.rpartition("/")[0]: one for one in due}
+    found: dict[Doomed, Due] = {}
+    for folder, upload in sorted(folders.items()):
+        for own in tree.names(tuple(decode_path(folder).split(b"/")) if folder else ()):
+            if own.startswith(b".") and own.endswith(PART):
+                name = encode_path(os.fsdecode(own))
+                found[Doomed(f"{folder}/{name}" if folder else name, 0, 0)] = upload
+    return [
+        found[file]._replace(
+            path=file.path,
+            what="cut upload",
+            media_id=None,
+            aged_by="arrived",
+            since=came,
+            size_bytes=seen.size_bytes,
+            mtime_us=seen.mtime_us,
+            reason=f"cut off, and kept for {_days(found[file].keep_days)} since it arrived",
+        )
+        for file, seen in tree.look(found)
+        if seen.trouble is None
+        for came in [from_epoch_us(seen.mtime_us)]
+        if EARLIEST <= came <= now - timedelta(days=found[file].keep_days)
+    ]
 
 
 # --- what is left -------------------------------------------------------------
