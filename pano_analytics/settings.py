@@ -410,7 +410,7 @@ _WORDS = {
     "float_type": "a number",
     "float_parsing": "a number",
     "bool_type": "true or false",
-    "tuple_type": "a list such as [[cameras]]",
+    "tuple_type": 'a list in brackets, such as ["one", "other"]',
     "model_type": "a table",
     "is_instance_of": "a folder in quotes",
     "path_type": "a folder in quotes",
@@ -421,6 +421,8 @@ _WORDS = {
 
 
 def _expected(found: Any) -> str:
+    if found["type"] == "tuple_type" and tuple(found["loc"]) == ("cameras",):
+        return "tables, each under a line [[cameras]]"
     if found["type"] in _WORDS:
         return _WORDS[found["type"]]
     if found["type"] == "value_error":

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from pano_analytics import layouts, settings
 from pano_analytics.cli import pano
 from pano_analytics.errors import SettingsError, UploadTreeError
+from pano_analytics.ingest.run import ingest
+from pano_analytics.library import Library
 from pano_analytics.media import encode_path
 from pano_analytics.proposal import look, propose, quoted
 
@@ -263,6 +265,34 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
     """A missing tree and a place that cannot be written to are plain errors."""
     with pytest.raises(UploadTreeError, match="expected the folder that cameras upload to"):
         pano_init("--uploads", tmp_path / "none", "--output", tmp_path / "pano.toml")
+    (tmp_path / "ftp").mkdir()
     with pytest.raises(SettingsError, match="expected a file that can be written"):
-        pano_init("--output", tmp_path / "none" / "pano.toml")
+        pano_init("--uploads", tmp_path / "ftp", "--output", tmp_path / "none" / "pano.toml")
+    assert [path.name for path in tmp_path.iterdir()] == ["ftp"]
+
+
+def test_without_a_tree_it_is_asked_for(tmp_path: Path) -> None:
+    """Neither --uploads nor --from: a matter of usage, and nothing is written."""
+    told = pano_init("--output", tmp_path / "pano.toml")
+    assert told.exit_code == 2
+    assert "expected --uploads DIR" in told.output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("uploads", "came"), [("file", "a file came"), ("file/below", "a file stands"), ("no", "none")]
+)
+def test_what_is_no_folder_is_told_as_it_is(tmp_path: Path, uploads: str, came: str) -> None:
+    """A file, what would lie below one, and nothing at all are told apart."""
+    (tmp_path / "file").touch()
+    with pytest.raises(UploadTreeError, match=f"expected the folder.*{came}"):
+        pano_init("--uploads", tmp_path / uploads, "--output", "-")
+
+
+@pytest.mark.parametrize("folder", [".hidden", "..hidden", "#recycle", "@eaDir", "Größe 1"])
+def test_cameras_are_those_of_ingest(tmp_path: Path, folder: str) -> None:
+    """A first level that ingest makes a camera of is proposed as one, whatever it is called."""
+    lay_day(tmp_path / "ftp", folder)
+    proposal = loaded(propose(tmp_path / "ftp", BERLIN), tmp_path)
+    ingest(proposal, is_inspecting=False)
+    assert names(proposal) == Library.of(proposal).catalog.manifest().cameras() == [folder]

@@ -35,7 +35,7 @@ def command(uploads: Path | None, original: Path | None, output: str) -> None:
 
     Finds the cameras, the layouts of their names and whether their clocks fit
     this computer's zone, from a sample of the newest names. A file that is
-    already there is never touched. Without --uploads it is one to fill in.
+    already there is never touched. Needs --uploads or --from.
 
     With --from, cameras, folders, days to keep and links of the original system
     are taken over; links without their credentials. --uploads says where its
@@ -43,7 +43,7 @@ def command(uploads: Path | None, original: Path | None, output: str) -> None:
 
     \b
     Exit codes: 0 done, 2 settings or usage (such as an --output that exists),
-    3 upload tree missing.
+    3 upload tree missing or no folder.
 
     \b
     Examples:
@@ -51,6 +51,8 @@ def command(uploads: Path | None, original: Path | None, output: str) -> None:
       pano init --uploads /srv/ftp --output -
       pano init --from pano-docker.json --uploads /mnt/HD2/pano/FTP
     """
+    if uploads is None and original is None:
+        raise click.UsageError("expected --uploads DIR, the folder that the cameras upload to.")
     from pano_analytics.proposal import propose, read_original
     from pano_analytics.times import system_zone
 

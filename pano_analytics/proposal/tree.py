@@ -89,8 +89,7 @@ def look(root: Path, zone: ZoneInfo) -> list[Found]:
 
 def _sampled(root: Path) -> Iterator[str]:
     """Yield paths: of each first-level folder that is a camera's, and of the rest together."""
-    if not root.is_dir():
-        raise UploadTreeError(f"{root}: expected the folder that cameras upload to; none is there.")
+    _require_folder(root)
     files, folders = _list(root, "")
     for name in filter(_is_own, folders):
         yield from map(encode_path, islice(_Sampler(root).below(name), FILES_A_CAMERA))
@@ -98,6 +97,20 @@ def _sampled(root: Path) -> Iterator[str]:
     sampler = _Sampler(root)
     together = _in_turn([iter(files), *map(sampler.below, rest)])
     yield from map(encode_path, islice(together, FILES_TOGETHER))
+
+
+def _require_folder(root: Path) -> None:
+    try:
+        with os.scandir(root):
+            return
+    except NotADirectoryError:
+        came = "a file came" if root.exists() else "a file stands in the way to it"
+    except OSError as error:
+        is_none = isinstance(error, FileNotFoundError)
+        came = "none is there" if is_none else error.strerror or str(error)
+    raise UploadTreeError(
+        f"{root}: expected the folder that cameras upload to; {came}. Give it with --uploads."
+    )
 
 
 def _is_own(name: str) -> bool:
@@ -115,8 +128,10 @@ def _list(root: Path, folder: str) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(root / folder) as listing:
             for item in listing:
-                if item.is_dir(follow_symlinks=False) and not layouts.passes_over(item.name):
-                    folders.append(item.name)
+                if item.is_dir(follow_symlinks=False):
+                    # On the first level each is a camera to ingest, whatever it is called.
+                    if not (folder and layouts.passes_over(item.name)):
+                        folders.append(item.name)
                 elif item.is_file(follow_symlinks=False):
                     files.append(item.name)
     except OSError:
