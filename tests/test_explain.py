@@ -152,3 +152,65 @@ def test_it_starts_without_the_heavy_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- with settings --------------------------------------------------------------
+
+
+SET = """
+uploads = "ftp"
+[[cameras]]
+name = "Front Door"
+folder = "Front Door"
+[[cameras]]
+name = "gate"
+folder = "old/side"
+layout = "{start:%Y_%m_%d_%H_%M_%S}.jpg"
+"""
+DEEP = "AMC001/2021-03-06/001/jpg/10/22/28[M][0@0][0].jpg"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with settings in it, in which one is."""
+    monkeypatch.delenv("PANO_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pano.toml").write_text(SET)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "camera"),
+    [
+        (f"ftp/Front Door/{DEEP}", "Front Door"),
+        (f"./ftp/Front Door/{DEEP}", "Front Door"),
+        (f"HOME/ftp/Front Door/{DEEP}", "Front Door"),
+        (f"ftp/AMC001/{DEEP}", "AMC001"),
+        ("ftp/2021-03-06/001/jpg/10/22/28[M].jpg", "ftp"),
+        ("ftp/old/side/2021_03_06_10_22_28.jpg", "gate"),
+        (f"elsewhere/{SNAPSHOT}", "front"),
+        (f"/elsewhere/{SNAPSHOT}", "front"),
+    ],
+)
+def test_the_settings_name_the_camera(home: Path, path: str, camera: str) -> None:
+    """Below their uploads it is the one that ingest takes; elsewhere a guess, as without."""
+    (answer,) = told(path.replace("HOME", str(home)))
+    assert (answer["camera"], answer["kind"]) == (camera, "snapshot")
+
+
+def test_what_does_not_fit_the_cameras_template_is_said(home: Path) -> None:
+    """A camera with a layout of its own is read in that alone."""
+    assert "does not fit the template" in words(f"ftp/old/side/{DEEP}")
+
+
+def test_settings_are_found_as_elsewhere(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By --config and by PANO_CONFIG, from any folder."""
+    (away := tmp_path / "away").mkdir()
+    monkeypatch.chdir(away)
+    path = f"{home}/ftp/Front Door/{DEEP}"
+    assert told(path)[0]["camera"] == "AMC001"
+    assert told("--config", str(home / "pano.toml"), path)[0]["camera"] == "Front Door"
+    monkeypatch.setenv("PANO_CONFIG", str(home / "pano.toml"))
+    assert told(path, f"../ftp/Front Door/{DEEP}")[1]["camera"] == "Front Door"

@@ -8,13 +8,18 @@ import posixpath
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from pano_analytics.layouts import camera_below, plain, read
+from pano_analytics.layouts import Template, camera_below, plain, read
 from pano_analytics.media import Reading
+
+if TYPE_CHECKING:
+    from pano_analytics.settings import Settings
 
 _NO_UTF8 = re.compile("[\udc80-\udcff]")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -23,6 +28,7 @@ EXAMPLES = """\b
 Examples:
   pano explain 'cam/2021-03-06/001/jpg/09/50/04[M][0@0][0].jpg'
   pano explain --uploads /srv/ftp /srv/ftp/front/2021-03-06/001/jpg/09/50/04[M]*.jpg
+  pano explain --config /etc/pano.toml '/srv/ftp/Front Door/2021-03-06/x.jpg'
   find /srv/ftp -type f | pano explain --json -
 """
 
@@ -32,21 +38,37 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read paths from stdin; so does a '-'.")
 @click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The settings file; else $PANO_CONFIG, else ./pano.toml, else none.",
+)
+@click.option(
     "--uploads",
     metavar="DIR",
     help="Take paths as lying below this upload root, which then names the camera.",
 )
-def command(paths: tuple[str, ...], as_json: bool, from_stdin: bool, uploads: str | None) -> None:
+def command(
+    paths: tuple[str, ...],
+    as_json: bool,
+    from_stdin: bool,
+    config: Path | None,
+    uploads: str | None,
+) -> None:
     """Say what is read from an upload's path, or why nothing is.
 
-    Only the text is looked at, no file is opened: any path can be tried.
+    Only the text is looked at, no file is opened: any path can be tried. Below
+    the `uploads` of the settings the camera is the one that ingest takes.
     Times are the wall clock that the name spells.
+
+    \b
+    Exit codes: 0 done, 2 settings or usage.
     """
     if not paths and not from_stdin:
         raise click.UsageError("expected a PATH, or - or --stdin for paths one a line")
+    root = _root(config, uploads)
     for path in _asked(paths, from_stdin):
-        reading = read(path)
-        camera = _camera(path, reading, uploads)
+        reading = root.read(path) if root else read(path)
+        camera = root.camera(path, reading) if root else reading.camera
         told = _as_json(path, camera, reading) if as_json else _in_words(path, camera, reading)
         click.echo(told)
 
@@ -66,24 +88,64 @@ def _lines() -> Iterator[str]:
             yield path
 
 
-def _camera(path: str, reading: Reading, uploads: str | None) -> str | None:
-    """Return the camera by the rule of a known root, else what the path suggests."""
-    if reading.kind not in ("snapshot", "clip"):
+@dataclass(frozen=True, slots=True)
+class _Root:
+    """A known upload root: where it lies, as it may be written, and what settings say of it.
+
+    `is_given` is True where it stands on the command line: any relative path then lies
+    below it. Else only one that begins with it does, from the folder one is in.
+    """
+
+    path: str
+    is_given: bool
+    settings: Settings | None = None
+
+    def read(self, path: str) -> Reading:
+        """Return what the path says in the layout that settings give its camera."""
+        below = self._below(path)
+        if below is None or self.settings is None:
+            return read(path)
+        layout = self.settings.camera(self._camera_below(below)).layout
+        if "{" not in layout:
+            return read(path, None if layout == "auto" else layout)
+        misfit = Reading("unknown", reason=f"does not fit the template {layout}")
+        return Template.parse(layout).read(below) or misfit
+
+    def camera(self, path: str, reading: Reading) -> str | None:
+        """Return the camera by the rule of the root, else what the path suggests."""
+        if reading.kind not in ("snapshot", "clip"):
+            return None
+        below = self._below(path)
+        return reading.camera if below is None else self._camera_below(below)
+
+    def _camera_below(self, below: str) -> str:
+        cameras = self.settings.cameras if self.settings else ()
+        folders = {folder: one.name for one in cameras for folder in one.upload_folders}
+        return camera_below(below, folders, Path(self.path).absolute().name or "camera")
+
+    def _below(self, path: str) -> str | None:
+        """Return `path` relative to the root; None where it lies elsewhere."""
+        text = _normal(plain(path))
+        here = text if self.is_given or text.startswith("/") else _normal(f"{Path.cwd()}/{text}")
+        for root in (_normal(self.path), _normal(str(Path(self.path).absolute()))):
+            start = root.rstrip("/") + "/"
+            if here.startswith(start):
+                return here[len(start) :]
+        is_elsewhere = not self.is_given or text.startswith(("/", "../"))
+        return None if is_elsewhere else text
+
+
+def _root(config: Path | None, uploads: str | None) -> _Root | None:
+    """Return the root that is given, else that of the settings, else none."""
+    from pano_analytics import settings as room
+
+    found = room.find(config)
+    settings = None if found is None else room.load(found)
+    if uploads is not None:
+        return _Root(uploads, True, settings)
+    if settings is None or settings.uploads is None:
         return None
-    below = None if uploads is None else _below(path, uploads)
-    if uploads is None or below is None:
-        return reading.camera
-    return camera_below(below, {}, Path(uploads).absolute().name or "camera")
-
-
-def _below(path: str, uploads: str) -> str | None:
-    """Return `path` relative to the root; None where it lies elsewhere."""
-    text = _normal(plain(path))
-    for root in (_normal(uploads), str(Path(uploads).absolute())):
-        start = root.rstrip("/") + "/"
-        if text.startswith(start):
-            return text[len(start) :]
-    return None if text.startswith(("/", "../")) else text
+    return _Root(str(settings.uploads), False, settings)
 
 
 def _normal(path: str) -> str:
