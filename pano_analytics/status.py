@@ -9,12 +9,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -255,8 +257,25 @@ def _problem(what: str, detail: str) -> dict[str, str]:
 # --- for people -------------------------------------------------------------
 
 
-def in_words(told: dict[str, Any]) -> list[str]:
-    """Return the same as lines of text."""
+def in_words(told: dict[str, Any], zone: ZoneInfo) -> list[str]:
+    """Return the same as lines of text, times on the clock of `zone`."""
+    return [_on_clock(line, zone) for line in _lines(told)]
+
+
+# As `_iso` writes moments: they stand in sentences, too.
+_MOMENT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00(?!\d)")
+
+
+def _on_clock(line: str, zone: ZoneInfo) -> str:
+    return _MOMENT.sub(
+        lambda said: (
+            datetime.fromisoformat(said[0]).astimezone(zone).isoformat(" ", timespec="seconds")
+        ),
+        line,
+    )
+
+
+def _lines(told: dict[str, Any]) -> list[str]:
     states = ", ".join(f"{count} {state}" for state, count in (told["states"] or {}).items())
     lines = [
         f"library   {told['library']['path']} (generation {told['generation']}, "
@@ -301,7 +320,7 @@ def _ago(seconds: float) -> str:
     for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+    return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
 
 
 def _iso(moment: datetime) -> str:

@@ -8,6 +8,7 @@ from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
@@ -72,7 +73,8 @@ def test_status_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     details = [one["detail"] for one in told["problems"] if one["what"] == "disk_too_small"]
     assert details == ["porch: only 9 of 14 days fit on its disk"]
     assert any(
-        "camera    porch" in text and "only 9 of 14" in text for text in status.in_words(told)
+        "camera    porch" in text and "only 9 of 14" in text
+        for text in status.in_words(told, ZoneInfo("UTC"))
     )
     assert json.loads(status.as_json(told))["culling"]["cameras"][0]["text"] == (
         "porch: only 9 of 14"

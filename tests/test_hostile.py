@@ -20,6 +20,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from PIL import Image
 from shared_files import MEDIA, clip_path, lay, needs_media, snapshot_path
 from test_ingest import picture
 
+from pano_analytics.cli import pano
 from pano_analytics.errors import MediaError
 from pano_analytics.ingest.run import Summary, ingest
 from pano_analytics.library import Library
@@ -221,6 +223,9 @@ def test_links_pipes_and_devices_are_passed_over(tmp_path: Path) -> None:
         "a link, not followed", "not a regular file"
     }  # fmt: skip
     assert len(Library.of(settings).media()) == 1
+    where = [f"--{key}={getattr(settings, key)}" for key in ("uploads", "library")]
+    listed = CliRunner().invoke(pano, ["ingest", "--unknown", *where]).stdout.splitlines()
+    assert {tuple(line.split("\t")) for line in listed} == set(summary.skipped)
 
 
 def test_a_file_that_became_a_link_is_not_followed(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
@@ -241,3 +242,17 @@ def test_the_command_exits_0_or_8(settings: Settings) -> None:
     assert isinstance(ill.exception, AttentionNeeded)
     assert (ill.exception.exit_code, str(ill.exception)) == (8, "status: stale")
     assert json.loads(ill.stdout)["is_healthy"] is False
+
+
+def test_people_are_told_times_of_their_zone(settings: Settings) -> None:
+    """Text is on the clock of the settings, JSON in UTC; seconds count as people say them."""
+    told = status.look(settings)
+    run_told, [camera] = told["last_run"], told["cameras"]
+    run_told.update(finished="2026-07-01T22:30:00+00:00", age_s=1.2)
+    camera.update(is_silent=True, arrived="2026-01-01T23:30:00+00:00")
+    told["problems"] = [{"what": "camera_silent", "detail": f"nothing since {camera['arrived']}"}]
+    said = "\n".join(status.in_words(told, ZoneInfo("Europe/Berlin")))
+    assert "1 second ago (2026-07-02 00:30:00+02:00)" in said
+    assert "nothing since 2026-01-02 00:30:00+01:00" in said
+    assert "+00:00" not in said
+    assert "2026-07-01T22:30:00+00:00" in status.as_json(told)

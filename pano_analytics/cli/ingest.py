@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 )
 @click.option("--full", is_flag=True, help="Look at every folder, however old.")
 @click.option("--wait", is_flag=True, help="Wait for another run instead of leaving it to it.")
-@click.option("--unknown", is_flag=True, help="List the files that no layout knows.")
+@click.option(
+    "--unknown",
+    is_flag=True,
+    help="List what is no upload, with the reason: no layout knows it, or a link, say.",
+)
 @click.option("--watch", is_flag=True, help="Keep running, and bring in each upload as it ends.")
 @click.option("--poll", is_flag=True, help="With --watch: ask, where the kernel tells nothing.")
 @click.option(
@@ -165,7 +169,7 @@ def _once(
         shown.close()
     log.info(line(summary))
     if unknown:
-        for path, reason in summary.unknown_files:
+        for path, reason in [*summary.unknown_files, *summary.skipped]:
             click.echo(f"{printable(path)}\t{printable(reason)}")
     elif not quiet:
         click.echo(line(summary))
@@ -207,7 +211,7 @@ def line(summary: Summary) -> str:
         (summary.waiting, "still to open"),
         (summary.unknown, "unknown (see --unknown)"),
         (summary.ignored, "ignored"),
-        (len(summary.skipped), "skipped"),
+        (len(summary.skipped), "skipped (see --unknown)"),
         (len(summary.unreadable), "unreadable"),
     ):
         if count:

@@ -27,7 +27,8 @@ def command(settings: Settings, as_json: bool, max_age: float | None) -> None:
 
     Quick, and nothing is written: whether the uploads can be reached, when the
     last run was and how it ended, what waits, which cameras are silent (see
-    silent_after_hours in the settings), and what the disks have left.
+    silent_after_hours in the settings), and what the disks have left. Times are
+    in the zone of the settings, in JSON in UTC.
 
     \b
     Exit codes: 0 healthy, 2 settings or usage, 4 no library, 8 a problem (upload
@@ -38,10 +39,13 @@ def command(settings: Settings, as_json: bool, max_age: float | None) -> None:
       pano status
       pano status --json --max-age 30 || notify-send "pano needs you"
     """
+    from zoneinfo import ZoneInfo
+
     from pano_analytics import status
 
     told = status.look(settings, max_age)
-    for line in [status.as_json(told)] if as_json else status.in_words(told):
+    zone = ZoneInfo(settings.zone)
+    for line in [status.as_json(told)] if as_json else status.in_words(told, zone):
         click.echo(line)
     if not told["is_healthy"]:
         words = ", ".join(dict.fromkeys(one["what"] for one in told["problems"]))
