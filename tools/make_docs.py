@@ -121,7 +121,8 @@ def _codes() -> Iterator[tuple[int, str]]:
     yield 0, "Done. For `pano ingest` also: another run is at work, nothing was done."
     yield 130, "Interrupted from the keyboard."
     for kind in vars(errors).values():
-        if isinstance(kind, type) and kind.exit_code and kind is not errors.PanoError:
+        is_error = isinstance(kind, type) and issubclass(kind, errors.PanoError)
+        if is_error and kind.exit_code and kind is not errors.PanoError:
             yield kind.exit_code, (kind.__doc__ or "").splitlines()[0]
 
 
