@@ -75,10 +75,11 @@ class AttentionNeeded(PanoError):
 
 
 def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoError | None:
-    """Return what it means that the system refused a path of the uploads or the library.
+    """Return what it means that the system refused a path, by whose path it is.
 
-    None where the path is neither's. The folders above count as theirs: a refusal
-    there is a refusal of all below.
+    A LibraryError or UploadTreeError for theirs, for any other a PanoError, and None
+    where the error tells of no path. The folders above count as theirs: a refusal there
+    is a refusal of all below.
     """
     if not isinstance(error.filename, str):
         return None
@@ -87,14 +88,22 @@ def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoE
     if _lies_at(path, library, is_above):
         return LibraryError(
             f"{path}: expected a library that may be read and written to; {why}. "
-            f"Run pano as the user who owns it, or name another with --library."
+            f"{_advice(error)}, or name another with --library."
         )
     if _lies_at(path, uploads, is_above):
         return UploadTreeError(
-            f"{path}: expected an upload tree that may be read; {why}. Run pano as a user who "
-            f"may look into it, or name another with --uploads. Nothing was changed."
+            f"{path}: expected an upload tree that may be read; {why}. "
+            f"{_advice(error)}, or name another with --uploads. Nothing was changed."
         )
-    return None
+    return PanoError(
+        f"{path}: expected a place that can be used; {why}. {_advice(error)}, or name another."
+    )
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "Run pano as a user who may use it"
+    return "Look what is there"
 
 
 def _lies_at(path: Path, folder: Path | None, is_above: bool) -> bool:

@@ -14,7 +14,14 @@ from lived_in import NOON, fresh, lay, picture, run
 from shared_files import snapshot_path
 
 import pano_analytics
-from pano_analytics.errors import LibraryError, PartError, QueryError, UploadTreeError, refused
+from pano_analytics.errors import (
+    LibraryError,
+    PanoError,
+    PartError,
+    QueryError,
+    UploadTreeError,
+    refused,
+)
 from pano_analytics.library import Library
 
 # Root may do everything: without these it is like anybody else before its own files.
@@ -77,6 +84,13 @@ def test_a_folder_that_may_not_be_entered(
     assert folder.removesuffix("/below") in words
     assert "expected" in words
     assert "JSON" not in words
+
+
+def test_a_place_that_is_nobodys_is_one_line_too(home: Path) -> None:
+    """A folder that cannot be made, named as an argument."""
+    came, words = said(home, "site", "/proc/none/below")
+    assert (came, len(words.splitlines())) == (1, 1), words
+    assert words.startswith("pano: /proc/none: expected a place that can be used; No such file")
 
 
 @pytest.mark.parametrize("command", ["status", "ingest", "check", "cull"])
@@ -146,13 +160,13 @@ def test_a_wrong_question_is_no_torn_part(home: Path) -> None:
         ("/srv/ftp/a", PermissionError(13, "no"), UploadTreeError),
         ("/srv/lib/parts", OSError(5, "broken"), LibraryError),
         ("/srv", PermissionError(13, "no"), LibraryError),
-        ("/srv", IsADirectoryError(21, "a folder"), None),
-        ("/elsewhere", PermissionError(13, "no"), None),
+        ("/srv", IsADirectoryError(21, "a folder"), PanoError),
+        ("/elsewhere", PermissionError(13, "no"), PanoError),
         (None, BrokenPipeError(32, "pipe"), None),
     ],
 )
 def test_whose_path_was_refused(path: str | None, error: OSError, kind: type | None) -> None:
-    """Below the library it is the library's, below the uploads theirs, else it stays as it is."""
+    """Below the library it is the library's, below the uploads theirs; no path, none."""
     error.filename = path
     told = refused(error, Path("/srv/ftp"), Path("/srv/lib"))
     assert (None if told is None else type(told)) == kind
