@@ -202,10 +202,16 @@ def test_each_line_of_the_log_names_its_part(home: Home) -> None:
 
 
 def test_a_camera_that_is_added_later(tmp_path: Path) -> None:
-    """Without any account no upload port is open; it opens soon after the first is added."""
+    """Without any account no upload port is open; it opens soon after the first is added.
+
+    `pano camera add` knows that, and waits for the first upload.
+    """
     home = Home(tmp_path / "home")
     with upping(home):
         assert home.part("receive")["state"] == "off"
+        added = home.run("camera", "add", "porch", "--timeout", "0.2")
+        assert "Waiting for porch's first upload" in added.stdout
+        assert "not at work" not in added.stdout
         home.let_in()
         wait_until(lambda: home.part("receive")["state"] == "up", "receive did not start")
         home.upload(stamp())

@@ -305,12 +305,21 @@ def _wait_if_asked(
 
     assert settings.library is not None
     storage = Storage(settings.library)
-    is_running = records.is_running(storage)
+    is_running = records.is_running(storage) or _is_about_to_run(storage)
     if not is_running:
         click.echo("\n`pano receive` is not at work: start it first.")
     if is_waiting if is_waiting is not None else is_running or sys.stdout.isatty():
         click.echo(f"\nWaiting for {account.camera}'s first upload (Ctrl-C ends the waiting) …")
         _wait(settings, storage, account, time.monotonic() + timeout_s)
+
+
+def _is_about_to_run(storage: Storage) -> bool:
+    """Tell whether `pano up` starts receiving within seconds, now that there is an account."""
+    from pano_analytics.supervise.state import read_state
+
+    said = read_state(storage) or {}
+    parts = {one["part"]: one["state"] for one in said.get("parts", [])}
+    return bool(said.get("is_running")) and parts.get("receive") in ("off", "starting")
 
 
 def _wait(settings: Settings, storage: Storage, account: Account, until: float) -> None:
