@@ -31,6 +31,7 @@ from pano_analytics.ingest.run import LOCK
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 from pano_analytics.supervise.state import read_state
+from pano_analytics.tree import ADOPTED
 
 # The words that `problems` uses.
 PROBLEMS = (
@@ -154,6 +155,7 @@ def _culling(settings: Settings, storage: Storage) -> dict[str, Any]:
         found = []
     return {
         "is_scheduled": settings.cull.scheduled,
+        "is_adopted": storage.exists(ADOPTED),
         "last_run": culling.last_run(storage),
         "cameras": [{**one._asdict(), "is_short": one.is_short, "text": one.text} for one in found],
     }
@@ -234,8 +236,14 @@ def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[d
     for camera in told["culling"]["cameras"]:
         if camera["is_short"]:
             yield _problem("disk_too_small", f"{camera['text']} days fit on its disk")
-    culled = told["culling"]["last_run"]
-    if culled is not None and culled["exit"] not in _MEANT:
+    yield from _cull_stopped(told["culling"])
+
+
+def _cull_stopped(told: dict[str, Any]) -> Iterator[dict[str, str]]:
+    culled = told["last_run"]
+    # One who tried by hand before it was allowed was told so then and there.
+    is_meant = told["is_adopted"] or told["is_scheduled"]
+    if is_meant and culled is not None and culled["exit"] not in _MEANT:
         yield _problem("cull_stopped", f"exit {culled['exit']}: {culled['error']}")
 
 

@@ -683,6 +683,21 @@ def test_more_than_a_cap_asks(
     assert "cull_stopped" not in [one["what"] for one in status.look(capped)["problems"]]
 
 
+@pytest.mark.parametrize("is_scheduled", [False, True])
+def test_a_refusal_by_hand_alarms_nobody(tmp_path: Path, is_scheduled: bool) -> None:
+    """Before the root is adopted a refused call is a problem only where a schedule makes it."""
+    settings = settings_in(tmp_path)
+    settings = settings.model_copy(
+        update={"cull": settings.cull.model_copy(update={"scheduled": is_scheduled})}
+    )
+    lay(b"x", tmp_path / "uploads" / "porch/a.jpg", _local(NOW))
+    run(settings)
+    with pytest.raises(WrongRoot):
+        cull(settings, now=NOW)
+    words = [one["what"] for one in status.look(settings)["problems"]]
+    assert ("cull_stopped" in words) is is_scheduled
+
+
 def test_a_share_of_many_asks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a large library no more than the share goes unasked; of few files any may."""
     small = settings.cull.model_copy(update={"most_share": 0.4})
