@@ -27,12 +27,10 @@ import pyarrow.parquet as pq
 
 from pano_analytics.columns import schema
 from pano_analytics.errors import LibraryError, PartError, refused
-from pano_analytics.media import SCHEMA_VERSION
+from pano_analytics.media import GONE_STATES, SCHEMA_VERSION
 from pano_analytics.storage import TEMPORARY, Storage
 
 MANIFEST = "manifest.json"
-# The rows that outlive their files.
-GONE_STATES = ("missing", "culled")
 FORMAT = 1
 GRACE_S = 600.0
 

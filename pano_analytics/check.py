@@ -29,13 +29,12 @@ from pano_analytics.home import Home
 from pano_analytics.ingest import examine, heartbeat, parallel, walk
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.ingest.listing import Reader, now_us
-from pano_analytics.ingest.merge import GONE as GONE_STATES
 from pano_analytics.ingest.opened import WAITING
 from pano_analytics.ingest.parallel import MakeExecutor
 from pano_analytics.journal import Journal
 from pano_analytics.library import Library
-from pano_analytics.media import encode_path, locate
-from pano_analytics.times import from_epoch_us, instant
+from pano_analytics.media import GONE_STATES, encode_path, locate
+from pano_analytics.times import from_epoch_us, instant, sane
 
 DEPTHS = ("presence", "size", "decode", "hash")
 
@@ -297,7 +296,7 @@ class _Check:
         said = _about(day, row)
         if found.st_size != row["size_bytes"]:
             yield said("size_differs", expected=str(row["size_bytes"]), found=str(found.st_size))
-        mtime = from_epoch_us(walk.sane(found.st_mtime_ns) // 1000)
+        mtime = from_epoch_us(sane(found.st_mtime_ns) // 1000)
         if mtime != row["mtime"]:
             expected, came = row["mtime"].isoformat(), mtime.isoformat()
             yield said("mtime_differs", expected=expected, found=came)

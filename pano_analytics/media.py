@@ -15,6 +15,8 @@ SCHEMA_VERSION = 1
 Kind = Literal["snapshot", "clip"]
 State = Literal["unread", "pending", "complete", "partial", "damaged", "empty", "missing", "culled"]
 Zone = Literal["camera", "utc"]
+GONE_STATES: tuple[State, ...] = ("missing", "culled")
+"""Of rows that outlive their files."""
 
 KINDS: tuple[str, ...] = ("snapshot", "clip")
 STATES: tuple[str, ...] = (

@@ -25,17 +25,16 @@ from pano_analytics.columns import TABLES
 from pano_analytics.errors import LibraryError, UploadTreeError
 from pano_analytics.home import NAME as HOME_PAGE
 from pano_analytics.home import Home
-from pano_analytics.ingest import gone, memory, opened, walk
+from pano_analytics.ingest import gone, memory, walk
 from pano_analytics.ingest.days import FACTS, Row, table_of
-from pano_analytics.ingest.merge import GONE as GONE_STATES
 from pano_analytics.ingest.parallel import MakeExecutor
-from pano_analytics.ingest.run import ASIDE, AT_WORK, LOCK, Progress, Summary, ingest
+from pano_analytics.ingest.run import ASIDE, LOCK, Progress, Summary, ingest
 from pano_analytics.journal import FOLDER as JOURNAL
 from pano_analytics.journal import SEEN, Journal
-from pano_analytics.media import locate, media_id
-from pano_analytics.removal import finish, whole
+from pano_analytics.media import GONE_STATES, locate, media_id
+from pano_analytics.removal import AT_WORK, finish, whole
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
+from pano_analytics.storage import Storage, stamp
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _REASON = "no longer in the upload tree"
@@ -188,7 +187,7 @@ class _Rebuild:
     ) -> Summary:
         """Make the new catalog in a library of its own, of the same identity and journal."""
         self.storage.remove_tree(ASIDE)
-        self.storage.replace(AT_WORK, opened.pack_stamp().encode())
+        self.storage.replace(AT_WORK, stamp().encode())
         self.aside.replace(HOME_PAGE, self.storage.read(HOME_PAGE))
         for name in self.storage.files(JOURNAL):
             _link(self.storage.path(name), self.aside.path(name))

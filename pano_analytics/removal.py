@@ -9,7 +9,6 @@ ingest, finishes what a killed one left, before it looks at anything else.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,16 +19,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.catalog import GONE_STATES, Catalog, Change, Day
+from pano_analytics.catalog import Catalog, Change, Day
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.journal import GONE, Journal
-from pano_analytics.media import decode_path
-from pano_analytics.storage import Storage
+from pano_analytics.media import GONE_STATES, decode_path
+from pano_analytics.storage import Storage, stamp
 from pano_analytics.times import epoch_us
 from pano_analytics.tree import Doomed, Outcome, Tree, adopted
 
 # The mark of a run that writes files which nothing names yet; the next ingest
-# sweeps where it finds it (see `ingest.run`).
+# sweeps where it finds it.
 AT_WORK = "state/at-work"
 
 Row = dict[str, Any]
@@ -93,7 +92,7 @@ def mark_at_work(storage: Storage) -> None:
     """Leave the mark before the first file that nothing names yet."""
     if not storage.exists(AT_WORK):
         # As packs are stamped: those of a killed run are known by it.
-        storage.replace(AT_WORK, f"{time.time_ns() // 1_000_000:011x}".encode())
+        storage.replace(AT_WORK, stamp().encode())
 
 
 def _mark(storage: Storage, catalog: Catalog, journal: Journal, plan: Iterable[Row]) -> None:

@@ -6,7 +6,6 @@ is walked nor an upload opened. Nothing is written.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -196,19 +195,8 @@ def _last_run(storage: Storage, now: datetime) -> dict[str, Any] | None:
 
 
 def is_running(storage: Storage) -> bool:
-    """Tell whether a run (or a rebuild, or a backup) holds the library's lock.
-
-    Asked with a shared lock that is given back at once, so that two who ask do
-    not take each other for a run.
-    """
-    try:
-        with storage.path(LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    """Tell whether a run (or a rebuild, or a backup) holds the library's lock."""
+    return storage.is_locked(LOCK)
 
 
 def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[dict[str, str]]:

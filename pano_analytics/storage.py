@@ -12,6 +12,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -171,6 +172,26 @@ class Storage:
                     f"Wait for it, or call again with --wait."
                 ) from None
             yield
+
+    def is_locked(self, name: str) -> bool:
+        """Tell whether a process holds the lock `name`.
+
+        Asked with a shared lock that is given back at once, so that two who ask
+        do not take each other for its holder.
+        """
+        try:
+            with self.path(name).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+def stamp() -> str:
+    """Return the present as the names of packs begin with it: text that sorts by time."""
+    return f"{time.time_ns() // 1_000_000:011x}"
 
 
 def _sync_file(path: Path) -> None:

@@ -20,6 +20,8 @@ _QUARTER_US = 15 * 60 * 1_000_000
 _EPOCH = datetime(1970, 1, 1)
 
 
+CLOCKS_END_NS = 7_258_118_400 * 1_000_000_000
+"""The year 2200 in Unix nanoseconds: no clock says more, and no table overflows."""
 _UTC_NAMES = ("Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu")
 
 
@@ -113,6 +115,11 @@ def epoch_us(wall: datetime) -> int:
 def from_epoch_us(value: int) -> datetime:
     """Return the aware UTC instant of microseconds since 1970 UTC."""
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=value)
+
+
+def sane(mtime_ns: int) -> int:
+    """Return a time that a calendar holds: file systems keep any number, FTP clients send any."""
+    return min(max(mtime_ns, 0), CLOCKS_END_NS)
 
 
 def local_date(instant: datetime, zone: ZoneInfo) -> date:

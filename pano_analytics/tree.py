@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.media import decode_path
 from pano_analytics.storage import Storage
+from pano_analytics.times import sane
 
 MARKER = ".pano-root.json"
 """The marker in an upload root. A hidden name: no layout takes it for an upload."""
@@ -296,11 +297,7 @@ def _why(error: OSError) -> str:
 
 def _mtime_us(found: os.stat_result) -> int:
     """Return the modification time as the catalog has it: within what a calendar holds."""
-    return min(max(found.st_mtime_ns, 0), _CLOCKS_END_NS) // 1000
-
-
-# As `ingest.walk` takes it: the year 2200.
-_CLOCKS_END_NS = 7_258_118_400 * 1_000_000_000
+    return sane(found.st_mtime_ns) // 1000
 
 
 # --- what the library says ----------------------------------------------------

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 from serving import chromium, inside, library_folder, locked, locked_folder, served, visit
 
@@ -10,3 +16,15 @@ __all__ = ["chromium", "inside", "library_folder", "locked", "locked_folder", "s
 # How long an example takes is the machine's affair, not a fact about the project.
 settings.register_profile("pano", deadline=None)
 settings.load_profile("pano")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 2 MB; who may not mount skips."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk can only be mounted by root, where mounting is allowed")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -32,6 +32,7 @@ from pano_analytics.ingest import run as run_room
 from pano_analytics.ingest.run import ingest
 from pano_analytics.journal import Journal
 from pano_analytics.library import Library
+from pano_analytics.removal import AT_WORK
 from pano_analytics.settings import Settings
 from pano_analytics.storage import TEMPORARY, Storage
 
@@ -176,7 +177,7 @@ def left(settings: Settings, packs_before: set[str]) -> dict[str, Any]:
         "temporary": [name for name in storage.files(".") if name.endswith(TEMPORARY)],
         "stray": sorted(set(storage.files("parts")) - named),
         "packs": sorted(set(storage.files("thumbs")) - packs - packs_before),
-        "at_work": storage.exists(run_room.AT_WORK),
+        "at_work": storage.exists(AT_WORK),
     }
 
 

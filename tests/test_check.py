@@ -22,7 +22,7 @@ from pano_analytics.catalog import Catalog, Day
 from pano_analytics.check import COLUMNS, DEPTHS, WHAT, check
 from pano_analytics.cli import pano
 from pano_analytics.cli.check import DEPTHS as DEPTHS_OF_THE_COMMAND
-from pano_analytics.cli.check import shown
+from pano_analytics.cli.terminal import shown
 from pano_analytics.errors import AttentionNeeded, LibraryError, QueryError, UploadTreeError
 from pano_analytics.journal import PLAN, Journal
 from pano_analytics.library import Library

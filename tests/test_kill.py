@@ -19,8 +19,9 @@ from killing import workers_of
 from shared_files import clip_path, lay, snapshot_path
 from test_ingest import picture
 
-from pano_analytics.ingest.run import AT_WORK, ingest
+from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
+from pano_analytics.removal import AT_WORK
 from pano_analytics.settings import check
 
 NOON = datetime(2026, 3, 3, 12)

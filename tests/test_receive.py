@@ -524,18 +524,6 @@ def test_five_cameras_at_once(tmp_path: Path) -> None:
 # --- a full disk --------------------------------------------------------------------------
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of 2 MB; who may not mount skips."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk can only be mounted by root, where mounting is allowed")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
 def test_a_full_disk(tmp_path: Path, disk: Path) -> None:
     """What does not fit is refused while it comes, the good file stays, and space heals it."""
     here = settings_of(tmp_path).model_copy(update={"uploads": disk})

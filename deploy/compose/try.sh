@@ -67,7 +67,7 @@ fi
 
 say "images"
 if ! podman image exists "$BASE" && ! podman pull -q "$BASE"; then
-    mmdebstrap --quiet --variant=minbase trixie - http://deb.debian.org/debian | podman import -q - "$BASE"
+    mmdebstrap --quiet --variant=minbase trixie - | podman import -q - "$BASE"
 fi
 podman build -q --build-arg BASE="$BASE" -t localhost/pano-ftp "$here/ftp"
 podman build -q --build-arg BASE="$BASE" -t localhost/pano-web "$here/web"

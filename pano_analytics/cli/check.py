@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pano_analytics.cli.options import settings_options
+from pano_analytics.cli.terminal import shown
 from pano_analytics.errors import AttentionNeeded
 
 if TYPE_CHECKING:
@@ -99,14 +100,3 @@ def _table(found: pd.DataFrame) -> Iterator[str]:
         for case in cases.itertuples():
             where = case.path or case.part or case.media_id
             yield f"  {shown(where)}: expected {shown(case.expected)}, found {shown(case.found)}"
-
-
-def shown(text: Any) -> str:
-    """Return `text` for a terminal: nothing in a name can move the cursor."""
-    return "".join(_safe(str(text)))
-
-
-def _safe(text: str) -> Iterable[str]:
-    encoding = sys.stdout.encoding or "utf-8"
-    for char in text.encode(encoding, "backslashreplace").decode(encoding):
-        yield char if char.isprintable() else ascii(char)[1:-1]

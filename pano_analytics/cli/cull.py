@@ -13,6 +13,7 @@ import click
 
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.progress import Bar
+from pano_analytics.cli.terminal import shown
 
 if TYPE_CHECKING:
     from pano_analytics.culling import Culled, Due, Plan, Room
@@ -114,7 +115,7 @@ def _delete(settings: Settings, up_to: int | None, wait: bool, as_json: bool, qu
         if bar is not None:
             bar.close()
     for path, why in done.stayed[:_MOST_SAID]:
-        click.echo(f"pano: {_printable(path)}: stays: {_STAYED[why]}", err=True)
+        click.echo(f"pano: {shown(path)}: stays: {_STAYED[why]}", err=True)
     if as_json:
         click.echo(json.dumps(_told(done)))
     elif not quiet:
@@ -165,13 +166,13 @@ def size(size_bytes: float) -> str:
 
 def _in_words(found: Plan, short: list[Room], files: bool) -> Iterator[str]:
     for one in found.cameras:
-        yield f"{_printable(one.camera)}: {_wish(one.keep_days)}"
+        yield f"{shown(one.camera)}: {_wish(one.keep_days)}"
         own = [due for due in found.due if due.camera == one.camera]
         yield from map(_of_file, own) if files else _by_day(own)
         since = f" since {one.left_since:%Y-%m-%d}" if one.left_since else ""
         yield f"  left {one.left_files:>12,} files {size(one.left_bytes):>10}{since}"
     for stays in found.stays:
-        yield f"stays: {_printable(stays.path)}: {stays.reason}"
+        yield f"stays: {shown(stays.path)}: {stays.reason}"
     yield from (f"disk too small: {one.text} days" for one in short if one.is_short)
     yield f"{len(found.due):,} files, {size(found.size_bytes)}, would go with --delete"
 
@@ -193,13 +194,7 @@ def _by_day(due: list[Due]) -> Iterator[str]:
 
 def _of_file(one: Due) -> str:
     why = f"{one.reason} ({one.aged_by} {one.since:%Y-%m-%d %H:%M})"
-    return f"  {_printable(one.path)}  {size(one.size_bytes)}  {why}"
-
-
-def _printable(text: str) -> str:
-    from pano_analytics.cli.ingest import printable
-
-    return printable(text)
+    return f"  {shown(one.path)}  {size(one.size_bytes)}  {why}"
 
 
 # --- the plan, for programs ---------------------------------------------------

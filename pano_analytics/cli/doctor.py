@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pano_analytics.cli.check import shown
 from pano_analytics.cli.options import settings_options
+from pano_analytics.cli.terminal import shown
 from pano_analytics.errors import AttentionNeeded
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pano_analytics.cli.terminal import shown
 from pano_analytics.layouts import Template, camera_below, plain, read
 from pano_analytics.media import Reading
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pano_analytics.settings import Settings
 
 _NO_UTF8 = re.compile("[\udc80-\udcff]")
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 EXAMPLES = """\b
 Examples:
@@ -217,7 +217,5 @@ def _spelled(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return `text` for a terminal: nothing in it can move the cursor or break the encoding."""
-    safe = _UNPRINTABLE.sub(lambda char: ascii(char[0])[1:-1], _spelled(text))
-    encoding = sys.stdout.encoding or "utf-8"
-    return safe.encode(encoding, "backslashreplace").decode(encoding)
+    """Return `text` for a terminal, with the bytes that are no UTF-8 as `%XX`."""
+    return shown(_spelled(text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import click
 
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.progress import Bar
+from pano_analytics.cli.terminal import shown
 from pano_analytics.errors import LibraryBusy, PanoError
 
 if TYPE_CHECKING:
@@ -157,25 +157,25 @@ def _once(
     from pano_analytics.ingest.run import ingest
     from pano_analytics.schedule import log
 
-    shown = Bar() if sys.stderr.isatty() and not quiet else None
+    bar = Bar() if sys.stderr.isatty() and not quiet else None
     summary = ingest(
         settings,
         is_inspecting=not no_inspect,
         is_full=full or unknown,
         wait=wait,
-        progress=shown or stop.check,
+        progress=bar or stop.check,
     )
-    if shown is not None:
-        shown.close()
+    if bar is not None:
+        bar.close()
     log.info(line(summary))
     if unknown:
         for path, reason in [*summary.unknown_files, *summary.skipped]:
-            click.echo(f"{printable(path)}\t{printable(reason)}")
+            click.echo(f"{shown(path)}\t{shown(reason)}")
     elif not quiet:
         click.echo(line(summary))
     for path, reason in summary.unreadable[:_MOST_SAID]:
-        log.warning("%s: could not be read: %s", printable(path), reason)
-        click.echo(f"pano: {printable(path)}: could not be read: {reason}", err=True)
+        log.warning("%s: could not be read: %s", shown(path), reason)
+        click.echo(f"pano: {shown(path)}: could not be read: {reason}", err=True)
 
 
 def _begin_workers(settings: Settings, no_inspect: bool) -> None:
@@ -188,14 +188,6 @@ def _begin_workers(settings: Settings, no_inspect: bool) -> None:
 
 # A tree that cannot be read at all should not fill a mail for each of its folders.
 _MOST_SAID = 20
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """Return `text` on one line; nothing in it can move the cursor or break the encoding."""
-    safe = _UNPRINTABLE.sub(lambda char: ascii(char[0])[1:-1], text)
-    encoding = sys.stdout.encoding or "utf-8"
-    return safe.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def line(summary: Summary) -> str:

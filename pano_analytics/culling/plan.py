@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.catalog import GONE_STATES, Catalog, Day
+from pano_analytics.catalog import Catalog, Day
 from pano_analytics.culling.places import places, tops
 from pano_analytics.journal import PLAN
-from pano_analytics.media import decode_path, encode_path
+from pano_analytics.layouts.sidecars import PART
+from pano_analytics.media import GONE_STATES, decode_path, encode_path
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 from pano_analytics.times import epoch_us, from_epoch_us
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from pano_analytics.library import Library
 
-# What `pano receive` leaves of an upload that was cut off: `.NAME.xxxxxxxx.pano-part`.
-PART = b".pano-part"
 # No camera clock that was set says less, nor does that of this computer.
 EARLIEST = datetime(2005, 1, 1, tzinfo=UTC)
 
@@ -319,7 +318,7 @@ def _remains(tree: Tree, due: Iterable[Due], now: datetime) -> list[Due]:
     found: dict[Doomed, Due] = {}
     for folder, upload in sorted(folders.items()):
         for own in tree.names(tuple(decode_path(folder).split(b"/")) if folder else ()):
-            if own.startswith(b".") and own.endswith(PART):
+            if own.startswith(b".") and own.endswith(PART.encode()):
                 name = encode_path(os.fsdecode(own))
                 found[Doomed(f"{folder}/{name}" if folder else name, 0, 0)] = upload
     return [

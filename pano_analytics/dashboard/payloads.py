@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -26,6 +25,7 @@ from pano_analytics.dashboard.selection import (
     text_of,
 )
 from pano_analytics.dashboard.snippets import activity_call, cameras_call, item_call, media_call
+from pano_analytics.wording import STATE_BADGES, TIME_BADGES, day_label, safe_link
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -43,38 +43,6 @@ STATE_COUNTS = {
     "culled": "{n} removed to make room",
     "complete": "{n} whole",
 }
-_STATE_BADGES = {
-    "partial": ("Partial", "Only part of this file could be read."),
-    "damaged": ("Unreadable", "Nothing in this file could be read."),
-    "empty": ("Empty", "The file holds nothing."),
-    "pending": ("Still arriving", "The camera is still writing this file."),
-    "unread": ("Not opened yet", "Known by its name and size only, so far."),
-    "missing": ("Gone", "The file is no longer in the upload folder."),
-    "culled": ("Removed", "The file was removed to make room."),
-}
-# What a start rests on other than plainly the name (docs/design/time.md).
-_TIME_BADGES = {
-    "name+arrival": (
-        "Hour came twice",
-        "Autumn repeats this hour. Which pass it was is told by when the file arrived.",
-    ),
-    "name+neighbours": (
-        "Hour came twice",
-        "Autumn repeats this hour. Which pass it was is told by other uploads of these minutes.",
-    ),
-    "guess": (
-        "Time doubtful",
-        "Autumn repeats this hour, and nothing tells the pass. The first is assumed.",
-    ),
-    "gap": (
-        "Time doubtful",
-        "Spring skips this hour: the camera had not set its clock. It is read by the old offset.",
-    ),
-    "arrival": (
-        "Time from arrival",
-        "The name tells no time, or one that cannot be. This is made from when the file arrived.",
-    ),
-}
 
 
 def dumps(value: Any) -> str:
@@ -83,11 +51,6 @@ def dumps(value: Any) -> str:
 
 
 # --- Days and times in words.
-
-
-def day_label(day: date) -> str:
-    """Return `Sunday 22 November 2026`."""
-    return f"{day:%A} {day.day} {day:%B %Y}"
 
 
 def when_text(moment: datetime, now: datetime) -> str:
@@ -182,7 +145,7 @@ def _text(value: Any) -> str:
 def _web(url: Any) -> str | None:
     """Return an address that is safe as a link; a script in disguise is none."""
     text = _text(url)
-    return text if urlsplit(text).scheme in ("http", "https", "rtsp", "rtsps") else None
+    return safe_link(text)
 
 
 # --- The heatmaps.
@@ -506,12 +469,12 @@ def _when(row: Json) -> str:
 
 def _badges(row: Json) -> list[Json]:
     badges = []
-    if row["state"] in _STATE_BADGES:
-        text, title = _STATE_BADGES[row["state"]]
+    if row["state"] in STATE_BADGES:
+        text, title = STATE_BADGES[row["state"]]
         badges.append({"text": text, "title": _text(row["state_reason"]) or title, "tone": "warn"})
     if row["time_source"] != "name":
         other = ("Time doubtful", f"Its time comes from: {row['time_source']}.")
-        text, title = _TIME_BADGES.get(row["time_source"], other)
+        text, title = TIME_BADGES.get(row["time_source"], other)
         badges.append({"text": text, "title": title, "tone": "warn"})
     return badges
 

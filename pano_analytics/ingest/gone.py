@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 
 from pano_analytics.catalog import Change, Day
 from pano_analytics.columns import schema
-from pano_analytics.home import Home
 from pano_analytics.ingest.days import Row, settle, table_of
 from pano_analytics.ingest.listing import Reader, now_us, table_of_named
-from pano_analytics.ingest.merge import GONE as GONE_STATES
 from pano_analytics.ingest.walk import Entry
 from pano_analytics.journal import GONE, SEEN, Journal
-from pano_analytics.removal import finish, whole
+from pano_analytics.media import GONE_STATES
+from pano_analytics.removal import whole
 from pano_analytics.storage import Storage
 from pano_analytics.times import epoch_us
 
@@ -72,10 +71,6 @@ class Anew:
     """
 
     def __init__(self, storage: Storage, journal: Journal, generation: int) -> None:
-        # Before anything is looked at: what a killed culling left in the tree is
-        # not to be taken for uploads that came again.
-        home = Home.read(storage)
-        finish(storage, home.settings.uploads if home else None)
         self._storage, self._journal = storage, journal
         if generation == 0 and journal.is_begun():
             storage.replace(_MARK, b"")

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pano_analytics.catalog import Change, Day, Sealed
 from pano_analytics.ingest.days import Row, facts_of, lay, rows_of, settle, table_of
 from pano_analytics.ingest.walk import Unit
+from pano_analytics.media import GONE_STATES
 
 # What names and sizes tell anew at each look; all else was learnt by opening
 # the file and stays as long as size and time do.
@@ -25,7 +26,6 @@ _FROM_NAME = (
     "layout",
     "sequence",
 )
-GONE = ("missing", "culled")
 _COMPARED = ["path", "size_bytes", "mtime", *_FROM_NAME]
 
 # What the names of one unit say: rows by camera-day, each at rest in itself.
@@ -94,7 +94,7 @@ def _is_same(change: Change, day: Day, table: pa.Table) -> bool:
     return bool(
         pc.all(pc.fill_null(is_end_said, False)).as_py()
         and pc.all(pc.less_equal(known["arrived"], listed["arrived"])).as_py()
-        and not pc.any(pc.is_in(known["state"], pa.array(GONE))).as_py()
+        and not pc.any(pc.is_in(known["state"], pa.array(GONE_STATES))).as_py()
     )
 
 
@@ -140,7 +140,7 @@ _GONE = "no longer in the upload tree"
 
 
 def _is_gone(unit: Unit, row: Row) -> bool:
-    return row["state"] not in GONE and _is_of(unit, row["path"])
+    return row["state"] not in GONE_STATES and _is_of(unit, row["path"])
 
 
 def _is_of(unit: Unit, path: str) -> bool:
@@ -157,7 +157,7 @@ def _update(was: Row | None, row: Row) -> Row:
     arrived = min(was["arrived"], row["arrived"])
     if (was["size_bytes"], was["mtime"]) != (row["size_bytes"], row["mtime"]) or was[
         "state"
-    ] in GONE:
+    ] in GONE_STATES:
         return {**row, "arrived": arrived}
     said = {name: row[name] for name in _FROM_NAME}
     if row["end"] is not None or was["start"] != row["start"]:

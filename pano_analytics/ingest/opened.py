@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from pano_analytics.columns import schema
 from pano_analytics.ingest.days import Row, facts_of, rows_of, settle, table_of
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.media import Frame, Inspection, decode_path
-from pano_analytics.storage import Storage
+from pano_analytics.storage import Storage, stamp
 
 WAITING = ("unread", "pending")
 # A name this far from now is no upload under way: it was copied here later.
@@ -65,11 +64,6 @@ def apply(
     return facts_of([table_of(told_of)]), pack.write(storage)
 
 
-def pack_stamp() -> str:
-    """Return the present as the names of packs begin with it: text that sorts by time."""
-    return f"{time.time_ns() // 1_000_000:011x}"
-
-
 def sweep(catalog: Catalog, since: str) -> None:
     """Remove the packs of a killed run (stamped `since` or later) that no frame names."""
     days = {thumb_folder(day): day for day in catalog.manifest().frames}
@@ -97,7 +91,7 @@ class Pack:
 
     def __init__(self, day: Day) -> None:
         self.folder = thumb_folder(day)
-        self.name = f"{pack_stamp()}-{secrets.token_hex(2)}.pack"
+        self.name = f"{stamp()}-{secrets.token_hex(2)}.pack"
         self.frames: list[dict[str, object]] = []
         self._pieces: list[bytes] = []
         self._size = 0

@@ -28,6 +28,7 @@ from pano_analytics.ingest.merge import Tally, merge
 from pano_analytics.ingest.parallel import Crew, MakeExecutor
 from pano_analytics.journal import Journal
 from pano_analytics.media import encode_path
+from pano_analytics.removal import AT_WORK, finish, mark_at_work
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 
@@ -179,6 +180,9 @@ class _Run:
         self.settings, self.root, self.storage, self.progress = settings, root, storage, progress
         self.catalog, self.journal = Catalog(storage), Journal(storage)
         self.home = Home.settle(storage, settings)
+        # Before anything is looked at: what a killed culling left in the tree is
+        # not to be taken for uploads that came again.
+        finish(storage, root)
         root_name = encode_path(root.resolve().name) or "camera"
         self.reader = Reader(settings, self.home.root_id, root_name)
         self.memory = memories.load(storage)
@@ -364,7 +368,7 @@ class _Run:
             yield outcome
 
     def _apply(self, change: Change, day: Day, outcomes: dict[str, Outcome]) -> None:
-        self._mark_at_work()
+        mark_at_work(self.storage)
         quiet_s = self.settings.ingest.quiet_s
         facts, packs = opened.apply(change, self.storage, day, outcomes, quiet_s)
         for outcome in outcomes.values():
@@ -382,18 +386,13 @@ class _Run:
         """Journal first, then the parts, then the manifest: killed between, nothing is lost."""
         if not change:
             return
-        self._mark_at_work()
+        mark_at_work(self.storage)
         went = gone.newly_gone(change, self._anew.brought)
         noted = gone.note(self.journal, self._facts, went)
         change.commit([*self._packs, *noted])
         self._facts, self._packs = [], []
         self._remember()
         self._committed = time.monotonic()
-
-    def _mark_at_work(self) -> None:
-        """Leave a mark before the first new file: should this run be killed, the next cleans up."""
-        if not self.storage.exists(AT_WORK):
-            self.storage.replace(AT_WORK, opened.pack_stamp().encode())
 
     def finish(self) -> None:
         """Fold the journal, count, and say that this run ended well."""
@@ -409,7 +408,6 @@ class _Run:
 
 
 LOCK = "state/lock"
-AT_WORK = "state/at-work"
 # Where a rebuild makes its catalog; what a killed one left goes with the next run.
 ASIDE = "rebuild"
 

@@ -13,9 +13,7 @@ from typing import NamedTuple
 
 from pano_analytics import layouts
 from pano_analytics.media import decode_path, encode_path
-
-# The year 2200 in Unix nanoseconds: no clock says more, and no table overflows.
-_CLOCKS_END_NS = 7_258_118_400 * 1_000_000_000
+from pano_analytics.times import CLOCKS_END_NS, sane
 
 
 class Entry(NamedTuple):
@@ -136,14 +134,9 @@ def _add(files: list[Entry], prefix: str, item: os.DirEntry[str], trouble: Troub
         trouble.unreadable.append((prefix + name, error.strerror or str(error)))
         return
     mtime_ns = found.st_mtime_ns
-    if not 0 <= mtime_ns <= _CLOCKS_END_NS:
+    if not 0 <= mtime_ns <= CLOCKS_END_NS:
         mtime_ns = sane(mtime_ns)
     files.append(Entry(prefix + name, found.st_size, mtime_ns))
-
-
-def sane(mtime_ns: int) -> int:
-    """Return a time that a calendar holds: file systems keep any number, FTP clients send any."""
-    return min(max(mtime_ns, 0), _CLOCKS_END_NS)
 
 
 def _what(item: os.DirEntry[str]) -> str:

@@ -14,6 +14,8 @@ LAYOUTS = {
     "sidecar-system": "hidden files and what systems leave behind: Thumbs.db, .DS_Store",
 }
 
+PART = ".pano-part"
+"""How what `pano receive` has of an upload that is not whole ends: `.NAME.xxxxxxxx.pano-part`."""
 _IN_PROGRESS = re.compile(
     r".*\.\w*_|.*\.(?:tmp|temp|part|partial|filepart|crdownload|pano-part)|\.pureftpd-upload.*",
     re.IGNORECASE | re.ASCII | re.DOTALL,

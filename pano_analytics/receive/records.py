@@ -7,7 +7,6 @@ nobody has: people type passwords into the wrong field.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -158,18 +157,8 @@ def read(storage: Storage) -> dict[str, Any] | None:
 
 
 def is_running(storage: Storage) -> bool:
-    """Tell whether a `pano receive` is at work on this library.
-
-    Asked with a shared lock, so that two who ask do not take each other for one.
-    """
-    try:
-        with storage.path(LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    """Tell whether a `pano receive` is at work on this library."""
+    return storage.is_locked(LOCK)
 
 
 def now() -> str:

@@ -14,6 +14,7 @@ from pano_analytics.receive.records import Record
 from pano_analytics.receive.staging import Limits, Parts, Upload
 from pano_analytics.settings import Receive, Settings
 from pano_analytics.storage import Storage
+from pano_analytics.wording import printable
 
 log = logging.getLogger("pano.receive")
 
@@ -38,10 +39,12 @@ class Service:
         path = self._path(upload.name)
         if cut:
             self.record.cut(camera, path, upload.came_bytes, cut)
-            log.warning("%s: cut: %s (%d bytes): %s", camera, _shown(path), upload.came_bytes, cut)
+            log.warning(
+                "%s: cut: %s (%d bytes): %s", camera, printable(path), upload.came_bytes, cut
+            )
         else:
             self.record.came(camera, path, upload.came_bytes)
-            log.debug("%s: whole: %s (%d bytes)", camera, _shown(path), upload.came_bytes)
+            log.debug("%s: whole: %s (%d bytes)", camera, printable(path), upload.came_bytes)
 
     def renamed(self, camera: str, name: str) -> None:
         """Tell of an upload that has its final name now."""
@@ -66,11 +69,6 @@ class Service:
             self.bans.lift()
         self.record.ban(self.bans.current())
         self.record.write_if_due()
-
-
-def _shown(path: str) -> str:
-    """Return a path on one line: a camera, or who plays one, names files as it likes."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path)
 
 
 def _limits(said: Receive) -> Limits:

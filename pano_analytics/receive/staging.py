@@ -19,9 +19,9 @@ from typing import Any, BinaryIO, Literal
 from pyftpdlib.exceptions import FilesystemError
 from pyftpdlib.filesystems import AbstractedFS
 
+from pano_analytics.layouts.sidecars import PART
 from pano_analytics.receive.wholeness import Contents, contents_of, is_in_progress, is_media
 
-PART = ".pano-part"
 # A file system takes 255 bytes for a name; the part's has 20 more than the upload's.
 _LONGEST_NAME = 255 - 20
 # So often a large upload is held against the space that is left, and made safe on the

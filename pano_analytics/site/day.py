@@ -8,6 +8,7 @@ from pano_analytics.site import names, pages, plan, words
 from pano_analytics.site.items import Describer, Item, Link, Period, group_of
 from pano_analytics.site.made import Maker
 from pano_analytics.site.shown import Shown, Work
+from pano_analytics.wording import day_label
 
 # How many neighbours an upload is shown among, to each side.
 _NEAR = 4
@@ -123,7 +124,7 @@ class DayPages:
             "day.html",
             up="../../",
             camera=self.camera.name,
-            label=words.day_label(plan.day_of(self.day)),
+            label=day_label(plan.day_of(self.day)),
             # Of full pages the number: what they say must not change with each upload.
             counts=self.camera.counts(self.day) if is_newest else f"page {at + 1}",
             periods=self._periods(self.pages[at]),

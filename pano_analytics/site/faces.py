@@ -12,6 +12,7 @@ from pano_analytics.site import names, pages, plan, words
 from pano_analytics.site.folder import Known
 from pano_analytics.site.items import Link
 from pano_analytics.site.shown import Row, Shown, Work, picture_of, records
+from pano_analytics.wording import day_label
 
 _LATEST = 12
 # Periods of the newest days are shown with a picture each, older ones in words.
@@ -135,7 +136,7 @@ class _CameraPage:
         label = plan.day_of(day)
         return DayLink(
             f"{day}/{names.INDEX}",
-            words.day_label(label),
+            day_label(label),
             words.short_day(label),
             self.camera.counts(day),
             tuple(_hours(self.camera.of_day(day), links)),

@@ -9,6 +9,7 @@ from typing import Any
 from pano_analytics.site import names, words
 from pano_analytics.site.made import Maker, Playable, Sheet
 from pano_analytics.site.plan import Moment
+from pano_analytics.wording import STATE_BADGES, Badge, day_label
 
 Row = dict[str, Any]
 # The width of kept thumbnails; pages only need it to keep a place of the right shape.
@@ -43,7 +44,7 @@ class Item:
     thumb: str | None
     width: int
     height: int
-    badges: tuple[words.Badge, ...]
+    badges: tuple[Badge, ...]
     note: str
     media: str | None
     is_shown_whole: bool
@@ -105,13 +106,13 @@ class Describer:
             page=names.page_of(row["media_id"]),
             is_clip=is_clip,
             time=self.clock.second(row["start"]),
-            title=f"{words.day_label(row['start'])}, {self.clock.second(row['start'])}",
+            title=f"{day_label(row['start'])}, {self.clock.second(row['start'])}",
             length=words.clip_length(words.span_s(row)) if is_clip else "",
             thumb=self.maker.thumbnail(row),
             width=_THUMB_PX,
             height=_thumb_height(row),
             badges=badges,
-            note=words.STATES[row["state"]][0] if row["state"] in words.STATES else "No picture",
+            note=STATE_BADGES[row["state"]][0] if row["state"] in STATE_BADGES else "No picture",
             media=media,
             is_shown_whole=not is_clip and row["state"] in _SHOWN_STATES and media is not None,
             download=words.download_name(row),

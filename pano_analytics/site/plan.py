@@ -17,6 +17,7 @@ import pandas as pd
 
 from pano_analytics.analysis.periods import period_numbers, periods
 from pano_analytics.library import Library
+from pano_analytics.media import GONE_STATES
 from pano_analytics.site import names
 
 COLUMNS = (
@@ -24,8 +25,6 @@ COLUMNS = (
     "clock_offset_s", "path", "size_bytes", "arrived", "state", "state_reason", "clip_id",
     "width", "height", "fps", "duration_s", "codec", "sha256", "thumb",
 )  # fmt: skip
-# Pages go with their media.
-GONE = ("missing", "culled")
 # Pictures a page; what is left of a day makes a page of its own if it is so many.
 FULL, ENOUGH = 100, 50
 # A clip may hold hundreds of pictures: its moment goes on the next page then.
@@ -48,7 +47,8 @@ def uploads_of(library: Library, camera: str, days: int) -> pd.DataFrame:
     starts = [part.first_us for _, part in newest if part.first_us is not None]
     since = pd.Timestamp(min(starts), unit="us", tz="UTC") if starts else None
     found = library.media(camera, start=since, columns=COLUMNS)
-    return _shown(found[~found["state"].isin(GONE)].copy(), days)
+    # Pages go with their media.
+    return _shown(found[~found["state"].isin(GONE_STATES)].copy(), days)
 
 
 def _shown(found: pd.DataFrame, days: int) -> pd.DataFrame:

@@ -7,46 +7,14 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
 from pano_analytics.times import WallClock
+from pano_analytics.wording import STATE_BADGES, TIME_BADGES, Badge, day_label, safe_link
 
 Row = dict[str, Any]
-Badge = tuple[str, str]
-
-STATES: dict[str, Badge] = {
-    "partial": ("Partial", "Only part of this file could be read."),
-    "damaged": ("Unreadable", "Nothing in this file could be read."),
-    "empty": ("Empty", "The file holds nothing."),
-    "pending": ("Still arriving", "The camera is still writing this file."),
-    "unread": ("Not opened yet", "Known by its name and size only, so far."),
-}
-# What a start rests on other than plainly the name (docs/design/time.md).
-DOUBTS: dict[str, Badge] = {
-    "name+arrival": (
-        "Hour came twice",
-        "Autumn repeats this hour. Which pass it was is told by when the file arrived.",
-    ),
-    "name+neighbours": (
-        "Hour came twice",
-        "Autumn repeats this hour. Which pass it was is told by other uploads of these minutes.",
-    ),
-    "guess": (
-        "Time doubtful",
-        "Autumn repeats this hour, and nothing tells the pass. The first is assumed.",
-    ),
-    "gap": (
-        "Time doubtful",
-        "Spring skips this hour: the camera had not set its clock. It is read by the old offset.",
-    ),
-    "arrival": (
-        "Time from arrival",
-        "The name tells no time, or one that cannot be. This is made from when the file arrived.",
-    ),
-}
 
 
 def is_null(value: Any) -> bool:
@@ -57,11 +25,6 @@ def is_null(value: Any) -> bool:
 def text(value: Any) -> str:
     """Return a value as text; nothing for a missing one."""
     return "" if is_null(value) else str(value)
-
-
-def day_label(day: date) -> str:
-    """Return `Sunday 22 November 2026`."""
-    return f"{day:%A} {day.day} {day:%B %Y}"
 
 
 def short_day(day: date) -> str:
@@ -115,12 +78,12 @@ def counts(snapshots: int, clips: int) -> str:
 def badges(row: Row) -> list[Badge]:
     """Return what must be known before trusting a row, with the reason."""
     found = []
-    if row["state"] in STATES:
-        word, reason = STATES[row["state"]]
+    if row["state"] in STATE_BADGES:
+        word, reason = STATE_BADGES[row["state"]]
         found.append((word, text(row["state_reason"]) or reason))
     source = text(row["time_source"]) or "name"
     if source != "name":
-        found.append(DOUBTS.get(source, ("Time doubtful", f"Its time comes from: {source}.")))
+        found.append(TIME_BADGES.get(source, ("Time doubtful", f"Its time comes from: {source}.")))
     return found
 
 
@@ -205,9 +168,8 @@ def download_name(row: Row) -> str:
 
 
 def web(url: Any) -> str | None:
-    """Return an address that is safe as a link; a script in disguise is none."""
-    told = text(url)
-    return told if urlsplit(told).scheme in ("http", "https", "rtsp", "rtsps") else None
+    """Return a camera's page as a link, None where there is none or it is not safe as one."""
+    return safe_link(text(url))
 
 
 def silent_from(arrived: Any, after_hours: float) -> datetime | None:
