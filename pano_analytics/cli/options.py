@@ -14,16 +14,28 @@ SETTINGS = "pano_analytics.settings"
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --config, --uploads and --library, and hand it the checked `settings`."""
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --config, --uploads and --library, as they were written or None."""
+    for option in reversed(_PLACES):
+        command = option(command)
+    return command
 
-    @click.option(
+
+_PLACES = (
+    click.option(
         "--config",
         type=click.Path(path_type=Path),
         help="The settings file; else $PANO_CONFIG, else ./pano.toml, else none.",
-    )
-    @click.option("--uploads", type=_FOLDER, help="The folder that the cameras upload to.")
-    @click.option("--library", type=_FOLDER, help="The folder of the library.")
+    ),
+    click.option("--uploads", type=_FOLDER, help="The folder that the cameras upload to."),
+    click.option("--library", type=_FOLDER, help="The folder of the library."),
+)
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --config, --uploads and --library, and hand it the checked `settings`."""
+
+    @place_options
     @wraps(command)
     def with_settings(
         *args: Any, config: Path | None, uploads: Path | None, library: Path | None, **kwargs: Any

@@ -8,25 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pano_analytics.cli.options import resolve
+from pano_analytics.cli.options import place_options, resolve
 
 if TYPE_CHECKING:
     from pano_analytics.library import Library
     from pano_analytics.settings import Dashboard
 
 _PORT = click.IntRange(0, 65535)
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("serve")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="The settings file; else $PANO_CONFIG, else ./pano.toml, else none.",
-)
-@click.option("--uploads", type=_FOLDER, help="The folder that the cameras upload to.")
-@click.option("--library", type=_FOLDER, help="The folder of the library.")
+@place_options
 @click.option("--address", help="Listen here; 0.0.0.0 for others too.  [default: 127.0.0.1]")
 @click.option("--port", type=_PORT, help="Listen here; 0 takes a free one.  [default: 5006]")
 @click.option(

@@ -6,19 +6,11 @@ from pathlib import Path
 
 import click
 
-from pano_analytics.cli.options import resolve
-
-_FOLDER = click.Path(path_type=Path, file_okay=False)
+from pano_analytics.cli.options import place_options, resolve
 
 
 @click.command("up")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="The settings file; else $PANO_CONFIG, else ./pano.toml, else none.",
-)
-@click.option("--uploads", type=_FOLDER, help="The folder that the cameras upload to.")
-@click.option("--library", type=_FOLDER, help="The folder of the library.")
+@place_options
 @click.option("--quiet", "-q", is_flag=True, help="Show only what is wrong; the log has all.")
 def command(config: Path | None, uploads: Path | None, library: Path | None, quiet: bool) -> None:
     """Run all parts in one command, and keep them at work.
