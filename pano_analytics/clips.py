@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from pano_analytics import inspect as looking
 from pano_analytics.errors import MediaError
+from pano_analytics.storage import sync_path
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -359,7 +360,7 @@ def _make(source: Path, target: Path, picture_sink: _PictureSink) -> None:
     try:
         with _clip_at(source) as clip:
             _write(clip, part, picture_sink)
-            _to_disk(part)
+            sync_path(part)
             part.replace(target)
     except MediaError:
         # What is asked for now cannot be had: an older answer would be a wrong one.
@@ -367,14 +368,6 @@ def _make(source: Path, target: Path, picture_sink: _PictureSink) -> None:
         raise
     finally:
         part.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(clip: _Clip, part: Path, picture_sink: _PictureSink) -> None:

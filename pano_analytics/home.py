@@ -73,3 +73,16 @@ def _said(settings: Settings) -> dict[str, Any]:
         if said.get(key):
             said[key] = str(Path(said[key]).resolve())
     return said
+
+
+def library_of(settings: Settings) -> Storage:
+    """Return the library of `settings`; LibraryError where there is none."""
+    if settings.library is None:
+        raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
+    storage = Storage(settings.library)
+    if Home.read(storage) is None:
+        raise LibraryError(
+            f"{settings.library}: expected a library; there is none yet. "
+            f"Make it with `pano ingest --uploads DIR --library {settings.library}`."
+        )
+    return storage

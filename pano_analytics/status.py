@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from pano_analytics import culling
 from pano_analytics.catalog import Catalog, Manifest, Part, counts
 from pano_analytics.errors import LibraryError
-from pano_analytics.home import Home
+from pano_analytics.home import library_of
 from pano_analytics.ingest import heartbeat
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.settings import Settings
@@ -57,20 +57,13 @@ def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, 
     `max_age_minutes` makes an older last good run a problem. Raises
     LibraryError where there is no library or its manifest cannot be read.
     """
-    if settings.library is None:
-        raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
-    storage = Storage(settings.library)
-    if Home.read(storage) is None:
-        raise LibraryError(
-            f"{settings.library}: expected a library; there is none yet. "
-            f"Make it with `pano ingest --uploads DIR --library {settings.library}`."
-        )
+    storage = library_of(settings)
     now = datetime.now(UTC)
     manifest, states, cameras = _catalog(storage, settings, now)
     parts = list(manifest.media.values())
     told: dict[str, Any] = {
         "now": _iso(now),
-        "library": _disk(settings.library),
+        "library": _disk(storage.root),
         "uploads": _uploads(settings.uploads),
         "generation": manifest.generation,
         "is_running": is_running(storage),

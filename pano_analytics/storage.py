@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from pano_analytics.errors import LibraryBusy, LibraryError
 
@@ -84,7 +85,7 @@ class Storage:
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-            _sync_folder(temporary.parent)
+            sync_path(temporary.parent)
 
     def _temporary(self, name: str) -> Path:
         """Return a new name beside `name` to write to, in a folder that is there."""
@@ -117,8 +118,8 @@ class Storage:
         """
         paths = [self.path(name) for name in names]
         with self._explained(), ThreadPoolExecutor(max_workers=16) as pool:
-            list(pool.map(_sync_file, paths))
-            list(pool.map(_sync_folder, self._folders(paths)))
+            list(pool.map(sync_path, paths))
+            list(pool.map(sync_path, self._folders(paths)))
 
     def _folders(self, paths: list[Path]) -> set[Path]:
         # A new folder is only found after a power cut if its parent is synced too.
@@ -173,6 +174,14 @@ class Storage:
                 ) from None
             yield
 
+    def document(self, name: str, version: int) -> dict[str, Any] | None:
+        """Return a JSON page of the library; None where none is there of the format `version`."""
+        try:
+            found = json.loads(self.read(name))
+            return dict(found) if found["format"] == version else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     def is_locked(self, name: str) -> bool:
         """Tell whether a process holds the lock `name`.
 
@@ -194,12 +203,10 @@ def stamp() -> str:
     return f"{time.time_ns() // 1_000_000:011x}"
 
 
-def _sync_file(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Bring a file, or a folder's own names, to the disk; raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-_sync_folder = _sync_file

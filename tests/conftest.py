@@ -21,9 +21,18 @@ settings.load_profile("pano")
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk of 2 MB; who may not mount skips."""
-    place = tmp_path / "disk"
+    yield from mounted(tmp_path / "disk", "2m")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 8 MB, for tree and library; who may not mount skips."""
+    yield from mounted(tmp_path / "disk", "8m")
+
+
+def mounted(place: Path, size: str) -> Iterator[Path]:
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("a small disk can only be mounted by root, where mounting is allowed")
     yield place

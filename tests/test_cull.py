@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -728,18 +727,6 @@ def test_many_files_go_in_batches(settings: Settings, monkeypatch: pytest.Monkey
     assert library.generation == generation + 3
     assert not Journal(library.storage).open_plans()
     assert not library.storage.exists(AT_WORK)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of 8 MB for tree and library; who may not mount skips."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
-    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk can only be mounted by root, where mounting is allowed")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_a_full_disk_is_culled(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

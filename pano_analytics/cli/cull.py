@@ -91,7 +91,7 @@ def _adopt(settings: Settings) -> None:
 def _show(settings: Settings, files: bool, as_json: bool) -> None:
     from pano_analytics.catalog import Catalog
     from pano_analytics.culling import plan, rooms
-    from pano_analytics.culling.places import library_of
+    from pano_analytics.home import library_of
 
     found = plan(settings)
     short = rooms(settings, Catalog(library_of(settings)))

@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from pano_analytics import layouts
-from pano_analytics.errors import LibraryError, UploadTreeError
-from pano_analytics.home import Home
+from pano_analytics.errors import UploadTreeError
+from pano_analytics.home import library_of
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 
@@ -21,19 +21,6 @@ def places(settings: Settings) -> tuple[Path, Storage]:
             "expected an upload root: give --uploads DIR or `uploads` in pano.toml."
         )
     return settings.uploads, storage
-
-
-def library_of(settings: Settings) -> Storage:
-    """Return the library of `settings`; LibraryError where there is none."""
-    if settings.library is None:
-        raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
-    storage = Storage(settings.library)
-    if Home.read(storage) is None:
-        raise LibraryError(
-            f"{settings.library}: expected a library; there is none yet. "
-            f"Make it with `pano ingest --uploads DIR --library {settings.library}`."
-        )
-    return storage
 
 
 def tops(settings: Settings) -> Callable[[str], str]:

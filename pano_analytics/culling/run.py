@@ -290,8 +290,4 @@ def _code(came: BaseException) -> int:
 
 def last_run(storage: Storage) -> dict[str, Any] | None:
     """Return how the last culling ended, None where there was none."""
-    try:
-        document = json.loads(storage.read(LAST_RUN))
-        return dict(document) if document["format"] == _FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return storage.document(LAST_RUN, _FORMAT)

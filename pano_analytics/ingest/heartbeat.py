@@ -54,11 +54,7 @@ def _leave(
 
 def read(storage: Storage) -> dict[str, Any] | None:
     """Return the last heartbeat, None where there is none that this version understands."""
-    try:
-        document = json.loads(storage.read(NAME))
-        return document if document["format"] == FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return storage.document(NAME, FORMAT)
 
 
 def _code(came: BaseException) -> int:

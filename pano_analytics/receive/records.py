@@ -149,11 +149,7 @@ class Record:
 
 def read(storage: Storage) -> dict[str, Any] | None:
     """Return what was last told; None where there is nothing that this version understands."""
-    try:
-        document = json.loads(storage.read(NAME))
-        return document if document["format"] == FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return storage.document(NAME, FORMAT)
 
 
 def is_running(storage: Storage) -> bool:

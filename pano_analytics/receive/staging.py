@@ -21,6 +21,7 @@ from pyftpdlib.filesystems import AbstractedFS
 
 from pano_analytics.layouts.sidecars import PART
 from pano_analytics.receive.wholeness import Contents, contents_of, is_in_progress, is_media
+from pano_analytics.storage import sync_path
 
 # A file system takes 255 bytes for a name; the part's has 20 more than the upload's.
 _LONGEST_NAME = 255 - 20
@@ -226,7 +227,7 @@ class Upload:
                 os.fsync(file.fileno())
             self._part.replace(self.target)
             if self._limits.is_synced:
-                _sync_folder(self.target.parent)
+                sync_path(self.target.parent)
         file.close()
         self._file = None
         self._parts.drop(self.target)
@@ -251,14 +252,6 @@ class Upload:
 
 def _short(name: str) -> str:
     return os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # --- the folder ---------------------------------------------------------------------------

@@ -78,13 +78,8 @@ def read_state(storage: Storage) -> dict[str, Any] | None:
 
     None where none is at work and the last was stopped in order.
     """
-    try:
-        said = json.loads(storage.read(NAME))
-        if said["format"] != FORMAT:
-            return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return {**said, "is_running": _is_held(storage)}
+    said = storage.document(NAME, FORMAT)
+    return said and {**said, "is_running": _is_held(storage)}
 
 
 def _is_held(storage: Storage) -> bool:
