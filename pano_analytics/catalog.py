@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pano_analytics import alike
 from pano_analytics.columns import schema
 from pano_analytics.errors import LibraryError, PartError, refused
 from pano_analytics.media import GONE_STATES, SCHEMA_VERSION
@@ -109,13 +110,20 @@ class Manifest:
     ) -> list[tuple[Day, Part]]:
         """Return the parts that may hold rows of `cameras` within [start, end), by day.
 
-        Frames have no span of their own: the media part of the same day decides.
+        Frames have no span of their own: the media part of the same day decides. A camera
+        that the catalog spells otherwise (see `alike`) is found, too.
         """
         parts = self.table(table)
         spans = self._spans
-        wanted = spans if cameras is None else [name for name in cameras if name in spans]
+        wanted = spans if cameras is None else _spelled(cameras, spans)
         days = (day for name in wanted for day in spans[name].touching(start_us, end_us))
         return [(day, parts[day]) for day in days if day in parts]
+
+
+def _spelled(cameras: Iterable[str], spans: Iterable[str]) -> list[str]:
+    known = list(spans)
+    found = (name if name in known else alike.find(name, known) for name in cameras)
+    return list(dict.fromkeys(name for name in found if name is not None))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from pano_analytics import alike
 from pano_analytics import settings as settings_room
 from pano_analytics.analysis import activity
 from pano_analytics.catalog import Catalog, Day, Part
@@ -171,7 +172,8 @@ class Library:
     def camera_names(self) -> list[str]:
         """Return the names of all cameras, those set but never heard of included."""
         told = [camera.name for camera in self.settings.cameras]
-        return [*told, *(name for name in self.catalog.manifest().cameras() if name not in told)]
+        known = self.catalog.manifest().cameras()
+        return [*told, *(name for name in known if alike.find(name, told) is None)]
 
     def activity(
         self,
@@ -456,12 +458,13 @@ def _named(names: Names, what: str, known: Sequence[str]) -> list[str] | None:
     if names is None:
         return None
     wanted = [names] if isinstance(names, str) else list(names)
-    unknown = [name for name in wanted if name not in known]
+    meant = [alike.find(name, known) for name in wanted]
+    unknown = [name for name, found in zip(wanted, meant, strict=True) if found is None]
     if unknown:
         raise QueryError(
             f"{what}: expected one of {', '.join(known)}; came {', '.join(map(repr, unknown))}."
         )
-    return wanted
+    return list(dict.fromkeys(name for name in meant if name is not None))
 
 
 def _overlap(first: datetime | None, last: datetime | None) -> tuple[list[str], list[Any]]:

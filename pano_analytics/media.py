@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pano_analytics import alike
+
 SCHEMA_VERSION = 1
 
 Kind = Literal["snapshot", "clip"]
@@ -138,3 +140,26 @@ def decode_path(path: str) -> bytes:
 def locate(root: Path, path: str) -> Path:
     """Return where the upload `path` lies below `root`."""
     return root / os.fsdecode(decode_path(path))
+
+
+def as_on_disk(root: Path | None, path: str) -> str:
+    """Return the folder `path` (as in the column) as it is spelled below `root`, if it is there.
+
+    A folder that is there under another composition or letter case is the same folder
+    (see `alike`): no second one is to be made beside it. What is not there stays as given.
+    """
+    found: list[str] = []
+    for part in path.split("/"):
+        spelled = "/".join([*found, part])
+        is_there = root is None or locate(root, spelled).is_dir()
+        found.append(part if is_there else _spelled_below(root, "/".join(found), part))
+    return "/".join(found)
+
+
+def _spelled_below(root: Path | None, folder: str, part: str) -> str:
+    try:
+        with os.scandir(root if root is None or not folder else locate(root, folder)) as listing:
+            names = [encode_path(item.name) for item in listing if item.is_dir()]
+    except OSError:
+        return part
+    return alike.find(part, names) or part

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from pano_analytics import alike
 from pano_analytics.errors import SettingsError
 from pano_analytics.times import is_zone, system_zone
 
@@ -71,7 +72,7 @@ def _check_folder(folder: str) -> str:
 def _check_name(name: str) -> str:
     if not name.strip() or "\0" in name or "\n" in name:
         raise ValueError("a name of at least one character on one line")
-    return name
+    return alike.normal(name)
 
 
 def _check_place(url: str) -> str:
@@ -306,16 +307,32 @@ class Settings(_Strict):
             ("name", [camera.name for camera in self.cameras]),
             ("folder", [folder for camera in self.cameras for folder in camera.upload_folders]),
         ):
-            twice = sorted({value for value in values if values.count(value) > 1})
+            keys = [alike.key(value) for value in values]
+            twice = sorted({value for value in values if keys.count(alike.key(value)) > 1})
             if twice:
-                raise ValueError(f"each camera with a {what} of its own; twice: {', '.join(twice)}")
+                raise ValueError(
+                    f"each camera with a {what} of its own, different in more than letter case "
+                    f"or composition; came more than once: {', '.join(twice)}"
+                )
         return self
 
     def camera(self, name: str) -> Camera:
-        """Return what is set for the camera `name`; defaults where nothing is."""
-        found = (camera for camera in self.cameras if camera.name == name)
+        """Return what is set for the camera `name`, however it is spelled; else the defaults.
+
+        What counts as the same name is decided in `alike`.
+        """
+        found = (camera for camera in self.cameras if alike.key(camera.name) == alike.key(name))
         # Not checked: a folder in the tree may have a name that no setting could.
         return next(found, None) or Camera.model_construct(name=name)
+
+    def called(self, name: str) -> str:
+        """Return how the camera `name` is spelled: as in its table, else composed (NFC)."""
+        return alike.find(name, [camera.name for camera in self.cameras]) or alike.normal(name)
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Folder below the upload root, as configured -> the name of the camera it belongs to."""
+        return {folder: camera.name for camera in self.cameras for folder in camera.upload_folders}
 
     def zone_of(self, camera: str) -> ZoneInfo:
         """Return the zone of this camera's clock."""

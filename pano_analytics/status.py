@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pano_analytics import culling
+from pano_analytics import alike, culling
 from pano_analytics.catalog import Catalog, Manifest, Part, counts
 from pano_analytics.errors import LibraryError
 from pano_analytics.home import library_of
@@ -116,7 +116,7 @@ def _cameras(
     storage: Storage, settings: Settings, manifest: Manifest, now: datetime
 ) -> list[dict[str, Any]]:
     said = [camera.name for camera in settings.cameras]
-    names = [*said, *(name for name in manifest.cameras() if name not in said)]
+    names = [*said, *(name for name in manifest.cameras() if alike.find(name, said) is None)]
     return [_camera(storage, settings, manifest, name, now) for name in names]
 
 

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from pano_analytics import alike
 from pano_analytics.errors import LibraryError, PanoError
 from pano_analytics.storage import TEMPORARY, Storage
 
@@ -101,7 +102,7 @@ class Register(ABC, Generic[_Entry]):
 
     def get(self, name: str) -> _Entry | None:
         """Return the entry called `name`, or None."""
-        return self._current().get(unicodedata.normalize("NFC", name))
+        return self._current().get(alike.normal(name))
 
     def _current(self) -> dict[str, _Entry]:
         read_at = self.version()
@@ -168,7 +169,7 @@ class Users(Register[User]):
 
     def remove(self, name: str) -> None:
         """Let `name` in no more. Raises UserError where there is no such user."""
-        checked = unicodedata.normalize("NFC", name)
+        checked = alike.normal(name)
 
         def without(users: dict[str, User]) -> dict[str, User]:
             if checked not in users:
@@ -186,7 +187,7 @@ class Users(Register[User]):
 
 def check_name(name: str) -> str:
     """Return `name` in its normal form (NFC), or raise UserError."""
-    normal = unicodedata.normalize("NFC", name)
+    normal = alike.normal(name)
     if not _NAME.fullmatch(normal):
         raise UserError(
             f"expected a user name of 1 to 64 letters, digits or . _ - @; came {name!r}. "

@@ -119,8 +119,7 @@ class _Root:
         return reading.camera if below is None else self._camera_below(below)
 
     def _camera_below(self, below: str) -> str:
-        cameras = self.settings.cameras if self.settings else ()
-        folders = {folder: one.name for one in cameras for folder in one.upload_folders}
+        folders = self.settings.folders if self.settings else {}
         return camera_below(below, folders, Path(self.path).absolute().name or "camera")
 
     def _below(self, path: str) -> str | None:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pano_analytics.catalog import Catalog, Part, sizes
-from pano_analytics.media import locate
+from pano_analytics.media import as_on_disk, locate
 from pano_analytics.settings import Settings
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ def _rate(totals: Mapping[date, int], today: date) -> float:
 def _folder(settings: Settings, camera: str) -> Path:
     """Return the folder that a camera uploads to: its own, or the root where it has none."""
     assert settings.uploads is not None
-    own = locate(settings.uploads, settings.camera(camera).upload_folders[0])
+    folder = settings.camera(camera).upload_folders[0]
+    own = locate(settings.uploads, as_on_disk(settings.uploads, folder))
     return own if own.is_dir() else settings.uploads
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from pano_analytics import layouts
+from pano_analytics import alike, layouts
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.home import library_of
 from pano_analytics.settings import Settings
@@ -30,14 +30,15 @@ def tops(settings: Settings) -> Callable[[str], str]:
     root where it names the camera, else the root itself (""). It stays, empty
     or not: the camera's account on the FTP server leads there.
     """
-    folders = sorted({folder for one in settings.cameras for folder in one.upload_folders}, key=len)
+    folders = settings.folders
 
     @cache
     def top(folder: str) -> str:
-        held = [one for one in folders if f"{folder}/".startswith(f"{one}/")]
-        if held:
-            return held[-1]
+        held = layouts.folder_holding(f"{folder}/x.jpg", folders)
+        if held is not None:
+            return "/".join(folder.split("/")[: held.count("/") + 1])
         first = folder.partition("/")[0]
-        return first if layouts.camera_below(f"{folder}/x.jpg", {}, "") == first else ""
+        is_camera = layouts.camera_below(f"{folder}/x.jpg", {}, "") == alike.normal(first)
+        return first if is_camera else ""
 
     return lambda path: top(path.rpartition("/")[0])

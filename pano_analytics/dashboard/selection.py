@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import param
 
+from pano_analytics import alike
 from pano_analytics.media import KINDS, STATES
 
 MODES = ("moments", "files")
@@ -101,10 +102,9 @@ def _short(text: str) -> str:
 def _known(
     given: dict[str, list[str]], name: str, known: Iterable[str], notices: list[str]
 ) -> tuple[str, ...]:
-    wanted = dict.fromkeys(given.get(name, ()))
-    all_known = set(known)
-    notices += [f"There is no {name} “{_short(one)}”." for one in wanted if one not in all_known]
-    return tuple(one for one in wanted if one in all_known)
+    found = {one: alike.find(one, known) for one in given.get(name, ())}
+    notices += [f"There is no {name} “{_short(one)}”." for one, meant in found.items() if not meant]
+    return tuple(dict.fromkeys(meant for meant in found.values() if meant))
 
 
 def _one(

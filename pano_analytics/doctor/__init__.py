@@ -11,6 +11,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from pano_analytics import alike
 from pano_analytics.doctor import arrivals, clock, disk, picture, ports, reception
 from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
@@ -126,9 +127,10 @@ def _ignored(library: Library) -> set[tuple[str | None, str]]:
                 f"doctor.ignore: expected a finding's word ({known}), or a camera and one, "
                 f"such as 'barn: {next(iter(WORDS))}'; came {said!r}."
             )
-        ignored.add((camera.strip() or None, word.strip()))
+        ignored.add((alike.key(camera.strip()) or None, word.strip()))
     return ignored
 
 
 def _is_ignored(one: Finding, ignored: set[tuple[str | None, str]]) -> bool:
-    return (None, one.word) in ignored or (one.camera, one.word) in ignored
+    camera = None if one.camera is None else alike.key(one.camera)
+    return (None, one.word) in ignored or (camera, one.word) in ignored

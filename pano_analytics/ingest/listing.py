@@ -25,7 +25,7 @@ from pano_analytics.settings import Settings
 from pano_analytics.times import WallClock, epoch_us, from_epoch_us, local_date
 
 # Raise it when `layouts` reads names otherwise than before: known trees are then read anew.
-READING_VERSION = 3
+READING_VERSION = 4
 
 
 class Named(NamedTuple):
@@ -105,9 +105,7 @@ class Reader:
         self._settings = settings
         self._root_id, self._root_name = root_id, root_name
         self._digest = hashlib.blake2b(f"{root_id}\0".encode(), digest_size=8)
-        self._folders = {
-            folder: camera.name for camera in settings.cameras for folder in camera.upload_folders
-        }
+        self._folders = settings.folders
         self._place = lru_cache(maxsize=4096)(self._read_place)
         self._clock = cache(self._make_clock)
         self._layout = cache(self._make_layout)
@@ -170,7 +168,8 @@ class Reader:
 
     def _read_place(self, folder: str) -> _Place:
         inside = f"{folder}/" if folder else ""
-        camera = _named(layouts.camera_below(inside, self._folders, self._root_name))
+        below = layouts.camera_below(inside, self._folders, self._root_name)
+        camera = _named(self._settings.called(below))
         layout, template = self._layout(camera)
         if template is None:
             read = layouts.folder_reader(folder, layout)

@@ -6,7 +6,8 @@ Derived, never needed: without it a run looks at everything once more.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from pano_analytics.catalog import Day
@@ -38,6 +39,13 @@ class Memory:
     def files(self) -> int:
         """How many files the tree held when last seen."""
         return sum(seen.files for seen in self.units.values())
+
+    def respell(self, spell: Callable[[str], str]) -> None:
+        """Remember under the names that `spell` gives which camera-days each unit fed."""
+        for path, seen in self.units.items():
+            days = tuple(Day(spell(day.camera), day.date) for day in seen.days)
+            if days != seen.days:
+                self.units[path] = replace(seen, days=days)
 
 
 def load(storage: Storage) -> Memory:

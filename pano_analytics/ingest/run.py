@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +26,7 @@ from pano_analytics.ingest.listing import Reader
 from pano_analytics.ingest.look import Glance, Looked, look
 from pano_analytics.ingest.merge import Tally, merge
 from pano_analytics.ingest.parallel import Crew, MakeExecutor
+from pano_analytics.ingest.respell import respell
 from pano_analytics.journal import Journal
 from pano_analytics.media import encode_path
 from pano_analytics.removal import AT_WORK, finish, mark_at_work
@@ -241,6 +242,9 @@ class _Run:
         """Take in `units`, newest first; with `all_units`, also that others are gone."""
         chosen = self._newest_first(units)
         change = self.catalog.begin()
+        spell = cache(self.settings.called)
+        respell(change, spell)
+        self.memory.respell(spell)
         for count, looked in enumerate(self._looked([self._glance(unit) for unit in chosen])):
             self._take_in(change, looked)
             self.progress("looking", count + 1, len(chosen))

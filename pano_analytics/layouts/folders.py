@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from urllib.parse import unquote
+
+from pano_analytics.alike import key, normal
 
 # Longer than any file system allows for one name (255); what is longer is no file,
 # and a hostile megabyte never reaches a pattern.
@@ -25,7 +27,9 @@ _SERIAL = re.compile(
 _DEVICE = re.compile(r"(?:\w{1,20}_)?(?:[0-9A-Fa-f]{12}|(?:[0-9A-Fa-f]{2}[-:]){5}[0-9A-Fa-f]{2})")
 
 # Folders that cameras make by themselves inside their own folder.
-_STORES = frozenset(("jpg", "dav", "mp4", "snapshot", "snap", "record", "mp4record", "001"))
+_STORES = frozenset(("jpg", "dav", "mp4", "snapshot", "snap", "record", "mp4record"))
+# Dahua's folder of one channel of a recorder: 001, 002.
+_CHANNEL = re.compile(r"0\d\d", re.ASCII)
 
 # Where cameras and recorders mount their own card and disk.
 _CARDS = frozenset((("mnt", "sd"), ("mnt", "sda"), ("mnt", "dvr")))
@@ -80,9 +84,13 @@ def camera_above(above: tuple[str, ...]) -> str | None:
         part = above[length - 1]
         if _DEVICE.fullmatch(part):
             device = device or part
-        elif not (is_serial(part) or part.lower() in _STORES):
+        elif not (is_serial(part) or _is_store(part)):
             return device if _is_no_name(part) or above[:length] in _CARDS else part
     return device
+
+
+def _is_store(part: str) -> bool:
+    return part.lower() in _STORES or _CHANNEL.fullmatch(part) is not None
 
 
 def _is_no_name(part: str) -> bool:
@@ -93,38 +101,49 @@ def camera_below(path: str, folders: Mapping[str, str], root_name: str) -> str:
     """Return the camera of the file at `path`, relative to a known upload root.
 
     `folders` maps a configured folder (relative to the root, POSIX, "" for the
-    root) to its camera's name; the longest that holds `path` wins. Else it is the first level, and
-    where that is itself a date or a serial, or `path` lies directly in the
-    root, the root is one camera: `root_name`. Frigate alone writes the camera
-    below the date, and there it is read.
+    root) to its camera's name; the longest that holds `path` wins. Otherwise the
+    camera is the first level, and where that is itself a date or a serial, or `path`
+    lies directly in the root, the root is one camera: `root_name`. Only Frigate writes
+    the camera below the date, and there it is read. Spellings that look alike are one
+    (see `alike`); the name that is returned is composed (NFC).
     """
-    longest = -1
-    camera = root_name
-    for folder, named in folders.items():
-        if path.startswith(folder) and len(folder) > longest and _ends_a_part(path, folder):
-            longest, camera = len(folder), named
-    if longest >= 0:
-        return camera
+    holder = folder_holding(path, folders)
+    if holder is not None:
+        return folders[holder]
     first, slash, _ = path.partition("/")
     if slash and first and _names_a_camera(first):
-        return first
-    return _camera_by_level(path, root_name)
+        return normal(first)
+    return normal(_camera_by_level(path, root_name))
 
 
-def _ends_a_part(path: str, folder: str) -> bool:
-    return not folder or folder.endswith("/") or path[len(folder) : len(folder) + 1] == "/"
+def folder_holding(path: str, folders: Iterable[str]) -> str | None:
+    """Return the longest of `folders` that holds `path`, in whatever spelling; None if none."""
+    holding = (folder for folder in folders if _holds(folder, path))
+    return max(
+        holding, key=lambda folder: (len(_parts(folder)), path.startswith(folder)), default=None
+    )
+
+
+def _holds(folder: str, path: str) -> bool:
+    own, parts = _parts(folder), _parts(path.rpartition("/")[0])
+    return own == parts[: len(own)]
+
+
+@lru_cache(maxsize=4096)
+def _parts(folder: str) -> tuple[str, ...]:
+    return tuple([key(part) for part in folder.split("/") if part and part != "."])
 
 
 @lru_cache(maxsize=4096)
 def _names_a_camera(first: str) -> bool:
     """Whether a first level is surely a camera's: no serial, no store, no part of a date."""
-    is_own = is_serial(first) or first.lower() in _STORES or first in (".", "..")
+    is_own = is_serial(first) or _is_store(first) or first in (".", "..")
     return not is_own and not first[:4].isdigit()
 
 
 def _camera_by_level(path: str, root_name: str) -> str:
     parts = [part for part in path.split("/") if part and part != "."][:-1]
-    if not parts or is_serial(parts[0]) or parts[0].lower() in _STORES:
+    if not parts or is_serial(parts[0]) or _is_store(parts[0]):
         return root_name
     if _starts_date(parts, 0):
         return _frigate_camera(parts) or root_name
@@ -137,7 +156,7 @@ def _frigate_camera(parts: Sequence[str]) -> str | None:
     if "-" not in parts[0] or len(hour_and_camera) != 2:
         return None
     hour, camera = hour_and_camera
-    is_name = not (_BELOW_A_DAY.fullmatch(camera) or camera.lower() in _STORES)
+    is_name = not (_BELOW_A_DAY.fullmatch(camera) or _is_store(camera))
     return camera if is_name and len(hour) == 2 and _ONE_OR_TWO.fullmatch(hour) else None
 
 
@@ -154,7 +173,7 @@ def passes_over(part: str) -> bool:
 @lru_cache(maxsize=4096)
 def is_below_a_day(part: str) -> bool:
     """Whether a camera names folders within a day so: an hour, a channel, a store."""
-    return _BELOW_A_DAY.fullmatch(part) is not None or part.lower() in _STORES
+    return _BELOW_A_DAY.fullmatch(part) is not None or _is_store(part)
 
 
 def day_of_folder(parts: Sequence[str]) -> date | None:

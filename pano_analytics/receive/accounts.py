@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pano_analytics import layouts
+from pano_analytics import alike, layouts
 from pano_analytics.errors import PanoError, UploadTreeError
-from pano_analytics.media import decode_path, encode_path
+from pano_analytics.media import as_on_disk, decode_path, encode_path
 from pano_analytics.settings import Settings
 from pano_analytics.users import (
     UPLOADERS_NAME,
@@ -83,12 +83,13 @@ class Accounts(Register[Account]):
 
     def of_camera(self, camera: str) -> Account:
         """Return the account of `camera` (or of that user); raises AccountError if none."""
-        wanted = unicodedata.normalize("NFC", camera)
-        for account in self.all():
-            if wanted in (account.camera, account.name):
-                return account
+        accounts = list(self.all())
+        for names in ({one.camera: one for one in accounts}, {one.name: one for one in accounts}):
+            found = alike.find(camera, names)
+            if found is not None:
+                return names[found]
         raise AccountError(
-            f"{camera!r} is no camera that may upload here. `pano camera list` shows which are."
+            f"{camera!r} has no upload account. `pano camera list` shows the cameras that have one."
         )
 
     def add(self, account: Account) -> None:
@@ -128,17 +129,17 @@ def _check_all_apart(new: Account, known: Iterable[Account]) -> None:
 
 
 def _check_apart(new: Account, other: Account) -> None:
-    if new.camera == other.camera:
+    if alike.key(new.camera) == alike.key(other.camera):
         raise AccountError(
-            f"{new.camera!r} has an account already (user {other.name!r}). For a new password: "
-            f"`pano camera password {new.camera}`."
+            f"{other.camera!r} has an account already (user {other.name!r}). For a new password: "
+            f"`pano camera password {other.camera}`."
         )
-    if new.name.casefold() == other.name.casefold():
+    if alike.key(new.name) == alike.key(other.name):
         raise AccountError(
             f"the user {other.name!r} is the camera {other.camera!r}'s; give another one with "
             f"--user."
         )
-    shorter, longer = sorted((new.folder + "/", other.folder + "/"), key=len)
+    shorter, longer = sorted((alike.key(one.folder) + "/" for one in (new, other)), key=len)
     if longer.startswith(shorter):
         raise AccountError(
             f"the folder {new.folder!r} overlaps {other.folder!r} of {other.camera!r}, and each "
@@ -184,7 +185,7 @@ def check_password(password: str) -> str:
 
 def check_camera(camera: str) -> str:
     """Return a camera's name in its normal form (NFC), or raise AccountError."""
-    normal = unicodedata.normalize("NFC", camera)
+    normal = alike.normal(camera)
     if not normal.strip() or not normal.isprintable() or len(normal) > 100:
         raise AccountError(f"expected a camera's name on one line, came {camera!r}.")
     return normal
@@ -212,10 +213,10 @@ def folder_for(settings: Settings, camera: str, folder: str | None) -> str:
     That of the settings, where they know the camera; else `folder`, else its name.
     Raises AccountError where `pano ingest` would take its uploads for another's.
     """
-    known = next((one for one in settings.cameras if one.name == camera), None)
-    if known is not None:
-        own = known.upload_folders[0]
-        if folder not in (None, own):
+    known = settings.camera(camera)
+    if known in settings.cameras:
+        own = as_on_disk(settings.uploads, known.upload_folders[0])
+        if folder is not None and alike.key(folder) != alike.key(own):
             raise AccountError(
                 f"{camera!r} has the folder {own!r} in the settings; came {folder!r}. Change it "
                 f"there, or leave out --folder."
@@ -223,7 +224,7 @@ def folder_for(settings: Settings, camera: str, folder: str | None) -> str:
         return own
     chosen = encode_path(camera) if folder is None else folder.rstrip("/")
     _check_folder(chosen, "--folder" if folder is None else "another")
-    return chosen
+    return as_on_disk(settings.uploads, chosen)
 
 
 def _check_folder(folder: str, other: str) -> None:
@@ -237,10 +238,8 @@ def _check_folder(folder: str, other: str) -> None:
 
 def is_of(settings: Settings, account: Account) -> bool:
     """Tell whether `pano ingest` with these settings takes the uploads for this camera's."""
-    folders = {
-        folder: camera.name for camera in settings.cameras for folder in camera.upload_folders
-    }
-    return layouts.camera_below(f"{account.folder}/x.jpg", folders, "\n") == account.camera
+    camera = layouts.camera_below(f"{account.folder}/x.jpg", settings.folders, "\n")
+    return alike.key(camera) == alike.key(account.camera)
 
 
 def make_folder(account: Account, uploads: Path) -> Path:

@@ -1,0 +1,46 @@
+"""Camera-days that an older pano, or other settings, spelled otherwise: moved to the one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pano_analytics.catalog import Change, Day
+from pano_analytics.columns import TABLES
+from pano_analytics.ingest.days import settle
+
+Spell = Callable[[str], str]
+
+
+def respell(change: Change, spell: Spell) -> None:
+    """Move rows and frames of each camera whose name `spell` writes otherwise; none is lost.
+
+    Rows outlive their files: what was culled under the one spelling belongs to the camera
+    as much as what arrives under the other.
+    """
+    for day in sorted(change.days()):
+        target = Day(spell(day.camera), day.date)
+        if target != day:
+            _move(change, day, target)
+
+
+def _move(change: Change, day: Day, target: Day) -> None:
+    for table in reversed(TABLES):  # frames first: settling media looks at nothing else
+        rows = change.read(day, table)
+        if rows is None:
+            continue
+        change.write(day, rows.slice(0, 0), table)
+        together = _joined(change.read(target, table), rows)
+        if table == "media":
+            settle(change, target, together)
+        else:
+            change.write(target, together, table)
+
+
+def _joined(there: pa.Table | None, rows: pa.Table) -> pa.Table:
+    if there is None:
+        return rows
+    is_new = pc.invert(pc.is_in(rows["media_id"], there["media_id"]))
+    return pa.concat_tables([there, rows.filter(is_new)])
