@@ -21,6 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
+from pano_analytics import confined
 from pano_analytics import inspect as looking
 from pano_analytics.errors import MediaError
 from pano_analytics.storage import sync_path
@@ -42,6 +43,11 @@ _LONGEST_DELAY_S = 2.0
 _KEY_EVERY_S = 2
 _LEFTOVER_S = 3600.0
 _LOCKS = 64
+# What one clip may take: at 12 megapixels, encoding takes 720 MB, the rest below 100 MB.
+_MEMORY_BYTES = 1 << 30
+_LIMIT_S, _CPU_S = 300.0, 60.0
+_ENCODE_LIMIT_S, _ENCODE_CPU_S = 3600.0, 3600.0
+_ENCODE_THREADS = 2
 
 
 def browser_plays(codec: str | None) -> bool | Literal["maybe"]:
@@ -51,17 +57,25 @@ def browser_plays(codec: str | None) -> bool | Literal["maybe"]:
 
 def codec_of(path: Path) -> str:
     """Return the codec of a clip's pictures as FFmpeg calls it. Raises MediaError."""
-    with _clip_at(path) as clip, clip.opened() as container:
-        return str(_video(container).codec_context.name)
+    return str(_confined(_codec_of, path))
 
 
 def needs_remux(path: Path) -> bool:
-    """Return whether a clip must be packed anew before a browser is given it.
+    """Return whether a clip must be repackaged before a browser is given it.
 
-    Not needed for a whole MP4 of H.264 with sound that browsers hear, wherever its index
-    lies: they ask for the ranges they need. Raises MediaError where it is no clip.
+    Not needed for a complete MP4 of H.264 with sound that browsers support, wherever its
+    index lies: they ask for the ranges they need. Raises MediaError if it is not a clip.
     """
-    with _clip_at(path) as clip, clip.opened() as container:
+    return bool(_confined(_needs_remux, path))
+
+
+def _codec_of(path: str) -> str:
+    with _clip_at(Path(path)) as clip, clip.opened() as container:
+        return str(_video(container).codec_context.name)
+
+
+def _needs_remux(path: str) -> bool:
+    with _clip_at(Path(path)) as clip, clip.opened() as container:
         if clip.container_format != "mov" or clip.is_cut:
             return True
         sounds = {audio.codec_context.name for audio in _audios(container)}
@@ -69,13 +83,14 @@ def needs_remux(path: Path) -> bool:
 
 
 def remux(source: Path, target: Path) -> None:
-    """Pack the clip `source` into an MP4 at `target` that begins at 0, index first.
+    """Repackage the clip `source` as an MP4 at `target` that starts at 0, index first.
 
-    Pictures are taken as they are; sound too, or encoded as AAC where browsers would not
-    hear it. A partial clip gives what there is. `target` appears whole or not at all, and
-    an older one does not survive a failure. Raises MediaError.
+    Pictures are copied; sound too, or encoded as AAC where browsers do not support it. A
+    partial clip gives what it holds. `target` appears complete or not at all, and an older
+    one does not survive a failure. The clip is opened in a process of its own, with limits
+    of memory and time. Raises MediaError.
     """
-    _make(source, target, _Copied)
+    _make(source, target, _remux)
 
 
 def transcode(source: Path, target: Path) -> None:
@@ -83,7 +98,36 @@ def transcode(source: Path, target: Path) -> None:
 
     Takes up to about the clip's own length on a small machine; otherwise as `remux`.
     """
-    _make(source, target, _Pictures)
+    _make(source, target, _transcode)
+
+
+# --- limits -------------------------------------------------------------------------------
+
+
+def _confined(deed: Callable[..., Any], source: Path, *arguments: str) -> Any:
+    """Return `deed(source, ...)`, done in a confined process. Raises MediaError."""
+    is_encoding = deed is _transcode
+    try:
+        return confined.call(
+            deed,
+            str(source.absolute()),
+            *arguments,
+            limit_s=_ENCODE_LIMIT_S if is_encoding else _LIMIT_S,
+            cpu_s=_ENCODE_CPU_S if is_encoding else _CPU_S,
+            memory_bytes=_MEMORY_BYTES,
+        )
+    except confined.Ended as ended:
+        raise MediaError(
+            f"{source.name} cannot be played: converting it {ended}; it may be damaged"
+        ) from ended
+
+
+def _remux(source: str, part: str) -> None:
+    _write_at(Path(source), Path(part), _Copied)
+
+
+def _transcode(source: str, part: str) -> None:
+    _write_at(Path(source), Path(part), _Pictures)
 
 
 # --- reading ------------------------------------------------------------------------------
@@ -115,19 +159,29 @@ def _plain_words(path: Path) -> Iterator[None]:
     import av
 
     try:
-        yield
+        with _disk_words(path):
+            yield
     except looking.Undecodable as error:
         raise MediaError(f"{path.name} cannot be played: {error}") from error
-    except (av.FFmpegError, OSError, MemoryError, ValueError) as error:
-        if getattr(error, "errno", None) == errno.ENOSPC:
-            raise MediaError(
-                f"no room to make {path.name} playable: free some, "
-                "or move the library to a larger disk"
-            ) from error
-        raise MediaError(
-            f"{path.name} cannot be played: {looking.error_words(error)}; "
-            "it may be cut off or damaged"
-        ) from error
+    except (av.FFmpegError, MemoryError, ValueError) as error:
+        raise _unplayable(path, error) from error
+
+
+@contextmanager
+def _disk_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unplayable(path, error) from error
+
+
+def _unplayable(path: Path, error: Exception) -> MediaError:
+    if getattr(error, "errno", None) == errno.ENOSPC:
+        return MediaError(
+            f"no space to convert {path.name}: free some, or move the library to a larger disk"
+        )
+    words = looking.error_words(error)
+    return MediaError(f"{path.name} cannot be played: {words}; it may be cut off or damaged")
 
 
 def _video(container: InputContainer) -> Any:
@@ -311,6 +365,7 @@ class _Pictures:
 
     def __init__(self, output: OutputContainer, stream: Any, _key: bytes) -> None:
         self.output, self.context, self.count = output, stream.codec_context, 0
+        self.context.thread_count = _ENCODE_THREADS
         fps = Fraction(1 / looking.declared_period_s(stream)).limit_denominator(1000)
         self.stream: Any = output.add_stream("libx264", rate=fps)
         encoder = self.stream.codec_context
@@ -318,7 +373,14 @@ class _Pictures:
         encoder.width, encoder.height = self.context.width & ~1, self.context.height & ~1
         encoder.pix_fmt, encoder.time_base = "yuv420p", _TICK
         encoder.sample_aspect_ratio = self.context.sample_aspect_ratio or Fraction(1)
-        encoder.options = {"preset": "veryfast", "crf": "23"}
+        # Each picture that the encoder looks ahead at or refers to later is held in memory.
+        encoder.options = {
+            "preset": "veryfast",
+            "crf": "23",
+            "bf": "0",
+            "rc-lookahead": "5",
+            "threads": str(_ENCODE_THREADS),
+        }
         encoder.gop_size = max(1, round(_KEY_EVERY_S * fps))
         self.last = -1
 
@@ -354,12 +416,12 @@ def _set_time(packet: Packet[Any], ticks: tuple[int, int], period: int) -> None:
 _PictureSink = Callable[[Any, Any, bytes], _Sink]
 
 
-def _make(source: Path, target: Path, picture_sink: _PictureSink) -> None:
+def _make(source: Path, target: Path, deed: Callable[[str, str], None]) -> None:
     """Write the clip beside `target` under another name, then let it appear at once."""
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with _clip_at(source) as clip:
-            _write(clip, part, picture_sink)
+        _confined(deed, source, str(part.absolute()))
+        with _disk_words(source):
             sync_path(part)
             part.replace(target)
     except MediaError:
@@ -368,6 +430,11 @@ def _make(source: Path, target: Path, picture_sink: _PictureSink) -> None:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _write_at(source: Path, part: Path, picture_sink: _PictureSink) -> None:
+    with _clip_at(source) as clip:
+        _write(clip, part, picture_sink)
 
 
 def _write(clip: _Clip, part: Path, picture_sink: _PictureSink) -> None:

@@ -25,6 +25,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pano_analytics import dhav
+from pano_analytics.confined import is_out_of_memory
 from pano_analytics.errors import MediaError
 from pano_analytics.media import Frame, Inspection
 
@@ -92,6 +93,8 @@ def inspect_file(path: Path, kind: str, expected_duration_s: float | None = None
             found = look(content, path, before.st_size, expected_duration_s)
         except Undecodable as reason:
             found = Inspection("damaged", str(reason))
+        except MemoryError as error:
+            found = Inspection("damaged", _words(error))
         _check_unchanged(path, before, os.fstat(file.fileno()))
     return replace(found, sha256=sha256)
 
@@ -226,6 +229,8 @@ def _beginning(data: bytes) -> str:
 
 
 def _words(error: BaseException) -> str:
+    if is_out_of_memory(error):
+        return "it takes more memory than one file may take"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
@@ -599,7 +604,8 @@ def _walked(content: BinaryIO, container_format: str) -> _Clip:
 
 def error_words(error: BaseException) -> str:
     """Return what FFmpeg says is wrong, without its codes and addresses."""
-    return str(getattr(error, "strerror", None) or _words(error))
+    told = None if is_out_of_memory(error) else getattr(error, "strerror", None)
+    return str(told or _words(error))
 
 
 def _walk(container: InputContainer) -> _Clip:

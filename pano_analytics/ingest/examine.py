@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pano_analytics.confined import allow
 from pano_analytics.errors import MediaError
-from pano_analytics.ingest.parallel import Crew, MakeExecutor
+from pano_analytics.ingest.parallel import Crew, MakeExecutor, confine_worker
 from pano_analytics.media import Inspection
 
 # So few that a killed process loses little, so many that handing over costs little.
@@ -15,6 +16,8 @@ BATCH = 12
 # A clip of an hour comes from a slow disk in less; a decoder that goes round in
 # circles never ends.
 LIMIT_S = 300.0
+# Bounded by what a file is: so much for any, and a second more for each 10 MB.
+_CPU_S, _CPU_BYTES = 30.0, 10_000_000
 
 
 class Task(NamedTuple):
@@ -56,6 +59,7 @@ def prepare() -> None:
 
 def open_batch(tasks: Sequence[Task]) -> list[Outcome]:
     """Inspect the files of one batch, in this process; never raises for what a file holds."""
+    confine_worker()
     return [_open(task) for task in tasks]
 
 
@@ -63,11 +67,12 @@ def _open(task: Task) -> Outcome:
     from pano_analytics import inspect as inspection
 
     try:
+        allow(_CPU_S + Path(task.path).lstat().st_size / _CPU_BYTES)
         found = inspection.inspect_file(Path(task.path), task.kind, task.expected_duration_s)
     except inspection.MediaChanged as error:
         return Outcome(None, "changed", str(error))
     except FileNotFoundError:
-        return Outcome(None, "gone", "went while it was to be read")
+        return Outcome(None, "gone", "removed before it was read")
     except MediaError as error:
         return Outcome(None, "unreadable", str(error))
     return Outcome(found)

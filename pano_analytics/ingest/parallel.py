@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from typing import Generic, TypeVar
 
+from pano_analytics.confined import confine
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -60,7 +62,21 @@ def _begin_work() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    global _is_worker
+    _is_worker = True
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+_is_worker = False
+
+
+def confine_worker() -> None:
+    """Limit the memory of a pool's process, for good; nothing in any other process.
+
+    For work that opens hostile files: listing a huge folder may take what it takes.
+    """
+    if _is_worker:
+        confine()
 
 
 def _end_with_parent() -> None:

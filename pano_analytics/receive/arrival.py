@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from pano_analytics import layouts
+from pano_analytics import confined, layouts
 from pano_analytics.errors import MediaError
 from pano_analytics.inspect import inspect_file
 from pano_analytics.media import Inspection, Reading, locate
@@ -62,10 +63,26 @@ def _reading(path: str, layout: str) -> Reading:
 def _inspected(uploads: Path | None, path: str, reading: Reading) -> tuple[Inspection | None, str]:
     if uploads is None or reading.kind not in ("snapshot", "clip"):
         return None, reading.reason or ""
+    upload = str(locate(uploads, path).absolute())
     try:
-        return inspect_file(locate(uploads, path), reading.kind), ""
+        found = confined.call(_look_inside, upload, reading.kind, limit_s=60.0, cpu_s=30.0)
     except MediaError as error:
         return None, str(error)
+    except confined.Ended as ended:
+        return Inspection("damaged", f"reading it {ended}"), ""
+    clock = found.pop("camera_clock")
+    return Inspection(**found, camera_clock=clock and datetime.fromisoformat(clock)), ""
+
+
+def _look_inside(upload: str, kind: str) -> dict[str, Any]:
+    """Return what an upload holds as far as an arrival is told by it; in a confined process."""
+    found = inspect_file(Path(upload), kind)
+    return {
+        "state": found.state,
+        "state_reason": found.state_reason,
+        "duration_s": found.duration_s,
+        "camera_clock": found.camera_clock and found.camera_clock.isoformat(),
+    }
 
 
 def _clock_off(

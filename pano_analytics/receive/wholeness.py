@@ -31,6 +31,8 @@ _TAIL_BYTES = 4096
 # No picture or clip is shorter; DHAV's and MP4's first headers alone are longer.
 _FEWEST_BYTES = 16
 _MOST_BOXES = 100_000
+# Real pictures have a few dozen; a flood of markers must not hold up other cameras.
+_MOST_SEGMENTS = 10_000
 
 
 def contents_of(file: BinaryIO, name: str) -> Contents:
@@ -85,7 +87,7 @@ def _jpeg(file: BinaryIO, size_bytes: int) -> Contents:
 def _start_of_picture(file: BinaryIO, size_bytes: int) -> int | None:
     """Return where the first scan's data begins, by the lengths of the segments before it."""
     offset = 2
-    while True:
+    for _ in range(_MOST_SEGMENTS):
         file.seek(offset)
         head = file.read(4)
         if len(head) < 4:
@@ -100,6 +102,7 @@ def _start_of_picture(file: BinaryIO, size_bytes: int) -> int | None:
             return None
         if head[1] == 0xDA:
             return offset
+    return offset  # search all the rest
 
 
 def _finds_end(file: BinaryIO, offset: int) -> bool:
