@@ -45,6 +45,7 @@ MEDIA: tuple[tuple[str, pa.DataType, str], ...] = (
     ("sha256", pa.string(), "of the whole file, lower-case hex"),
     ("thumb", pa.string(), "locator of the kept thumbnail; null where nothing decoded"),
     ("culled_at", _UTC, "when retention removed the file; the row outlives it"),
+    ("same_name_as", pa.string(), "media_id of the upload that had its name first, if one had"),
 )
 
 FRAMES: tuple[tuple[str, pa.DataType, str], ...] = (

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from pano_analytics import alike
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Kind = Literal["snapshot", "clip"]
 State = Literal["unread", "pending", "complete", "partial", "damaged", "empty", "missing", "culled"]
@@ -56,6 +56,7 @@ class Reading(NamedTuple):
     tells two files of one second apart (a crop index, a counter).
     `camera` is what the path suggests; settings and the upload root may
     overrule it. `reason` says why nothing was read (kind ignore or unknown).
+    `later` is set where another file had the name first, and tells the two apart.
     """
 
     kind: Literal["snapshot", "clip", "ignore", "unknown"]
@@ -69,6 +70,7 @@ class Reading(NamedTuple):
     trigger_raw: str | None = None
     sequence: str | None = None
     reason: str | None = None
+    later: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

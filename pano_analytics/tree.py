@@ -214,6 +214,23 @@ class Tree:
                     os.fsync(walk.folder(folder))
 
 
+def open_folder(root: Path, parts: Iterable[str]) -> int:
+    """Return a descriptor of the folder at `parts` below `root`, for the caller to close.
+
+    No link below `root` is followed. Raises OSError where there is one, or no such folder.
+    """
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for part in parts:
+        above = descriptor
+        try:
+            if part in ("", ".", ".."):
+                raise OSError(errno.EINVAL, "a name that is none")
+            descriptor = os.open(part, _FOLDER_FLAGS, dir_fd=above)
+        finally:
+            os.close(above)
+    return descriptor
+
+
 class _Walk:
     """A way down from the root, one folder at a time; the last one is kept open."""
 

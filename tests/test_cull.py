@@ -30,6 +30,7 @@ from pano_analytics.culling.plan import ages
 from pano_analytics.errors import LibraryBusy, LibraryError, PanoError, UploadTreeError
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.journal import Journal
+from pano_analytics.layouts.later import later_name
 from pano_analytics.library import Library
 from pano_analytics.removal import AT_WORK
 from pano_analytics.settings import Settings, check
@@ -415,6 +416,27 @@ def test_an_index_of_two_stays_with_the_second(tmp_path: Path) -> None:
     run(settings)
     adopt(settings)
     lay(b"came later", clip.with_suffix(".mp4"))
+    assert [one.what for one in plan(settings, NOW).due] == ["upload"]
+
+
+def test_later_uploads_go_with_their_day(tmp_path: Path) -> None:
+    """What came later under a taken name is an upload like any, and so is what lies beside it."""
+    settings = settings_in(tmp_path)
+    root, day = tmp_path / "uploads", _local(NOW - timedelta(days=20))
+    start = WALL - timedelta(days=20)
+    clip = clip_path("porch", start, start + timedelta(seconds=5))
+    folder, _, name = clip.rpartition("/")
+    others = [name.replace(".dav", ".idx"), f"{name}.thumb"]
+    names = [name, later_name(name, "ab" * 32), *others]
+    names += [later_name(other, "cd" * 32) for other in others]
+    for one in names:
+        lay(b"x", root / folder / one, day)
+    run(settings)
+    adopt(settings)
+    assert {one.path: one.what for one in plan(settings, NOW).due} == {
+        f"{folder}/{one}": "upload" if one.endswith(".dav") else "companion" for one in names
+    }
+    os.utime(root / folder / names[1])  # the second clip is another now: it stays, and so do these
     assert [one.what for one in plan(settings, NOW).due] == ["upload"]
 
 

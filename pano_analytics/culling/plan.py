@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from pano_analytics.catalog import Catalog, Day
 from pano_analytics.culling.places import places, tops
 from pano_analytics.journal import PLAN
+from pano_analytics.layouts.later import split
 from pano_analytics.layouts.sidecars import PART
 from pano_analytics.media import GONE_STATES, decode_path, encode_path
 from pano_analytics.settings import Settings
@@ -294,19 +295,38 @@ def _companions(tree: Tree, due: Iterable[Due]) -> list[Due]:
 
 
 def _beside(names: Iterable[bytes], clips: Mapping[bytes, Due]) -> Iterator[tuple[bytes, Due]]:
-    """Yield `STEM.idx` and `NAME.thumb` of clips that go, where nothing else of that stem stays."""
-    stems = {name.rpartition(b".")[0]: clip for name, clip in clips.items()}
-    others = {
-        stem
-        for stem, _, ending in (name.rpartition(b".") for name in names)
-        if ending.lower() not in (b"idx", b"thumb") and stem + b"." + ending not in clips
+    """Yield `STEM.idx` and `NAME.thumb` of clips that go, where nothing else of that stem stays.
+
+    A later upload (see `layouts.later`) counts as what it came as: which of two indexes
+    belongs to which of two clips is not known, so they go with the last of these.
+    """
+    going = {_first(name): clip for name, clip in clips.items()}
+    stems = {_stem(name): clip for name, clip in going.items()}
+    named = {name: _first(name) for name in names}
+    staying = {
+        first
+        for name, first in named.items()
+        if _ending(first) not in (b"idx", b"thumb") and name not in clips
     }
-    for name in names:
-        stem, _, ending = name.rpartition(b".")
-        if ending.lower() == b"thumb" and stem in clips:
-            yield name, clips[stem]
-        elif ending.lower() == b"idx" and stem in stems and stem not in others:
+    stems_staying = {_stem(first) for first in staying}
+    for name, first in named.items():
+        stem, ending = _stem(first), _ending(first)
+        if ending == b"thumb" and stem in going and stem not in staying:
+            yield name, going[stem]
+        elif ending == b"idx" and stem in stems and stem not in stems_staying:
             yield name, stems[stem]
+
+
+def _first(name: bytes) -> bytes:
+    return os.fsencode(split(os.fsdecode(name))[0])
+
+
+def _stem(name: bytes) -> bytes:
+    return name.rpartition(b".")[0]
+
+
+def _ending(name: bytes) -> bytes:
+    return name.rpartition(b".")[2].lower()
 
 
 def _remains(tree: Tree, due: Iterable[Due], now: datetime) -> list[Due]:

@@ -20,6 +20,7 @@ from pano_analytics.columns import schema
 from pano_analytics.ingest.clock import Said, Settled, plainly, settle
 from pano_analytics.ingest.link import Clip, holders
 from pano_analytics.ingest.walk import Entry
+from pano_analytics.layouts.later import split
 from pano_analytics.media import Reading
 from pano_analytics.settings import Settings
 from pano_analytics.times import WallClock, epoch_us, from_epoch_us, local_date
@@ -46,6 +47,7 @@ class Named(NamedTuple):
     size_bytes: int
     mtime: int
     arrived: int
+    same_name_as: str | None
 
 
 def table_of_named(rows: Sequence[Named]) -> pa.Table:
@@ -155,13 +157,27 @@ class Reader:
                     doubtful[place.camera].append(told)
                 else:
                     day = self._day(reading, settled, place.camera)
-                    row = _row(entry, reading, said, media_id, arrived, settled)
+                    row = _row(
+                        entry,
+                        reading,
+                        said,
+                        media_id,
+                        arrived,
+                        settled,
+                        self._first(entry, reading),
+                    )
                     listing.rows_of(place.camera, day).append(row)
         for camera, names in doubtful.items():
             for told, settled in zip(names, self._settled(camera, names), strict=True):
                 day = self._day(told.reading, settled, camera)
                 row = _row(
-                    told.entry, told.reading, told.said, told.media_id, told.arrived, settled
+                    told.entry,
+                    told.reading,
+                    told.said,
+                    told.media_id,
+                    told.arrived,
+                    settled,
+                    self._first(told.entry, told.reading),
                 )
                 listing.rows_of(camera, day).append(row)
         return listing
@@ -211,6 +227,13 @@ class Reader:
             return reading.start.date()
         return local_date(from_epoch_us(settled.start), self._clock(camera).zone)
 
+    def _first(self, entry: Entry, reading: Reading) -> str | None:
+        """Return the media_id of the upload that had the name first, if one had."""
+        if reading.later is None:
+            return None
+        folder, slash, name = entry.path.rpartition("/")
+        return self._media_id(f"{folder}{slash}{split(name)[0]}")
+
     def _media_id(self, path: str) -> str:
         digest = self._digest.copy()
         digest.update(path.encode("utf-8", "surrogatepass"))
@@ -224,10 +247,11 @@ def _row(
     media_id: str,
     arrived: int,
     settled: Settled,
+    same_name_as: str | None,
 ) -> Named:
     path, size_bytes, mtime_ns = entry
     start, end, source, offset_s = settled
-    kind, layout, _, _, _, _, _, trigger, trigger_raw, sequence, _ = reading
+    kind, layout, _, _, _, _, _, trigger, trigger_raw, sequence, _, _ = reading
     return Named(
         start,
         path,
@@ -244,6 +268,7 @@ def _row(
         size_bytes,
         mtime_ns // 1000,
         arrived,
+        same_name_as,
     )
 
 

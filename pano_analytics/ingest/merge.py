@@ -25,6 +25,7 @@ _FROM_NAME = (
     "clock_offset_s",
     "layout",
     "sequence",
+    "same_name_as",
 )
 _COMPARED = ["path", "size_bytes", "mtime", *_FROM_NAME]
 

@@ -31,6 +31,7 @@ from pano_analytics.layouts.folders import (
     passes_over,
     plain,
 )
+from pano_analytics.layouts.later import split
 from pano_analytics.layouts.names import kind_of
 from pano_analytics.layouts.template import Template
 from pano_analytics.media import Reading
@@ -132,6 +133,9 @@ def _read(layout: str | None, folder: Folder, name: str) -> Reading:
 def _read_any(layout: str | None, folder: Folder, name: str) -> Reading:
     if len(name) > LONGEST_NAME:
         return _unknown(f"its name is longer than the {LONGEST_NAME} characters of any file's")
+    name, later = split(name)
+    if later is not None:
+        return _read_any(layout, folder, name)._replace(later=later)
     ignored = sidecars.read(name)
     if ignored is not None:
         return ignored

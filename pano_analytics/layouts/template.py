@@ -11,6 +11,7 @@ from pano_analytics.layouts import amcrest, sidecars
 from pano_analytics.layouts.events import trigger_of
 from pano_analytics.layouts.folders import LONGEST_NAME, folder_of, plain
 from pano_analytics.layouts.forms import Form
+from pano_analytics.layouts.later import split
 from pano_analytics.layouts.names import KIND_OF, kind_of
 from pano_analytics.media import TRIGGERS, Reading
 
@@ -74,7 +75,9 @@ class Template:
         looked_at = (*folder.parts[len(folder.parts) - self.form.depth :], name)
         if max(map(len, looked_at)) > LONGEST_NAME:
             return None
-        return sidecars.read(name) or self.form.read(folder, name)
+        name, later = split(name)
+        reading = sidecars.read(name) or self.form.read(folder, name)
+        return reading if reading is None else reading._replace(later=later)
 
 
 class _Builder:

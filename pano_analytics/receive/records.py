@@ -26,6 +26,7 @@ WRITE_EVERY_S = 2.0
 """How soon after something happened the file tells of it."""
 DAYS = 15
 """Of so many days uploads are counted by day."""
+MOST_TRIES = 100
 _MOST_REFUSED = 20
 
 
@@ -36,6 +37,8 @@ class Tally:
     `days` has [whole, cut] by day (UTC) of the last DAYS days that had any;
     `unanswered` counts how often in a row the camera asked for a connection for
     data and then did not open it, as it must where passive ports are closed.
+    `tries` counts attempts to replace, change or remove a whole upload; `last_tries` are
+    the newest MOST_TRIES of them (what, path, kept: where a later upload lies now, at, address).
     """
 
     whole: int = 0
@@ -47,6 +50,8 @@ class Tally:
     last_address: str | None = None
     last: dict[str, Any] | None = None
     last_cut: dict[str, Any] | None = None
+    tries: int = 0
+    last_tries: list[dict[str, Any]] = field(default_factory=list)
 
     def count(self, whole: int, cut: int) -> None:
         """Count uploads that ended, in all and by day."""
@@ -102,6 +107,17 @@ class Record:
         tally = self.of(camera)
         tally.count(whole=0, cut=1)
         tally.last_cut = {"path": path, "at": now(), "size_bytes": size_bytes, "reason": reason}
+
+    def tried(self, camera: str, what: str, path: str, kept: str | None, address: str) -> None:
+        """Note an attempt to replace, change or remove a whole upload, which stayed as it was.
+
+        `what` is "replace", "append", "rename" or "remove"; `kept` is the path of the
+        later upload where there is one.
+        """
+        tally = self.of(camera)
+        tally.tries += 1
+        entry = {"what": what, "path": path, "kept": kept, "at": now(), "address": address}
+        tally.last_tries = [*tally.last_tries, entry][-MOST_TRIES:]
 
     def awaits_data(self, camera: str) -> None:
         """Note that a camera was told which port to open, and has not opened it yet."""

@@ -19,6 +19,7 @@ from pano_analytics.errors import LibraryBusy, PanoError
 from pano_analytics.receive import records, tls
 from pano_analytics.receive.service import Service, places
 from pano_analytics.receive.session import Channel, Session
+from pano_analytics.receive.work import Work
 from pano_analytics.settings import Receive, Settings
 from pano_analytics.storage import Storage
 
@@ -53,6 +54,7 @@ class Receiver:
         self._tls: Any = None
         session = self._session(said)
         self.server = _listening(said, session)
+        self.service.work = Work(self.server.ioloop, said.max_connections)
         self.address, self.port = self.server.address
         self.service.record.listening = {
             "address": self.address,
@@ -87,7 +89,8 @@ class Receiver:
     def _is_done(self) -> bool:
         if self._stop_at is None:
             return False
-        return time.monotonic() > self._stop_at or not self.server.ip_map
+        is_idle = not self.server.ip_map and not self.service.work.under_way
+        return is_idle or time.monotonic() > self._stop_at
 
     def _tick(self) -> None:
         self.service.tick()
@@ -101,7 +104,7 @@ class Receiver:
         """Close the door, and the sessions in which nothing is under way."""
         self.server.close()
         for one in list(self.server.ioloop.socket_map.values()):
-            if isinstance(one, Session) and one.data_channel is None and not one._closing:
+            if isinstance(one, Session) and one.is_idle():
                 one.respond("421 The server is going down.")
                 one.close_when_done()
 

@@ -10,8 +10,10 @@ from pano_analytics.errors import UploadTreeError
 from pano_analytics.media import encode_path
 from pano_analytics.receive.accounts import Accounts
 from pano_analytics.receive.gate import Bans, Gate
+from pano_analytics.receive.publish import Published
 from pano_analytics.receive.records import Record
-from pano_analytics.receive.staging import Limits, Parts, Upload
+from pano_analytics.receive.staging import Folders, Limits, Parts, Settled, Shared, Upload
+from pano_analytics.receive.work import Work
 from pano_analytics.settings import Receive, Settings
 from pano_analytics.storage import Storage
 from pano_analytics.wording import printable
@@ -30,27 +32,33 @@ class Service:
         self.gate = Gate(self.accounts, self.uploads)
         self.bans = Bans(self.said.failed_logins, self.said.ban_minutes * 60)
         self.limits = _limits(self.said)
-        self.parts = Parts()
+        self.shared = Shared(self.limits, Parts(), Folders())
         self.record = Record.going_on(self.storage)
         self._accounts_version = self.accounts.version()
+        self.work: Work
+        """Set by the server, which has the loop that the work belongs to."""
 
-    def settled(self, camera: str, upload: Upload, cut: str) -> None:
-        """Tell of an upload that has its name, or was cut for the reason `cut`."""
-        path = self._path(upload.name)
-        if cut:
-            self.record.cut(camera, path, upload.came_bytes, cut)
-            log.warning(
-                "%s: cut: %s (%d bytes): %s", camera, printable(path), upload.came_bytes, cut
-            )
+    def settled(self, camera: str, upload: Upload, settled: Settled, address: str) -> None:
+        """Tell of an upload that has its name, or was cut."""
+        path, came = self._path(settled.path), upload.came_bytes
+        if settled.cut:
+            self.record.cut(camera, path, came, settled.cut)
+            log.warning("%s: cut: %s (%d bytes): %s", camera, printable(path), came, settled.cut)
         else:
-            self.record.came(camera, path, upload.came_bytes)
-            log.debug("%s: whole: %s (%d bytes)", camera, printable(path), upload.came_bytes)
+            self.record.came(camera, path, came)
+            log.debug("%s: whole: %s (%d bytes)", camera, printable(path), came)
+        if settled.what == "later":
+            self._kept_both(camera, self._path(upload.name), path, address)
 
-    def renamed(self, camera: str, name: str) -> None:
+    def renamed(self, camera: str, name: str, published: Published, address: str) -> None:
         """Tell of an upload that has its final name now."""
-        self.record.renamed(camera, self._path(name))
+        wanted = self._path(name)
+        path = self._path(Path(name).with_name(published.name))
+        self.record.renamed(camera, path)
+        if published.what == "later":
+            self._kept_both(camera, wanted, path, address)
 
-    def _path(self, name: str) -> str:
+    def _path(self, name: str | Path) -> str:
         return encode_path(os.path.relpath(name, self.uploads))
 
     def refused_login(self, user: str, address: str, reason: str) -> None:
@@ -61,6 +69,21 @@ class Service:
         log.warning("login refused: %s from %s: %s", known or "somebody", address, reason)
         if reason in ("wrong password", "unknown user") and self.bans.failed(address):
             log.warning("%s is banned for %g minutes", address, self.said.ban_minutes)
+
+    def tried(self, camera: str, what: str, name: str, address: str) -> None:
+        """Tell of an attempt on a whole upload that was refused (`what` as in `Record.tried`)."""
+        path = self._path(name)
+        self.record.tried(camera, what, path, None, address)
+        log.warning("%s: refused to %s %s, which stays as it is", camera, what, printable(path))
+
+    def _kept_both(self, camera: str, wanted: str, path: str, address: str) -> None:
+        self.record.tried(camera, "replace", wanted, path, address)
+        log.warning(
+            "%s: %s is there already with other bytes; the later upload was kept as %s",
+            camera,
+            printable(wanted),
+            printable(path),
+        )
 
     def tick(self) -> None:
         """Tell of what is new; a change of the accounts lifts all bans."""

@@ -10,14 +10,21 @@ import logging
 import re
 import select
 import sys
-from contextlib import suppress
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pyftpdlib.exceptions import FilesystemError
 from pyftpdlib.handlers import FTPHandler, ThrottledDTPHandler
 
-from pano_analytics.receive.staging import Jail, Refused, Upload
-from pano_analytics.receive.wholeness import Contents
+from pano_analytics.receive.jail import Jail
+from pano_analytics.receive.publish import Published
+from pano_analytics.receive.staging import Refused, Settled, Upload
+from pano_analytics.receive.wholeness import Contents, is_in_progress, is_media
 
 if TYPE_CHECKING:
     from pano_analytics.receive.service import Service
@@ -32,15 +39,19 @@ _ENDED = {
     "stalled": "nothing more came, and it has no end",
     "": "it was given up before its end",
 }
+_REMOVING = ("DELE", "RMD", "XRMD")
+# A client that sends more commands than this while it waits for an answer is none.
+_MOST_HELD = 50
 _SIZE = re.compile(r"\s*(\d{1,18})\b")
 
 
 class Channel(ThrottledDTPHandler):  # type: ignore[misc]
-    """A data connection that knows how it ended, and tells it to the upload."""
+    """A data connection that knows how it ended, and hands its upload to the session then."""
 
+    file_obj: Any
+    _resp: Any
     _ended = ""
     _error = False
-    _contents: Contents | None = None
     # A connection that is gone before it was taken up is closed half made, and pyftpdlib
     # sets these only afterwards.
     _throttler = None
@@ -57,17 +68,9 @@ class Channel(ThrottledDTPHandler):  # type: ignore[misc]
 
     def handle_close(self) -> None:
         """The other side closed, or the connection broke: pyftpdlib calls both the end."""
-        if not isinstance(self.file_obj, Upload):
-            super().handle_close()
-        elif self._ended:
-            self.del_channel()  # woken while waiting for the control connection
-        else:
-            self._ended = self._how()
-            if self._ended == "in order" and self._says(self.file_obj).says == "nothing":
-                self.del_channel()
-                self.call_later(GRACE_S, super().handle_close)
-            else:
-                super().handle_close()
+        if isinstance(self.file_obj, Upload):
+            self._ended = self._ended or self._how()
+        super().handle_close()
 
     def _how(self) -> str:
         error = sys.exception()
@@ -96,46 +99,11 @@ class Channel(ThrottledDTPHandler):  # type: ignore[misc]
         super().handle_timeout()
 
     def close(self) -> None:
-        if not self._closed and self.receive and isinstance(self.file_obj, Upload):
-            self._settle(self.file_obj)
+        if not self._closed and isinstance(self.file_obj, Upload):
+            upload, self.file_obj = self.file_obj, None
+            reply, self._resp = self._resp[0] if self._resp else "", ()
+            self.cmd_channel.ended(upload, self._ended, reply)
         super().close()
-
-    def _settle(self, upload: Upload) -> None:
-        if upload.closed:
-            return
-        if not self._ended:
-            self._drain(upload)
-        cut = upload.settle(self._what_is_wrong(upload))
-        self.cmd_channel.settled(upload, cut)
-        self.transfer_finished = not cut
-        # Where nothing is to be said (ABOR, a session that is gone), nothing is.
-        if self._resp and self._resp[0].startswith("226") and cut:
-            self._resp = (f"426 Not whole, kept aside: {cut}.", log.debug)
-
-    def _drain(self, upload: Upload) -> None:
-        """Take in what had come when the control connection ended first."""
-        with suppress(Exception):
-            while chunk := self.socket.recv(self.ac_in_buffer_size):
-                upload.write(chunk)
-
-    def _says(self, upload: Upload) -> Contents:
-        if self._contents is None:
-            try:
-                self._contents = upload.contents()
-            except OSError as error:
-                self._contents = Contents("cut", error.strerror or str(error))
-        return self._contents
-
-    def _what_is_wrong(self, upload: Upload) -> str:
-        """Return why the upload is cut, in words; empty where it is whole."""
-        if short := upload.trouble or upload.missing():
-            return short
-        contents = self._says(upload)
-        if contents.says != "nothing":
-            return contents.reason
-        if self._ended != "in order":
-            return _ENDED[self._ended]
-        return "" if self.cmd_channel.is_there() else "the camera went away before its end"
 
 
 class Session(FTPHandler):  # type: ignore[misc]
@@ -153,11 +121,18 @@ class Session(FTPHandler):  # type: ignore[misc]
         if name not in ("STOU", "SITE CHMOD", "MFMT")
     }
     refusal = ""
+    data_channel: Any
+    _rnfr: Any
+    _is_outlived = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._declared: int | None = None
         self._current_type = "i"
+        self.is_waiting = False
+        """Whether the answer to a command waits for the disk; commands after it are held."""
+        self._held: deque[bytes] = deque()
+        self._is_to_close = False
 
     def on_connect(self) -> None:
         if self.service.bans.is_banned(self.remote_ip):
@@ -168,6 +143,8 @@ class Session(FTPHandler):  # type: ignore[misc]
         if "\0" in line:
             self.respond("501 No name holds that.")
         else:
+            if cmd in _REMOVING and self.account is not None:
+                self._tried("remove", self.fs.ftp2fs(arg))
             super().pre_process_command(line, cmd, arg)
 
     def push(self, data: str) -> None:
@@ -235,13 +212,109 @@ class Session(FTPHandler):  # type: ignore[misc]
         stored: str | None = super().ftp_STOR(file, mode)
         return stored
 
+    # --- the end of an upload
+
+    def close(self) -> None:
+        """Close the control connection; an upload under way comes to its own end.
+
+        Some clients, FFmpeg among them, close both connections at once, and what they
+        sent last is still on its way.
+        """
+        channel = None if self._closed else self.data_channel
+        if channel is None or not isinstance(channel.file_obj, Upload):
+            super().close()
+            return
+        self.data_channel = None
+        super().close()
+        self.server.ip_map.append(self.remote_ip)  # it still takes the place of a connection
+        self._is_outlived = True
+
+    def close_when_done(self) -> None:
+        if self.is_waiting:
+            self._is_to_close = True
+        elif not self._closed:
+            super().close_when_done()
+
+    def _on_dtp_close(self) -> None:
+        if not self._closed and not (self.is_waiting and self._quit_pending):
+            super()._on_dtp_close()
+        else:
+            self.data_channel = None
+            self._outlived()
+
+    def _outlived(self) -> None:
+        """The upload of a camera that is gone has ended."""
+        if self._is_outlived:
+            self._is_outlived = False
+            self.server.ip_map.remove(self.remote_ip)
+
+    def ended(self, upload: Upload, how: str, reply: str) -> None:
+        """A data connection is over: judge its upload, then answer with `reply` if it is whole."""
+        if self.service.work.is_closed:
+            upload.close()
+            return
+        self.is_waiting = True
+        judge = partial(self._judge, upload, how, reply, time.monotonic())
+        self.service.work.run(upload.contents, judge)
+
+    def _judge(
+        self, upload: Upload, how: str, reply: str, since: float, asked: Future[Contents]
+    ) -> None:
+        try:
+            contents = asked.result()
+        except OSError as error:
+            contents = Contents("cut", error.strerror or str(error))
+        settle = partial(self._settle, upload, how, reply, contents)
+        if how == "in order" and contents.says == "nothing":
+            left_s = since + GRACE_S - time.monotonic()
+            self.ioloop.call_later(max(0, left_s), settle)
+        else:
+            settle()
+
+    def _settle(self, upload: Upload, how: str, reply: str, contents: Contents) -> None:
+        cut = self._what_is_wrong(upload, how, contents)
+        if self.service.work.is_closed:
+            upload.close()
+            return
+        self.service.work.run(partial(upload.settle, cut), partial(self._settled, upload, reply))
+
+    def _what_is_wrong(self, upload: Upload, how: str, contents: Contents) -> str:
+        """Return why the upload is cut, in words; empty where it is whole."""
+        if short := upload.trouble or upload.missing():
+            return short
+        if contents.says in ("whole", "cut"):
+            return contents.reason
+        if how != "in order":
+            return _ENDED[how]
+        if contents.says in ("unbroken", "unasked"):
+            return ""
+        return "" if self.is_there() else "the camera went away before its end"
+
+    def is_idle(self) -> bool:
+        """Tell whether nothing is under way."""
+        return not (self.is_waiting or self._closing or self.data_channel is not None)
+
     def is_there(self) -> bool:
         """Tell whether the camera still holds its control connection, or said goodbye on it."""
         if self._closed:
             return False
         asking = select.poll()
         asking.register(self._fileno, _HUNG_UP)
-        return bool(self._quit_pending) or not asking.poll(0)
+        is_quitting = self._quit_pending or any(b"QUIT" in line.upper() for line in self._held)
+        return is_quitting or not asking.poll(0)
+
+    def _settled(self, upload: Upload, reply: str, done: Future[Settled]) -> None:
+        """An upload has its name, or was cut."""
+        settled = done.result()
+        if settled.reply == "550":
+            self._tried("append", upload.name)
+        if self.account is not None:
+            self.service.settled(self.account.camera, upload, settled, self.remote_ip)
+        # Where nothing is to be said (ABOR, a session that is gone), nothing is.
+        if reply.startswith("226") and settled.cut:
+            aside = "Not whole, kept aside: " if settled.reply == "426" else ""
+            reply = f"{settled.reply} {aside}{settled.cut}."
+        self._answer(reply)
 
     def never_connected(self) -> None:
         """Answer for a data connection that was gone before it could be taken up."""
@@ -249,15 +322,71 @@ class Session(FTPHandler):  # type: ignore[misc]
         if queued is not None:
             self._in_dtp_queue = None
             upload, _ = queued
-            self.settled(upload, upload.settle(_ENDED["broken"]))
-            self.respond(f"426 {_ENDED['broken']}.")
+            self.ended(upload, "broken", f"426 {_ENDED['broken']}.")
 
-    def settled(self, upload: Upload, cut: str) -> None:
-        """An upload has its name, or was cut for the reason `cut`."""
-        if self.account is not None:
-            self.service.settled(self.account.camera, upload, cut)
+    def _tried(self, what: str, path: str) -> None:
+        """Tell of an attempt on a finished upload; test files that cameras remove are none."""
+        if self.account is None or self.fs is None or not self.fs.isfile(path):
+            return
+        if is_media(Path(path).name):
+            self.service.tried(self.account.camera, what, path, self.remote_ip)
 
-    def renamed(self, path: str) -> None:
-        """An upload in progress was given its final name."""
-        if self.account is not None:
-            self.service.renamed(self.account.camera, path)
+    # --- answers that wait for the disk
+
+    def _aside(self, task: Callable[[], Any], answer: Callable[[Any], str]) -> None:
+        """Do `task` in a thread, and answer a command with what `answer` makes of its result."""
+
+        def then(done: Future[Any]) -> None:
+            try:
+                reply = answer(done.result())
+            except FilesystemError as error:
+                reply = f"550 {error}."
+            except OSError as error:
+                reply = f"550 {error.strerror or error}."
+            self._answer(reply)
+
+        self.is_waiting = True
+        self.service.work.run(task, then)
+
+    def _answer(self, reply: str) -> None:
+        """Answer, and go on with the commands that came meanwhile."""
+        self.is_waiting = False
+        if self._closed:
+            return
+        if reply:
+            self.respond(reply)
+        if self._quit_pending and self.data_channel is None:
+            self.close()
+        elif self._is_to_close:
+            self.close_when_done()
+        while self._held and not (self.is_waiting or self._closed or self._closing):
+            self._in_buffer = [self._held.popleft()]
+            self.found_terminator()
+
+    def found_terminator(self) -> None:
+        if not self.is_waiting:
+            super().found_terminator()
+            return
+        self._held.append(b"".join(self._in_buffer))
+        self._in_buffer, self._in_buffer_len = [], 0
+        if len(self._held) > _MOST_HELD:
+            self.close()
+
+    def ftp_MKD(self, path: str) -> None:
+        name = self.fs.fs2ftp(path).replace('"', '""')
+        self._aside(partial(self.fs.mkdir, path), lambda _: f'257 "{name}" directory created.')
+
+    def ftp_RNTO(self, path: str) -> None:
+        source, self._rnfr = self._rnfr, None
+        if not source:
+            self.respond("503 Bad sequence of commands: use RNFR first.")
+            return
+        if not is_in_progress(Path(source).name):
+            self._tried("rename", source)
+
+        def renamed(published: Published) -> str:
+            if self.account is not None:
+                self.service.renamed(self.account.camera, path, published, self.remote_ip)
+            return "250 Renaming ok."
+
+        self._aside(partial(self.fs.rename, source, path), renamed)

@@ -1,7 +1,8 @@
-"""A camera's folder as its FTP session sees it, and how an upload gets its name with its last byte.
+"""How an upload gets its name with its last byte. What is promised: `docs/design/receive.md`.
 
-`Jail` is the file system that pyftpdlib asks; `Upload` what it writes to. What is
-promised, and the order of steps, is in `docs/design/receive.md`.
+`Upload` is what pyftpdlib writes to. `write` and what only looks at memory is called by
+the loop; `contents` and `settle` take as long as the disk does and run in a thread, after
+the last `write`.
 """
 
 from __future__ import annotations
@@ -9,28 +10,26 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import shutil
-import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
-
-from pyftpdlib.exceptions import FilesystemError
-from pyftpdlib.filesystems import AbstractedFS
+from typing import BinaryIO, Literal, NamedTuple
 
 from pano_analytics.layouts.sidecars import PART
-from pano_analytics.receive.wholeness import Contents, contents_of, is_in_progress, is_media
-from pano_analytics.storage import sync_path
+from pano_analytics.receive.publish import What, begins_with, open_file, publish
+from pano_analytics.receive.wholeness import Contents, contents_of, is_media
+from pano_analytics.tree import open_folder
 
 # A file system takes 255 bytes for a name; the part's has 20 more than the upload's.
 _LONGEST_NAME = 255 - 20
-# So often a large upload is held against the space that is left, and made safe on the
-# disk: the last of it then keeps other cameras waiting no longer than this much takes.
+# So often a large upload is held against the space that is left, and written to the disk,
+# so that its end keeps the camera waiting no longer than this much takes.
 _CHECK_EVERY = 8 << 20
 _PIECE = 1 << 20
 # Of so many names the parts are known, to be dropped once the whole upload comes.
 _MOST_KNOWN = 10_000
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Mode = Literal["new", "append", "resume"]
 
@@ -61,6 +60,68 @@ class Limits:
             raise Refused("452", f"the disk keeps {self.keep_free_bytes >> 20} MB free")
 
 
+class Place(NamedTuple):
+    """Where an upload goes: the folders below the upload root, and the name in the last."""
+
+    root: Path
+    folders: tuple[str, ...]
+    name: str
+
+    @classmethod
+    def of(cls, path: Path, root: Path) -> Place:
+        """Return the place at `path`, which lies below `root`."""
+        *folders, name = path.relative_to(root).parts
+        return cls(root, tuple(folders), name)
+
+    @property
+    def folder(self) -> Path:
+        return self.root.joinpath(*self.folders)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.name
+
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """Hold the folder by a descriptor; OSError where a link is on the way to it."""
+        descriptor = open_folder(self.root, self.folders)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def size(self) -> int:
+        """Return the size of what lies there in bytes; -1 where no file does."""
+        try:
+            with self.opened() as folder, open_file(folder, self.name) as file:
+                return file.seek(0, os.SEEK_END)
+        except OSError:
+            return -1
+
+
+class Folders:
+    """Which folders are on the disk for good, with all above them."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], None] = {}
+
+    def sync_above(self, place: Place) -> None:
+        """Return when the folders that lead to a place are on the disk, by whoever made them."""
+        for depth in range(len(place.folders), 0, -1):
+            with Place(place.root, place.folders[:depth], "").opened() as folder:
+                found = os.fstat(folder)
+            if (found.st_dev, found.st_ino) in self._known:
+                return
+            with Place(place.root, place.folders[: depth - 1], "").opened() as above:
+                os.fsync(above)
+            self._remember((found.st_dev, found.st_ino))
+
+    def _remember(self, key: tuple[int, int]) -> None:
+        self._known[key] = None
+        while len(self._known) > _MOST_KNOWN:
+            self._known.pop(next(iter(self._known)), None)
+
+
 class Parts:
     """The parts that cut uploads left while this server ran: of each name the longest stays."""
 
@@ -76,7 +137,7 @@ class Parts:
             other.unlink(missing_ok=True)
         self._known[target] = part
         if len(self._known) > _MOST_KNOWN:
-            self._known.pop(next(iter(self._known)))
+            self._known.pop(next(iter(self._known)), None)
 
     def drop(self, target: Path) -> None:
         """Drop what is left of cut uploads of a name that came whole."""
@@ -92,36 +153,57 @@ def _size(path: Path) -> int:
         return -1
 
 
+class Settled(NamedTuple):
+    """What came of an upload: its path now, and why it was cut, empty where it is whole.
+
+    `what` is how it came to its name, None where it was cut or nothing was to be done.
+    `reply` is set where another reply than 426 says what is wrong.
+    """
+
+    path: Path
+    cut: str = ""
+    what: What | None = None
+    reply: str = "426"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all uploads of one server share."""
+
+    limits: Limits
+    parts: Parts
+    folders: Folders
+
+
 class Upload:
     """One upload under way: a file for pyftpdlib to write to, and the judge of its end.
 
     Nothing is on the disk before the first byte. `settle` gives it its name or leaves
-    the part; without it, what came is a part.
+    the part; without it, what came is a part. Of an upload that goes on where another
+    ended, the part holds the new bytes alone until its end.
     """
 
-    def __init__(
-        self, target: Path, mode: Mode, declared: int | None, limits: Limits, parts: Parts
-    ) -> None:
-        self.name = str(target)
-        self.target, self.mode, self.declared = target, mode, declared
+    def __init__(self, place: Place, mode: Mode, declared: int | None, shared: Shared) -> None:
+        self.name = str(place.path)
+        self.place, self.mode, self.declared = place, mode, declared
         self.came_bytes = 0
         self.trouble = ""
         self.closed = False
-        self._limits, self._parts = limits, parts
-        self._offset: int | None = None
+        self._shared, self._limits = shared, shared.limits
+        self._before = 0 if mode == "new" else max(0, place.size())
         self._file: BinaryIO | None = None
-        self._part = target.with_name(f".{_short(target.name)}.{secrets.token_hex(4)}{PART}")
+        self._part = _part_of(place.name)
         self._unchecked = 0
 
     def seek(self, offset: int) -> None:
-        """Go on at `offset` of what is there: what stands behind it does not stay."""
-        self._offset = offset
+        """Go on at `offset` of what is there: what stands behind it is not taken over."""
+        self._before = offset
 
     def write(self, data: bytes) -> None:
         """Take in what came. Raises Refused where it is too much, or the disk is full."""
         try:
             file = self._opened()
-            self._check_room(file.tell(), len(data))
+            self._check_room(len(data))
             rest = memoryview(data)
             while rest:
                 rest = rest[file.write(rest) :]  # a disk that fills up takes a first half
@@ -130,107 +212,138 @@ class Upload:
             raise
         except OSError as error:
             self.trouble = self.trouble or (error.strerror or str(error))
-            reply = "452" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "451"
+            reply = "452" if error.errno in _FULL else "451"
             raise Refused(reply, self.trouble) from error
         self.came_bytes += len(data)
 
-    def _check_room(self, size_bytes: int, more: int) -> None:
-        if size_bytes + more > self._limits.max_bytes:
-            self._limits.check(self.target.parent, size_bytes + more)
+    def _check_room(self, more: int) -> None:
+        size_bytes = self._before + self.came_bytes + more
+        if size_bytes > self._limits.max_bytes:
+            self._limits.check(self.place.folder, size_bytes)
         self._unchecked += more
         if self._unchecked >= _CHECK_EVERY:
             self._unchecked = 0
-            self._limits.check(self.target.parent, 0)
+            self._limits.check(self.place.folder, 0)
             if self._limits.is_synced:
-                os.fdatasync(self._opened().fileno())
+                self._begin_to_sync()
+
+    def _begin_to_sync(self) -> None:
+        """Let the system write what came, without waiting for it."""
+        advise = getattr(os, "posix_fadvise", None)
+        if advise is not None:
+            advise(self._opened().fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _opened(self) -> BinaryIO:
         if self._file is None:
             # Each write reaches the file at once: a server that is killed leaves what came.
-            self._file = self._part.open("x+b", buffering=0)
-            if self.mode != "new" and self.target.exists():
-                self._begin_with_what_is_there(self._file)
+            with self.place.opened() as folder:
+                self._file = open_file(folder, self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         return self._file
-
-    def _begin_with_what_is_there(self, file: BinaryIO) -> None:
-        with self.target.open("rb") as there:
-            shutil.copyfileobj(there, file, _PIECE)
-        if self._offset is not None:
-            file.truncate(self._offset)
-        file.seek(0, os.SEEK_END)
 
     def missing(self) -> str:
         """Return in words that fewer bytes came than were declared; empty where they did not.
 
         Of a piece that is appended its own bytes are declared, of any other upload all.
         """
-        came = self.came_bytes
-        if self.mode == "resume" and self._file is not None:
-            came = self._file.seek(0, os.SEEK_END)
+        came = self.came_bytes + (self._before if self.mode == "resume" else 0)
         if self.declared is None or came >= self.declared:
             return ""
         return f"{came} of the {self.declared} bytes declared came"
 
+    # --- in a thread, at its end
+
     def contents(self) -> Contents:
         """Return what the contents say of their end, as far as they are to be asked."""
-        if self.mode == "append" or not self._limits.is_contents_checked:
+        if self.mode == "append":
             return Contents("nothing")
+        if not self._limits.is_contents_checked:
+            return Contents("unasked")
         if self.mode == "resume" and not self.came_bytes:
             return Contents("nothing")
         if not self.came_bytes:
-            is_odd = is_media(self.target.name) or _size(self.target) > 0
+            is_odd = is_media(self.place.name) or self.place.size() > 0
             return Contents("cut", "0 bytes came") if is_odd else Contents("nothing")
-        found = contents_of(self._opened(), self.target.name)
-        if found.says == "nothing" and self._is_only_the_beginning():
+        self._join()
+        found = contents_of(self._opened(), self.place.name)
+        if found.says in ("nothing", "unbroken") and self._is_only_the_beginning():
             return Contents("cut", "it is only the beginning of what is there")
         return found
 
+    def _join(self) -> None:
+        """Put what is there before what came, in a part of their own."""
+        if not self._before:
+            return
+        self._limits.check(self.place.folder, self._before + self.came_bytes)
+        piece, joined = self._opened(), _part_of(self.place.name)
+        with self.place.opened() as folder:
+            whole = open_file(folder, joined, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            try:
+                with open_file(folder, self.place.name) as there:
+                    _copy(there, whole, self._before)
+                _copy(piece, whole, self.came_bytes)
+            except BaseException:
+                whole.close()
+                os.unlink(joined, dir_fd=folder)
+                raise
+            os.unlink(self._part, dir_fd=folder)
+        piece.close()
+        self._file, self._part, self._before = whole, joined, 0
+
     def _is_only_the_beginning(self) -> bool:
         """Tell whether the file there begins with all of this one, and goes on."""
-        size_bytes = self._opened().seek(0, os.SEEK_END)
-        return size_bytes < _size(self.target) and self._begins_like_target()
-
-    def _begins_like_target(self) -> bool:
-        file = self._opened()
-        file.seek(0)
-        with self.target.open("rb") as there:
-            while piece := file.read(_PIECE):
-                if there.read(len(piece)) != piece:
-                    return False
-        return True
-
-    def settle(self, cut: str) -> str:
-        """Give the upload its name, or leave its part where `cut` says what is wrong with it.
-
-        Returns what was wrong, in words; empty where the whole upload has its name now.
-        """
-        if self.closed:
-            return cut
-        cut = cut or self.trouble
         try:
-            if not cut:
-                self._publish()
-        except OSError as error:
-            cut = error.strerror or str(error)
-        self.trouble = cut
-        self.close()
-        return cut
+            with self.place.opened() as folder, open_file(folder, self.place.name) as there:
+                size_bytes = self._opened().seek(0, os.SEEK_END)
+                return size_bytes < there.seek(0, os.SEEK_END) and begins_with(
+                    there, self._opened()
+                )
+        except OSError:
+            return False
 
-    def _publish(self) -> None:
+    def settle(self, cut: str) -> Settled:
+        """Give the upload a name, or leave its part where `cut` says what is wrong with it."""
+        done = Settled(self.place.path, cut or self.trouble)
+        if self.closed:
+            return done
+        try:
+            if not done.cut:
+                done = self._publish()
+        except Refused as refused:
+            done = done._replace(cut=refused.reason, reply=refused.reply)
+        except OSError as error:
+            reply = "452" if error.errno in _FULL else "451"
+            done = done._replace(cut=error.strerror or str(error), reply=reply)
+        self.trouble = done.cut
+        self.close()
+        return done
+
+    def _publish(self) -> Settled:
         if self.mode != "new" and not self.came_bytes:
-            return  # nothing to add
+            return Settled(self.place.path)  # nothing to add
+        if self.mode == "append":
+            self._check_may_grow()
+        self._join()
         file = self._opened()
-        if file.seek(0, os.SEEK_END) == _size(self.target) and self._begins_like_target():
-            self._part.unlink()  # the same bytes again, as after a camera's restart
-        else:
-            if self._limits.is_synced:
-                os.fsync(file.fileno())
-            self._part.replace(self.target)
-            if self._limits.is_synced:
-                sync_path(self.target.parent)
+        limits = self._limits
+        with self.place.opened() as folder:
+            published = publish(
+                folder,
+                self._part,
+                folder,
+                self.place.name,
+                is_synced=limits.is_synced,
+                is_contents_checked=limits.is_contents_checked,
+            )
+        if limits.is_synced:
+            self._shared.folders.sync_above(self.place)
         file.close()
         self._file = None
-        self._parts.drop(self.target)
+        self._shared.parts.drop(self.place.path)
+        return Settled(self.place.folder / published.name, what=published.what)
+
+    def _check_may_grow(self) -> None:
+        if self.place.size() >= 0 and says(self.place) == "whole":
+            raise Refused("550", "It is whole already; nothing is appended to it")
 
     def close(self) -> None:
         """Leave what came as a part, unless it was settled."""
@@ -244,120 +357,32 @@ class Upload:
                 self._leave()
 
     def _leave(self) -> None:
+        part = self.place.folder / self._part
         if self.came_bytes:
-            self._parts.keep(self.target, self._part)
+            self._shared.parts.keep(self.place.path, part)
         else:
-            self._part.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
 
 
-def _short(name: str) -> str:
-    return os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
+def says(place: Place) -> str:
+    """Return what the contents of the file at a place say of their end. Raises OSError."""
+    with place.opened() as folder, open_file(folder, place.name) as file:
+        return contents_of(file, place.name).says
 
 
-# --- the folder ---------------------------------------------------------------------------
+def _part_of(name: str) -> str:
+    short = os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
+    return f".{short}.{secrets.token_hex(4)}{PART}"
 
 
-class Jail(AbstractedFS):  # type: ignore[misc]
-    """What a camera sees: its own folder, without links and without parts."""
-
-    def __init__(self, root: str, cmd_channel: Any) -> None:
-        super().__init__(root, cmd_channel)
-        self.declared: int | None = None
-        """What ALLO said of the upload that begins next, in bytes."""
-
-    def open(self, filename: str, mode: str) -> Upload:
-        """Return an Upload for a name that a camera may write to; the modes are pyftpdlib's."""
-        target = Path(filename)
-        said: Mode = "append" if "a" in mode else "resume" if "+" in mode else "new"
-        self._check_target(target)
-        if said == "resume" and not target.is_file():
-            raise FilesystemError("No such file; send it from its beginning")
-        if said == "append":
-            _check_may_grow(target)
-        service = self.cmd_channel.service
-        return Upload(target, said, self.declared, service.limits, service.parts)
-
-    def _check_target(self, target: Path) -> None:
-        if is_ours(target.name):
-            raise FilesystemError("That name is not for uploads")
-        if not target.parent.is_dir():
-            raise FilesystemError("No such directory")
-        if not _is_free_or_file(target):
-            raise FilesystemError("Not a file")
-        if not os.access(target.parent, os.W_OK):
-            raise FilesystemError("Permission denied")
-
-    def rename(self, src: str, dst: str) -> None:
-        """Give an upload its final name; raises FilesystemError for any other rename."""
-        source, target = Path(src), Path(dst)
-        if source == target:
-            return
-        self._check_target(target)
-        _check_rename(source, target)
-        source.replace(target)
-        self.cmd_channel.renamed(dst)
-
-    def chdir(self, path: str) -> None:
-        # Not the process's own folder: all cameras share it.
-        if not os.path.isdir(path):  # noqa: PTH112
-            raise FilesystemError("No such directory")
-        self.cwd = self.fs2ftp(path)
-
-    def listdir(self, path: str) -> list[str]:
-        """Return the names in a folder that are files and folders of the camera's own."""
-        with os.scandir(path) as listing:
-            return [item.name for item in listing if not (item.is_symlink() or is_ours(item.name))]
-
-    def lexists(self, path: str) -> bool:
-        return not is_ours(Path(path).name) and super().lexists(path)
-
-    def isfile(self, path: str) -> bool:
-        return not is_ours(Path(path).name) and super().isfile(path)
-
-    def get_user_by_uid(self, uid: int) -> str:
-        return "camera"
-
-    def get_group_by_gid(self, gid: int) -> str:
-        return "camera"
-
-
-def is_ours(name: str) -> bool:
-    """Tell whether a name is a part's: no camera sees or names one."""
-    return name.lower().endswith(PART)
-
-
-def _is_free_or_file(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except FileNotFoundError:
-        return True
-
-
-def _check_may_grow(target: Path) -> None:
-    if target.is_file() and not is_in_progress(target.name) and _says(target).says == "whole":
-        raise FilesystemError("It is whole already; nothing is appended to it")
-
-
-def _check_rename(source: Path, target: Path) -> None:
-    """Raise FilesystemError unless the rename ends an upload and destroys nothing."""
-    if not (source.is_file() and _is_free_or_file(source) and is_in_progress(source.name)):
-        raise FilesystemError("Only an upload in progress (as in .mp4_ or .tmp) can be renamed")
-    if not target.exists() or _is_same(source, target):
-        return
-    if _says(target).says != "cut" or _says(source).says == "cut":
-        raise FilesystemError("There is another file of that name")
-
-
-def _says(path: Path) -> Contents:
-    with path.open("rb") as file:
-        return contents_of(file, path.name)
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    if _size(one) != _size(other):
-        return False
-    with one.open("rb") as left, other.open("rb") as right:
-        while piece := left.read(_PIECE):
-            if right.read(_PIECE) != piece:
-                return False
-    return True
+def _copy(source: BinaryIO, target: BinaryIO, size_bytes: int) -> None:
+    """Copy the first bytes of a file to where another one stands."""
+    source.seek(0)
+    while size_bytes:
+        piece = source.read(min(_PIECE, size_bytes))
+        if not piece:
+            raise OSError(errno.EIO, "What is there became shorter while it was read")
+        size_bytes -= len(piece)
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[target.write(rest) :]

@@ -15,7 +15,7 @@ from pano_analytics.inspect import container_format_of, structure_trouble
 from pano_analytics.layouts import sidecars
 from pano_analytics.layouts.names import kind_of
 
-Says = Literal["whole", "cut", "nothing"]
+Says = Literal["whole", "cut", "unbroken", "nothing", "unasked"]
 
 
 class Contents(NamedTuple):

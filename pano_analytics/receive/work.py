@@ -1,0 +1,80 @@
+"""Work on the disk in threads, so that no camera waits for another one's large file."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+log = logging.getLogger("pano.receive")
+
+Then = Callable[[Future[Any]], None]
+
+
+class Work:
+    """Tasks in threads, whose results come back to the loop. All calls from the loop's thread.
+
+    The loop is told through a pipe, which it polls as it does the sockets.
+    """
+
+    def __init__(self, ioloop: Any, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pano-receive")
+        self._done: SimpleQueue[tuple[Future[Any], Then]] = SimpleQueue()
+        self._ioloop = ioloop
+        self._fileno, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        ioloop.register(self._fileno, self, ioloop.READ)
+        self.under_way = 0
+        self.is_closed = False
+
+    def run(self, task: Callable[[], Any], then: Then) -> None:
+        """Run `task` in a thread, and then `then` with its future in the loop."""
+        future = self._pool.submit(task)
+        self.under_way += 1
+        future.add_done_callback(partial(self._tell, then))
+
+    def _tell(self, then: Then, future: Future[Any]) -> None:
+        self._done.put((future, then))
+        with suppress(OSError):  # full: the loop is told already; closed: nobody asks
+            os.write(self._writer, b"\0")
+
+    # --- as the loop asks
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        """Hand on what is done."""
+        with suppress(BlockingIOError):
+            os.read(self._fileno, 1 << 16)
+        with suppress(Empty):
+            while True:
+                future, then = self._done.get_nowait()
+                self.under_way -= 1
+                try:
+                    then(future)
+                except Exception:
+                    log.exception("an upload's end could not be handled")
+
+    def handle_error(self) -> None:
+        log.exception("an upload's end could not be handled")
+
+    def handle_close(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let what is under way finish; nobody is told of it any more."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._ioloop.unregister(self._fileno)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        os.close(self._fileno)
+        os.close(self._writer)
