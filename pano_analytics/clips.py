@@ -2,7 +2,7 @@
 
 Almost always the pictures are only packed anew, which takes milliseconds; they are
 encoded anew only where a caller asks for it. Time inside a clip follows the rules of
-`inspect.steady_times`, so that a camera that sets its clock breaks no clip.
+`formats.demux.steady_times`, so that a camera that sets its clock breaks no clip.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from pano_analytics import confined
-from pano_analytics import inspect as looking
 from pano_analytics.errors import MediaError
+from pano_analytics.formats import demux, sniff
+from pano_analytics.formats.opening import open_media
+from pano_analytics.formats.structure import verdict_of
+from pano_analytics.formats.verdict import Undecodable, Unsupported
 from pano_analytics.storage import sync_path
 
 if TYPE_CHECKING:
@@ -76,7 +79,7 @@ def _codec_of(path: str) -> str:
 
 def _needs_remux(path: str) -> bool:
     with _clip_at(Path(path)) as clip, clip.opened() as container:
-        if clip.container_format != "mov" or clip.is_cut:
+        if clip.format_name != "mov" or clip.is_cut:
             return True
         sounds = {audio.codec_context.name for audio in _audios(container)}
         return _video(container).codec_context.name != "h264" or not sounds <= _HEARD
@@ -138,19 +141,19 @@ class _Clip:
     """An open clip, to be walked over more than once."""
 
     content: BinaryIO
-    container_format: str
+    format_name: str
     is_cut: bool
 
     def opened(self) -> InputContainer:
-        return looking.open_clip(self.content, self.container_format)
+        return demux.open_clip(self.content, self.format_name)
 
 
 @contextmanager
 def _clip_at(path: Path) -> Iterator[_Clip]:
-    with looking.open_media(path) as (content, status), _plain_words(path):
-        container_format = looking.container_format_of(content)
-        trouble = looking.structure_trouble(content, container_format, status.st_size)
-        yield _Clip(content, container_format, trouble is not None)
+    with open_media(path) as (content, status), _plain_words(path):
+        format_name = sniff.format_of(content, status.st_size, "clip")
+        verdict = verdict_of(content, format_name, status.st_size)
+        yield _Clip(content, format_name, verdict.says == "cut")
 
 
 @contextmanager
@@ -161,7 +164,7 @@ def _plain_words(path: Path) -> Iterator[None]:
     try:
         with _disk_words(path):
             yield
-    except looking.Undecodable as error:
+    except (Undecodable, Unsupported) as error:
         raise MediaError(f"{path.name} cannot be played: {error}") from error
     except (av.FFmpegError, MemoryError, ValueError) as error:
         raise _unplayable(path, error) from error
@@ -180,7 +183,7 @@ def _unplayable(path: Path, error: Exception) -> MediaError:
         return MediaError(
             f"no space to convert {path.name}: free some, or move the library to a larger disk"
         )
-    words = looking.error_words(error)
+    words = demux.error_words(error)
     return MediaError(f"{path.name} cannot be played: {words}; it may be cut off or damaged")
 
 
@@ -188,7 +191,7 @@ def _video(container: InputContainer) -> Any:
     for stream in container.streams.video:
         if stream.codec_context is not None:
             return stream
-    raise looking.Undecodable("it holds no pictures of a known codec")
+    raise Undecodable("it holds no pictures of a known codec")
 
 
 def _audios(container: InputContainer) -> list[Any]:
@@ -215,12 +218,12 @@ class _Track:
 
     def start_s(self) -> float:
         """Return when the first packet is decoded, by the container's own clock."""
-        return looking.filled_times(self._clock())[0]
+        return demux.filled_times(self._clock())[0]
 
     def settle(self, start_s: float) -> None:
         """Give each packet its ticks (decoded, shown), the first one decoded at `start_s`."""
         clock = self._clock()
-        steady_s, period_s = looking.steady_times(looking.filled_times(clock), self.fallback_s)
+        steady_s, period_s = demux.steady_times(demux.filled_times(clock), self.fallback_s)
         self.period = max(_SMALLEST_STEP, round(period_s * _TICKS))
         last = -_SMALLEST_STEP
         for delay_s, new_s in zip(self._delays(clock, steady_s), steady_s, strict=True):
@@ -260,17 +263,17 @@ def _planned(container: InputContainer) -> _Plan:
     video = _video(container)
     # A decoder's threads cost more to start than one picture to decode.
     video.codec_context.thread_count = 1
-    tracks = {video.index: _Track(looking.declared_period_s(video))}
+    tracks = {video.index: _Track(demux.declared_period_s(video))}
     first, key = 0, b""
     for packet in _packets(container):
         if packet.stream_index == video.index and not key:
-            if packet.is_keyframe and looking.decode_key(video.codec_context, packet):
+            if packet.is_keyframe and demux.decode_key(video.codec_context, packet):
                 key = bytes(packet)
             else:
                 first += 1
         tracks.setdefault(packet.stream_index, _Track(0.1)).add(packet)
     if not key:
-        raise looking.Undecodable("it holds no whole picture")
+        raise Undecodable("it holds no whole picture")
     _settle(tracks, video.index)
     return _Plan(tracks, first, key if first else b"")
 
@@ -288,8 +291,8 @@ def _packets(container: InputContainer) -> Iterator[Packet[Any]]:
     import av
 
     try:
-        for number, packet in enumerate(looking.packets_of(container)):
-            if number >= looking.MAX_PACKETS:
+        for number, packet in enumerate(demux.packets_of(container)):
+            if number >= demux.MAX_PACKETS:
                 return
             if not packet.is_corrupt:
                 yield packet
@@ -366,7 +369,7 @@ class _Pictures:
     def __init__(self, output: OutputContainer, stream: Any, _key: bytes) -> None:
         self.output, self.context, self.count = output, stream.codec_context, 0
         self.context.thread_count = _ENCODE_THREADS
-        fps = Fraction(1 / looking.declared_period_s(stream)).limit_denominator(1000)
+        fps = Fraction(1 / demux.declared_period_s(stream)).limit_denominator(1000)
         self.stream: Any = output.add_stream("libx264", rate=fps)
         encoder = self.stream.codec_context
         # Chroma at half the size wants even numbers.
@@ -443,18 +446,18 @@ def _write(clip: _Clip, part: Path, picture_sink: _PictureSink) -> None:
     if not _muxed(clip, part, plan, picture_sink, has_sound=True) and not _muxed(
         clip, part, plan, picture_sink, has_sound=False
     ):
-        raise looking.Undecodable("none of its pictures can be packed into an MP4")
+        raise Undecodable("none of its pictures can be packed into an MP4")
     if not _shows_a_picture(part):
-        raise looking.Undecodable("nothing decodes in the MP4 made of it")
+        raise Undecodable("nothing decodes in the MP4 made of it")
 
 
 def _shows_a_picture(part: Path) -> bool:
     """Return whether a key frame of the MP4 decodes: broken headers pack without complaint."""
-    with part.open("rb") as content, looking.open_clip(content, "mov") as made:
+    with part.open("rb") as content, demux.open_clip(content, "mov") as made:
         stream = _video(made)
         stream.codec_context.thread_count = 1
         keys = (packet for packet in made.demux(stream) if packet.size and packet.is_keyframe)
-        return any(looking.decode_key(stream.codec_context, packet) for packet in keys)
+        return any(demux.decode_key(stream.codec_context, packet) for packet in keys)
 
 
 def _muxed(

@@ -8,26 +8,37 @@ the choice of the grid are in `docs/design/inspect.md`.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import stat
-import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from io import BytesIO
-from itertools import accumulate, pairwise
 from pathlib import Path
-from statistics import fmean, median
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 from pano_analytics import dhav
-from pano_analytics.confined import is_out_of_memory
 from pano_analytics.errors import MediaError
-from pano_analytics.media import Frame, Inspection
+from pano_analytics.formats import sniff
+from pano_analytics.formats.demux import (
+    BARE_STREAMS,
+    MAX_PACKETS,
+    UPRIGHT,
+    declared_period_s,
+    decode_key,
+    error_words,
+    filled_times,
+    open_clip,
+    orientation_of,
+    packets_of,
+    steady_times,
+)
+from pano_analytics.formats.endings import Ending, ending_of
+from pano_analytics.formats.opening import open_media
+from pano_analytics.formats.structure import verdict_of
+from pano_analytics.formats.verdict import Undecodable, Unsupported
+from pano_analytics.media import KINDS, Frame, Inspection, Kind
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -49,12 +60,9 @@ STRIP_THUMBNAIL_WIDTH = 320
 STRIP_FRAMES = 16
 """At most so many key frames of a clip are kept, spread evenly, first and last included."""
 MAX_PIXELS = 50_000_000
-"""A picture that declares more than this is not decoded."""
+"""A picture or clip that declares more pixels than this is not decoded."""
 MAX_SNAPSHOT_BYTES = 64 << 20
 """A snapshot larger than this is not decoded."""
-MAX_PACKETS = 500_000
-"""A clip is read to this many packets: about two hours of picture and sound."""
-
 _IN_MEMORY_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
 _MAX_PLAIN_PIXELS = 20_000_000
@@ -62,9 +70,10 @@ _JPEG_QUALITY = 75
 _MAX_JPEG_SCANS = 100
 _FINE_PX = 5
 _FOUR_TIMES = [min(255, 4 * level) for level in range(256)]
-_CLOCK_STEP_S = 2.0
-_LAPSE_STEP_S = 60.0
 _HELD_KEYS = 8 * STRIP_FRAMES
+_MOST_TAIL_PACKETS = 600
+_ORIENTATION_TAG = 0x0112
+_DNG_VERSION_TAG = 0xC612
 _SHORT_SHARE = 0.6
 _SHORT_S = 3.0
 
@@ -73,77 +82,55 @@ class MediaChanged(MediaError):
     """The file changed while it was being read: it is still being written."""
 
 
-class Undecodable(MediaError):
-    """Nothing in the file decodes; the text says why, and becomes the state's reason."""
-
-
 def inspect_file(path: Path, kind: str, expected_duration_s: float | None = None) -> Inspection:
     """Return what is really in the file at `path`, read once.
 
-    `kind` is "snapshot" or "clip"; `expected_duration_s` the length that a clip's name
-    promises, in seconds. Raises MediaChanged where the file changed meanwhile, and
-    MediaError where there is no regular file to read; contents never raise.
+    `kind` is "snapshot" or "clip", as the name says; contents of the other kind are read
+    as what they are. `expected_duration_s` is the length that a clip's name promises, in
+    seconds. Raises MediaChanged where the file changed meanwhile, and MediaError where
+    there is no regular file to read; contents never raise.
     """
-    look = _LOOKS.get(kind)
-    if look is None:
+    if kind not in KINDS:
         raise MediaError(f"expected the kind snapshot or clip, got {kind!r}")
     with open_media(path) as (file, before):
         content, sha256 = _read(path, file, before.st_size)
-        try:
-            found = look(content, path, before.st_size, expected_duration_s)
-        except Undecodable as reason:
-            found = Inspection("damaged", str(reason))
-        except MemoryError as error:
-            found = Inspection("damaged", _words(error))
+        upload = _Upload(content, before.st_size, path.suffix.lower(), cast(Kind, kind))
+        found = _inspected(upload, expected_duration_s)
         _check_unchanged(path, before, os.fstat(file.fileno()))
     return replace(found, sha256=sha256)
 
 
-# --- reading ------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """One opened file: its contents, and what its name says of them."""
+
+    content: BinaryIO
+    size_bytes: int
+    suffix: str
+    kind: Kind
+
+    @property
+    def ending(self) -> Ending | None:
+        return ending_of(self.suffix)
 
 
-@contextmanager
-def open_media(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
-    """Open a regular file without following a link or waiting for a FIFO's writer.
-
-    Gives the file, for reading only, and its status when it was opened. Raises
-    MediaError saying what is there instead, or what keeps it from being read.
-    """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+def _inspected(upload: _Upload, expected_s: float | None) -> Inspection:
+    if upload.size_bytes == 0:
+        return Inspection("empty", "0 bytes: the upload never got its contents")
     try:
-        descriptor = os.open(path, flags)
-    except (OSError, ValueError) as error:
-        raise MediaError(_why_not_opened(path, error)) from error
-    before = os.fstat(descriptor)
-    if not stat.S_ISREG(before.st_mode):
-        os.close(descriptor)
-        raise MediaError(
-            f"{path} is {_sort_of(before.st_mode)}, not a file of media: "
-            "nothing is read from it; move it out of the upload tree"
-        )
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        yield file, before
+        format_name = sniff.format_of(upload.content, upload.size_bytes, upload.kind, upload.ending)
+        if format_name in sniff.PICTURES:
+            return _picture(upload, format_name)
+        return _clip(upload, format_name, expected_s)
+    except Unsupported as reason:
+        return Inspection("unsupported", str(reason))
+    except Undecodable as reason:
+        return Inspection("damaged", str(reason))
+    except MemoryError as error:
+        return Inspection("damaged", error_words(error))
 
 
-def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
-    if isinstance(error, ValueError):
-        return f"{str(path)!r} is no name a file can have: {error}"
-    if error.errno == errno.ELOOP:
-        return f"{path} is a symbolic link, and links are not followed: name the file itself"
-    if isinstance(error, PermissionError):
-        return f"{path} may not be read: give the user who runs pano the right to read it"
-    return f"{path} cannot be opened: {error.strerror}"
-
-
-def _sort_of(mode: int) -> str:
-    sorts: tuple[tuple[Callable[[int], bool], str], ...] = (
-        (stat.S_ISDIR, "a folder"),
-        (stat.S_ISFIFO, "a FIFO"),
-        (stat.S_ISSOCK, "a socket"),
-        (stat.S_ISCHR, "a device"),
-        (stat.S_ISBLK, "a device"),
-    )
-    return next((name for test, name in sorts if test(mode)), "something else")
+# --- reading ------------------------------------------------------------------------------
 
 
 def _read(path: Path, file: BinaryIO, size_bytes: int) -> tuple[BinaryIO, str]:
@@ -172,37 +159,26 @@ def _check_unchanged(path: Path, before: os.stat_result, after: os.stat_result) 
         )
 
 
-def _empty() -> Inspection:
-    return Inspection("empty", "0 bytes: the upload never got its contents")
-
-
 # --- pictures -----------------------------------------------------------------------------
 
-# By content, whatever the name says. Formats that run programs (EPS) or hold other files
-# are left out on purpose; so is all that no camera writes.
-_PICTURES: tuple[tuple[bytes, int, str, frozenset[str]], ...] = (
-    (b"\xff\xd8\xff", 0, "JPEG", frozenset((".jpg", ".jpeg", ".jpe"))),
-    (b"\x89PNG\r\n\x1a\n", 0, "PNG", frozenset((".png",))),
-    (b"GIF8", 0, "GIF", frozenset((".gif",))),
-    (b"WEBP", 8, "WEBP", frozenset((".webp",))),
-)
 
-
-def _snapshot(
-    content: BinaryIO, path: Path, size_bytes: int, _expected_s: float | None
-) -> Inspection:
-    if size_bytes == 0:
-        return _empty()
-    if size_bytes > MAX_SNAPSHOT_BYTES:
-        raise Undecodable(f"{size_bytes} bytes are more than a snapshot has: not decoded")
-    data = content.read()
-    format_name, note = _picture_format(data, path)
+def _picture(upload: _Upload, format_name: str) -> Inspection:
+    if upload.size_bytes > MAX_SNAPSHOT_BYTES:
+        raise Unsupported(
+            f"too large to look at: {upload.size_bytes} bytes, more than {MAX_SNAPSHOT_BYTES}; "
+            "not decoded"
+        )
+    upload.content.seek(0)
+    data = upload.content.read()
     image = _open_picture(data, format_name)
-    (width, height), clock = image.size, _snapshot_clock(image)
+    clock = _snapshot_clock(image)
+    orientation = _orientation(image)
+    width, height = upright_size(*image.size, orientation)
     picture, trouble = _decode_picture(data, image)
+    picture = upright(picture, orientation)
     return Inspection(
         "partial" if trouble else "complete",
-        trouble or note,
+        trouble or _note(upload, format_name),
         width,
         height,
         codec=format_name.lower(),
@@ -211,27 +187,60 @@ def _snapshot(
     )
 
 
-def _picture_format(data: bytes, path: Path) -> tuple[str, str | None]:
-    """Return Pillow's name of the format, and a note where the file's name says another."""
-    for magic, offset, name, suffixes in _PICTURES:
-        if data.startswith(magic, offset):
-            suffix = path.suffix.lower()
-            return name, None if suffix in suffixes else f"a {name} picture named {suffix!a}"
-    raise Undecodable(f"no picture: the file begins with {_beginning(data)}")
+def _note(upload: _Upload, format_name: str) -> str | None:
+    """Return what to say of a picture or clip whose name promises something else.
+
+    Which container a clip lies in makes no difference to anybody.
+    """
+    is_picture = format_name in sniff.PICTURES
+    if is_picture and (upload.ending is None or format_name not in upload.ending.formats):
+        article = "an" if format_name == "AVIF" else "a"
+        return f"{article} {format_name} picture named {upload.suffix!a}"
+    if not is_picture and upload.kind == "snapshot":
+        return f"a clip named {upload.suffix!a}"
+    return None
 
 
-def _beginning(data: bytes) -> str:
-    if data.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
-        return "a web page"
-    if not any(data[:_CHUNK_BYTES]):
-        return "zeros"
-    return ascii(data[:12].decode("latin-1"))
+def _orientation(image: ImageFile) -> int:
+    """Return how EXIF says that the picture is to be turned for display, 1 to 8."""
+    from PIL.Image import Exif
+
+    if image.format == "TIFF":
+        return _valid_orientation(image.tag_v2.get(_ORIENTATION_TAG))  # type: ignore[attr-defined]
+    if "exif" not in image.info:
+        return UPRIGHT
+    exif = Exif()
+    try:
+        exif.load(image.info["exif"])
+        return _valid_orientation(exif.get(_ORIENTATION_TAG))
+    except Exception:
+        # Whatever a hostile header makes the reader raise: browsers do not turn it either.
+        return UPRIGHT
 
 
-def _words(error: BaseException) -> str:
-    if is_out_of_memory(error):
-        return "it takes more memory than one file may take"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _valid_orientation(value: object) -> int:
+    return value if isinstance(value, int) and 1 <= value <= 8 else UPRIGHT
+
+
+def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
+    """Return the size of a picture once it is turned for display."""
+    return (height, width) if orientation >= 5 else (width, height)
+
+
+def upright(picture: Image, orientation: int) -> Image:
+    """Return a picture turned for display, by the `orientation` that EXIF counts from 1 to 8."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return picture.transpose(turns[orientation]) if orientation in turns else picture
 
 
 def _open_picture(data: bytes, format_name: str) -> ImageFile:
@@ -240,40 +249,78 @@ def _open_picture(data: bytes, format_name: str) -> ImageFile:
         image = _reader(format_name)(BytesIO(data))
     except Exception as error:
         # Readers of hostile bytes raise whatever comes, and a file must never end a run.
-        raise Undecodable(f"the {format_name} header is broken: {_words(error)}") from error
+        if _is_about_format(error):
+            raise Unsupported(
+                f"a {format_name} picture of a sort that pano does not read: {error_words(error)}"
+            ) from error
+        raise Undecodable(f"the {format_name} header is broken: {error_words(error)}") from error
     _check_limits(data, image)
     # All bytes are at hand: handing them over in pieces would only copy them again.
     image.decodermaxblock = max(len(data), image.decodermaxblock)
     return image
 
 
+_OF_FORMAT = ("cannot handle", "supported", "unknown", "unrecognized", "not available")
+
+
+def _is_about_format(error: Exception) -> bool:
+    """Tell whether a reader says that it does not know a sort of picture, not that it is broken."""
+    words = str(error).lower()
+    return any(word in words for word in _OF_FORMAT)
+
+
 def _reader(format_name: str) -> Callable[[BytesIO], ImageFile]:
     """Return Pillow's reader of one format: no search for it, and the limits are ours."""
+    if format_name == "JPEG":
+        from PIL.JpegImagePlugin import jpeg_factory
+
+        return jpeg_factory
+    return _other_readers()[format_name]
+
+
+def _other_readers() -> dict[str, Callable[[BytesIO], ImageFile]]:
+    from PIL.AvifImagePlugin import AvifImageFile
+    from PIL.BmpImagePlugin import BmpImageFile
     from PIL.GifImagePlugin import GifImageFile
-    from PIL.JpegImagePlugin import jpeg_factory
     from PIL.PngImagePlugin import PngImageFile
+    from PIL.TiffImagePlugin import TiffImageFile
     from PIL.WebPImagePlugin import WebPImageFile
 
-    readers: dict[str, Callable[[BytesIO], ImageFile]] = {
-        "JPEG": jpeg_factory,
+    return {
         "PNG": PngImageFile,
         "GIF": GifImageFile,
         "WEBP": WebPImageFile,
+        "BMP": BmpImageFile,
+        "TIFF": TiffImageFile,
+        "AVIF": AvifImageFile,
     }
-    return readers[format_name]
 
 
 def _check_limits(data: bytes, image: ImageFile) -> None:
     width, height = image.size
     # Only a JPEG decodes at a reduced scale; the others cost all their pixels.
     limit = MAX_PIXELS if image.format in ("JPEG", "MPO") else _MAX_PLAIN_PIXELS
-    if not 0 < width * height <= limit:
-        raise Undecodable(
-            f"declares {width} x {height} pixels, none or more than {limit}: not decoded"
-        )
+    if width * height <= 0:
+        raise Undecodable(f"declares {width} x {height} pixels")
+    if width * height > limit:
+        _refuse_size(data, image, limit)
+    if image.format == "TIFF" and _DNG_VERSION_TAG in image.tag_v2:  # type: ignore[attr-defined]
+        raise Unsupported("a raw picture (DNG): pano does not read this format")
     # Each scan of a progressive picture costs a pass over all pixels, however few its bytes.
     if "progressive" in image.info and data.count(b"\xff\xda") > _MAX_JPEG_SCANS:
         raise Undecodable(f"more than {_MAX_JPEG_SCANS} scans in one picture: not decoded")
+
+
+_TOO_LARGE = "too large to look at: declares {} x {} pixels, more than {}; not decoded"
+
+
+def _refuse_size(data: bytes, image: ImageFile, limit: int) -> NoReturn:
+    """Raise for a picture that is too large to look at: whole, as far as is told, or cut."""
+    verdict = verdict_of(BytesIO(data), image.format or "", len(data))
+    words = _TOO_LARGE.format(*image.size, limit)
+    if verdict.says == "cut":
+        raise Undecodable(f"{verdict.reason}; {words}")
+    raise Unsupported(words)
 
 
 def _snapshot_clock(image: ImageFile) -> datetime | None:
@@ -304,7 +351,9 @@ def _load(image: ImageFile) -> str | None:
         image.draft(None, target)
         image.load()
     except Exception as error:
-        words = _words(error)
+        words = error_words(error)
+        if _is_about_format(error):
+            raise Unsupported(f"a sort of picture that pano does not read: {words}") from error
         return "the picture is cut off" if "truncat" in words else words
     return None
 
@@ -337,8 +386,18 @@ def _coarse_picture(data: bytes) -> Image | None:
 
 
 def _frame(offset_s: float, image: Image, pixel_aspect: float, width: int) -> Frame:
-    picture = image if image.mode in ("RGB", "L") else image.convert("RGB")
+    picture = image if image.mode in ("RGB", "L") else _eight_bits(image)
     return Frame(offset_s, _grid(picture.convert("L")), _thumbnail(picture, pixel_aspect, width))
+
+
+def _eight_bits(image: Image) -> Image:
+    """Return a picture of any mode as RGB; 16-bit grey is scaled, which Pillow would clip."""
+    if image.mode.startswith(("I", "F")):
+        grey = image.convert("F")
+        most = 65535.0 if image.mode.startswith("I;16") else cast("float", grey.getextrema()[1])
+        scale = 255 / max(most, 255.0)
+        return grey.point(lambda level: level * scale + 0).convert("L")
+    return image.convert("RGB")
 
 
 def luminance_grid(light: Image, rows: int, columns: int) -> tuple[Image, Image]:
@@ -394,52 +453,45 @@ def _fit(width: int, height: int, limit: int) -> tuple[int, int]:
 
 # --- clips --------------------------------------------------------------------------------
 
-_MP4_BOXES = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide"))
+# Formats whose packets may be whole though the last picture is not: its end is only where
+# the decoder finds it.
+_ENDS_IN_PICTURES = frozenset(("mpegts", "mpeg", "h264", "hevc", "mpegvideo", "m4v", "hxvs"))
 
 
-def _clip(content: BinaryIO, _path: Path, size_bytes: int, expected_s: float | None) -> Inspection:
-    if size_bytes == 0:
-        return _empty()
-    container_format = container_format_of(content)
-    cut = structure_trouble(content, container_format, size_bytes)
-    clip = _walked(content, container_format)
+def _clip(upload: _Upload, format_name: str, expected_s: float | None) -> Inspection:
+    content = upload.content
+    verdict = verdict_of(content, format_name, upload.size_bytes)
+    try:
+        clip = _walked(content, format_name)
+    except (Undecodable, Unsupported) as reason:
+        # What is cut off cannot tell what it was.
+        raise (Undecodable(f"{verdict.reason}; {reason}") if verdict.reason else reason) from reason
+    if format_name in BARE_STREAMS:
+        _settle_rate(clip, expected_s)
     short = _too_short(clip.duration_s, expected_s, "its name promises")
-    trouble = "; ".join(filter(None, (cut or clip.trouble, short))) or None
+    trouble = "; ".join(filter(None, (verdict.reason or clip.trouble, short))) or None
     if not clip.frames:
         raise Undecodable(f"no picture decodes: {trouble or 'it holds no key frame'}")
     return Inspection(
         "partial" if trouble else "complete",
-        trouble,
+        trouble or clip.note or _note(upload, format_name),
         clip.width,
         clip.height,
         fps=clip.fps,
         duration_s=round(clip.duration_s, 3),
         codec=clip.codec,
-        camera_clock=_dhav_clock(content) if container_format == "dhav" else clip.clock,
+        camera_clock=_dhav_clock(content) if format_name == "dhav" else clip.clock,
         frames=tuple(clip.frames),
     )
 
 
-def container_format_of(content: BinaryIO) -> str:
-    """Return FFmpeg's name of the container, by its first bytes whatever the file's name.
-
-    FFmpeg's own guess is not asked: it would take a text file for a playlist and open
-    what that names. Raises MediaError where it is no container that cameras write.
-    """
-    content.seek(0)
-    head = content.read(512)
-    content.seek(0)
-    if head[4:8] in _MP4_BOXES:
-        return "mov"
-    if head.startswith((b"DHAV", b"DAHUA")):
-        return "dhav"
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return "matroska"
-    if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
-        return "avi"
-    if head[:1] == head[188:189] == b"G":
-        return "mpegts"
-    raise Undecodable(f"no clip: the file begins with {_beginning(head)}")
+def _settle_rate(clip: _Clip, expected_s: float | None) -> None:
+    """Spread the pictures of a stream that tells no times over the length its name promises."""
+    if expected_s is None or clip.is_rate_told or not clip.pictures or clip.duration_s <= 0:
+        return
+    scale = expected_s / clip.duration_s
+    clip.duration_s, clip.fps = expected_s, round(clip.pictures / expected_s, 3)
+    clip.frames = [replace(f, offset_s=round(f.offset_s * scale, 3)) for f in clip.frames]
 
 
 def _too_short(duration_s: float, expected_s: float | None, promise: str) -> str | None:
@@ -452,102 +504,8 @@ def _too_short(duration_s: float, expected_s: float | None, promise: str) -> str
 
 def _dhav_clock(content: BinaryIO) -> datetime | None:
     content.seek(0)
-    first = next(dhav.frames(content.read(1 << 16)), None)
+    first = next(dhav.frames(content.read(1 << 20)), None)
     return first.clock if first else None
-
-
-# --- whole or cut, by the structure of the container --------------------------------------
-
-
-def _box_trouble(content: BinaryIO, size_bytes: int) -> str | None:
-    """Walk the top-level boxes of an MP4: the last one must end inside the file."""
-    offset = 0
-    for _ in range(MAX_PACKETS):
-        content.seek(offset)
-        header = content.read(16)
-        length, name = _box(header, size_bytes - offset)
-        if length == 0 or not name.isalnum():
-            # The end, or padding behind the last box: the packets tell the rest.
-            return None
-        if offset + length > size_bytes:
-            missing = offset + length - size_bytes
-            return f"{missing} bytes are missing at its end, inside the box {name.decode()!r}"
-        offset += length
-    return None
-
-
-def _box(header: bytes, rest_bytes: int) -> tuple[int, bytes]:
-    """Return (length, name) of the box that `header` begins; length 0 where there is none."""
-    if len(header) < 8:
-        return 0, b""
-    length, name = struct.unpack_from(">I4s", header)
-    if length == 1 and len(header) == 16:
-        length = struct.unpack_from(">Q", header, 8)[0]
-    return (rest_bytes if length == 0 else length if length >= 8 else 0), name
-
-
-def _dhav_trouble(content: BinaryIO, size_bytes: int) -> str | None:
-    """Hold the last 8 bytes of a DHAV clip against the header they point back to."""
-    content.seek(max(0, size_bytes - 8))
-    length = dhav.last_frame_bytes(content.read(8))
-    if length is not None and length <= min(size_bytes, MAX_SNAPSHOT_BYTES):
-        content.seek(size_bytes - length)
-        if dhav.is_whole_tail(content.read(length)):
-            return None
-    return "its last frame is cut off"
-
-
-def _matroska_trouble(content: BinaryIO, size_bytes: int) -> str | None:
-    """Hold the declared end of a Matroska segment against the size of the file."""
-    content.seek(0)
-    head = content.read(4096)
-    length, offset = _vint(head, 4)
-    segment = offset + (length or 0)
-    if head[segment : segment + 4] != b"\x18S\x80g":
-        return None
-    declared, start = _vint(head, segment + 4)
-    if declared is None or start + declared <= size_bytes:
-        return None
-    return f"{start + declared - size_bytes} bytes are missing at its end"
-
-
-def _vint(data: bytes, offset: int) -> tuple[int | None, int]:
-    """Return (value, offset behind it) of an EBML length; None where it is unknown."""
-    first = data[offset] if offset < len(data) else 0
-    width = 9 - first.bit_length()
-    if width > 8 or offset + width > len(data):
-        return None, offset
-    value = int.from_bytes(data[offset : offset + width], "big") & (1 << 7 * width) - 1
-    return (None if value == (1 << 7 * width) - 1 else value), offset + width
-
-
-def _avi_trouble(content: BinaryIO, size_bytes: int) -> str | None:
-    """Hold the declared length of an AVI against the size of the file."""
-    content.seek(4)
-    declared = struct.unpack("<I", content.read(4))[0] + 8
-    if declared == 8:
-        return "its recording was never finished"
-    missing = declared - size_bytes
-    return f"{missing} bytes are missing at its end" if missing > 0 else None
-
-
-def _mpegts_trouble(_content: BinaryIO, size_bytes: int) -> str | None:
-    """Transport streams come in packets of 188 bytes."""
-    return "its last packet is cut off" if size_bytes % 188 else None
-
-
-_STRUCTURES: dict[str, Callable[[BinaryIO, int], str | None]] = {
-    "mov": _box_trouble,
-    "dhav": _dhav_trouble,
-    "matroska": _matroska_trouble,
-    "avi": _avi_trouble,
-    "mpegts": _mpegts_trouble,
-}
-
-
-def structure_trouble(content: BinaryIO, container_format: str, size_bytes: int) -> str | None:
-    """Return what the container's own structure tells of a missing end, in words, or None."""
-    return _STRUCTURES[container_format](content, size_bytes)
 
 
 # --- whole or cut, by the packets; and the strip of key frames ----------------------------
@@ -564,72 +522,65 @@ class _Clip:
     fps: float | None = None
     duration_s: float = 0.0
     trouble: str | None = None
+    note: str | None = None
+    pictures: int = 0
+    is_rate_told: bool = True
     frames: list[Frame] = field(default_factory=list)
 
 
-def open_clip(
-    content: BinaryIO, container_format: str, options: dict[str, str] | None = None
-) -> InputContainer:
-    """Open a clip for reading with its container's own demuxer and no other."""
-    import av
-
-    content.seek(0)
-    return av.open(
-        content, "r", format=container_format, options=options, metadata_errors="replace"
-    )
-
-
-def packets_of(container: InputContainer) -> Iterator[Packet[Any]]:
-    """Yield the packets of all streams, whole or cut. Raises FFmpeg's errors."""
-    try:
-        yield from (packet for packet in container.demux() if packet.size)
-    except IndexError:
-        # A DHAV clip may show its sound only later; PyAV then stumbles over the stream it
-        # did not know when all packets are out and it asks each stream for what is held.
-        return
-
-
-def _walked(content: BinaryIO, container_format: str) -> _Clip:
+def _walked(content: BinaryIO, format_name: str) -> _Clip:
     """Walk over all packets of a clip, and decode a few key frames spread over it."""
     import av
 
     # An edit list may hide samples, and samples are what is counted here.
-    options = {"ignore_editlist": "1"} if container_format == "mov" else None
+    options = {"ignore_editlist": "1"} if format_name == "mov" else None
     try:
-        with open_clip(content, container_format, options) as container:
-            return _walk(container)
+        with open_clip(content, format_name, options) as container:
+            return _walk(container, format_name)
     except (av.FFmpegError, MemoryError, EOFError, ValueError, OSError) as error:
         raise Undecodable(f"no clip can be read from it: {error_words(error)}") from error
 
 
-def error_words(error: BaseException) -> str:
-    """Return what FFmpeg says is wrong, without its codes and addresses."""
-    told = None if is_out_of_memory(error) else getattr(error, "strerror", None)
-    return str(told or _words(error))
-
-
-def _walk(container: InputContainer) -> _Clip:
-    if not container.streams.video:
-        raise Undecodable("no clip can be read from it: it holds no pictures")
-    stream = container.streams.video[0]
-    if stream.codec_context is None:
-        raise Undecodable("no clip can be read from it: its codec is unknown")
-    packets = _Packets(stream.index)
+def _walk(container: InputContainer, format_name: str) -> _Clip:
+    stream = _pictures_of(container)
+    packets = _Packets(stream, has_tail=format_name in _ENDS_IN_PICTURES)
     trouble = packets.gather(container)
     offsets_s, period_s = steady_times(packets.times_s(), declared_period_s(stream))
     clip = _Clip(stream.codec_context.name, _creation_clock(container), trouble=trouble)
+    clip.pictures, clip.is_rate_told = len(offsets_s), bool(stream.codec_context.framerate)
     if offsets_s:
         clip.duration_s = offsets_s[-1] + period_s
         clip.fps = round(1 / period_s, 3) if period_s else None
-    if container.format.name in _DECLARE_LENGTH and container.duration:
-        declared_s = container.duration / 1e6
+    declared_s = container.duration / 1e6 if container.duration else 0.0
+    if packets.is_too_many:
+        clip.note = f"longer than {MAX_PACKETS} packets: the rest was not looked at"
+        clip.duration_s = max(clip.duration_s, declared_s)
+    elif container.format.name in _DECLARE_LENGTH and declared_s:
         clip.trouble = trouble or _too_short(clip.duration_s, declared_s, "it declares")
     _decode_strip(clip, stream, [(offsets_s[i], packet) for i, packet in packets.strip()])
+    clip.trouble = clip.trouble or packets.tail_trouble()
     return clip
 
 
+def _pictures_of(container: InputContainer) -> VideoStream:
+    """Return the stream of moving pictures; a cover picture beside it is not one."""
+    streams = container.streams
+    if not streams.video and streams.audio:
+        raise Unsupported("it holds sound and no pictures")
+    if not streams.video:
+        raise Undecodable("no clip can be read from it: it holds no pictures")
+    moving = [s for s in streams.video if "attached_pic" not in str(s.disposition)]
+    stream = (moving or streams.video)[0]
+    if stream.codec_context is None:
+        raise Unsupported("its pictures are in a coding that pano does not read")
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > MAX_PIXELS:
+        raise Unsupported(_TOO_LARGE.format(width, height, MAX_PIXELS))
+    return stream
+
+
 # Containers whose header tells a length of its own; an MP4 tells its samples instead.
-_DECLARE_LENGTH = frozenset(("matroska,webm", "avi"))
+_DECLARE_LENGTH = frozenset(("matroska,webm", "avi", "flv", "asf"))
 
 
 class _Packets:
@@ -638,8 +589,12 @@ class _Packets:
     Whatever the length of the clip, few of its key packets are held in memory.
     """
 
-    def __init__(self, stream_index: int) -> None:
-        self.stream_index = stream_index
+    def __init__(self, stream: VideoStream, *, has_tail: bool = False) -> None:
+        self.stream_index = stream.index
+        self.codec = stream.codec_context.name
+        self.has_tail = has_tail
+        self.is_too_many = False
+        self._tail: list[Packet[Any]] = []
         self._ticks: list[tuple[int | None, int | None]] = []
         self._tick_s = 0.0
         self._counts: Counter[int] = Counter()
@@ -659,7 +614,8 @@ class _Packets:
                 is_cut = is_cut or packet.is_corrupt
                 self._add(packet)
                 if self._counts.total() >= MAX_PACKETS:
-                    return f"longer than {MAX_PACKETS} packets: the rest was not looked at"
+                    self.is_too_many = True
+                    return self._flaw(is_cut)
         except (av.FFmpegError, MemoryError, EOFError, ValueError, OSError) as error:
             return f"the rest cannot be read: {error_words(error)}"
         return self._missing(container) or self._flaw(is_cut)
@@ -675,12 +631,17 @@ class _Packets:
         self._counts[packet.stream_index] += 1
         if packet.stream_index != self.stream_index:
             return
-        # No picture begins with zeros: they are a hole that the upload never filled.
-        self._is_hollow = self._is_hollow or not any(memoryview(packet)[:16])
+        # No coded picture begins with zeros: they are a hole that the upload never filled.
+        self._is_hollow = self._is_hollow or (
+            self.codec != "rawvideo" and not any(memoryview(packet)[:16])
+        )
         self._ticks.append((packet.dts, packet.pts))
         self._tick_s = float(packet.time_base or 0)
         if packet.is_keyframe:
             self._hold(len(self._ticks) - 1, packet)
+            self._tail.clear()
+        if self.has_tail and len(self._tail) < _MOST_TAIL_PACKETS:
+            self._tail.append(packet)
 
     def times_s(self) -> list[float]:
         """Return when each picture was decoded, in file order; shown, where no more is told.
@@ -714,47 +675,45 @@ class _Packets:
         """Hold the packets counted against the samples that an MP4 declares."""
         for stream in container.streams:
             counted, declared = self._counts[stream.index], stream.frames
+            # Plain sound (PCM) declares each tick as a sample, and many come in one packet.
+            if declared == stream.duration and stream.type == "audio":
+                continue
             if stream.type in ("video", "audio") and counted < declared:
                 sort = "pictures" if stream.type == "video" else "packets of sound"
                 return f"holds {counted} of the {declared} {sort} it declares"
         return None
 
+    def tail_trouble(self) -> str | None:
+        """Decode what follows the last key frame: a picture that was cut off shows an error.
 
-def declared_period_s(stream: VideoStream) -> float:
-    """Return the seconds a picture stands by the rate that the stream declares, or 0.1."""
-    rate = stream.average_rate
-    return float(1 / rate) if rate and 0 < rate <= 1000 else 0.1
-
-
-def filled_times(times_s: Sequence[float | None]) -> list[float]:
-    """Return the times with each missing one as the one before, or as the first that is told."""
-    last = next((time_s for time_s in times_s if time_s is not None), 0.0)
-    filled = []
-    for time_s in times_s:
-        last = last if time_s is None else time_s
-        filled.append(last)
-    return filled
+        Only the very last picture is judged. Where the one before it does not decode
+        either, the stream is one that this decoder finds fault with, and nothing is told.
+        """
+        if not self._tail or len(self._tail) == _MOST_TAIL_PACKETS:
+            return None
+        context = _strict_decoder(self.codec)
+        are_whole = [_decodes(context, packet) for packet in self._tail]
+        is_only_last = not are_whole[-1] and all(are_whole[-2:-1])
+        return "its last picture is cut off" if is_only_last else None
 
 
-def steady_times(times_s: Sequence[float], fallback_s: float) -> tuple[list[float], float]:
-    """Return (seconds from the first picture, one for each; the period of a picture).
+def _strict_decoder(codec: str) -> VideoCodecContext:
+    """Return a decoder that takes no picture of which anything is missing."""
+    from av.codec import CodecContext
 
-    A camera sets its clock while it records: a step of nothing, back, or of more than
-    2 s is replaced by the period, which is the mean of the usual steps (`fallback_s`
-    where there are none). A clip that always steps slower is taken at its word.
-    """
-    steps = [later - earlier for earlier, later in pairwise(times_s)]
-    longest = _longest_step(steps)
-    good = [step for step in steps if 0 < step <= longest]
-    middle = median(good) if good else fallback_s
-    period = fmean([step for step in good if 0.5 <= step / middle <= 1.5] or [middle])
-    steady = (step if 0 < step <= longest else period for step in steps)
-    return list(accumulate(steady, initial=0.0))[: len(times_s)], period
+    context = cast("VideoCodecContext", CodecContext.create(codec, "r"))
+    context.thread_count = 1
+    context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
+    return context
 
 
-def _longest_step(steps: list[float]) -> float:
-    usual = sum(0 < step <= _CLOCK_STEP_S for step in steps)
-    return _CLOCK_STEP_S if 2 * usual >= len(steps) else _LAPSE_STEP_S
+def _decodes(context: VideoCodecContext, packet: Packet[Any]) -> bool:
+    import av
+
+    try:
+        return not any(picture.is_corrupt for picture in context.decode(packet))
+    except (av.FFmpegError, MemoryError, EOFError, ValueError, OSError):
+        return False
 
 
 def _creation_clock(container: InputContainer) -> datetime | None:
@@ -774,26 +733,12 @@ def _decode_strip(clip: _Clip, stream: VideoStream, keys: list[tuple[float, Pack
     for offset_s, packet in keys:
         picture = decode_key(context, packet)
         if picture is not None:
-            clip.width, clip.height = picture.width, picture.height
-            clip.frames.append(_strip_frame(offset_s, picture, _pixel_aspect(stream)))
+            turn = orientation_of(picture)
+            clip.width, clip.height = upright_size(picture.width, picture.height, turn)
+            clip.frames.append(_strip_frame(offset_s, picture, _pixel_aspect(stream), turn))
     failed = len(keys) - len(clip.frames)
     if failed and clip.trouble is None:
         clip.trouble = f"{failed} of the {len(keys)} key frames looked at do not decode"
-
-
-def decode_key(context: VideoCodecContext, packet: Packet[Any]) -> VideoFrame | None:
-    """Return the picture of one key packet, decoded on its own so that failures stay single.
-
-    None where it does not decode.
-    """
-    import av
-
-    try:
-        pictures = context.decode(packet) or context.decode(None)
-        context.flush_buffers()
-    except (av.FFmpegError, MemoryError, EOFError, ValueError, OSError):
-        return None
-    return pictures[0] if pictures else None
 
 
 def _pixel_aspect(stream: VideoStream) -> float:
@@ -802,14 +747,13 @@ def _pixel_aspect(stream: VideoStream) -> float:
     return float(aspect) if aspect and 0.25 <= aspect <= 4 else 1.0
 
 
-def _strip_frame(offset_s: float, picture: VideoFrame, pixel_aspect: float) -> Frame:
-    width, height = _fit(round(picture.width * pixel_aspect), picture.height, STRIP_THUMBNAIL_WIDTH)
+def _strip_frame(
+    offset_s: float, picture: VideoFrame, pixel_aspect: float, orientation: int
+) -> Frame:
+    square = (round(picture.width * pixel_aspect), picture.height)
+    target = _fit(*upright_size(*square, orientation), STRIP_THUMBNAIL_WIDTH)
+    width, height = upright_size(*target, orientation)
     shrunk = picture.reformat(width, height, "rgb24", interpolation="AREA")
     image: Image = shrunk.to_image()  # type: ignore[no-untyped-call]
-    return _frame(round(offset_s, 3), image, 1.0, STRIP_THUMBNAIL_WIDTH)
-
-
-_LOOKS: dict[str, Callable[[BinaryIO, Path, int, float | None], Inspection]] = {
-    "snapshot": _snapshot,
-    "clip": _clip,
-}
+    turned = upright(image, orientation)
+    return _frame(round(offset_s, 3), turned, 1.0, STRIP_THUMBNAIL_WIDTH)

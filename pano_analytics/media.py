@@ -15,7 +15,17 @@ from pano_analytics import alike
 SCHEMA_VERSION = 2
 
 Kind = Literal["snapshot", "clip"]
-State = Literal["unread", "pending", "complete", "partial", "damaged", "empty", "missing", "culled"]
+State = Literal[
+    "unread",
+    "pending",
+    "complete",
+    "partial",
+    "damaged",
+    "unsupported",
+    "empty",
+    "missing",
+    "culled",
+]
 Zone = Literal["camera", "utc"]
 GONE_STATES: tuple[State, ...] = ("missing", "culled")
 """Of rows that outlive their files."""
@@ -27,6 +37,7 @@ STATES: tuple[str, ...] = (
     "complete",
     "partial",
     "damaged",
+    "unsupported",
     "empty",
     "missing",
     "culled",
@@ -96,7 +107,7 @@ class Inspection:
     file as lower-case hex. `frames` is empty where nothing decodes.
     """
 
-    state: Literal["complete", "partial", "damaged", "empty"]
+    state: Literal["complete", "partial", "damaged", "unsupported", "empty"]
     state_reason: str | None = None
     width: int | None = None
     height: int | None = None

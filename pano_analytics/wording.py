@@ -11,6 +11,10 @@ Badge = tuple[str, str]
 STATE_BADGES: dict[str, Badge] = {
     "partial": ("Partial", "Only part of this file could be read."),
     "damaged": ("Unreadable", "Nothing in this file could be read."),
+    "unsupported": (
+        "Not supported",
+        "This file is in a format that pano does not read. It may well be whole.",
+    ),
     "empty": ("Empty", "The file holds nothing."),
     "pending": ("Still arriving", "The camera is still writing this file."),
     "unread": ("Not opened yet", "Known by its name and size only, so far."),

@@ -36,6 +36,7 @@ Json = dict[str, Any]
 STATE_COUNTS = {
     "partial": "{n} partial",
     "damaged": "{n} could not be read",
+    "unsupported": "{n} in a format that is not supported",
     "empty": "{n} empty",
     "pending": "{n} still arriving",
     "unread": "{n} not opened yet",
@@ -433,7 +434,7 @@ def _clip_moment(row: Json, clip: Json | None) -> Json | None:
     if (
         clip is None
         or row["kind"] == "clip"
-        or clip["state"] in ("damaged", "empty", "missing", "culled")
+        or clip["state"] in ("damaged", "unsupported", "empty", "missing", "culled")
     ):
         return None
     elapsed = (row["start"] - clip["start"]).total_seconds() * _clip_scale(clip)

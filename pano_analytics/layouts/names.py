@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from pano_analytics.formats.endings import ENDINGS
 from pano_analytics.media import Kind, Reading
 
-SNAPSHOT_EXTENSIONS = ("jpg", "jpeg", "png", "bmp", "webp")
-CLIP_EXTENSIONS = (
-    "mp4", "dav", "avi", "mkv", "mov", "m4v", "mpg", "mpeg", "ts", "asf", "flv", "wmv", "webm",
-    "3gp", "h264", "h265", "264", "265",
-)  # fmt: skip
-
-KIND_OF: dict[str, Kind] = {
-    **dict.fromkeys(SNAPSHOT_EXTENSIONS, "snapshot"),
-    **dict.fromkeys(CLIP_EXTENSIONS, "clip"),
-}
+KIND_OF: dict[str, Kind] = {extension: ending.kind for extension, ending in ENDINGS.items()}
+SNAPSHOT_EXTENSIONS = tuple(name for name, kind in KIND_OF.items() if kind == "snapshot")
+CLIP_EXTENSIONS = tuple(name for name, kind in KIND_OF.items() if kind == "clip")
 
 ONE_DAY = timedelta(days=1)
 

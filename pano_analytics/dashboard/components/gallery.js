@@ -64,7 +64,7 @@ function byDay(all, blocks) {
 
 // --- Tiles.
 
-const STATE_WORDS = { partial: "Partial", damaged: "Unreadable", empty: "Empty", pending: "Arriving", unread: "Not read yet", missing: "Gone", culled: "Removed" }
+const STATE_WORDS = { partial: "Partial", damaged: "Unreadable", unsupported: "Not supported", empty: "Empty", pending: "Arriving", unread: "Not read yet", missing: "Gone", culled: "Removed" }
 
 function tileLabel({ lead, stills }) {
   const parts = [lead.camera, clock(lead.wall)]

@@ -3,7 +3,7 @@
 // What it shows is said by the address (item, t); it opens at once from the row
 // that the gallery has, and fills in when the server's details arrive.
 
-const UNSHOWABLE = new Set(["damaged", "empty", "missing", "culled"])
+const UNSHOWABLE = new Set(["damaged", "unsupported", "empty", "missing", "culled"])
 const mediaPath = (row) => `media/${encodeURIComponent(row.camera)}/${row.date}/${row.id}`
 const clipPath = (row) => `clip/${encodeURIComponent(row.camera)}/${row.date}/${row.id}.mp4`
 
@@ -155,6 +155,7 @@ class Viewer {
     const { row } = this
     const words = {
       damaged: ["Nothing in this file can be read", "It was cut off or broken on its way here."],
+      unsupported: ["This format is not supported", "The file may well be whole: download it and open it with another program."],
       empty: ["This file is empty", "The camera made it and wrote nothing, as with a full disk."],
       missing: ["This file is gone", "It was catalogued, but is no longer in the upload folder."],
       culled: ["This file was removed to make room", "Its small pictures are kept."],
@@ -185,7 +186,7 @@ class Viewer {
     const { row, detail } = this
     if (["missing", "culled", "empty"].includes(row.state)) return
     const link = (href, name, label) => h("a", { class: "button text", href, download: true }, icon(name), h("span", {}, label))
-    const mp4 = row.kind === "clip" && row.state !== "damaged"
+    const mp4 = row.kind === "clip" && !UNSHOWABLE.has(row.state)
     this.downloads.replaceChildren(...[
       mp4 ? link(`${clipPath(row)}?download=1${detail.codec === "hevc" ? "&transcode=1" : ""}`, "download", "MP4") : null,
       link(`${mediaPath(row)}?download=1`, mp4 ? "file" : "download", mp4 ? "Original" : "Download"),

@@ -1,0 +1,62 @@
+"""MP4, MOV and 3GP: a file of boxes, each with its length in front."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from pano_analytics.formats.verdict import NOTHING, UNBROKEN, WHOLE, Verdict, cut, missing
+
+BOXES = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide"))
+_MOST_BOXES = 100_000
+
+
+def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
+    """Check that each top-level box ends inside the file and that the index is there."""
+    return _verdict(content, size_bytes, b"moov")
+
+
+def picture_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
+    """Check the same of a picture in boxes (AVIF)."""
+    return _verdict(content, size_bytes, b"meta")
+
+
+def _verdict(content: BinaryIO, size_bytes: int, index: bytes) -> Verdict:
+    names: set[bytes] = set()
+    end = 0
+    for name, end in boxes(content, size_bytes):
+        if end > size_bytes:
+            return missing(end - size_bytes, f", inside the box {name.decode()!r}")
+        names.add(name)
+    if index not in names:
+        return cut(f"its index ({index.decode()}) is missing")
+    # Fragments follow one another: without the last one the rest is a whole clip as well,
+    # but for the index of fragments (mfra), which is written last of all.
+    if end < size_bytes:
+        return NOTHING
+    return UNBROKEN if b"moof" in names and b"mfra" not in names else WHOLE
+
+
+def boxes(content: BinaryIO, size_bytes: int) -> Iterator[tuple[bytes, int]]:
+    """Yield (name, end) of the top-level boxes; padding behind the last one ends them.
+
+    The length 0 means that a box fills the rest of the file.
+    """
+    offset = 0
+    for _ in range(_MOST_BOXES):
+        content.seek(offset)
+        head = content.read(16)
+        if len(head) < 8:
+            return
+        length, name = struct.unpack_from(">I4s", head)
+        if length == 1 and len(head) == 16:
+            length = struct.unpack_from(">Q", head, 8)[0]
+        if length == 0 and name == b"mdat":
+            length = size_bytes - offset
+        if length < 8 or not name.isalnum():
+            return
+        offset += length
+        yield name, offset
+        if offset > size_bytes:
+            return

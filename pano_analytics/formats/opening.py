@@ -1,0 +1,57 @@
+"""Opening one file safely: for reading only, without following a link or waiting."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from pano_analytics.errors import MediaError
+
+
+@contextmanager
+def open_media(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    """Open a regular file without following a link or waiting for a FIFO's writer.
+
+    Gives the file, for reading only, and its status when it was opened. Raises
+    MediaError saying what is there instead, or what keeps it from being read.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags)
+    except (OSError, ValueError) as error:
+        raise MediaError(_why_not_opened(path, error)) from error
+    before = os.fstat(descriptor)
+    if not stat.S_ISREG(before.st_mode):
+        os.close(descriptor)
+        raise MediaError(
+            f"{path} is {_sort_of(before.st_mode)}, not a file of media: "
+            "nothing is read from it; move it out of the upload tree"
+        )
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        yield file, before
+
+
+def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, ValueError):
+        return f"{str(path)!r} is no name a file can have: {error}"
+    if error.errno == errno.ELOOP:
+        return f"{path} is a symbolic link, and links are not followed: name the file itself"
+    if isinstance(error, PermissionError):
+        return f"{path} may not be read: give the user who runs pano the right to read it"
+    return f"{path} cannot be opened: {error.strerror}"
+
+
+def _sort_of(mode: int) -> str:
+    sorts: tuple[tuple[Callable[[int], bool], str], ...] = (
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISFIFO, "a FIFO"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a device"),
+        (stat.S_ISBLK, "a device"),
+    )
+    return next((name for test, name in sorts if test(mode)), "something else")

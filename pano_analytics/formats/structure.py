@@ -1,0 +1,35 @@
+"""Whether the end of a file is there, by the structure of its own format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import BinaryIO
+
+from pano_analytics.formats import asf, avi, dav, flv, jpeg, matroska, mp4, mpeg, pictures
+from pano_analytics.formats.verdict import NOTHING, Verdict
+
+_VERDICTS: dict[str, Callable[[BinaryIO, int], Verdict]] = {
+    "JPEG": jpeg.verdict,
+    "PNG": pictures.png_verdict,
+    "WEBP": pictures.webp_verdict,
+    "mjpeg": jpeg.stream_verdict,
+    "mpjpeg": jpeg.stream_verdict,
+    "mov": mp4.verdict,
+    "AVIF": mp4.picture_verdict,
+    "dhav": dav.verdict,
+    "matroska": matroska.verdict,
+    "avi": avi.verdict,
+    "flv": flv.verdict,
+    "asf": asf.verdict,
+    "mpegts": mpeg.transport_verdict,
+    "mpeg": mpeg.program_verdict,
+}
+
+
+def verdict_of(content: BinaryIO, format_name: str, size_bytes: int) -> Verdict:
+    """Return what the structure of a format (as `sniff` names it) says about a file's end.
+
+    `content` is read from anywhere and left anywhere. Quick: a few seeks, nothing is decoded.
+    """
+    look = _VERDICTS.get(format_name)
+    return look(content, size_bytes) if look else NOTHING
