@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pano_analytics.errors import SettingsError
@@ -42,3 +43,40 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return " ".join(super().format(record).splitlines())
+
+
+class Calm(logging.Filter):
+    """Lets each place in the code write so many lines a minute, and counts the rest.
+
+    Whoever floods a server with requests must not fill its disk with lines. How
+    many were left out stands with the next line of that place.
+    """
+
+    LINES, WINDOW_S, TEXT, PLACES = 10, 60.0, 2000, 1000
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._places: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether `record` is written; it is made short, and told what was left out."""
+        place, now = (record.pathname, record.lineno), self._clock()
+        since, count = self._places.get(place, (now, 0))
+        is_new = now - since >= self.WINDOW_S
+        self._keep(place, (now, 1) if is_new else (since, count + 1))
+        if is_new or count < self.LINES:
+            _shorten(record, self.TEXT, count - self.LINES if is_new else 0)
+        return is_new or count < self.LINES
+
+    def _keep(self, place: tuple[str, int], counted: tuple[float, int]) -> None:
+        if len(self._places) >= self.PLACES:
+            self._places.clear()
+        self._places[place] = counted
+
+
+def _shorten(record: logging.LogRecord, most: int, left_out: int) -> None:
+    text = record.getMessage()
+    if len(text) > most or left_out > 0:
+        more = f" (and {left_out} more like it since the last line)" if left_out > 0 else ""
+        record.msg, record.args = text[:most] + more, ()

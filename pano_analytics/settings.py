@@ -185,6 +185,9 @@ class Dashboard(_Strict):
     key: LocalPath | None = None
     prefix: Annotated[str, AfterValidator(_check_prefix)] = ""
     behind_proxy: bool = False
+    # Browsers keep no cookie for longer than 400 days.
+    session_days: float = Field(default=30, gt=0, le=400)
+    session_idle_days: float = Field(default=7, gt=0, le=400)
 
     @property
     def is_secure(self) -> bool:

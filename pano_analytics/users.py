@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pano_analytics import alike
 from pano_analytics.errors import LibraryError, PanoError
+from pano_analytics.passwords import weakness
 from pano_analytics.storage import TEMPORARY, Storage
 
 FILE_NAME = "users.json"
@@ -34,11 +35,12 @@ FORMAT = 1
 
 PASSWORD_MIN_LENGTH = 8
 PASSWORD_MAX_LENGTH = 1024
+NAME_MAX_LENGTH = 64
 
 # One of the parameter sets that OWASP's Password Storage Cheat Sheet holds equal
 # (N=2^17 r=8 p=1 … N=2^14 r=8 p=5); this one takes 16 MB, which a small box has.
 _COST, _BLOCK, _PARALLEL = 2**14, 8, 5
-_NAME = re.compile(r"[\w.@-]{1,64}")
+_NAME = re.compile(rf"[\w.@-]{{1,{NAME_MAX_LENGTH}}}")
 
 
 class UserError(PanoError):
@@ -158,14 +160,30 @@ class Users(Register[User]):
         check_hash(said["hashed"])
         return User(said["name"], said["hashed"], datetime.fromisoformat(said["added"]))
 
+    def check_presence(self, had_users: bool = False) -> None:
+        """Raise LibraryError where the file is gone although there were users.
+
+        The secret is made with the first user, and a list whose last user was removed is
+        still there, so a secret without a list means that the list was lost. `had_users` is
+        what the caller saw itself.
+        """
+        if self.path.exists() or not (had_users or (self.folder / SECRET_NAME).exists()):
+            return
+        raise LibraryError(
+            f"{self.path} is gone, but there were users. Nobody is let in until the file is "
+            f"restored or a user is added with `pano user add NAME`. To go on without any user, "
+            f"remove {SECRET_NAME} beside it and start again."
+        )
+
     def add(self, name: str, password: str) -> None:
         """Let `name` in with `password`; a name that is known gets the new password.
 
         Raises UserError for a name or password that cannot be used.
         """
         checked = check_name(name)
-        user = User(checked, hash_password(check_password(password)), datetime.now(UTC))
+        user = User(checked, hash_password(check_password(password, checked)), datetime.now(UTC))
         self._change(lambda users: users | {checked: user})
+        login_secret(self.folder)
 
     def remove(self, name: str) -> None:
         """Let `name` in no more. Raises UserError where there is no such user."""
@@ -196,12 +214,17 @@ def check_name(name: str) -> str:
     return normal
 
 
-def check_password(password: str) -> str:
-    """Return `password`, or raise UserError; it is never repeated in the message."""
+def check_password(password: str, name: str = "") -> str:
+    """Return `password` of the user `name`, or raise UserError; the message does not repeat it."""
     if not PASSWORD_MIN_LENGTH <= len(password) <= PASSWORD_MAX_LENGTH:
         raise UserError(
             f"expected a password of {PASSWORD_MIN_LENGTH} to {PASSWORD_MAX_LENGTH} characters; "
-            f"came {len(password)}. A few words in a row are long and easy to keep in mind."
+            f"came {len(password)}. A few words in a row are long and easy to remember."
+        )
+    if reason := weakness(password, name):
+        raise UserError(
+            f"expected a password that is hard to guess; {reason}. A few words in a row that "
+            f"belong together for you alone are long and easy to remember."
         )
     return password
 

@@ -222,7 +222,7 @@ def serving_inside(library: Path, **options: Any) -> Iterator[Inside]:
     """Serve `library` in a thread until the block ends; `options` go to Panel's server."""
     from pano_analytics.dashboard.server import assemble
 
-    stock = bokeh.server.server.BokehTornado
+    stock = bokeh.server.server.BokehTornado, bokeh.server.server.HTTPServer
     ready: list[Any] = []
     started = threading.Event()
 
@@ -243,7 +243,7 @@ def serving_inside(library: Path, **options: Any) -> Iterator[Inside]:
     finally:
         server.io_loop.add_callback(lambda: (server.stop(wait=False), server.io_loop.stop()))
         thread.join(DEADLINE_S)
-        bokeh.server.server.BokehTornado = stock
+        bokeh.server.server.BokehTornado, bokeh.server.server.HTTPServer = stock
 
 
 @pytest.fixture(scope="session")
@@ -282,10 +282,22 @@ def ask(
     try:
         connection.request(method, path, body=body, headers=dict(headers or {}))
         answer = connection.getresponse()
-        found = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, found, answer.read())
+        return answer_of(answer)
     finally:
         connection.close()
+
+
+def answer_of(answer: http.client.HTTPResponse) -> Answer:
+    """Return what came, with cookies one on each line, the login first."""
+    found = {name.lower(): value for name, value in answer.getheaders()}
+    if "set-cookie" in found:
+        cookies = answer.headers.get_all("Set-Cookie", [])
+        found["set-cookie"] = "\n".join(sorted(cookies, key=_order))
+    return Answer(answer.status, found, answer.read())
+
+
+def _order(cookie: str) -> bool:
+    return "_device=" in cookie
 
 
 def log_in(
@@ -300,6 +312,11 @@ def log_in(
 def cookie_of(answer: Answer) -> str:
     """Return the Cookie header that a browser would send after `answer`."""
     return answer.headers["set-cookie"].partition(";")[0]
+
+
+def cookies_of(answer: Answer) -> list[str]:
+    """Return all cookies of `answer`: the login's, and the one that knows the browser."""
+    return [line.partition(";")[0] for line in answer.headers["set-cookie"].splitlines()]
 
 
 def rows(library: Path) -> dict[str, dict[str, Any]]:

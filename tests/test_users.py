@@ -228,3 +228,14 @@ def test_a_library_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert isinstance(error, LibraryError)
     assert "pano ingest" in str(error)
     assert not (tmp_path / "no").exists()
+
+
+def test_common_passwords_are_refused(tmp_path: Path) -> None:
+    """What is guessed first cannot be set; the message does not repeat it."""
+    where = ["--password-stdin", "--library", str(tmp_path)]
+    for password in ("password123", "letmein!!", "anna-2026", "aaaaaaaaaaaa"):
+        output, error = run("add", "anna", *where, typed=password)
+        assert isinstance(error, UserError)
+        assert "hard to guess" in str(error)
+        assert password not in output + str(error)
+    assert not (tmp_path / "users.json").exists()

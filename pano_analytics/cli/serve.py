@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pano_analytics.cli.options import place_options, resolve
+from pano_analytics.logs import Calm
 
 if TYPE_CHECKING:
     from pano_analytics.library import Library
@@ -84,6 +85,8 @@ def _opened(config: Path | None, uploads: Path | None, library: Path | None) -> 
 
 def _log_plainly() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Calm())
     # Every picture that is gone, every address that is mistyped would be a line.
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
     # And so would each browser that is yet to trust a certificate of our own.

@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from pano_analytics.cli.options import resolve
+from pano_analytics.cli.terminal import shown
 from pano_analytics.errors import SettingsError
-from pano_analytics.users import Users, check_name
+from pano_analytics.sessions import Sessions
+from pano_analytics.users import UserError, Users, check_name
 
 _FOLDER = click.Path(path_type=Path)
 _LIBRARY = click.option(
@@ -23,7 +25,10 @@ _CONFIG = click.option(
 
 def library_folder(library: Path | None, config: Path | None) -> Path:
     """Return the library folder that the options or the settings name. Raises SettingsError."""
-    named: Path | None = resolve(config, None, library).library
+    return _named(resolve(config, None, library).library)
+
+
+def _named(named: Path | None) -> Path:
     if named is None:
         raise SettingsError(
             'expected a library: --library LIB, or a pano.toml with `library = "LIB"` given by '
@@ -41,6 +46,8 @@ def command() -> None:
       pano user add anna --library LIB
       pano user list --library LIB
       pano user remove anna --library LIB
+      pano user sessions --library LIB
+      pano user end-sessions anna --library LIB
     """
 
 
@@ -50,7 +57,9 @@ def command() -> None:
 @_LIBRARY
 @_CONFIG
 def add(name: str, password_stdin: bool, **where: Any) -> None:
-    """Let NAME log in, or give NAME a new password (which ends NAME's logins).
+    """Let NAME log in, or give NAME a new password (which ends NAME's sessions).
+
+    A password has 8 characters or more and is not one of those that are guessed first.
 
     \b
     Examples:
@@ -74,7 +83,7 @@ def _password(from_stdin: bool) -> str:
 @_LIBRARY
 @_CONFIG
 def list_(**where: Any) -> None:
-    """List who may log in, one name a line, with the day it was added.
+    """List who may log in, one name per line, with the day it was added.
 
     \b
     Examples:
@@ -89,11 +98,70 @@ def list_(**where: Any) -> None:
 @_LIBRARY
 @_CONFIG
 def remove(name: str, **where: Any) -> None:
-    """Let NAME log in no more; open pages of NAME end as well.
+    """Remove NAME's login; pages that NAME has open are closed.
 
     \b
     Examples:
       pano user remove anna
     """
     Users(library_folder(**where)).remove(name)
-    click.echo(f"{name} can log in no more.")
+    click.echo(f"{name} can no longer log in.")
+
+
+@command.command()
+@click.argument("name", required=False)
+@_LIBRARY
+@_CONFIG
+def sessions(name: str | None, **where: Any) -> None:
+    """List who is logged in, or where NAME is: one session per line, the last seen first.
+
+    Columns: id, name, when it began, when it was last seen (to within five
+    minutes), the address it was begun from, and the browser.
+
+    \b
+    Examples:
+      pano user sessions
+      pano user sessions anna
+    """
+    for session in _sessions(**where).current(name):
+        times = (f"{at.astimezone():%Y-%m-%d %H:%M}" for at in (session.begun, session.seen))
+        texts = (session.short_id, session.user, *times, session.address, session.browser)
+        click.echo("\t".join(shown(text) for text in texts))
+
+
+@command.command(name="end-sessions")
+@click.argument("name", required=False)
+@click.option("--id", "session_id", help="Only the session with this id.")
+@click.option("--all", "is_all", is_flag=True, help="Those of everybody.")
+@_LIBRARY
+@_CONFIG
+def end_sessions(name: str | None, session_id: str | None, is_all: bool, **where: Any) -> None:
+    """End NAME's sessions, one session, or all of them; pages that are open are closed.
+
+    \b
+    Examples:
+      pano user end-sessions anna
+      pano user end-sessions --id 3fa9c1d2
+      pano user end-sessions --all
+    """
+    if sum((name is not None, session_id is not None, is_all)) != 1:
+        raise click.UsageError("expected one of NAME, --id ID and --all.")
+    known = _sessions(**where)
+    ended = [one.id for one in known.current(name) if one.id.startswith(session_id or "")]
+    if session_id is not None and len(ended) != 1:
+        raise UserError(_not_one(session_id, len(ended)))
+    known.end(ended)
+    click.echo(f"{len(ended)} {'session' if len(ended) == 1 else 'sessions'} ended.")
+
+
+def _not_one(session_id: str, count: int) -> str:
+    return (
+        f"expected the id of one session, came {session_id!r}, which {count} have. "
+        f"`pano user sessions` lists them."
+    )
+
+
+def _sessions(library: Path | None, config: Path | None) -> Sessions:
+    settings = resolve(config, None, library)
+    said = settings.dashboard
+    return Sessions(_named(settings.library), said.session_days, said.session_idle_days)

@@ -11,31 +11,32 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import json
 import logging
-import time
-from collections import deque
-from collections.abc import Callable
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from bokeh.server.auth_provider import AuthProvider
-from tornado.httputil import HTTPServerRequest, split_host_and_port
+from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher
 from tornado.web import RequestHandler, create_signed_value, decode_signed_value
 
+from pano_analytics.dashboard.limits import Attempts, network_of
+from pano_analytics.dashboard.origin import is_same_origin, sign_of_another
 from pano_analytics.errors import PanoError
-from pano_analytics.users import Users, login_secret
+from pano_analytics.sessions import IDLE_DAYS, SESSION_DAYS, Session, Sessions
+from pano_analytics.users import NAME_MAX_LENGTH, PASSWORD_MAX_LENGTH, Users, login_secret
 
 log = logging.getLogger(__name__)
 
 TEMPLATES = Path(__file__).with_name("templates")
-SESSION_DAYS = 30
+DEVICE, DEVICE_DAYS = "_device", 365.0
+"""A second cookie: that this browser was logged in before. It lets nobody in."""
 OPEN = ("/login", "/logout", "/liveness", "/favicon.ico")
 
 # The name under which things are done where nobody logs in.
@@ -54,68 +55,6 @@ class Refusal:
 
     status: int
     sentence: str
-
-
-class Attempts:
-    """Failed logins of the last minutes, by address and by name.
-
-    An address has 10 tries in 5 minutes; a name has 50, from wherever, so that
-    a stranger cannot cheaply lock the owner out. `clock` gives seconds.
-    """
-
-    PER_ADDRESS, PER_NAME, WINDOW_S, KEPT = 10, 50, 300.0, 10_000
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._failed: dict[str, deque[float]] = {}
-
-    def wait_s(self, address: str, name: str) -> float:
-        """Return the seconds until another try is heard; 0.0 where it is heard now."""
-        return max(self._wait_s(key, limit) for key, limit in self._keys(address, name).items())
-
-    def note(self, address: str, name: str) -> None:
-        """Count a try: before it is checked, or many at once would all pass."""
-        for key, limit in self._keys(address, name).items():
-            tries = self._failed.pop(key, deque(maxlen=limit))
-            tries.append(self._clock())
-            self._failed[key] = tries
-        while len(self._failed) > self.KEPT:
-            del self._failed[next(iter(self._failed))]
-
-    def forget(self, address: str, name: str) -> None:
-        """Start anew after a right password."""
-        for key in self._keys(address, name):
-            self._failed.pop(key, None)
-
-    def _keys(self, address: str, name: str) -> dict[str, int]:
-        return {f"address {_network(address)}": self.PER_ADDRESS, f"name {name}": self.PER_NAME}
-
-    def _wait_s(self, key: str, limit: int) -> float:
-        tries = self._failed.get(key, deque())
-        if len(tries) < limit:
-            return 0.0
-        return max(0.0, tries[0] + self.WINDOW_S - self._clock())
-
-
-def _network(address: str) -> str:
-    # One household holds 2^64 addresses of IPv6.
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether `host` (a name or an address, without port) is this computer itself."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        parsed = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return (mapped or parsed).is_loopback
 
 
 def safe_next(wanted: str, prefix: str = "") -> str:
@@ -138,15 +77,25 @@ def is_open(path: str, prefix: str = "") -> bool:
 
 @dataclass
 class Door:
-    """Who may come in to the library whose users and secret lie in `folder`."""
+    """Who may come in to the library in `folder`.
+
+    A session ends `session_days` after its login, and `idle_days` after its last request.
+    """
 
     folder: Path
     session_days: float = SESSION_DAYS
+    idle_days: float = IDLE_DAYS
+    is_behind_proxy: bool = False
     attempts: Attempts = field(default_factory=Attempts)
+    _had_users: bool = False
 
     @cached_property
     def users(self) -> Users:
         return Users(self.folder)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self.folder, self.session_days, self.idle_days)
 
     @cached_property
     def _secret(self) -> bytes:
@@ -158,91 +107,144 @@ class Door:
         place = str(self.folder.resolve()).encode("utf-8", "surrogateescape")
         return f"pano_{hashlib.blake2b(place, digest_size=4).hexdigest()}"
 
+    def cookie_for(self, request: HTTPServerRequest, prefix: str = "", what: str = "") -> str:
+        """Return the cookie's name for `request`: by HTTPS one that no HTTP page can set."""
+        if request.protocol != "https":
+            return self.cookie + what
+        return f"{'__Secure-' if prefix else '__Host-'}{self.cookie}{what}"
+
     @cached_property
     def pool(self) -> ThreadPoolExecutor:
         # One password at a time: each takes 16 MB and a tenth of a second.
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="login")
 
+    @cached_property
+    def known_pool(self) -> ThreadPoolExecutor:
+        """For browsers that logged in before, who must not queue behind strangers."""
+        return ThreadPoolExecutor(max_workers=1, thread_name_prefix="known")
+
     def close(self) -> None:
         """Check no more passwords."""
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.pool, self.known_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def refusal(self, request: HTTPServerRequest, prefix: str = "") -> Refusal | None:
         """Return why `request` is not admitted, or None where it is."""
-        if not _is_same_origin(request):
+        if getattr(getattr(request.connection, "context", None), "is_crowded", False):
+            return Refusal(503, "Too many requests at a time. Please ask again in a moment.")
+        if not is_same_origin(request):
             return Refusal(403, "This address answers to its own pages only.")
+        if _names_a_document(request):
+            return Refusal(403, "Each visitor gets a page of their own; none can be chosen.")
         if is_open(request.path, prefix):
             return None
         try:
-            return self._stranger(request)
+            return self._stranger(request, prefix)
         except (PanoError, OSError) as error:
             log.error("nobody is let in: %s", error)
             return Refusal(503, UNREADABLE)
 
-    def _stranger(self, request: HTTPServerRequest) -> Refusal | None:
-        if not self.users.all():
-            return None if _is_from_here(request) else Refusal(403, _NO_USERS)
-        if self.visitor(request) is None:
+    def _stranger(self, request: HTTPServerRequest, prefix: str) -> Refusal | None:
+        if not self.has_users():
+            return self._not_from_here(request)
+        if self.session_of(request, prefix) is None:
             return Refusal(401, "Please log in.")
         return None
 
-    def visitor(self, request: HTTPServerRequest) -> str | None:
-        """Return the name of who is logged in, or None.
+    def has_users(self) -> bool:
+        """Return whether anybody can log in. Raises LibraryError where the list of them is gone."""
+        if self.users.all():
+            self._had_users = bool(self._secret)  # made now, so that it outlives the list
+            return True
+        self.users.check_presence(self._had_users)
+        return False
 
-        A login ends with its days, with the user, and with a new password.
+    def _not_from_here(self, request: HTTPServerRequest) -> Refusal | None:
+        if self.is_behind_proxy:
+            return Refusal(503, _NO_USERS_PROXY)
+        sign = sign_of_another(request)
+        return None if sign is None else Refusal(403, _NO_USERS.format(sign=sign))
+
+    def session_of(self, request: HTTPServerRequest, prefix: str = "") -> Session | None:
+        """Return the session whose cookie `request` carries, or None.
+
+        It ends with its days, with its user, and with a new password.
         """
-        kept = request.cookies.get(self.cookie)
-        if kept is None:
+        kept = request.cookies.get(self.cookie_for(request, prefix))
+        if kept is None or not self.users.all() or len(kept.value) > 256:
             return None
-        value = decode_signed_value(
-            self._secret, self.cookie, kept.value, max_age_days=self.session_days
-        )
-        return None if value is None else self._known(value)
+        session = self.sessions.find(kept.value)
+        return session if session and self._is_valid(session) else None
 
-    def _known(self, value: bytes) -> str | None:
-        name, stamp = json.loads(value)
-        user = self.users.get(name)
-        if user is None or not hmac.compare_digest(stamp, self._stamp(user.hashed)):
-            return None
-        return user.name
+    def _is_valid(self, session: Session) -> bool:
+        user = self.users.get(session.user)
+        return user is not None and hmac.compare_digest(session.stamp, self._stamp(user.hashed))
+
+    def visitor(self, request: HTTPServerRequest, prefix: str = "") -> str | None:
+        """Return the name of who is logged in, or None."""
+        session = self.session_of(request, prefix)
+        return None if session is None else session.user
+
+    def note(self, session: Session) -> None:
+        """Note that `session` is in use."""
+        if self.sessions.note(session):
+            self.known_pool.submit(self.sessions.save)
 
     def _stamp(self, hashed: str) -> str:
         return hmac.digest(self._secret, hashed.encode(), "sha256").hex()[:32]
 
-    def ticket(self, name: str) -> bytes:
-        """Return the signed cookie that lets the user `name` in."""
+    def ticket(self, name: str, address: str = "", browser: str = "") -> bytes:
+        """Begin a session of the user `name`; return the cookie that stands for it."""
         user = self.users.get(name)
         if user is None:
             raise KeyError(name)
-        value = json.dumps([user.name, self._stamp(user.hashed)])
-        return create_signed_value(self._secret, self.cookie, value)
+        return self.sessions.begin(user.name, self._stamp(user.hashed), address, browser).encode()
 
-    async def is_right(self, name: str, password: str) -> bool:
+    def device_mark(self, name: str) -> bytes:
+        """Return the cookie of a browser that the user `name` logged in from; it lets nobody in."""
+        user = self.users.get(name)
+        stamp = "" if user is None else self._stamp(user.hashed)
+        value = json.dumps([secrets.token_hex(8), name, stamp])
+        return create_signed_value(self._secret, f"{self.cookie}{DEVICE}", value)
+
+    def known_device(self, request: HTTPServerRequest, name: str, prefix: str = "") -> str | None:
+        """Return what tells this browser from others, if `name` logged in from it before."""
+        kept = request.cookies.get(self.cookie_for(request, prefix, DEVICE))
+        if kept is None or len(kept.value) > 1024:
+            return None
+        value = decode_signed_value(
+            self._secret, f"{self.cookie}{DEVICE}", kept.value, max_age_days=DEVICE_DAYS
+        )
+        if value is None:
+            return None
+        device, owner, stamp = json.loads(value)
+        user = self.users.get(name)
+        is_theirs = user is not None and owner == user.name and stamp == self._stamp(user.hashed)
+        return str(device) if is_theirs else None
+
+    async def is_right(self, name: str, password: str, is_known: bool = False) -> bool:
         """Return whether `password` opens for `name`, without holding up the event loop."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.pool, self.users.verify, name, password)
+        pool = self.known_pool if is_known else self.pool
+        return await loop.run_in_executor(pool, self.users.verify, name, password)
 
 
 UNREADABLE = "The list of users cannot be read; what is wrong is in the log of the server."
 _NO_USERS = (
-    "Nobody has a login here yet, so only the computer that serves this may look. "
-    "Add one there: pano user add NAME"
+    "Nobody has a login here yet, so only the computer that serves this may look, without a proxy "
+    "between. This request is refused because {sign}. Add a user there: pano user add NAME"
+)
+_NO_USERS_PROXY = (
+    "Nobody has a login here, and behind a proxy nobody is let in without one. "
+    "On the computer that serves this, call: pano user add NAME"
 )
 
 
-def _is_same_origin(request: HTTPServerRequest) -> bool:
-    # Browsers send Origin with every post, every websocket and every foreign fetch.
-    origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
-
-
-def _is_from_here(request: HTTPServerRequest) -> bool:
-    # The name in the address bar counts too: a foreign page may let its own
-    # host name resolve to 127.0.0.1 (DNS rebinding).
-    context = getattr(request.connection, "context", None)
-    peer = getattr(context, "address", None) or ("",)  # remote_ip is what a proxy says
-    name = split_host_and_port(request.host.lower())[0]
-    return all(is_loopback(str(host)) for host in (peer[0], request.remote_ip, name))
+def _names_a_document(request: HTTPServerRequest) -> bool:
+    # Bokeh takes the id of a document from whoever asks, so that two visitors who were
+    # given the same link would work on one document.
+    is_named = {"bokeh-session-id", "bokeh-token"} & set(request.arguments)
+    return bool(is_named) or "Bokeh-Session-Id" in request.headers
 
 
 class Unadmitted(Matcher):
@@ -255,10 +257,16 @@ class Unadmitted(Matcher):
         if self.door.refusal(request, self.prefix) is not None:
             return {}
         if not is_open(request.path, self.prefix):
-            # Panel hands the request to the session, and so to the page: see server.visitor.
-            name = self.door.visitor(request) or LOCAL_VISITOR
-            request.visitor = name  # type: ignore[attr-defined]
+            self._name(request)
         return None
+
+    def _name(self, request: HTTPServerRequest) -> None:
+        # Panel hands the request to the session, and so to the page: see server.visitor.
+        login = self.door.session_of(request, self.prefix)
+        if login is not None:
+            self.door.note(login)
+        request.visitor = login.user if login else LOCAL_VISITOR  # type: ignore[attr-defined]
+        request.login = login.id if login else ""  # type: ignore[attr-defined]
 
 
 class Turnstile(RequestHandler):
@@ -303,9 +311,17 @@ class _Form(RequestHandler):
     def compute_etag(self) -> None:
         return None
 
+    async def end(self, ids: list[str]) -> None:
+        """End these sessions, and close the pages that are open with them."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.door.known_pool, self.door.sessions.end, ids)
+        turn_out = getattr(self.application, "turn_out", None)
+        if turn_out is not None:
+            turn_out()
+
     def prepare(self) -> None:
         try:
-            self.door.users.all()
+            self.door.has_users()
         except (PanoError, OSError) as error:
             log.error("nobody is let in: %s", error)
             self.set_status(503)
@@ -318,7 +334,7 @@ class LoginHandler(_Form):
 
     def get(self) -> None:
         wanted = safe_next(self.get_query_argument("next", ""), self.prefix)
-        if self.door.visitor(self.request):
+        if self.door.visitor(self.request, self.prefix):
             self.redirect(wanted)
             return
         note = "That name and password do not go together." if self._has_failed() else ""
@@ -328,36 +344,42 @@ class LoginHandler(_Form):
         return bool(self.get_query_argument("failed", ""))
 
     def _show(self, wanted: str, note: str) -> None:
-        name = self.get_body_argument("username", "")
         self.render(
             "login.html",
             action=f"{self.prefix}/login",
             next=wanted,
             note=note,
-            name=name,
-            has_users=bool(self.door.users.all()),
+            name=self.get_body_argument("username", "")[:NAME_MAX_LENGTH],
+            has_users=self.door.has_users(),
         )
 
     async def post(self) -> None:
         name = self.get_body_argument("username", "")
+        password = self.get_body_argument("password", "", strip=False)
         wanted = safe_next(self.get_body_argument("next", ""), self.prefix)
-        if wait_s := self.door.attempts.wait_s(str(self.request.remote_ip), name):
+        # Nothing so long can be right, and nothing so long is counted, checked or kept.
+        is_possible = len(name) <= NAME_MAX_LENGTH and len(password) <= PASSWORD_MAX_LENGTH
+        device = self.door.known_device(self.request, name, self.prefix) if is_possible else None
+        key = f"device {device}" if device else f"address {network_of(self._address())}"
+        if wait_s := self.door.attempts.wait_s(key):
             self._slow_down(wanted, wait_s)
-        elif await self._is_right(name, self.get_body_argument("password", "", strip=False)):
-            self._admit(name)
+        elif is_possible and await self._is_right(key, name, password, bool(device)):
+            await self._admit(name)
             self.redirect(wanted, status=303)
         else:
             # Back to the form by a redirect: reloading it must not try the password again.
             again = f"{self.prefix}/login?failed=1&next={quote(wanted, safe='')}"
             self.redirect(again, status=303)
 
-    async def _is_right(self, name: str, password: str) -> bool:
-        address = str(self.request.remote_ip)
-        self.door.attempts.note(address, name)
-        if not await self.door.is_right(name, password):
-            log.warning("failed login from %s", address)
+    def _address(self) -> str:
+        return str(self.request.remote_ip)
+
+    async def _is_right(self, key: str, name: str, password: str, is_known: bool) -> bool:
+        self.door.attempts.note(key)
+        if not await self.door.is_right(name, password, is_known):
+            log.warning("failed login from %s", self._address())
             return False
-        self.door.attempts.forget(address, name)
+        self.door.attempts.forget(key)
         return True
 
     def _slow_down(self, wanted: str, wait_s: float) -> None:
@@ -366,11 +388,25 @@ class LoginHandler(_Form):
         self.set_header("Retry-After", str(int(wait_s) + 1))
         self._show(wanted, f"Too many failed logins. Try again in {minutes} min.")
 
-    def _admit(self, name: str) -> None:
+    async def _admit(self, name: str) -> None:
+        browser = self.request.headers.get("User-Agent", "")
+        before = self.door.session_of(self.request, self.prefix)
+
+        def begin() -> bytes:
+            if before is not None:
+                self.door.sessions.end([before.id])
+            return self.door.ticket(name, self._address(), browser)
+
+        loop = asyncio.get_running_loop()
+        ticket = await loop.run_in_executor(self.door.known_pool, begin)
+        self._hand_out("", ticket, self.door.session_days)
+        self._hand_out(DEVICE, self.door.device_mark(name), DEVICE_DAYS)
+
+    def _hand_out(self, what: str, value: bytes, days: float) -> None:
         self.set_cookie(
-            self.door.cookie,
-            self.door.ticket(name),
-            expires_days=self.door.session_days,
+            self.door.cookie_for(self.request, self.prefix, what),
+            value,
+            expires_days=days,
             **cookie_options(self.request.protocol, self.prefix),
         )
 
@@ -385,12 +421,49 @@ class LogoutHandler(_Form):
     """The logout: asked for by a page of ours (a post), so that no foreign picture can do it."""
 
     def get(self) -> None:
-        self.render("logout.html", action=f"{self.prefix}/logout", front=f"{self.prefix}/")
+        self.render(
+            "logout.html",
+            action=f"{self.prefix}/logout",
+            front=f"{self.prefix}/",
+            sessions=f"{self.prefix}/sessions",
+        )
 
-    def post(self) -> None:
+    async def post(self) -> None:
+        login = self.door.session_of(self.request, self.prefix)
+        if login is not None:
+            await self.end([login.id])
         options = cookie_options(self.request.protocol, self.prefix)
-        self.clear_cookie(self.door.cookie, **options)
+        self.clear_cookie(self.door.cookie_for(self.request, self.prefix), **options)
+        # Pictures that the browser kept go with the login.
+        self.set_header("Clear-Site-Data", '"cache"')
         self.redirect(f"{self.prefix}/login", status=303)
+
+
+class SessionsHandler(_Form):
+    """Where one is logged in, for oneself: each session can be ended, and all others at once."""
+
+    def _own(self) -> tuple[Session | None, list[Session]]:
+        login = self.door.session_of(self.request, self.prefix)
+        return login, self.door.sessions.current(login.user) if login else []
+
+    def get(self) -> None:
+        login, own = self._own()
+        self.render(
+            "sessions.html",
+            action=f"{self.prefix}/sessions",
+            logout=f"{self.prefix}/logout",
+            front=f"{self.prefix}/",
+            own=own,
+            login=login,
+        )
+
+    async def post(self) -> None:
+        login, own = self._own()
+        wanted = self.get_body_argument("end", "")
+        # Only one's own are looked through, so nobody can end those of others.
+        others = [one.id for one in own if login is not None and one.id != login.id]
+        await self.end([one for one in others if wanted in ("others", one)])
+        self.redirect(f"{self.prefix}/sessions", status=303)
 
 
 class Provider(AuthProvider):
@@ -407,7 +480,7 @@ class Provider(AuthProvider):
     def _user(self, handler: RequestHandler) -> str | None:
         if self.door.refusal(handler.request, self.prefix) is not None:
             return None
-        return self.door.visitor(handler.request) or LOCAL_VISITOR
+        return self.door.visitor(handler.request, self.prefix) or LOCAL_VISITOR
 
     @property
     def login_url(self) -> str:

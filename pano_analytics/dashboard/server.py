@@ -10,6 +10,7 @@ import errno
 import importlib
 import logging
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Callable
@@ -23,6 +24,7 @@ os.environ["BOKEH_RESOURCES"] = "server"
 
 import bokeh.server.server
 import panel as pn
+from bokeh.protocol.exceptions import ProtocolError
 from bokeh.server.tornado import BokehTornado
 from bokeh.server.views.ico_handler import IcoHandler
 from bokeh.settings import settings as bokeh_settings
@@ -31,7 +33,9 @@ from tornado.ioloop import PeriodicCallback
 from tornado.web import GZipContentEncoding, OutputTransform
 
 from pano_analytics.dashboard import auth
-from pano_analytics.dashboard.auth import Door, is_loopback
+from pano_analytics.dashboard.auth import Door
+from pano_analytics.dashboard.limits import WEBSOCKET_BYTES, BoundedServer, raise_descriptor_limit
+from pano_analytics.dashboard.origin import is_loopback
 from pano_analytics.dashboard.routes import library_shelf, routes
 from pano_analytics.dashboard.tls import LOOK_EVERY_MS, Certificate
 from pano_analytics.errors import PanoError
@@ -63,7 +67,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-MAX_BODY_BYTES = 1_000_000
 
 
 class ServeError(PanoError):
@@ -90,14 +93,21 @@ class Headers(OutputTransform):
 def guard(library: Library) -> Door:
     """Put every Panel server that starts from now on in this process behind the door of `library`.
 
-    Panel offers no way to hand it another application class, and a plugin of
-    `panel serve` none to reach the application, so the class is exchanged where
-    Bokeh looks it up.
+    Panel offers no way to hand it another application class or HTTP server, and a
+    plugin of `panel serve` none to reach them, so the classes are exchanged where Bokeh
+    looks them up.
     """
-    door = Door(library.folder)
+    said = library.settings.dashboard
+    door = Door(
+        library.folder,
+        session_days=said.session_days,
+        idle_days=said.session_idle_days,
+        is_behind_proxy=said.behind_proxy,
+    )
     bokeh_settings.resources.set_value("server")
     guarded = type("GuardedTornado", (_Guarded,), {"door": door, "shelf": library_shelf(library)})
     bokeh.server.server.BokehTornado = guarded  # type: ignore[attr-defined, assignment]
+    bokeh.server.server.HTTPServer = BoundedServer  # type: ignore[attr-defined]
     return door
 
 
@@ -106,7 +116,7 @@ class _Guarded(BokehTornado):
 
     door: Door
     shelf: Any
-    rounds_ms = 15_000
+    rounds_ms = 2_000
 
     def __init__(self, *args: Any, prefix: str | None = None, **kwargs: Any) -> None:
         place = _prefix(prefix)
@@ -123,10 +133,15 @@ class _Guarded(BokehTornado):
             "auth_provider": auth.Provider(self.door, prefix),
             "transforms": [GZipContentEncoding, Headers],
             # Bokeh writes cookies and headers into the page, where any script can read them.
-            "include_cookies": None,
+            "include_cookies": [],
             "include_headers": None,
-            "exclude_cookies": [self.door.cookie],
+            "exclude_cookies": None,
             "exclude_headers": ["Cookie", "Authorization"],
+            # Documents have ids that only this process can make, new ones for each page.
+            "generate_session_ids": True,
+            "sign_sessions": True,
+            "secret_key": secrets.token_bytes(32),
+            "websocket_max_message_size_bytes": WEBSOCKET_BYTES,
         }
 
     def _rules(self, prefix: str) -> list[Any]:
@@ -135,14 +150,18 @@ class _Guarded(BokehTornado):
             (auth.Unadmitted(self.door, prefix), auth.Turnstile, known),
             (rf"{prefix}/login", auth.LoginHandler, known),
             (rf"{prefix}/logout", auth.LogoutHandler, known),
+            (rf"{prefix}/sessions", auth.SessionsHandler, known),
             # Bokeh has it at the root only, where a proxy may serve something else.
             (rf"{prefix}/favicon\.ico", IcoHandler, {"app": self}),
             *routes(self.shelf, prefix),
         ]
 
-    def new_connection(self, protocol: Any, socket: Any, *args: Any) -> Any:
+    def new_connection(self, protocol: Any, socket: Any, context: Any, session: Any) -> Any:
+        made_for = getattr(session.document.session_context.request, "login", None)
+        if made_for != getattr(socket.request, "login", None):
+            raise ProtocolError("this page was made for another login")
         self._sockets.add(socket)
-        return super().new_connection(protocol, socket, *args)
+        return super().new_connection(protocol, socket, context, session)
 
     def turn_out(self) -> None:
         """Close the open pages of those who would not be let in any more."""
@@ -222,6 +241,7 @@ def serve(
     be spoken.
     """
     said = said or library.settings.dashboard
+    raise_descriptor_limit()
     check_address(library.folder, said.address, said.behind_proxy)
     certificate = Certificate(said, library.folder) if said.is_secure else None
     server = assemble(
@@ -259,7 +279,7 @@ def assemble(
     `options` go to Panel's server, `http_server_kwargs` among them to Tornado's.
     """
     guard(library)
-    http = {"max_body_size": MAX_BODY_BYTES, **options.pop("http_server_kwargs", {})}
+    http = options.pop("http_server_kwargs", {})
     # Loaded before the first visitor comes, who would otherwise wait for it.
     importlib.import_module("pano_analytics.dashboard.page")
     try:
@@ -300,8 +320,10 @@ def check_address(folder: Path, address: str, is_behind_proxy: bool = False) -> 
 
     They could at any address but this computer's own, and behind a proxy at every one.
     """
-    if Users(folder).all():
+    users = Users(folder)
+    if users.all():
         return
+    users.check_presence()
     if is_behind_proxy:
         raise ServeError(
             "expected a user before the dashboard is served behind a proxy, through which anybody "

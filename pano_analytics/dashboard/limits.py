@@ -1,0 +1,312 @@
+"""What strangers may take of the server before anybody has logged in: connections, time, bytes.
+
+`BoundedServer` takes the place of Tornado's HTTP server. It never waits for a
+slow visitor: where an address, or all of them together, hold too many
+connections, the one that has kept the server waiting longest is closed for the
+new one. Half-sent requests can therefore fill the room and shut nobody out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import resource
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tornado.httpserver import HTTPServer, _HTTPRequestContext, _ProxyAdapter
+from tornado.httputil import HTTPMessageDelegate
+from tornado.ioloop import IOLoop
+
+log = logging.getLogger(__name__)
+
+# Browsers open six connections to a host, and one for each open page.
+PER_ADDRESS = 64
+# Behind a proxy: requests at a time. A browser may send 128 at once by HTTP/2.
+PER_CLIENT = 256
+TOTAL = 1024
+DESCRIPTORS = 8192
+PAUSE_S, FREED_AT_ONCE = 1.0, 16
+ACCEPTED_AT_ONCE = 128
+WEBSOCKET_BYTES = 256 * 1024
+
+HTTP_LIMITS: dict[str, Any] = {
+    # From when the server begins to wait until the last line of the headers.
+    "idle_connection_timeout": 20.0,
+    "body_timeout": 20.0,
+    "max_header_size": 32 * 1024,
+    # The largest thing that is ever posted is the login form.
+    "max_body_size": 16 * 1024,
+    "max_buffer_size": 1024 * 1024,
+}
+
+
+def network_of(address: str) -> str:
+    """Return what is counted as one visitor: an IPv4 address, or the /64 of an IPv6 address."""
+    # One household holds 2^64 addresses of IPv6.
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    return str(ipaddress.ip_network((parsed, 64), strict=False) if parsed.version == 6 else parsed)
+
+
+class Attempts:
+    """Failed logins of the last minutes, by whoever tries: 10 in 5 minutes, then one waits.
+
+    They are counted by address, and for a browser that was logged in before by that
+    browser, so that strangers can lock nobody out, whatever names they try. `clock`
+    gives seconds.
+    """
+
+    LIMIT, WINDOW_S, KEPT = 10, 300.0, 10_000
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failed: dict[str, deque[float]] = {}
+
+    def wait_s(self, key: str) -> float:
+        """Return the seconds until another try is heard; 0.0 where it is heard now."""
+        tries = self._failed.get(key, deque())
+        if len(tries) < self.LIMIT:
+            return 0.0
+        return max(0.0, tries[0] + self.WINDOW_S - self._clock())
+
+    def note(self, key: str) -> None:
+        """Count a try: before it is checked, or many at once would all pass."""
+        tries = self._failed.pop(key, deque(maxlen=self.LIMIT))
+        tries.append(self._clock())
+        self._failed[key] = tries
+        while len(self._failed) > self.KEPT:
+            del self._failed[next(iter(self._failed))]
+
+    def forget(self, key: str) -> None:
+        """Start again from zero after a right password."""
+        self._failed.pop(key, None)
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process hold as many open files as the system allows it, up to DESCRIPTORS."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def most_connections() -> int:
+    """Return how many connections there may be, which leaves half of the descriptors for files."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return TOTAL if soft == resource.RLIM_INFINITY else max(8, min(TOTAL, soft // 2))
+
+
+@dataclass(eq=False, slots=True)
+class Held:
+    """One open connection: who holds it, and since when (s) the server waits for a request."""
+
+    stream: Any
+    peer: str
+    waiting_since: float | None
+    client: str | None = None
+    """Behind a proxy, whose request is being answered."""
+
+
+class Connections:
+    """The open connections, and which of them has to go when there is no room for another."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._held: dict[Any, Held] = {}
+
+    def admit(self, stream: Any, peer: str, per_address: int | None) -> bool:
+        """Take `stream` in, closing another one where needed. False where none can go."""
+        self._forget_closed()
+        mine = [held for held in self._held.values() if held.peer == peer]
+        is_full = per_address is not None and len(mine) >= per_address
+        if is_full and not self._close_longest_waiting(mine):
+            return False
+        if len(self._held) >= most_connections() and not self.make_room():
+            return False
+        self._held[stream] = Held(stream, peer, self._clock())
+        return True
+
+    def make_room(self) -> bool:
+        """Close a connection of whoever keeps the server waiting most; False where nobody does."""
+        waiting = [held for held in self._held.values() if held.waiting_since is not None]
+        if not waiting:
+            return False
+        most = Counter(held.peer for held in waiting).most_common(1)[0][0]
+        return self._close_longest_waiting([held for held in waiting if held.peer == most])
+
+    def _close_longest_waiting(self, among: list[Held]) -> bool:
+        waiting = [held for held in among if held.waiting_since is not None]
+        if not waiting:
+            return False
+        longest = min(waiting, key=lambda held: held.waiting_since or 0.0)
+        del self._held[longest.stream]
+        longest.stream.close()
+        return True
+
+    def _forget_closed(self) -> None:
+        for stream in [stream for stream in self._held if stream.closed()]:
+            del self._held[stream]
+
+    def wait(self, stream: Any) -> None:
+        """Note that the server waits for a request on `stream`."""
+        if held := self._held.get(stream):
+            held.waiting_since, held.client = self._clock(), None
+
+    def begin(self, stream: Any) -> None:
+        """Note that a whole request came on `stream`; it is not closed for others now."""
+        if held := self._held.get(stream):
+            held.waiting_since = None
+
+    def of_client(self, stream: Any, client: str) -> int:
+        """Note that `stream` carries a request of `client`; return how many such there are."""
+        if held := self._held.get(stream):
+            held.client = client
+        return sum(
+            held.client == client and not held.stream.closed() for held in self._held.values()
+        )
+
+
+class Context(_HTTPRequestContext):
+    """What is known of a connection; behind a proxy, of whoever it speaks for."""
+
+    is_crowded = False
+    """Whether this client has too many requests at a time."""
+
+    def _apply_xheaders(self, headers: Any) -> None:
+        # The last entry of X-Forwarded-For is what the proxy itself has seen. Most proxies
+        # pass on an X-Real-IP that the visitor made up, so that one counts only alone.
+        if "X-Forwarded-For" in headers:
+            headers = headers.copy()
+            headers.pop("X-Real-Ip", None)
+        super()._apply_xheaders(headers)
+
+
+class BoundedServer(HTTPServer):
+    """Tornado's HTTP server with a bound on everything that visitors can make it hold."""
+
+    def initialize(  # type: ignore[override]
+        self, request_callback: Any, **options: Any
+    ) -> None:
+        super().initialize(request_callback, **{**HTTP_LIMITS, **options})
+        self.connections = Connections(IOLoop.current().time)
+        if self.xheaders:
+            request_callback.door.is_behind_proxy = True
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        for listener in sockets:
+            acceptor = Acceptor(listener, self._take, self.connections.make_room)
+            self._sockets[listener.fileno()] = listener
+            self._handlers[listener.fileno()] = acceptor.stop
+
+    def _take(self, connection: socket.socket, address: Any) -> None:
+        try:
+            self._handle_connection(connection, address)
+        except OSError as error:
+            log.warning("a connection broke before it began: %s", error)
+            connection.close()
+
+    def handle_stream(self, stream: Any, address: Any) -> None:
+        peer = network_of(str(address[0])) if isinstance(address, tuple) and address else ""
+        # All visitors of a proxy come from its address.
+        if not self.connections.admit(stream, peer, None if self.xheaders else PER_ADDRESS):
+            log.warning("a connection from %s was refused: too many are open", peer)
+            stream.close()
+            return
+        self._serve(stream, address)
+
+    def _serve(self, stream: Any, address: Any) -> None:
+        from tornado.http1connection import HTTP1ServerConnection
+
+        context = Context(stream, address, self.protocol, self.trusted_downstream)
+        connection = HTTP1ServerConnection(stream, self.conn_params, context)
+        self._connections.add(connection)
+        connection.start_serving(self)
+
+    def start_request(self, server_conn: Any, request_conn: Any) -> HTTPMessageDelegate:
+        delegate = self.request_callback.start_request(server_conn, request_conn)  # type: ignore[union-attr]
+        arrival = Arrival(self.connections, delegate, request_conn)
+        return _ProxyAdapter(arrival, request_conn) if self.xheaders else arrival
+
+
+class Arrival(HTTPMessageDelegate):
+    """One request on its way in: the server waits until it is whole."""
+
+    def __init__(self, connections: Connections, inner: HTTPMessageDelegate, conn: Any) -> None:
+        self._connections, self._inner = connections, inner
+        self._stream, self._context = conn.stream, conn.context
+        connections.wait(self._stream)
+
+    def headers_received(self, start_line: Any, headers: Any) -> Any:
+        client = network_of(self._context.remote_ip)
+        count = self._connections.of_client(self._stream, client)
+        self._context.is_crowded = count > PER_CLIENT
+        return self._inner.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Any:
+        return self._inner.data_received(chunk)
+
+    def finish(self) -> None:
+        self._connections.begin(self._stream)
+        self._inner.finish()
+
+    def on_connection_close(self) -> None:
+        self._inner.on_connection_close()
+
+
+class Acceptor:
+    """Accepts connections on `listener`; where there are no descriptors left, it waits a while."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        take: Callable[[socket.socket, Any], None],
+        make_room: Callable[[], bool],
+    ) -> None:
+        self._listener, self._take, self._make_room = listener, take, make_room
+        self._loop = IOLoop.current()
+        self._timer: object | None = None
+        self._is_stopped = False
+        self._listen()
+
+    def _listen(self) -> None:
+        self._timer = None
+        self._loop.add_handler(self._listener, self._accept, IOLoop.READ)
+
+    def stop(self) -> None:
+        """Accept no more."""
+        self._is_stopped = True
+        if self._timer is not None:
+            self._loop.remove_timeout(self._timer)
+        else:
+            self._loop.remove_handler(self._listener)
+
+    def _accept(self, listener: Any, events: int) -> None:
+        for _ in range(ACCEPTED_AT_ONCE):
+            if self._is_stopped:
+                return
+            try:
+                connection, address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self._pause(error)
+                return
+            self._take(connection, address)
+
+    def _pause(self, error: OSError) -> None:
+        # The connection stays in the queue: accepting again at once would fail for ever.
+        log.error("no connection can be accepted for now, next try in %g s: %s", PAUSE_S, error)
+        for _ in range(FREED_AT_ONCE):
+            self._make_room()
+        self._loop.remove_handler(self._listener)
+        self._timer = self._loop.call_later(PAUSE_S, self._listen)

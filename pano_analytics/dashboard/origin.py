@@ -1,0 +1,118 @@
+"""Where a request comes from: this computer, a page of ours, or through a proxy.
+
+Without a user the dashboard answers to the person at this computer only. A
+request proves that by everything it carries: any sign that a proxy or another
+program passed it on is enough to refuse it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from tornado.httputil import HTTPServerRequest, split_host_and_port
+
+# What browsers and plain HTTP clients send by themselves. Proxies add headers under
+# names that no list can exhaust (X-Forwarded-For, Via, CF-Ray, Tailscale-User-Login ...),
+# so whatever is not named here counts as one of theirs.
+CLIENT_HEADERS = re.compile(
+    r"accept(-charset|-encoding|-language)?|alt-used|cache-control|connection|content-length|"
+    r"content-type|cookie|device-memory|dnt|downlink|dpr|ect|expect|host|"
+    r"if-(match|modified-since|none-match|range|unmodified-since)|keep-alive|last-event-id|origin|"
+    r"pragma|priority|(x-)?purpose|range|referer|rtt|save-data|sec-[\w-]+|te|upgrade|"
+    r"upgrade-insecure-requests|user-agent|viewport-width|x-requested-with",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host` (a name or an address, without port) is this computer itself."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        parsed = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return (mapped or parsed).is_loopback
+
+
+def peer_of(request: HTTPServerRequest) -> str:
+    """Return the address at the other end of the connection, whatever headers say."""
+    context = getattr(request.connection, "context", None)
+    address: Any = getattr(context, "address", None)
+    # A Unix socket has no address, and a proxy at its other end.
+    return str(address[0]) if isinstance(address, tuple) and address else ""
+
+
+def is_same_origin(request: HTTPServerRequest) -> bool:
+    """Return whether `request` comes from a page of ours, or from no page at all.
+
+    Browsers send Origin with every post, every websocket and every foreign
+    fetch, and Sec-Fetch-Site with whatever a page embeds.
+    """
+    origin = request.headers.get("Origin")
+    if origin is not None:
+        return _is_our_origin(origin, request)
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    is_link = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
+    return is_link or site in ("none", "same-origin")
+
+
+def _is_our_origin(origin: str, request: HTTPServerRequest) -> bool:
+    try:
+        scheme, netloc = urlsplit(origin)[:2]
+    except ValueError:
+        return False
+    # A page that came by HTTP may have been changed on its way. The reverse is a proxy
+    # that speaks HTTPS and does not say so.
+    is_downgraded = request.protocol == "https" and scheme != "https"
+    return netloc.lower() == request.host.lower() and not is_downgraded
+
+
+def sign_of_another(request: HTTPServerRequest) -> str | None:
+    """Return what shows that `request` was not made on this computer for this computer.
+
+    None where nothing does. The name in the address bar counts too: a foreign
+    page may let its own host name resolve to 127.0.0.1 (DNS rebinding).
+    """
+    peer = peer_of(request)
+    if not is_loopback(peer):
+        return f"it comes from {peer or 'a socket without an address'}"
+    if not is_loopback(request.remote_ip or ""):
+        return "a header names another address"
+    return _wrong_host(request) or _trace_of_proxy(request)
+
+
+def _wrong_host(request: HTTPServerRequest) -> str | None:
+    hosts = request.headers.get_list("Host")
+    if len(hosts) != 1:
+        return "it has no single Host header"
+    if not is_loopback(split_host_and_port(hosts[0].lower())[0]):
+        return "it asks for a host that is not this computer's loopback address"
+    return None
+
+
+def _trace_of_proxy(request: HTTPServerRequest) -> str | None:
+    # nginx speaks HTTP/1.0 to what it stands in front of, unless told otherwise.
+    if request.version != "HTTP/1.1":
+        return f"it came by {request.version}"
+    for name in request.headers:
+        if not CLIENT_HEADERS.fullmatch(name):
+            return f"it has the header {name[:64]}, which browsers do not send"
+    return _odd_connection(request)
+
+
+def _odd_connection(request: HTTPServerRequest) -> str | None:
+    wishes = [wish.strip().lower() for wish in request.headers.get("Connection", "").split(",")]
+    if "upgrade" in wishes and "Upgrade" not in request.headers:
+        return "it asks to upgrade the connection without saying to what"
+    # The two headers that nginx puts in front of those that it passes on.
+    if "close" in wishes and [name.lower() for name in request.headers][:2] == [
+        "host",
+        "connection",
+    ]:
+        return "it closes the connection as proxies do"
+    return None
