@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pano_analytics import zones
+
 if TYPE_CHECKING:
+    from pano_analytics import culling, doctor, errors, plots
     from pano_analytics.library import Library, open
 
-__all__ = ["Library", "open"]
+    __version__: str
+
+__all__ = ["Library", "__version__", "culling", "doctor", "errors", "open", "plots"]
+
+# First of all: no zone may be read before the newest database has been chosen.
+zones.use_newest()
 
 
 def __getattr__(name: str) -> Any:
     # Late: `pano` on a quiet run needs no pandas, and starting it must be quick.
+    if name == "__version__":
+        return import_module("importlib.metadata").version("pano-analytics")
+    if name in ("Library", "open"):
+        return getattr(import_module("pano_analytics.library"), name)
     if name in __all__:
-        from pano_analytics import library
-
-        return getattr(library, name)
+        return import_module(f"pano_analytics.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # For tab completion: what a notebook uses, without the rooms behind it.
+    return [*__all__, "__doc__"]

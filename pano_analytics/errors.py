@@ -62,7 +62,7 @@ class MediaError(PanoError):
     exit_code = 5
 
 
-class QueryError(PanoError):
+class QueryError(PanoError, ValueError):
     """A question to the library was not understood."""
 
     exit_code = 6

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,11 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from pano_analytics import alike
+from pano_analytics import alike, arguments
 from pano_analytics import settings as settings_room
 from pano_analytics.analysis import activity
 from pano_analytics.catalog import Catalog, Day, Part
-from pano_analytics.columns import MEDIA
+from pano_analytics.columns import MEDIA, TABLES
 from pano_analytics.errors import LibraryError, MediaError, QueryError
 from pano_analytics.home import Home
 from pano_analytics.journal import Journal
@@ -25,12 +26,12 @@ from pano_analytics.media import KINDS, STATES, locate
 from pano_analytics.queries import Queries
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
-from pano_analytics.times import instant
+from pano_analytics.times import from_epoch_us, instant, is_day
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Names = str | Iterable[str] | None
+Names = Any  # a name, or several: a list, a Series, an array, a row or a frame that has them
 Moment = Any  # text, date, datetime or Timestamp; naive means the library's zone
 
 COLUMNS: tuple[str, ...] = ("media_id", "camera", "date", *(name for name, _, _ in MEDIA[1:]))
@@ -42,7 +43,7 @@ def open(where: str | os.PathLike[str] | None = None) -> Library:
     Without `where` the settings file is looked for as the command line does.
     Raises LibraryError where there is no library, SettingsError for a bad file.
     """
-    path = settings_room.find() if where is None else Path(where).expanduser()
+    path = settings_room.find() if where is None else _path(where)
     if path is None:
         raise LibraryError(
             "expected a library folder or a pano.toml; none was given and none is here. "
@@ -51,6 +52,16 @@ def open(where: str | os.PathLike[str] | None = None) -> Library:
     if path.suffix == ".toml":
         return Library.of(settings_room.load(path), str(path))
     return Library(path, _known_settings(path))
+
+
+def _path(where: Any) -> Path:
+    try:
+        return Path(where).expanduser()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise LibraryError(
+            f"expected a library folder or a pano.toml, as text or a path; "
+            f"came {arguments.shown(where)} ({error})."
+        ) from None
 
 
 def _known_settings(folder: Path) -> Settings:
@@ -66,8 +77,8 @@ def _known_settings(folder: Path) -> Settings:
 class Library:
     """A catalog of uploads and the questions one can ask of it.
 
-    Frames come back with times aware in `zone`; naive times given mean `zone`.
-    Ranges are half-open, [start, end), and select by overlap.
+    Frames come back with times aware in `zone`; naive times given mean `zone`, a date
+    means its first moment. Ranges are half-open, [start, end), and select by overlap.
     """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
@@ -89,6 +100,11 @@ class Library:
         rows = sum(part.rows for part in manifest.media.values())
         return f"<Library {self.folder}: {rows} uploads of {len(manifest.cameras())} cameras>"
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the library, and a row for each camera."""
+        shown = self.cameras()[["camera", "snapshots", "clips", "first", "latest", "is_silent"]]
+        return f"<p>{escape(repr(self))}</p>{shown.to_html(index=False, na_rep='', escape=True)}"
+
     @cached_property
     def _queries(self) -> Queries:
         return Queries(self.catalog, self.settings.zone)
@@ -105,6 +121,8 @@ class Library:
 
     def parts(self, table: str = "media") -> list[str]:
         """Return the paths of the current Parquet files of `media` or `frames`, for other tools."""
+        if not isinstance(table, str) or table not in TABLES:
+            raise QueryError(f"table: expected {' or '.join(TABLES)}; came {table!r}.")
         parts = self.catalog.manifest().table(table).values()
         return [str(self.storage.path(part.path)) for part in parts]
 
@@ -116,38 +134,45 @@ class Library:
         kind: Names = None,
         state: Names = None,
         *,
-        columns: Sequence[str] | None = None,
+        columns: Names = None,
         newest_first: bool = False,
         limit: int | None = None,
     ) -> pd.DataFrame:
         """Return the uploads that overlap [start, end), one row each, sorted by start.
 
-        `camera`, `kind` and `state` take a name or several. The columns are
-        those of `docs/columns.md`. Raises QueryError for a name that does not
-        exist, saying which do.
+        `camera`, `kind` and `state` take a name or several. The columns are those of
+        `docs/columns.md`; `camera` is a category in the order of `camera_names()`.
+        Raises QueryError for a name that does not exist, saying which do, and for a
+        range that is empty or lies in the future.
         """
-        chosen = self._columns(columns)
+        chosen = arguments.names(columns, "columns", COLUMNS)
+        if chosen == []:
+            raise QueryError(f"columns: expected at least one of {', '.join(COLUMNS)}; came none.")
         cameras = self._cameras_named(camera)
         first, last = self._range(start, end)
         conditions, values = _overlap(first, last)
         for column, names, known in (("kind", kind, KINDS), ("state", state, STATES)):
-            wanted = _named(names, column, known)
+            wanted = arguments.names(names, column, known)
             if wanted is not None:
                 conditions.append(f"list_contains(?::VARCHAR[], {column})")
                 values.append(wanted)
-        direction = "DESC" if newest_first else "ASC"
+        direction = "DESC" if arguments.yes_or_no(newest_first, "newest_first") else "ASC"
+        most = arguments.whole(limit, "limit")
         statement = (
-            f"SELECT {', '.join(_quoted(name) for name in chosen)} FROM {{source}} "
+            f"SELECT {', '.join(_quoted(name) for name in chosen or COLUMNS)} FROM {{source}} "
             f"{_where(conditions)} ORDER BY start {direction}, camera, path {direction}"
-            + (f" LIMIT {int(limit)}" if limit is not None else "")
+            + (f" LIMIT {most}" if most is not None else "")
         )
-        return self._queries.ask(statement, self._select(cameras, first, last), values)
+        found = self._queries.ask(statement, self._select(cameras, first, last), values)
+        return self._in_camera_order(found)
 
-    def _columns(self, columns: Sequence[str] | None) -> Sequence[str]:
-        unknown = [name for name in columns or () if name not in COLUMNS]
-        if unknown:
-            raise QueryError(f"expected columns out of {', '.join(COLUMNS)}; came {unknown}.")
-        return columns or COLUMNS
+    def _in_camera_order(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the frame with its column `camera` as a category, in the order of the settings."""
+        if "camera" not in frame:
+            return frame
+        # The catalog may have learnt of a camera since the names were asked.
+        order = dict.fromkeys([*self.camera_names(), *frame["camera"].unique()])
+        return frame.assign(camera=pd.Categorical(frame["camera"], list(order), ordered=True))
 
     def _select(
         self,
@@ -161,13 +186,23 @@ class Library:
 
     def _range(self, start: Moment, end: Moment) -> tuple[datetime | None, datetime | None]:
         first, last = instant(start, self.zone, "start"), instant(end, self.zone, "end")
-        if first and last and last < first:
-            raise QueryError(f"expected start before end; came start={start!r}, end={end!r}.")
+        if first and last and last <= first:
+            raise QueryError(_empty_range(start, end, is_same=first == last))
+        if first and self._is_to_come(first):
+            raise QueryError(
+                f"start: expected a time when something may have come; {start!r} is in the future."
+            )
         return first, last
 
+    def _is_to_come(self, moment: datetime) -> bool:
+        """Tell whether nothing can have come after `moment`, whoever's clock is wrong."""
+        if moment < datetime.now(UTC) + timedelta(days=1):
+            return False
+        known = [part.last_us or 0 for part in self.catalog.manifest().media.values()]
+        return from_epoch_us(max(known, default=0)) < moment
+
     def _cameras_named(self, camera: Names) -> list[str] | None:
-        known = self.camera_names()
-        return _named(camera, "camera", known) if known else None
+        return arguments.names(camera, "camera", self.camera_names() or None)
 
     def camera_names(self) -> list[str]:
         """Return the names of all cameras, those set but never heard of included."""
@@ -186,16 +221,19 @@ class Library:
         """Return how many uploads began in each bucket: `camera, bucket, snapshots, clips`.
 
         `by` is "hour" or "day" (buckets along the timeline: the aware local time
-        at which they begin) or "weekday" (its English name, Monday first). Every
+        at which they begin) or "weekday" (its English name, a category, Monday first). Every
         camera has every bucket, with zeros where nothing came: from `start` to
         `end`, or from the first to the last upload of the chosen cameras.
         """
-        if by not in activity.BUCKETS:
+        if not isinstance(by, str) or by not in activity.BUCKETS:
             raise QueryError(f"by: expected one of {', '.join(activity.BUCKETS)}; came {by!r}.")
-        cameras = self._cameras_named(camera) or self.camera_names()
+        cameras = self._cameras_named(camera)
+        if cameras is None:
+            cameras = self.camera_names()
         first, last = self._range(start, end)
         counts = self._counts(cameras, first, last)
-        return activity.zero_filled(counts, by, cameras, first, last, self.zone)
+        filled = activity.zero_filled(counts, str(by), cameras, first, last, self.zone)
+        return self._in_camera_order(filled)
 
     def _counts(
         self, cameras: list[str], first: datetime | None, last: datetime | None
@@ -217,7 +255,7 @@ class Library:
         return self._queries.ask(statement, self._select(cameras, first, last), values)
 
     def cameras(self) -> pd.DataFrame:
-        """Return one row a camera: what is set for it, its latest picture, and if it is silent.
+        """Return one row per camera: its settings, its latest picture, and if it is silent.
 
         `first`, `latest` and `arrived` are aware local times (NaT where nothing
         ever came), `today` counts the uploads since local midnight, `snapshots`
@@ -230,7 +268,8 @@ class Library:
         for column in ("first", "latest", "arrived"):
             times = pd.to_datetime(frame[column], utc=True)
             frame[column] = times.dt.as_unit("us").dt.tz_convert(self.zone)
-        return frame
+        frame["latest_date"] = pd.to_datetime(frame["latest_date"]).dt.as_unit("s")
+        return self._in_camera_order(frame)
 
     def _camera(self, name: str, now: datetime) -> dict[str, Any]:
         said = self.settings.camera(name)
@@ -285,28 +324,36 @@ class Library:
         )
         return int(counted["today"].iloc[0])
 
-    def item(self, media_id: str, camera: str | None = None, date: Any = None) -> dict[str, Any]:
+    def item(self, media_id: Any, camera: Any = None, date: Any = None) -> dict[str, Any]:
         """Return one upload as a dictionary of its columns; times aware in `zone`, nulls None.
 
-        Quick when `camera` and `date` (its partition) are given; where they are
-        outdated the whole catalog is asked. Raises QueryError if there is none.
+        `media_id` may also be a row. Quick when `camera` and `date` (its partition) are
+        given; where they are outdated the whole catalog is asked. Raises QueryError if
+        there is none.
         """
+        identity = arguments.identity(media_id)
         manifest = self.catalog.manifest()
-        hinted = manifest.media.get(Day(camera, _as_date(date))) if camera and date else None
+        hints = arguments.names(camera, "camera") or [""]
+        hinted = None if date is None else manifest.media.get(Day(hints[0], _as_date(date)))
         for parts in ([hinted] if hinted else [], list(manifest.media.values())):
             found = self._queries.ask(
                 f"SELECT {', '.join(_quoted(name) for name in COLUMNS)} FROM {{source}} "
                 "WHERE media_id = ?",
                 parts,
-                [media_id],
+                [identity],
             )
             if len(found):
                 return _plain(found.iloc[0])
-        raise QueryError(f"expected the media_id of an upload in the catalog, came {media_id!r}.")
+        raise QueryError(f"expected the media_id of an upload in the catalog, came {identity!r}.")
+
+    def _row(self, row: Any, column: str) -> dict[str, Any]:
+        """Return a row that has `column`: the given one, or looked up by its media_id."""
+        given = arguments.row(row)
+        return self.item(given) if isinstance(given, str) or column not in given else given
 
     def frames(
         self,
-        media_id: Names = None,
+        media_id: Any = None,
         camera: Names = None,
         start: Moment = None,
         end: Moment = None,
@@ -315,37 +362,46 @@ class Library:
 
         Columns: `media_id, offset_s, thumb, grid, grid_version, camera, date`.
 
-        A snapshot has one at offset 0, a clip one a key frame; `grid` holds
+        A snapshot has one at offset 0, a clip one for each key frame; `grid` holds
         luminance bytes, plane by plane and row by row, of the shape
-        `pano_analytics.inspect.GRID_SHAPE` (planes, rows, columns).
-        `start` and `end` choose whole camera-days.
+        `pano_analytics.inspect.GRID_SHAPE` (planes, rows, columns). With `start` or `end`
+        those that show a moment in [start, end): the upload's start and `offset_s` later.
         """
         cameras = self._cameras_named(camera)
         first, last = self._range(start, end)
-        wanted = (
-            None
-            if media_id is None
-            else [media_id]
-            if isinstance(media_id, str)
-            else list(media_id)
-        )
-        conditions = [] if wanted is None else ["list_contains(?::VARCHAR[], media_id)"]
-        return self._queries.ask(
+        wanted = arguments.names(media_id, "media_id")
+        conditions: list[str] = []
+        values: list[Any] = []
+        if wanted is not None:
+            conditions.append("list_contains(?::VARCHAR[], media_id)")
+            values.append(wanted)
+        for sign, bound in ((">=", first), ("<", last)):
+            if bound is not None:
+                conditions.append(f"{_SHOWN} {sign} ?")
+                values.append(bound)
+        uploads = self._select(cameras, first, last) if first or last else []
+        beside = _BESIDE if first or last else ""
+        found = self._queries.ask(
             "SELECT media_id, offset_s, thumb, grid, grid_version, camera, date "
-            f"FROM {{source}} {_where(conditions)} ORDER BY camera, date, media_id, offset_s",
+            f"FROM {{source}} AS pictures {beside} {_where(conditions)} "
+            "ORDER BY camera, date, media_id, offset_s",
             self._select(cameras, first, last, "frames"),
-            [] if wanted is None else [wanted],
+            values,
             table="frames",
+            uploads=uploads,
         )
+        return self._in_camera_order(found)
 
-    def history(self, media_id: str) -> pd.DataFrame:
+    def history(self, media_id: Any) -> pd.DataFrame:
         """Return what the journal noted of one upload, oldest first: what it was, and when.
 
         Columns: `media_id, path, size_bytes, mtime, arrived, noted, sha256`, one
         row each time it was new, changed or opened (`sha256` is null before it
-        was); no row for an upload never seen. Times are aware in `zone`.
+        was); no row for an upload never seen. Times are aware in `zone`. `media_id` may
+        also be a row.
         """
-        found: pd.DataFrame = Journal(self.storage).history(media_id).to_pandas().drop_duplicates()
+        noted = Journal(self.storage).history(arguments.identity(media_id))
+        found: pd.DataFrame = noted.to_pandas().drop_duplicates()
         for column in ("mtime", "arrived", "noted"):
             found[column] = found[column].dt.tz_convert(self.zone)
         return found.reset_index(drop=True)
@@ -364,32 +420,37 @@ class Library:
         conditions, values = _overlap(first, last)
         known = ["sha256 IS NOT NULL", "size_bytes > 0", *conditions]
         parts = self._select(self._cameras_named(camera), first, last)
-        return self._queries.ask(_DUPLICATES.format(where=_where(known)), parts, values)
+        found = self._queries.ask(_DUPLICATES.format(where=_where(known)), parts, values)
+        return self._in_camera_order(found)
 
-    def sql(self, statement: str) -> pd.DataFrame:
-        """Answer a statement in DuckDB's SQL over the views `media` and `frames`."""
-        return self._queries.sql(statement)
+    def sql(self, statement: str, params: Any = None) -> pd.DataFrame:
+        """Answer one statement in DuckDB's SQL over the views `media` and `frames`.
 
-    def thumbnail(self, row: Mapping[str, Any] | pd.Series | str) -> Image:
+        `params` fill its `?` (a list) or its `$name` (a dictionary). Times of day come as
+        the time since midnight, differences of times as timedelta, sums as numbers.
+        Raises QueryError for a statement that DuckDB does not take, and for several.
+        """
+        return self._queries.sql(statement, _parameters(params))
+
+    def thumbnail(self, row: Any) -> Image:
         """Return the kept thumbnail of a row (or of a `media_id`) as a picture.
 
         Raises MediaError where nothing of the file could be decoded.
         """
         from PIL import Image
 
-        if isinstance(row, str):
-            row = self.item(row)
+        row = self._row(row, "thumb")
         locator = row["thumb"]
-        if locator is None or pd.isna(locator):
+        if not isinstance(locator, str):
             raise MediaError(
-                f"{row['path']}: expected a kept thumbnail; there is none, "
-                f"because the file is {row['state']}."
+                f"{row.get('path') or row.get('media_id')}: expected a kept thumbnail; there is "
+                f"none, because the file is {row.get('state', 'not decodable')}."
             )
         return Image.open(BytesIO(self.thumbnail_bytes(str(locator))))
 
     def thumbnail_bytes(self, locator: str) -> bytes:
         """Return the JPEG behind a `thumb` value; MediaError where it leads nowhere."""
-        name, _, span = locator.rpartition("/")
+        name, _, span = str(locator).rpartition("/")
         offset, _, size = span.partition("-")
         if not (
             name.endswith(".pack")
@@ -409,8 +470,9 @@ class Library:
             )
         return data
 
-    def source(self, row: Mapping[str, Any] | pd.Series) -> Path:
-        """Return where the upload of a row lies; MediaError where it is gone."""
+    def source(self, row: Any) -> Path:
+        """Return where the upload of a row (or of a `media_id`) lies; MediaError if it is gone."""
+        row = self._row(row, "path")
         if self.uploads is None:
             raise MediaError(f"{row['path']}: expected `uploads` in the settings to find it below.")
         path = locate(self.uploads, str(row["path"]))
@@ -435,6 +497,9 @@ SELECT {", ".join(f'"{name}"' for name in COLUMNS)}, original.media_id AS origin
 WHERE copies > 1
 ORDER BY original.arrived, original_id, arrived, start, path
 """
+# When a kept picture was taken, and the uploads that tell it.
+_SHOWN = "uploads.start + to_microseconds(CAST(round(offset_s * 1e6) AS BIGINT))"
+_BESIDE = "JOIN (SELECT media_id, start FROM {uploads}) AS uploads USING (media_id)"
 _LOOK_BACK = 30
 _CAMERA_COLUMNS = (
     "camera",
@@ -454,17 +519,24 @@ _CAMERA_COLUMNS = (
 )
 
 
-def _named(names: Names, what: str, known: Sequence[str]) -> list[str] | None:
-    if names is None:
+def _empty_range(start: Moment, end: Moment, *, is_same: bool) -> str:
+    advice = ""
+    if is_same and is_day(start):
+        advice = " A date means its first moment: for the whole day give the next date as end."
+    return f"expected start before end; came start={start!r}, end={end!r}.{advice}"
+
+
+def _parameters(params: Any) -> list[Any] | dict[str, Any] | None:
+    if params is None:
         return None
-    wanted = [names] if isinstance(names, str) else list(names)
-    meant = [alike.find(name, known) for name in wanted]
-    unknown = [name for name, found in zip(wanted, meant, strict=True) if found is None]
-    if unknown:
-        raise QueryError(
-            f"{what}: expected one of {', '.join(known)}; came {', '.join(map(repr, unknown))}."
-        )
-    return list(dict.fromkeys(name for name in meant if name is not None))
+    if isinstance(params, Mapping):
+        return {str(name): arguments.sql_value(value) for name, value in params.items()}
+    if isinstance(params, Iterable) and not isinstance(params, (str, bytes, pd.DataFrame)):
+        return [arguments.sql_value(value) for value in params]
+    raise QueryError(
+        "params: expected a list for the ? of the statement, or a dictionary for its $names; "
+        f"came {arguments.shown(params)}."
+    )
 
 
 def _overlap(first: datetime | None, last: datetime | None) -> tuple[list[str], list[Any]]:
@@ -498,7 +570,12 @@ def _from_us(value: int | None) -> datetime | None:
 
 
 def _as_date(value: Any) -> Any:
-    return pd.Timestamp(value).date()
+    try:
+        return pd.Timestamp(value).date()
+    except (TypeError, ValueError):
+        raise QueryError(
+            f"date: expected a date such as '2026-11-17'; came {arguments.shown(value)}."
+        ) from None
 
 
 def _plain(row: pd.Series) -> dict[str, Any]:

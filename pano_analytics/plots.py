@@ -9,6 +9,8 @@ import hvplot.pandas  # noqa: F401  gives frames their .hvplot
 import numpy as np
 import pandas as pd
 
+from pano_analytics import arguments
+from pano_analytics.analysis.activity import WEEKDAYS
 from pano_analytics.errors import QueryError
 
 # Shades of one hue from "nothing" on: the same reading in print and for the colour-blind.
@@ -18,16 +20,62 @@ STEPS = [0, 1, 2, 4, 8, 16, 32, 64]
 
 
 def activity(frame: pd.DataFrame, *, columns: int = 2) -> hv.Layout:
-    """Return a heatmap a camera, hour by day, of `library.activity(by="hour")`.
+    """Return a figure for each camera of what `library.activity()` counted.
 
-    Shades count files an hour (snapshots and clips) on fixed steps, each twice
-    the last. Both passes of the repeated autumn hour are one cell. Hovering
-    tells the counts. Raises QueryError for a frame of other columns.
+    Of hours a heatmap, hour by day: shades count files (snapshots and clips) on fixed
+    steps, each twice the last, and both passes of the repeated autumn hour are one cell.
+    Of days and weekdays bars. Hovering shows the counts. Raises QueryError for a frame
+    of other columns.
     """
-    _expect(frame, ("camera", "bucket", "snapshots", "clips"), 'library.activity(by="hour")')
-    hours = by_wall_hour(frame)
-    maps = [_heatmap(name, part) for name, part in hours.groupby("camera", sort=False)]
-    return hv.Layout(maps or [hv.Text(0, 0, "No uploads yet")]).cols(columns)
+    _expect(frame, ("camera", "bucket", "snapshots", "clips"), "library.activity()")
+    most = arguments.whole(columns, "columns", least=1)
+    by = _bucket_size(frame["bucket"])
+    counted, draw = (by_wall_hour(frame), _heatmap) if by == "hour" else (_by_day(frame), _bars)
+    figures = [draw(name, part) for name, part in counted.groupby("camera", sort=False)]
+    return hv.Layout(figures or [hv.Text(0, 0, "No uploads yet")]).cols(most or 2)
+
+
+def _bucket_size(buckets: pd.Series) -> str:
+    """Return "hour", "day" or "weekday": what the buckets of `library.activity()` are."""
+    if not isinstance(buckets.dtype, pd.DatetimeTZDtype):
+        if buckets.isin(WEEKDAYS).all():
+            return "weekday"
+        raise QueryError(
+            "expected the buckets of library.activity(), aware times or names of weekdays; "
+            f"came {buckets.dtype}."
+        )
+    if "by" in buckets.attrs:
+        return str(buckets.attrs["by"])
+    # Without the note that activity() leaves: days begin at midnight, or where a zone skips it.
+    wall = buckets.drop_duplicates().dt.tz_localize(None)
+    days = wall.dt.normalize()
+    begins = days.dt.tz_localize(buckets.dt.tz, ambiguous=True, nonexistent="shift_forward")
+    is_daily = len(wall) > 1 and days.is_unique and begins.dt.tz_localize(None).eq(wall).all()
+    return "day" if is_daily else "hour"
+
+
+def _by_day(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `camera, bucket, snapshots, clips, files`, `bucket` in words, in its order."""
+    buckets = frame["bucket"]
+    if isinstance(buckets.dtype, pd.DatetimeTZDtype):
+        is_one_year = buckets.dt.year.nunique() <= 1
+        buckets = buckets.dt.strftime("%a %d %b" if is_one_year else "%a %d %b %Y")
+    return frame.assign(bucket=buckets.astype(str), files=frame["snapshots"] + frame["clips"])
+
+
+def _bars(name: Any, counts: pd.DataFrame) -> hv.Bars:
+    columns = ["files", "snapshots", "clips"]
+    return hv.Bars(counts, "bucket", columns, label=str(name)).opts(
+        title=str(name),
+        color=COLOURS[-2],
+        xlabel="",
+        ylabel="files",
+        xrotation=60,
+        width=430,
+        height=260,
+        tools=["hover"],
+        toolbar=None,
+    )
 
 
 def by_wall_hour(frame: pd.DataFrame) -> pd.DataFrame:
@@ -70,12 +118,18 @@ def _heatmap(name: Any, hours: pd.DataFrame) -> hv.HeatMap:
 
 
 def timeline(frame: pd.DataFrame) -> hv.Overlay:
-    """Return what came when, a lane a camera, of `library.media()`: clips above, snapshots below.
+    """Return what came when, of `library.media()`: a lane per camera, clips above snapshots.
 
     A clip is a bar of its length with a mark at its beginning; what is not whole
     is hollow. Raises QueryError for a frame of other columns.
     """
     _expect(frame, ("camera", "kind", "start", "end", "state"), "library.media()")
+    for column in ("start", "end"):
+        if not isinstance(frame[column].dtype, pd.DatetimeTZDtype):
+            raise QueryError(
+                f"{column}: expected aware times, as library.media() gives them; "
+                f"came {frame[column].dtype}."
+            )
     cameras = list(frame["camera"].unique())
     shown = _in_lanes(frame, cameras)
     marks = [_marks(shown, kind, is_whole) for kind in _MARKS for is_whole in (True, False)]
@@ -97,11 +151,13 @@ _MARKS = {"clip": ("#b45309", "square", 0.16), "snapshot": ("#0f766e", "circle",
 def _in_lanes(frame: pd.DataFrame, cameras: list[str]) -> pd.DataFrame:
     """Return the frame with wall-clock times, since Bokeh draws none of a zone, and with lanes."""
     start = frame["start"].dt.tz_localize(None)
+    lanes = {name: lane for lane, name in enumerate(cameras)}
     offset = frame["kind"].map({kind: mark[2] for kind, mark in _MARKS.items()})
     return frame.assign(
         start=start,
         end=frame["end"].dt.tz_localize(None).fillna(start),
-        lane=frame["camera"].map({name: lane for lane, name in enumerate(cameras)}) + offset,
+        camera=frame["camera"].astype(str),
+        lane=pd.Series([lanes[name] for name in frame["camera"]], frame.index, float) + offset,
         is_whole=frame["state"] == "complete",
     )
 
@@ -126,7 +182,9 @@ def _lengths(shown: pd.DataFrame) -> hv.Segments:
     )
 
 
-def _expect(frame: pd.DataFrame, columns: tuple[str, ...], source: str) -> None:
+def _expect(frame: Any, columns: tuple[str, ...], source: str) -> None:
+    if not isinstance(frame, pd.DataFrame):
+        raise QueryError(f"expected a frame as {source} gives it; came {arguments.shown(frame)}.")
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise QueryError(

@@ -23,7 +23,17 @@ _TRIES = 3
 _PAUSE_S = 0.05
 # Somebody ended the question, or it was too big.
 _NOT_OF_A_PART = (duckdb.InterruptException, duckdb.OutOfMemoryException)
-_HIVE = "hive_partitioning = true, hive_types = {'camera': VARCHAR, 'date': DATE}"
+_NULLABLE_TYPES: dict[pa.DataType, Any] = {
+    pa.bool_(): pd.BooleanDtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
+_DAY_US = 86_400_000_000
+# What DuckDB and Arrow raise at a statement, or at values, that they cannot take.
+_NO_ANSWER = (duckdb.Error, pa.ArrowException, TypeError, ValueError, OverflowError)
+# Integers of the tables that are not known of every file.
+NULLABLE = ("width", "height", "grid_version")
+_HIVE = "hive_partitioning = true, hive_types = {'camera': 'VARCHAR', 'date': 'DATE'}"
 
 
 class Queries:
@@ -56,21 +66,25 @@ class Queries:
         parts: Iterable[Part],
         values: Sequence[Any] = (),
         table: str = "media",
+        uploads: Iterable[Part] = (),
     ) -> pd.DataFrame:
         """Answer `statement`, in which `{source}` stands for the rows of `parts`.
 
-        `values` fill its `?`. No part at all is an empty table with its columns. Raises
-        PartError where a part cannot be read.
+        `{uploads}` stands for the rows of other parts, of `media`. `values` fill its `?`.
+        No part at all is an empty table with its columns. Raises PartError where a part
+        cannot be read.
         """
-        chosen = list(parts)
-        asked = statement.format(source=self._source(table, chosen))
+        chosen, others = list(parts), list(uploads)
+        asked = statement.format(
+            source=self._source(table, chosen), uploads=self._source("media", others)
+        )
         try:
-            return _retried(lambda: _frame(self._database.cursor(), asked, values))
+            return _retried(lambda: _frame(self._database.cursor(), asked, list(values)))
         except _NOT_OF_A_PART:
             raise
         except (duckdb.Error, UnicodeDecodeError) as error:
             # The statement is our own: what DuckDB stumbles over is what it reads.
-            raise self._torn(error, chosen) from error
+            raise self._torn(error, [*chosen, *others]) from error
 
     def _torn(self, error: Exception, parts: Sequence[Part]) -> PartError:
         """Return the error that names the part that could not be read, or all where none is told.
@@ -82,15 +96,19 @@ class Queries:
         named = [path for path in paths if path in str(error)] or paths
         return PartError.of(named[0] if len(named) == 1 else self._catalog.storage.root, error)
 
-    def sql(self, statement: str) -> pd.DataFrame:
+    def sql(self, statement: str, values: Any = None) -> pd.DataFrame:
         """Answer a user's own statement over the views `media` and `frames`.
 
-        Raises QueryError with DuckDB's own words where it is no valid question, PartError
-        where a part of the catalog cannot be read.
+        `values` fill its `?` (a sequence) or its `$name` (a mapping). Raises QueryError
+        with DuckDB's own words where it is no valid question, PartError where a part of
+        the catalog cannot be read.
         """
         try:
-            return _retried(lambda: _frame(self._with_views(), statement))
-        except duckdb.Error as error:
+            _expect_one(self._database.cursor(), statement)
+            return _retried(lambda: _frame(self._with_views(), statement, values))
+        except QueryError:
+            raise
+        except _NO_ANSWER as error:
             if str(self._catalog.storage.path("parts")) in str(error):
                 raise self._torn(error, self._all()) from error
             raise QueryError(
@@ -143,16 +161,80 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _frame(
-    cursor: duckdb.DuckDBPyConnection, statement: str, values: Sequence[Any] = ()
-) -> pd.DataFrame:
+def _expect_one(cursor: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """Raise QueryError unless there is exactly one statement: only the last would be answered."""
+    found = cursor.extract_statements(statement)
+    if len(found) != 1:
+        raise QueryError(
+            f"expected one statement in SQL; came {len(found) or 'none'}. "
+            "Ask each question in a call of its own."
+        )
+
+
+def _frame(cursor: duckdb.DuckDBPyConnection, statement: str, values: Any = None) -> pd.DataFrame:
     """Return the whole answer; a statement that answers nothing gives an empty frame."""
-    found: Any = cursor.sql(statement, params=list(values) or None)
-    # By way of Arrow: the frames that DuckDB makes itself hold dates as times.
+    found: Any = cursor.sql(statement, params=values or None)
     if found is None:
         return pd.DataFrame()
-    frame: pd.DataFrame = found.to_arrow_table().to_pandas()
+    return _as_pandas(found.to_arrow_table())
+
+
+def _as_pandas(table: pa.Table) -> pd.DataFrame:
+    """Return the table with types that pandas calculates with and compares.
+
+    By way of Arrow, since frames that DuckDB makes itself lose the types of what is null.
+    """
+    columns = [_series(table.column(at), table.field(at)) for at in range(table.num_columns)]
+    frame = pd.concat(columns, axis=1) if columns else pd.DataFrame()
+    frame.columns = pd.Index(table.column_names)
     return frame
+
+
+def _series(column: pa.ChunkedArray, field: pa.Field) -> pd.Series[Any]:
+    kind = column.type
+    if pa.types.is_decimal(kind):
+        column = _number(column)
+    elif pa.types.is_date(kind):
+        column = column.cast(pa.timestamp("s"))
+    elif pa.types.is_time(kind):
+        # No zone and no day: how long after midnight.
+        column = column.cast(pa.time64("us")).cast(pa.int64()).cast(pa.duration("us"))
+    elif pa.types.is_interval(kind):
+        column = _duration(column)
+    return _nullable(column, field.name)
+
+
+def _number(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return decimals as integers where they are such and fit, else as floats."""
+    if column.type.scale == 0:
+        try:
+            return column.cast(pa.int64())
+        except pa.ArrowInvalid:
+            pass
+    return column.cast(pa.float64())
+
+
+def _duration(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return intervals as durations; those that count months are of no fixed length and stay."""
+    values = column.to_pylist()
+    if any(value is not None and value.months for value in values):
+        return column
+    lengths = [
+        None if value is None else value.days * _DAY_US + value.nanoseconds // 1000
+        for value in values
+    ]
+    return pa.chunked_array([pa.array(lengths, pa.int64()).cast(pa.duration("us"))])
+
+
+def _nullable(column: pa.ChunkedArray, name: str) -> pd.Series[Any]:
+    """Return integers and truth values that may be null as pandas' own types for that."""
+    if pa.types.is_integer(column.type) and not pa.types.is_uint64(column.type):
+        column = column.cast(pa.int64())
+    is_nullable = column.null_count or name in NULLABLE
+    mapper = _NULLABLE_TYPES.get if is_nullable else None
+    # Without a single value Arrow gives objects, even for text.
+    kind = "str" if pa.types.is_string(column.type) else None
+    return pd.Series(column.to_pandas(types_mapper=mapper), dtype=kind)
 
 
 def _retried(answer: Callable[[], Result]) -> Result:

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from pano_analytics import alike
+from pano_analytics import alike, zones
 from pano_analytics.errors import SettingsError
 from pano_analytics.times import is_zone, system_zone
 
@@ -31,9 +31,11 @@ ENVIRONMENT = "PANO_CONFIG"
 
 
 def _check_zone(name: str) -> str:
-    if not is_zone(name):
-        raise ValueError("an IANA time zone such as 'Europe/Berlin' or 'UTC'")
-    return name
+    if is_zone(name):
+        return name
+    instead = " or ".join(repr(one) for one in zones.instead_of(name))
+    meant = f"did you mean {instead}?" if instead else f"this machine's is {system_zone()!r}"
+    raise ValueError(f"an IANA time zone such as 'Europe/Berlin' or 'UTC' ({meant})")
 
 
 def without_password(url: str) -> str:

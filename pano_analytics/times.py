@@ -7,11 +7,13 @@ after `layouts` is an instant in UTC; only `wall_start` keeps what was said.
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from pano_analytics import zones
 from pano_analytics.errors import QueryError
 
 # Two wall times in the same quarter of an hour have the same offset from UTC:
@@ -26,15 +28,11 @@ _UTC_NAMES = ("Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Univers
 
 
 def system_zone() -> str:
-    """Return the IANA name of this machine's zone, or UTC where it tells none."""
-    candidates = [os.environ.get("TZ", "").lstrip(":"), _zone_of_link(), _zone_of_file()]
-    name = next((name for name in candidates if name and is_zone(name)), "UTC")
+    """Return the IANA name of this machine's zone, or UTC where it states none."""
+    candidates = [os.environ.get("TZ", ""), os.path.realpath("/etc/localtime"), _zone_of_file()]
+    plain = (zones.plain_name(candidate) for candidate in candidates)
+    name = next((name for name in plain if is_zone(name)), "UTC")
     return "UTC" if name in _UTC_NAMES else name
-
-
-def _zone_of_link() -> str:
-    parts = Path(os.path.realpath("/etc/localtime")).parts
-    return "/".join(parts[parts.index("zoneinfo") + 1 :]) if "zoneinfo" in parts else ""
 
 
 def _zone_of_file() -> str:
@@ -45,7 +43,9 @@ def _zone_of_file() -> str:
 
 
 def is_zone(name: str) -> bool:
-    """Tell whether `name` is an IANA zone that the zone database knows."""
+    """Tell whether `name` is a zone that all parts of pano understand, spelled as IANA does."""
+    if name not in zones.names():
+        return False
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -130,20 +130,50 @@ def local_date(instant: datetime, zone: ZoneInfo) -> date:
 def instant(value: Any, zone: ZoneInfo, name: str = "time") -> datetime | None:
     """Return what a user wrote as a time as an aware UTC instant; None stays None.
 
-    Takes text in ISO form, a date (its first moment), a datetime or a pandas
-    Timestamp; naive times mean `zone`. Raises QueryError for anything else.
+    Takes text in ISO form, a date (its first moment), a datetime, a pandas Timestamp or a
+    NumPy datetime64; naive times mean `zone`. Raises QueryError for anything else, for
+    NaT among it: what is missing is not "no limit".
     """
     if value is None:
         return None
+    try:
+        return _aware(_as_datetime(value, name), zone)
+    except OverflowError:
+        raise QueryError(
+            f"{name}: expected a time between the years 2 and 9998; came {value!r}."
+        ) from None
+
+
+def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else wall_to_utc(moment, zone)
+
+
+def is_day(value: Any) -> bool:
+    """Tell whether a time was given as a calendar day, without a time of day."""
     if isinstance(value, str):
-        value = _parse(value, name)
-    if isinstance(value, datetime):
-        return value.astimezone(UTC) if value.tzinfo else wall_to_utc(value, zone)
-    if isinstance(value, date):
-        return wall_to_utc(datetime.combine(value, time()), zone)
+        return bool(re.fullmatch(r"[\d-]{8,10}", value.strip()))
+    return isinstance(value, date) and not isinstance(value, datetime)
+
+
+def _as_datetime(value: Any, name: str) -> datetime:
+    if isinstance(value, str):
+        return _parse(value, name)
+    # By name: who only lists names of files loads neither NumPy nor pandas.
+    if type(value).__module__ == "numpy" and type(value).__name__ == "datetime64":
+        value = value.astype("datetime64[us]").item()
+    # NaT is a datetime that equals nothing, itself included.
+    if isinstance(value, datetime) and value == value:
+        # A Timestamp counts nanoseconds, which no upload has.
+        plain = getattr(value, "to_pydatetime", None)
+        return plain(warn=False) if plain else value
+    if isinstance(value, date) and value == value:
+        return datetime.combine(value, time())
+    is_missing = value is None or type(value).__name__ in ("NaTType", "NAType")
+    came = f"{value!r}, a missing time" if is_missing else f"{value!r} ({type(value).__name__})"
+    advice = " Leave the argument out for no limit." if is_missing else ""
     raise QueryError(
         f"{name}: expected a time such as '2026-11-17 14:00', a date or a datetime; "
-        f"came {value!r} ({type(value).__name__})."
+        f"came {came}.{advice}"
     )
 
 

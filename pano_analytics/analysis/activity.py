@@ -39,7 +39,11 @@ def zero_filled(
     counted = counts.assign(bucket=_bucket_of(counts["quarter"], by, zone))
     sums = counted.groupby(["camera", "bucket"])[["snapshots", "clips"]].sum()
     grid = pd.MultiIndex.from_product([cameras, buckets], names=["camera", "bucket"])
-    return sums.reindex(grid, fill_value=0).astype("int64").reset_index()
+    filled = sums.reindex(grid, fill_value=0).astype("int64").reset_index()
+    if by == "weekday":
+        filled["bucket"] = pd.Categorical(filled["bucket"], WEEKDAYS, ordered=True)
+    filled.attrs["by"] = by
+    return filled
 
 
 def _span(

@@ -328,9 +328,9 @@ def _clip_of(library: Library, row: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _frames_of(library: Library, clip: dict[str, Any]) -> pd.DataFrame:
-    # A minute more on each side: the days chosen are the camera's own.
-    start, end = clip["start"], clip["end"] or clip["start"]
-    frames = library.frames(clip["media_id"], clip["camera"], start, end + timedelta(minutes=1))
+    # A day more: a clip that was cut off has no end, but may have pictures.
+    start, end = clip["start"], clip["start"] + timedelta(days=1)
+    frames = library.frames(clip["media_id"], clip["camera"], start, end)
     return frames.loc[:, ["offset_s", "thumb"]].dropna()
 
 

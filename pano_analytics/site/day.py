@@ -42,7 +42,8 @@ class DayPages:
         if not clips:
             return {}
         start = min(row["start"] for row in self.rows)
-        end = max(row["start"] for row in self.rows) + timedelta(seconds=1)
+        # Clips begin within the day, and their pictures follow within a day of that.
+        end = max(row["start"] for row in self.rows) + timedelta(days=1)
         found = self.work.library.frames(clips, self.camera.name, start, end)
         found = found[found["thumb"].notna()].sort_values(["media_id", "offset_s"])
         return {

@@ -79,7 +79,7 @@ class Shown:
             day: [
                 table[key].path
                 for table in tables
-                for date in sorted(rows["date"].unique())
+                for date in sorted(rows["date"].dt.date.unique())
                 if (key := Day(self.name, date)) in table
             ]
             for day, rows in self._by_day.items()

@@ -1,0 +1,111 @@
+"""One zone database for the whole process: the newest of the system's and the shipped one.
+
+Python looks into the folders of the system first, and into the package `tzdata` only for
+what is missing there. A system that is not updated would then apply old laws although newer
+ones are installed. `use_newest()` puts the newest database first, for everything in this
+process that asks `zoneinfo`, pandas included.
+"""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+_PACKAGE = find_spec("tzdata")
+SHIPPED = Path((_PACKAGE and _PACKAGE.origin) or "").parent / "zoneinfo"
+# Where a database states its version: most systems, then macOS and the BSDs.
+_VERSION_FILES = ("tzdata.zi", "+VERSION")
+# In the database, but not the zone of any place.
+_NO_PLACE = ("Factory", "localtime", "posixrules")
+_VARIANTS = ("posix/", "right/")
+_POSIX = re.compile(r"(<[^>]+>|[A-Za-z]{3,})[+-]?\d.*")
+
+
+class Database(NamedTuple):
+    """A folder of zone files, and its version (such as `2026f`; None where it states none)."""
+
+    folder: Path
+    version: str | None
+
+    @property
+    def age(self) -> tuple[int, int, str]:
+        """A key that is larger for newer databases; a database without a version is oldest."""
+        found = re.match(r"(\d{4})([a-z]*)", self.version or "")
+        return (int(found[1]), len(found[2]), found[2]) if found else (0, 0, "")
+
+
+def databases() -> list[Database]:
+    """Return the zone databases that this process uses, in the order in which it asks them."""
+    folders = [Path(folder) for folder in zoneinfo.TZPATH if Path(folder).is_dir()]
+    if SHIPPED.is_dir() and SHIPPED not in folders:
+        folders.append(SHIPPED)
+    return [Database(folder, _version(folder)) for folder in folders]
+
+
+def use_newest() -> None:
+    """Put the newest database first; among equals the order stays."""
+    found = databases()
+    newest_first = sorted(found, key=lambda one: one.age, reverse=True)
+    if newest_first != found:
+        zoneinfo.reset_tzpath(to=[str(one.folder) for one in newest_first])
+        ZoneInfo.clear_cache()
+
+
+def _version(folder: Path) -> str | None:
+    for name in _VERSION_FILES:
+        try:
+            with (folder / name).open(encoding="utf-8", errors="replace") as file:
+                found = re.search(r"\d{4}[a-z]+", file.readline(200))
+        except OSError:
+            continue
+        if found:
+            return found[0]
+    return None
+
+
+@cache
+def names() -> frozenset[str]:
+    """Return the names that settings may use: those that every part of pano understands."""
+    listed = (SHIPPED.parent / "zones").read_text(encoding="utf-8").split()
+    return frozenset(listed).difference(_NO_PLACE)
+
+
+def plain_name(name: str) -> str:
+    """Return the name of the zone file that `name`, a value of TZ or a path, stands for."""
+    name = name.lstrip(":").rpartition("zoneinfo/")[2]
+    for variant in _VARIANTS:
+        name = name.removeprefix(variant)
+    return name
+
+
+def instead_of(name: str) -> list[str]:
+    """Return the names, at most three, that somebody who wrote `name` may have meant."""
+    plain = plain_name(name)
+    if plain in names():
+        return [plain]
+    same = [known for known in names() if known.lower() == plain.lower().replace(" ", "_")]
+    if same:
+        return same
+    if _POSIX.fullmatch(plain):
+        return _with_rule(plain)
+    city = plain.rpartition("/")[2].lower().replace(" ", "_")
+    return sorted(known for known in names() if known.rpartition("/")[2].lower() == city)[:3]
+
+
+def _with_rule(rule: str) -> list[str]:
+    """Return zones whose rule for the years to come is the POSIX TZ string `rule`."""
+    alike = [name for name in sorted(names()) if "/" in name and _rule(name) == rule]
+    known = [name for name in alike if name.startswith(("Europe/", "America/", "Asia/"))]
+    return (known or alike)[:3]
+
+
+def _rule(name: str) -> str:
+    try:
+        return (SHIPPED / name).read_bytes().rstrip(b"\n").rpartition(b"\n")[2].decode("ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
