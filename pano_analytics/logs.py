@@ -1,4 +1,4 @@
-"""Log files that rotate: ISO times with their offset, one line a message whatever is in it."""
+"""Logs: ISO times with their offset, one line per message whatever is in it; files rotate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pano_analytics.errors import SettingsError
+from pano_analytics.wording import printable
 
+FORM = "%(asctime)s %(levelname)s %(message)s"
 LOG_BYTES, LOG_FILES = 1_000_000, 5
 """A log file is renamed to FILE.1 at this size, FILE.1 to FILE.2; so many old ones are kept."""
 
@@ -31,18 +33,25 @@ def rotating(path: Path, uploads: Path | None) -> logging.Handler:
             f"{path}: expected a log file that can be written; {error.strerror or error}. "
             f"Make its folder, or give another --log."
         ) from error
-    handler.setFormatter(Lines("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(Lines(FORM))
+    return handler
+
+
+def on_stderr(form: str = FORM) -> logging.Handler:
+    """Return what writes to stderr, in lines as in log files."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines(form))
     return handler
 
 
 class Lines(logging.Formatter):
-    """ISO times with the offset from UTC, and one line a message."""
+    """ISO times with the offset from UTC; one line per message, safe for a terminal."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(record.created))
 
     def format(self, record: logging.LogRecord) -> str:
-        return " ".join(super().format(record).splitlines())
+        return printable(" ".join(super().format(record).splitlines()))
 
 
 class Calm(logging.Filter):

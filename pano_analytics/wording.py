@@ -57,5 +57,10 @@ def safe_link(url: str) -> str | None:
 
 
 def printable(text: str) -> str:
-    """Return `text` on one line: nothing in it can move the cursor of a terminal or split a log."""
+    """Return `text` on one line: nothing in it can move a terminal's cursor or split a log.
+
+    Control characters, Unicode direction marks and other invisible ones are escaped.
+    """
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
+import traceback
 from typing import Any
 
 import click
 
 from pano_analytics.cli.options import SETTINGS
+from pano_analytics.cli.terminal import say, say_text
 from pano_analytics.errors import PanoError, refused
 
 # name -> (module, one line for the list of commands). The line stands here so
@@ -74,16 +77,24 @@ INTERRUPTED = 130  # what a shell gives a command that Ctrl-C ended
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run `pano` and exit; an error becomes one plain line on stderr and its exit code."""
+    """Run `pano` and exit; an error becomes one plain line on stderr and its exit code.
+
+    Whatever an error quotes, a name from the tree say, is made safe for the terminal.
+    """
     try:
         code = pano.main(args=argv, prog_name="pano", standalone_mode=False)
     except PanoError as error:
-        click.echo(f"pano: {error}", err=True)
+        say(f"pano: {error}", err=True)
         code = error.exit_code
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        say_text(shown.getvalue(), err=True, nl=False)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("pano: interrupted", err=True)
+        say("pano: interrupted", err=True)
         code = INTERRUPTED
+    except Exception:
+        say_text(traceback.format_exc(), err=True, nl=False)
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from pano_analytics.cli.terminal import say
+
 
 @click.command("backup")
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
@@ -50,4 +52,4 @@ def command(target: Path, config: Path | None, library: Path | None, with_catalo
         raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
     kept = backup(settings.library, target, room.find(config), with_catalog)
     what = "with the catalog" if kept.has_catalog else "without the catalog"
-    click.echo(f"{target}: {kept.files} files, {kept.size_bytes / 1e6:.1f} MB, {what}")
+    say(f"{target}: {kept.files} files, {kept.size_bytes / 1e6:.1f} MB, {what}")

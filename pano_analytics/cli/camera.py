@@ -14,6 +14,7 @@ import click
 
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.receive import not_installed
+from pano_analytics.cli.terminal import say, say_text
 from pano_analytics.errors import AttentionNeeded, SettingsError
 
 if TYPE_CHECKING:
@@ -95,9 +96,7 @@ def add(
     settings = _settle_folder(settings, account)
     room.make_folder(account, uploads)
     accounts.add(account)
-    click.echo(
-        f"{account.camera} may upload, into {account.jail(uploads)}. Type into the camera:\n"
-    )
+    say_text(f"{account.camera} may upload, into {account.jail(uploads)}. Type into the camera:\n")
     _show(settings, account, shown)
     _wait_if_asked(settings, account, is_waiting, timeout_s)
 
@@ -126,7 +125,7 @@ def password(
     _, accounts = _where(settings)
     new, shown = _password(password_stdin)
     account = accounts.set_password(name, room.check_password(new))
-    click.echo(f"{account.camera} has a new password. Type into the camera:\n")
+    say_text(f"{account.camera} has a new password. Type into the camera:\n")
     _show(settings, account, shown)
     _wait_if_asked(settings, account, is_waiting, timeout_s)
 
@@ -143,7 +142,7 @@ def remove(settings: Settings, name: str) -> None:
     """
     _, accounts = _where(settings)
     account = accounts.remove(name)
-    click.echo(f"{account.camera} can upload no more; its folder stays.")
+    say(f"{account.camera} can upload no more; its folder stays.")
 
 
 @command.command(name="list")
@@ -161,14 +160,14 @@ def list_(settings: Settings, as_json: bool) -> None:
 
     told = _told(settings)
     if as_json:
-        click.echo(json.dumps(told))
+        say(json.dumps(told))
         return
     for one in told["cameras"]:
-        click.echo(_line(one))
+        say(_line(one))
     for address, end in told["bans"].items():
-        click.echo(f"{address} is banned until {end}, after too many wrong logins.")
+        say(f"{address} is banned until {end}, after too many wrong logins.")
     if not told["is_receiving"]:
-        click.echo("`pano receive` is not at work.", err=True)
+        say("`pano receive` is not at work.", err=True)
 
 
 def _told(settings: Settings) -> dict[str, Any]:
@@ -238,7 +237,7 @@ def _settle_folder(settings: Settings, account: Account) -> Settings:
             f"--folder, or make a pano.toml (`pano init`)."
         )
     changed = _with_camera(config, account)
-    click.echo(f"{config}: added {account.camera!r} with its folder {account.folder!r}.")
+    say(f"{config}: added {account.camera!r} with its folder {account.folder!r}.")
     given = {"uploads": settings.uploads, "library": settings.library}
     return changed.model_copy(update=given)
 
@@ -280,7 +279,7 @@ def _show(settings: Settings, account: Account, password: str) -> None:
     said = settings.receive
     login = hints.Login(lan_address(said), _port(settings), account.name, password, said.tls)
     for line in hints.to_type_in(login):
-        click.echo(line)
+        say(line)
 
 
 def _port(settings: Settings) -> int:
@@ -307,9 +306,9 @@ def _wait_if_asked(
     storage = Storage(settings.library)
     is_running = records.is_running(storage) or _is_about_to_run(storage)
     if not is_running:
-        click.echo("\n`pano receive` is not at work: start it first.")
+        say_text("\n`pano receive` is not at work: start it first.")
     if is_waiting if is_waiting is not None else is_running or sys.stdout.isatty():
-        click.echo(f"\nWaiting for {account.camera}'s first upload (Ctrl-C ends the waiting) …")
+        say_text(f"\nWaiting for {account.camera}'s first upload (Ctrl-C ends the waiting) …")
         _wait(settings, storage, account, time.monotonic() + timeout_s)
 
 
@@ -332,7 +331,7 @@ def _wait(settings: Settings, storage: Storage, account: Account, until: float) 
         for line in _news(told, account, since):
             if line not in said:
                 said.add(line)
-                click.echo(line)
+                say(line)
         if _has_come(settings, told, account, since, said):
             return
         time.sleep(POLL_S)
@@ -374,8 +373,8 @@ def _has_come(
     at = datetime.fromisoformat(last["at"])
     found = arrival.look(settings, account.camera, last["path"], at)
     if not found.is_media:
-        click.echo(f"A file arrived that is no picture and no clip: {last['path']} (a test?).")
+        say(f"A file arrived that is no picture and no clip: {last['path']} (a test?).")
         return False
     for line in arrival.in_words(found, settings, account.camera):
-        click.echo(line)
+        say(line)
     return True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pano_analytics.cli.options import settings_options
-from pano_analytics.cli.terminal import shown
+from pano_analytics.cli.terminal import say, shown
 from pano_analytics.errors import AttentionNeeded
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def command(
         if bar is not None:
             bar.close()
     for line in _json_lines(found) if as_json else _table(found):
-        click.echo(line)
+        say(line)
     if len(found):
         raise AttentionNeeded(f"{len(found)} disagreements found.")
 

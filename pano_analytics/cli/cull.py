@@ -13,7 +13,7 @@ import click
 
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.progress import Bar
-from pano_analytics.cli.terminal import shown
+from pano_analytics.cli.terminal import say, shown
 
 if TYPE_CHECKING:
     from pano_analytics.culling import Culled, Due, Plan, Room
@@ -85,7 +85,7 @@ def _adopt(settings: Settings) -> None:
 
     is_new = adopt(settings)
     how = "is now" if is_new else "was already"
-    click.echo(f"{settings.uploads} {how} the upload root that `pano cull --delete` may delete in.")
+    say(f"{settings.uploads} {how} the upload root that `pano cull --delete` may delete in.")
 
 
 def _show(settings: Settings, files: bool, as_json: bool) -> None:
@@ -96,9 +96,9 @@ def _show(settings: Settings, files: bool, as_json: bool) -> None:
     found = plan(settings)
     short = rooms(settings, Catalog(library_of(settings)))
     for line in [_as_json(found, short)] if as_json else _in_words(found, short, files):
-        click.echo(line)
+        say(line)
     if found.trouble and not as_json:
-        click.echo(f"pano: {found.trouble}", err=True)
+        say(f"pano: {found.trouble}", err=True)
 
 
 def _delete(settings: Settings, up_to: int | None, wait: bool, as_json: bool, quiet: bool) -> None:
@@ -115,11 +115,11 @@ def _delete(settings: Settings, up_to: int | None, wait: bool, as_json: bool, qu
         if bar is not None:
             bar.close()
     for path, why in done.stayed[:_MOST_SAID]:
-        click.echo(f"pano: {shown(path)}: stays: {_STAYED[why]}", err=True)
+        say(f"pano: {shown(path)}: stays: {_STAYED[why]}", err=True)
     if as_json:
-        click.echo(json.dumps(_told(done)))
+        say(json.dumps(_told(done)))
     elif not quiet:
-        click.echo(line(done))
+        say(line(done))
 
 
 _MOST_SAID = 20

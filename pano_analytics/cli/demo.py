@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pano_analytics import demo
+from pano_analytics.cli.terminal import say
 
 if TYPE_CHECKING:
     from pano_analytics.settings import Settings
@@ -150,7 +151,7 @@ def _make(
             zone=zone,
             progress=lambda done, total: _show(bar, done, total),
         )
-    click.echo(_line(summary))
+    say(_line(summary))
 
 
 def _show(bar: Any, done: int, total: int) -> None:
@@ -192,7 +193,7 @@ def _live(directory: Path, library: Path, port: int) -> None:
         settings,
         [*parts_of(settings, where), cameras],
         is_quiet=True,
-        on_well=lambda: click.echo(f"Dashboard: {address} (Ctrl-C ends it)"),
+        on_well=lambda: say(f"Dashboard: {address} (Ctrl-C ends it)"),
     )
 
 
@@ -249,4 +250,4 @@ def _upload(directory: Path, where: str) -> None:
     if not host or not port.isdigit():
         raise click.BadParameter(f"expected HOST:PORT, came {where!r}", param_hint="--upload-to")
     passwords = live.everyone(os.environ.pop(PASSWORD, ""))
-    live.upload_for_ever(directory, live.Server(host, int(port), passwords), told=click.echo)
+    live.upload_for_ever(directory, live.Server(host, int(port), passwords), told=say)

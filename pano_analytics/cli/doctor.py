@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pano_analytics.cli.options import settings_options
-from pano_analytics.cli.terminal import shown
+from pano_analytics.cli.terminal import say, shown
 from pano_analytics.errors import AttentionNeeded
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def command(settings: Settings, as_json: bool, ftp: str | None, user: str | None
     else:
         found, looked_at = _of_server(ftp, user)
     for line in [_json(found)] if as_json else _in_words(found, looked_at):
-        click.echo(line)
+        say(line)
     if len(found):
         words = ", ".join(dict.fromkeys(found["word"]))
         raise AttentionNeeded(f"doctor: {words}")

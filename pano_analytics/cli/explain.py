@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pano_analytics.cli.terminal import shown
+from pano_analytics.cli.terminal import say_text, shown
 from pano_analytics.layouts import Template, camera_below, plain, read
 from pano_analytics.media import Reading
 
@@ -70,7 +70,7 @@ def command(
         reading = root.read(path) if root else read(path)
         camera = root.camera(path, reading) if root else reading.camera
         told = _as_json(path, camera, reading) if as_json else _in_words(path, camera, reading)
-        click.echo(told)
+        say_text(told)
 
 
 def _asked(paths: Iterable[str], from_stdin: bool) -> Iterator[str]:

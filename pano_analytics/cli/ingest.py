@@ -13,8 +13,9 @@ import click
 
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.progress import Bar
-from pano_analytics.cli.terminal import shown
+from pano_analytics.cli.terminal import say, say_text, shown
 from pano_analytics.errors import LibraryBusy, PanoError
+from pano_analytics.logs import on_stderr
 
 if TYPE_CHECKING:
     from pano_analytics.ingest.run import Summary
@@ -105,7 +106,7 @@ def _ending(is_watching: bool) -> Iterator[Stop]:
     except schedule.Stopped:
         sys.exit(0 if is_watching else 143)
     except KeyboardInterrupt:
-        click.echo("pano: interrupted; the next run goes on from here.", err=True)
+        say("pano: interrupted; the next run goes on from here.", err=True)
         sys.exit(130)
 
 
@@ -130,16 +131,15 @@ def _logged() -> Iterator[None]:
 def _watch(settings: Settings, poll: bool, full: bool, quiet: bool, stop: Stop) -> None:
     from pano_analytics import schedule
 
-    shown = logging.StreamHandler()
-    shown.setFormatter(logging.Formatter("pano: %(message)s"))
+    heard = on_stderr("pano: %(message)s")
     # Only what is waited for: what ends the watch is said when it has ended.
-    shown.addFilter(lambda record: record.levelno == logging.WARNING)
-    schedule.log.addHandler(shown)
+    heard.addFilter(lambda record: record.levelno == logging.WARNING)
+    schedule.log.addHandler(heard)
 
     def told(summary: Summary) -> None:
         schedule.log.info(line(summary))
         if not quiet:
-            click.echo(line(summary))
+            say(line(summary))
 
     schedule.log.info("watching %s", settings.uploads)
     schedule.watch(settings, told, is_polling=poll, is_full=full, stop=stop)
@@ -170,12 +170,12 @@ def _once(
     log.info(line(summary))
     if unknown:
         for path, reason in [*summary.unknown_files, *summary.skipped]:
-            click.echo(f"{shown(path)}\t{shown(reason)}")
+            say_text(f"{shown(path)}\t{shown(reason)}")
     elif not quiet:
-        click.echo(line(summary))
+        say(line(summary))
     for path, reason in summary.unreadable[:_MOST_SAID]:
         log.warning("%s: could not be read: %s", shown(path), reason)
-        click.echo(f"pano: {shown(path)}: could not be read: {reason}", err=True)
+        say(f"pano: {shown(path)}: could not be read: {reason}", err=True)
 
 
 def _begin_workers(settings: Settings, no_inspect: bool) -> None:

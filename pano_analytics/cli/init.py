@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pano_analytics.cli.terminal import say, say_text
 from pano_analytics.errors import SettingsError
 
 _STDOUT = "-"
@@ -59,16 +60,14 @@ def command(uploads: Path | None, original: Path | None, output: str) -> None:
     old = None if original is None else read_original(original)
     text = propose(uploads, system_zone(), old)
     if output == _STDOUT:
-        click.echo(text, nl=False)
+        say_text(text, nl=False)
         return
     _write(Path(output), uploads if uploads is not None or old is None else old.uploads, text)
     if uploads is None and old is not None and not (old.uploads and old.uploads.is_dir()):
-        click.echo(
-            f"{original}: its base_data_dir is not on this computer: give --uploads", err=True
-        )
+        say(f"{original}: its base_data_dir is not on this computer: give --uploads", err=True)
     cameras = text.count("\n[[cameras]]\n")
-    click.echo(f"{output}: {cameras} camera{'' if cameras == 1 else 's'}; look it over, then")
-    click.echo(f"pano ingest{'' if output == 'pano.toml' else f' --config {output}'}")
+    say(f"{output}: {cameras} camera{'' if cameras == 1 else 's'}; look it over, then")
+    say(f"pano ingest{'' if output == 'pano.toml' else f' --config {output}'}")
 
 
 def _write(target: Path, uploads: Path | None, text: str) -> None:

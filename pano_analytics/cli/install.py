@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pano_analytics.cli.terminal import say, say_text
 from pano_analytics.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -161,20 +162,18 @@ class _Job:
         if self.is_whole and there:
             self._start(install.to_stop(self.at, [unit.path.name for unit in there]))
         for unit in there:
-            click.echo(
-                f"{unit.path}: {'kept, it was changed' if _stays(unit, overwrite) else 'removed'}"
-            )
+            say(f"{unit.path}: {'kept, it was changed' if _stays(unit, overwrite) else 'removed'}")
         if not self.is_dry:
             install.remove(self.folder, texts, overwrite)
         if not there:
-            click.echo(f"{self.folder}: no units of pano")
+            say(f"{self.folder}: no units of pano")
 
     def _write(self, unit: Unit, overwrite: bool) -> bool:
         from pano_analytics.install import write
 
-        click.echo(f"{unit.path}: {_WORDS[unit.state, overwrite]}")
+        say(f"{unit.path}: {_WORDS[unit.state, overwrite]}")
         if self.is_dry and unit.state != "same":
-            click.echo("\n" + unit.text)
+            say_text("\n" + unit.text)
         stays = _stays(unit, overwrite)
         if not stays and not self.is_dry:
             write(unit)
@@ -186,15 +185,15 @@ class _Job:
         if BOOTED.is_dir() or self.is_dry:
             self._run(commands)
             return
-        click.echo("systemd does not run this machine. Where it does, these come next:")
+        say("systemd does not run this machine. Where it does, these come next:")
         for one in commands:
-            click.echo(f"  {shlex.join(one)}")
+            say(f"  {shlex.join(one)}")
 
     def _run(self, commands: list[list[str]]) -> None:
         from pano_analytics.install import run
 
         for one in commands:
-            click.echo(shlex.join(one))
+            say(shlex.join(one))
             if not self.is_dry:
                 run(one)
 
@@ -202,7 +201,7 @@ class _Job:
         from pano_analytics.errors import AttentionNeeded
 
         for unit in kept:
-            click.echo(unit.difference)
+            say_text(unit.difference)
         raise AttentionNeeded(
             f"{len(kept)} changed unit{'' if len(kept) == 1 else 's'} kept, see above; "
             "--overwrite replaces and keeps a copy."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pano_analytics.cli.options import settings_options
+from pano_analytics.cli.terminal import say
 
 if TYPE_CHECKING:
     from pano_analytics.rebuild import Rebuilt
@@ -46,9 +47,9 @@ def command(settings: Settings, wait: bool, quiet: bool) -> None:
         if bar is not None:
             bar.close()
     for path in made.unreadable_parts:
-        click.echo(f"pano: {path}: could not be read; its uploads were read anew", err=True)
+        say(f"pano: {path}: could not be read; its uploads were read anew", err=True)
     if not quiet:
-        click.echo(line(made))
+        say(line(made))
 
 
 def line(made: Rebuilt) -> str:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from pano_analytics.cli.options import settings_options
+from pano_analytics.cli.terminal import say
 from pano_analytics.errors import PanoError
+from pano_analytics.logs import on_stderr
 
 if TYPE_CHECKING:
     from pano_analytics.receive.server import Receiver
@@ -59,7 +61,7 @@ def command(settings: Settings, address: str | None, port: int | None, verbose: 
     try:
         server.serve(own, _announce)
     except KeyboardInterrupt:
-        click.echo("pano: interrupted; cameras try again what was under way.", err=True)
+        say("pano: interrupted; cameras try again what was under way.", err=True)
         sys.exit(130)
 
 
@@ -76,14 +78,14 @@ def _announce(receiver: Receiver) -> None:
 
     said = receiver.service.said
     cameras = len(receiver.service.accounts.all())
-    click.echo(
+    say(
         f"Taking uploads at ftp://{lan_address(said)}:{receiver.port} (TLS {said.tls}) for "
         f"{cameras} camera{'' if cameras == 1 else 's'}."
     )
     if not cameras:
-        click.echo("No camera may upload yet: `pano camera add NAME` lets one in.")
+        say("No camera may upload yet: `pano camera add NAME` lets one in.")
 
 
 def _log_plainly(verbose: bool) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[on_stderr()])
     logging.getLogger("pano.receive").setLevel(logging.DEBUG if verbose else logging.INFO)

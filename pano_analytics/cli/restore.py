@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from pano_analytics.cli.terminal import say
+
 
 @click.command("restore")
 @click.argument("source", type=click.Path(path_type=Path, dir_okay=False))
@@ -29,8 +31,8 @@ def command(source: Path, library: Path) -> None:
     from pano_analytics.backup import SETTINGS, restore
 
     done = restore(source, library)
-    click.echo(f"{library}: {len(done.files)} files restored, {len(done.left)} left as they are")
+    say(f"{library}: {len(done.files)} files restored, {len(done.left)} left as they are")
     if SETTINGS in done.files:
-        click.echo(f"the settings file is {library / SETTINGS}; put it where it is looked for")
+        say(f"the settings file is {library / SETTINGS}; put it where it is looked for")
     if not done.has_catalog:
-        click.echo(f"now make the catalog anew: pano rebuild --library {library}")
+        say(f"now make the catalog anew: pano rebuild --library {library}")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pano_analytics.cli.options import place_options, resolve
-from pano_analytics.logs import Calm
+from pano_analytics.cli.terminal import say
+from pano_analytics.logs import Calm, on_stderr
 
 if TYPE_CHECKING:
     from pano_analytics.library import Library
@@ -57,9 +58,7 @@ def command(config: Path | None, uploads: Path | None, library: Path | None, **g
 
     from pano_analytics.dashboard import serve  # late: two seconds that errors need not wait for
 
-    serve(
-        opened, said, announce=click.echo, warn=lambda line: click.echo(f"pano: {line}", err=True)
-    )
+    serve(opened, said, announce=say, warn=lambda line: say(f"pano: {line}", err=True))
 
 
 def _said(library: Library, given: dict[str, Any]) -> Dashboard:
@@ -84,7 +83,7 @@ def _opened(config: Path | None, uploads: Path | None, library: Path | None) -> 
 
 
 def _log_plainly() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[on_stderr()])
     for handler in logging.getLogger().handlers:
         handler.addFilter(Calm())
     # Every picture that is gone, every address that is mistyped would be a line.

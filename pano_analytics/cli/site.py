@@ -15,6 +15,7 @@ import click
 
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.progress import Bar
+from pano_analytics.cli.terminal import say
 from pano_analytics.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ def command(
     if bar is not None:
         bar.close()
     if as_json:
-        click.echo(json.dumps({**asdict(done), "folder": str(done.folder)}))
+        say(json.dumps({**asdict(done), "folder": str(done.folder)}))
     elif not quiet:
-        click.echo(line(done))
+        say(line(done))
 
 
 @contextmanager

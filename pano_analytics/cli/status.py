@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pano_analytics.cli.options import settings_options
+from pano_analytics.cli.terminal import say
 from pano_analytics.errors import AttentionNeeded
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def command(settings: Settings, as_json: bool, max_age: float | None) -> None:
     told = status.look(settings, max_age)
     zone = ZoneInfo(settings.zone)
     for line in [status.as_json(told)] if as_json else status.in_words(told, zone):
-        click.echo(line)
+        say(line)
     if not told["is_healthy"]:
         words = ", ".join(dict.fromkeys(one["what"] for one in told["problems"]))
         raise AttentionNeeded(f"status: {words}")

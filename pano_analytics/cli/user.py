@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from pano_analytics.cli.options import resolve
-from pano_analytics.cli.terminal import shown
+from pano_analytics.cli.terminal import say, say_text, shown
 from pano_analytics.errors import SettingsError
 from pano_analytics.sessions import Sessions
 from pano_analytics.users import UserError, Users, check_name
@@ -70,7 +70,7 @@ def add(name: str, password_stdin: bool, **where: Any) -> None:
     checked = check_name(name)
     is_known = users.get(checked) is not None
     users.add(checked, _password(password_stdin))
-    click.echo(f"{checked} has a new password." if is_known else f"{checked} can log in.")
+    say(f"{checked} has a new password." if is_known else f"{checked} can log in.")
 
 
 def _password(from_stdin: bool) -> str:
@@ -90,7 +90,7 @@ def list_(**where: Any) -> None:
       pano user list --library LIB
     """
     for user in Users(library_folder(**where)).all():
-        click.echo(f"{user.name}\t{user.added.astimezone():%Y-%m-%d}")
+        say_text(f"{user.name}\t{user.added.astimezone():%Y-%m-%d}")
 
 
 @command.command()
@@ -105,7 +105,7 @@ def remove(name: str, **where: Any) -> None:
       pano user remove anna
     """
     Users(library_folder(**where)).remove(name)
-    click.echo(f"{name} can no longer log in.")
+    say(f"{name} can no longer log in.")
 
 
 @command.command()
@@ -126,7 +126,7 @@ def sessions(name: str | None, **where: Any) -> None:
     for session in _sessions(**where).current(name):
         times = (f"{at.astimezone():%Y-%m-%d %H:%M}" for at in (session.begun, session.seen))
         texts = (session.short_id, session.user, *times, session.address, session.browser)
-        click.echo("\t".join(shown(text) for text in texts))
+        say_text("\t".join(shown(text) for text in texts))
 
 
 @command.command(name="end-sessions")
@@ -151,7 +151,7 @@ def end_sessions(name: str | None, session_id: str | None, is_all: bool, **where
     if session_id is not None and len(ended) != 1:
         raise UserError(_not_one(session_id, len(ended)))
     known.end(ended)
-    click.echo(f"{len(ended)} {'session' if len(ended) == 1 else 'sessions'} ended.")
+    say(f"{len(ended)} {'session' if len(ended) == 1 else 'sessions'} ended.")
 
 
 def _not_one(session_id: str, count: int) -> str:

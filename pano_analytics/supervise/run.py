@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pano_analytics.errors import LibraryBusy, PanoError, SettingsError
-from pano_analytics.logs import Lines, rotating
+from pano_analytics.logs import FORM, on_stderr, rotating
 from pano_analytics.settings import Settings, Up
 from pano_analytics.storage import Storage
 from pano_analytics.supervise import look
@@ -89,8 +88,7 @@ def _log_to(settings: Settings, storage: Storage, is_quiet: bool) -> list[loggin
     path = settings.up.log or storage.path(LOG_NAME)
     if settings.up.log is None:
         path.parent.mkdir(parents=True, exist_ok=True)
-    shown = logging.StreamHandler(sys.stderr)
-    shown.setFormatter(Lines("%(message)s" if "JOURNAL_STREAM" in os.environ else _FULL))
+    shown = on_stderr("%(message)s" if "JOURNAL_STREAM" in os.environ else FORM)
     shown.setLevel(logging.WARNING if is_quiet else logging.INFO)
     handlers = [rotating(path, settings.uploads), shown]
     for handler in handlers:
@@ -98,9 +96,6 @@ def _log_to(settings: Settings, storage: Storage, is_quiet: bool) -> list[loggin
     log.setLevel(logging.INFO)
     log.propagate = False
     return handlers
-
-
-_FULL = "%(asctime)s %(levelname)s %(message)s"
 
 
 class _Supervisor:
