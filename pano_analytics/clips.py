@@ -35,6 +35,21 @@ if TYPE_CHECKING:
 
 _PLAYED_EVERYWHERE = frozenset(("h264", "vp8", "vp9", "av1"))
 _PLAYED_BY_SOME = frozenset(("hevc",))
+# What an MP4 holds so that browsers show it; all else is encoded as H.264.
+_COPIED = frozenset(("h264", "hevc", "vp9", "av1"))
+# H.264 of more bits or finer colours is played by hardly any browser.
+_PLAYED_PIXELS = frozenset(("yuv420p", "yuvj420p"))
+# Mirrored clips are turned by encoding: browsers do not agree about mirrors.
+_MIRRORED = frozenset((2, 4, 5, 7))
+_TURNS = {
+    2: ("hflip",),
+    3: ("hflip", "vflip"),
+    4: ("vflip",),
+    5: ("transpose=cclock_flip",),
+    6: ("transpose=clock",),
+    7: ("transpose=clock_flip",),
+    8: ("transpose=cclock",),
+}
 # What an MP4 may hold so that browsers hear it; all else is encoded as AAC.
 _HEARD = frozenset(("aac", "mp3"))
 _TICKS = 90_000
@@ -74,7 +89,12 @@ def needs_remux(path: Path) -> bool:
 
 def _codec_of(path: str) -> str:
     with _clip_at(Path(path)) as clip, clip.opened() as container:
-        return str(_video(container).codec_context.name)
+        return _codec_name(_video(container))
+
+
+def _codec_name(video: Any) -> str:
+    # The decoder of AV1 has a name of its own.
+    return str(video.codec_context.codec.canonical_name)
 
 
 def _needs_remux(path: str) -> bool:
@@ -82,18 +102,50 @@ def _needs_remux(path: str) -> bool:
         if clip.format_name != "mov" or clip.is_cut:
             return True
         sounds = {audio.codec_context.name for audio in _audios(container)}
-        return _video(container).codec_context.name != "h264" or not sounds <= _HEARD
+        video = _video(container)
+        if _codec_name(video) != "h264" or not sounds <= _HEARD:
+            return True
+        return _is_to_be_encoded(container, video)
+
+
+def _must_encode(path: str) -> bool:
+    """Return whether a copy of the pictures would not be shown as they are meant."""
+    with _clip_at(Path(path)) as clip, clip.opened() as container:
+        return _is_to_be_encoded(container, _video(container))
+
+
+def _is_to_be_encoded(container: InputContainer, video: Any) -> bool:
+    codec = _codec_name(video)
+    if codec not in _COPIED:
+        return True
+    picture = _first_picture(container, video)
+    if picture is None:
+        return False
+    if codec == "h264" and picture.format.name not in _PLAYED_PIXELS:
+        return True
+    return demux.orientation_of(picture) in _MIRRORED
+
+
+def _first_picture(container: InputContainer, video: Any) -> Any:
+    video.codec_context.thread_count = 1
+    for packet in _packets(container):
+        if packet.stream_index == video.index and packet.is_keyframe:
+            picture = demux.decode_key(video.codec_context, packet)
+            if picture is not None:
+                return picture
+    return None
 
 
 def remux(source: Path, target: Path) -> None:
     """Repackage the clip `source` as an MP4 at `target` that starts at 0, index first.
 
-    Pictures are copied; sound too, or encoded as AAC where browsers do not support it. A
-    partial clip gives what it holds. `target` appears complete or not at all, and an older
-    one does not survive a failure. The clip is opened in a process of its own, with limits
-    of memory and time. Raises MediaError.
+    Pictures are copied where browsers show them from an MP4, and encoded as by `transcode`
+    where they do not (MPEG-2, Motion JPEG, WMV, mirrored pictures, ...). Sound is copied
+    too, or encoded as AAC. A partial clip gives what it holds. `target` appears complete or
+    not at all, and an older one does not survive a failure. The clip is opened in a process
+    of its own, with limits of memory and time. Raises MediaError.
     """
-    _make(source, target, _remux)
+    _make(source, target, lambda: _transcode if _confined(_must_encode, source) else _remux)
 
 
 def transcode(source: Path, target: Path) -> None:
@@ -101,7 +153,7 @@ def transcode(source: Path, target: Path) -> None:
 
     Takes up to about the clip's own length on a small machine; otherwise as `remux`.
     """
-    _make(source, target, _transcode)
+    _make(source, target, lambda: _transcode)
 
 
 # --- limits -------------------------------------------------------------------------------
@@ -250,12 +302,14 @@ class _Plan:
 
     `first` counts the packets of pictures before the first key frame that decodes on its
     own; `key` is that packet where it is not the very first one, whose headers FFmpeg
-    has taken for all: then its own are to be taken instead.
+    has taken for all: then its own are to be taken instead. `turn` is how its picture is
+    to be turned for display (`demux.orientation_of`).
     """
 
     tracks: dict[int, _Track]
     first: int
     key: bytes
+    turn: int
 
 
 def _planned(container: InputContainer) -> _Plan:
@@ -264,18 +318,19 @@ def _planned(container: InputContainer) -> _Plan:
     # A decoder's threads cost more to start than one picture to decode.
     video.codec_context.thread_count = 1
     tracks = {video.index: _Track(demux.declared_period_s(video))}
-    first, key = 0, b""
+    first, key, turn = 0, b"", demux.UPRIGHT
     for packet in _packets(container):
         if packet.stream_index == video.index and not key:
-            if packet.is_keyframe and demux.decode_key(video.codec_context, packet):
-                key = bytes(packet)
+            picture = packet.is_keyframe and demux.decode_key(video.codec_context, packet)
+            if picture:
+                key, turn = bytes(packet), demux.orientation_of(picture)
             else:
                 first += 1
         tracks.setdefault(packet.stream_index, _Track(0.1)).add(packet)
     if not key:
         raise Undecodable("it holds no whole picture")
     _settle(tracks, video.index)
-    return _Plan(tracks, first, key if first else b"")
+    return _Plan(tracks, first, key if first else b"", turn)
 
 
 def _settle(tracks: dict[int, _Track], video: int) -> None:
@@ -315,13 +370,21 @@ class _Sink(Protocol):
 class _Copied:
     """A stream whose packets are taken as they are."""
 
-    def __init__(self, output: OutputContainer, stream: Any, key: bytes = b"") -> None:
+    def __init__(
+        self,
+        output: OutputContainer,
+        stream: Any,
+        key: bytes = b"",
+        turn: int = demux.UPRIGHT,
+    ) -> None:
         self.output, self.count = output, 0
-        self.stream: Any = output.add_stream_from_template(stream)
+        self.stream: Any = output.add_stream_from_template(stream, opaque=True)
         if key and (stream.codec_context.extradata or b"\0").startswith(b"\0"):
             # Headers come within the stream, and the first ones may be broken: FFmpeg's
             # muxer spends minutes on what its decoder refuses at once.
             self.stream.codec_context.extradata = key
+        if turn != demux.UPRIGHT:
+            self.stream.set_display_matrix(demux.matrix_of(turn))
         if stream.codec_context.name == "hevc":
             # The only mark by which Apple's players take HEVC in an MP4.
             self.stream.codec_context.codec_tag = "hvc1"
@@ -366,16 +429,19 @@ class _Sound:
 class _Pictures:
     """A stream of pictures encoded as H.264."""
 
-    def __init__(self, output: OutputContainer, stream: Any, _key: bytes) -> None:
+    def __init__(self, output: OutputContainer, stream: Any, _key: bytes, turn: int) -> None:
         self.output, self.context, self.count = output, stream.codec_context, 0
         self.context.thread_count = _ENCODE_THREADS
         fps = Fraction(1 / demux.declared_period_s(stream)).limit_denominator(1000)
         self.stream: Any = output.add_stream("libx264", rate=fps)
         encoder = self.stream.codec_context
         # Chroma at half the size wants even numbers.
-        encoder.width, encoder.height = self.context.width & ~1, self.context.height & ~1
+        self.turns = _TURNS.get(turn, ())
+        wide, high = demux.upright_size(self.context.width, self.context.height, turn)
+        encoder.width, encoder.height = wide & ~1 or 2, high & ~1 or 2
         encoder.pix_fmt, encoder.time_base = "yuv420p", _TICK
-        encoder.sample_aspect_ratio = self.context.sample_aspect_ratio or Fraction(1)
+        aspect = self.context.sample_aspect_ratio or Fraction(1)
+        encoder.sample_aspect_ratio = 1 / aspect if turn >= 5 else aspect
         # Each picture that the encoder looks ahead at or refers to later is held in memory.
         encoder.options = {
             "preset": "veryfast",
@@ -394,7 +460,7 @@ class _Pictures:
 
     def _encode(self, picture: Any) -> None:
         encoder = self.stream.codec_context
-        fitted = picture.reformat(encoder.width, encoder.height, "yuv420p")
+        fitted = _turned(picture, self.turns).reformat(encoder.width, encoder.height, "yuv420p")
         self.last = max(self.last + _SMALLEST_STEP, picture.pts or 0)
         fitted.pts, fitted.time_base, fitted.pict_type = self.last, _TICK, 0
         self._mux(self.stream.encode(fitted))
@@ -410,20 +476,46 @@ class _Pictures:
             self._mux(self.stream.encode(None))
 
 
+def _turned(picture: Any, turns: tuple[str, ...]) -> Any:
+    """Return a picture turned for display by FFmpeg's filters."""
+    if not turns:
+        return picture
+    from av.filter import Graph
+
+    graph = Graph()
+    steps = [graph.add_buffer(template=None, **_shape(picture))]
+    for turn in turns:
+        name, _, argument = turn.partition("=")
+        steps.append(graph.add(name, argument or None))
+    steps.append(graph.add("buffersink"))
+    graph.link_nodes(*steps).configure()
+    graph.push(picture)
+    return graph.pull()
+
+
+def _shape(picture: Any) -> dict[str, Any]:
+    return {
+        "width": picture.width,
+        "height": picture.height,
+        "format": picture.format,
+        "time_base": picture.time_base or _TICK,
+    }
+
+
 def _set_time(packet: Packet[Any], ticks: tuple[int, int], period: int) -> None:
     packet.time_base = _TICK
     packet.dts, packet.pts = ticks
     packet.duration = period
 
 
-_PictureSink = Callable[[Any, Any, bytes], _Sink]
+_PictureSink = Callable[[Any, Any, bytes, int], _Sink]
 
 
-def _make(source: Path, target: Path, deed: Callable[[str, str], None]) -> None:
+def _make(source: Path, target: Path, chosen: Callable[[], Callable[[str, str], None]]) -> None:
     """Write the clip beside `target` under another name, then let it appear at once."""
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        _confined(deed, source, str(part.absolute()))
+        _confined(chosen(), source, str(part.absolute()))
         with _disk_words(source):
             sync_path(part)
             part.replace(target)
@@ -474,7 +566,7 @@ def _muxed(
         av.open(str(part), "w", "mp4", container_options={"movflags": "faststart"}) as output,
     ):
         video = _video(container)
-        sinks = {video.index: picture_sink(output, video, plan.key)}
+        sinks = {video.index: picture_sink(output, video, plan.key, plan.turn)}
         if has_sound:
             sinks.update(_sound_sinks(container, output))
         return _poured(container, plan, sinks, video.index)

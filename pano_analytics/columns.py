@@ -6,7 +6,7 @@ from functools import cache
 
 import pyarrow as pa
 
-from pano_analytics.media import SCHEMA_VERSION
+from pano_analytics.media import SCHEMA_VERSION, STATES
 
 _UTC = pa.timestamp("us", tz="UTC")
 _WALL = pa.timestamp("us")
@@ -33,7 +33,7 @@ MEDIA: tuple[tuple[str, pa.DataType, str], ...] = (
     ("size_bytes", pa.int64(), "size on disk"),
     ("mtime", _UTC, "the file's modification time"),
     ("arrived", _UTC, "the earlier of modification time and first seen, in UTC"),
-    ("state", pa.string(), "unread, pending, complete, partial, damaged, empty, missing, culled"),
+    ("state", pa.string(), ", ".join(STATES)),
     ("state_reason", pa.string(), "why, in words; null for complete and unread"),
     ("clip_id", pa.string(), "media_id of the clip whose span holds this snapshot"),
     ("width", pa.int32(), "pixels"),

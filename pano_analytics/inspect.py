@@ -33,6 +33,7 @@ from pano_analytics.formats.demux import (
     orientation_of,
     packets_of,
     steady_times,
+    upright_size,
 )
 from pano_analytics.formats.endings import Ending, ending_of
 from pano_analytics.formats.opening import open_media
@@ -220,11 +221,6 @@ def _orientation(image: ImageFile) -> int:
 
 def _valid_orientation(value: object) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else UPRIGHT
-
-
-def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """Return the size of a picture once it is turned for display."""
-    return (height, width) if orientation >= 5 else (width, height)
 
 
 def upright(picture: Image, orientation: int) -> Image:
@@ -458,6 +454,11 @@ def _fit(width: int, height: int, limit: int) -> tuple[int, int]:
 _ENDS_IN_PICTURES = frozenset(("mpegts", "mpeg", "h264", "hevc", "mpegvideo", "m4v", "hxvs"))
 
 
+# Containers whose header tells a length of its own; an MP4 tells its samples instead, and
+# an AVI without its own size tells nonsense.
+_DECLARE_LENGTH = frozenset(("matroska", "flv", "asf"))
+
+
 def _clip(upload: _Upload, format_name: str, expected_s: float | None) -> Inspection:
     content = upload.content
     verdict = verdict_of(content, format_name, upload.size_bytes)
@@ -468,8 +469,11 @@ def _clip(upload: _Upload, format_name: str, expected_s: float | None) -> Inspec
         raise (Undecodable(f"{verdict.reason}; {reason}") if verdict.reason else reason) from reason
     if format_name in BARE_STREAMS:
         _settle_rate(clip, expected_s)
+    trouble = verdict.reason or clip.trouble
+    if format_name in _DECLARE_LENGTH or (format_name == "avi" and verdict.says == "whole"):
+        trouble = trouble or _too_short(clip.duration_s, clip.declared_s, "it declares")
     short = _too_short(clip.duration_s, expected_s, "its name promises")
-    trouble = "; ".join(filter(None, (verdict.reason or clip.trouble, short))) or None
+    trouble = "; ".join(filter(None, (trouble, short))) or None
     if not clip.frames:
         raise Undecodable(f"no picture decodes: {trouble or 'it holds no key frame'}")
     return Inspection(
@@ -525,6 +529,7 @@ class _Clip:
     note: str | None = None
     pictures: int = 0
     is_rate_told: bool = True
+    declared_s: float | None = None
     frames: list[Frame] = field(default_factory=list)
 
 
@@ -546,7 +551,8 @@ def _walk(container: InputContainer, format_name: str) -> _Clip:
     packets = _Packets(stream, has_tail=format_name in _ENDS_IN_PICTURES)
     trouble = packets.gather(container)
     offsets_s, period_s = steady_times(packets.times_s(), declared_period_s(stream))
-    clip = _Clip(stream.codec_context.name, _creation_clock(container), trouble=trouble)
+    codec = stream.codec_context.codec.canonical_name
+    clip = _Clip(codec, _creation_clock(container), trouble=trouble)
     clip.pictures, clip.is_rate_told = len(offsets_s), bool(stream.codec_context.framerate)
     if offsets_s:
         clip.duration_s = offsets_s[-1] + period_s
@@ -555,8 +561,8 @@ def _walk(container: InputContainer, format_name: str) -> _Clip:
     if packets.is_too_many:
         clip.note = f"longer than {MAX_PACKETS} packets: the rest was not looked at"
         clip.duration_s = max(clip.duration_s, declared_s)
-    elif container.format.name in _DECLARE_LENGTH and declared_s:
-        clip.trouble = trouble or _too_short(clip.duration_s, declared_s, "it declares")
+    else:
+        clip.declared_s = declared_s or None
     _decode_strip(clip, stream, [(offsets_s[i], packet) for i, packet in packets.strip()])
     clip.trouble = clip.trouble or packets.tail_trouble()
     return clip
@@ -577,10 +583,6 @@ def _pictures_of(container: InputContainer) -> VideoStream:
     if width * height > MAX_PIXELS:
         raise Unsupported(_TOO_LARGE.format(width, height, MAX_PIXELS))
     return stream
-
-
-# Containers whose header tells a length of its own; an MP4 tells its samples instead.
-_DECLARE_LENGTH = frozenset(("matroska,webm", "avi", "flv", "asf"))
 
 
 class _Packets:
@@ -673,6 +675,8 @@ class _Packets:
 
     def _missing(self, container: InputContainer) -> str | None:
         """Hold the packets counted against the samples that an MP4 declares."""
+        if not container.format.name.startswith("mov"):
+            return None
         for stream in container.streams:
             counted, declared = self._counts[stream.index], stream.frames
             # Plain sound (PCM) declares each tick as a sample, and many come in one packet.

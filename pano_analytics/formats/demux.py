@@ -19,9 +19,18 @@ if TYPE_CHECKING:
 
 MAX_PACKETS = 500_000
 """A clip is read to this many packets: about two hours of picture and sound."""
-BARE_STREAMS = frozenset(("h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"))
+BARE_STREAMS = frozenset(("h264", "hevc", "m4v", "mpegvideo", "mjpeg"))
 """Formats that may hold no times at all, only one picture after another."""
 
+# A picture is a clip of one frame.
+_PIPES = {
+    "JPEG": "jpeg_pipe",
+    "PNG": "png_pipe",
+    "GIF": "gif",
+    "WEBP": "webp_pipe",
+    "BMP": "bmp_pipe",
+    "TIFF": "tiff_pipe",
+}
 _CLOCK_STEP_S = 2.0
 _LAPSE_STEP_S = 60.0
 
@@ -32,6 +41,7 @@ def open_clip(
     """Open a clip for reading with its container's own demuxer and no other."""
     import av
 
+    format_name = _PIPES.get(format_name, format_name)
     if format_name == "dhav":
         content = dav.in_step(content, content.seek(0, 2))
     content.seek(0)
@@ -82,7 +92,11 @@ def orientation_of(picture: VideoFrame) -> int:
     It is read from the display matrix; a matrix that turns by other than quarters is
     taken for the nearest quarter.
     """
-    matrix = picture.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = picture.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV does not know every sort of side data (EXIF); this way tells quarters only.
+        return {90: 8, 180: 3, -180: 3, -90: 6}.get(picture.rotation, UPRIGHT)
     if matrix is None:
         return UPRIGHT
     a, b, _, c, d = memoryview(bytes(cast("bytes", matrix))).cast("i")[:5]
@@ -95,12 +109,40 @@ def orientation_of(picture: VideoFrame) -> int:
     ]
 
 
+def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
+    """Return the size of a picture once it is turned for display."""
+    return (height, width) if orientation >= 5 else (width, height)
+
+
+def matrix_of(orientation: int) -> list[int]:
+    """Return the display matrix that turns a picture so: 9 numbers as FFmpeg orders them."""
+    a, b, c, d = _MATRICES[orientation]
+    return [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30]
+
+
+_MATRICES = {
+    1: (1, 0, 0, 1),
+    2: (-1, 0, 0, 1),
+    3: (-1, 0, 0, -1),
+    4: (1, 0, 0, -1),
+    5: (0, 1, 1, 0),
+    6: (0, 1, -1, 0),
+    7: (0, -1, -1, 0),
+    8: (0, -1, 1, 0),
+}
+
+
 # --- time -------------------------------------------------------------------------------
 
 
 def declared_period_s(stream: VideoStream) -> float:
-    """Return the seconds a picture stands by the rate that the stream declares, or 0.1."""
-    rate = stream.average_rate
+    """Return the seconds a picture stands by the rate that the stream declares, or 0.1.
+
+    Of a stream without a container FFmpeg tells 25 pictures a second, whatever its
+    headers say; those are asked first.
+    """
+    is_bare = stream.container.format.name in BARE_STREAMS
+    rate = (is_bare and stream.codec_context.framerate) or stream.average_rate
     return float(1 / rate) if rate and 0 < rate <= 1000 else 0.1
 
 

@@ -48,7 +48,7 @@ ENDINGS: dict[str, Ending] = {
     "flv": _ending("clip", "FLV", "flv"),
     **dict.fromkeys(("h264", "264"), _ending("clip", "H.264 stream", "h264", "hxvs")),
     **dict.fromkeys(("h265", "265", "hevc"), _ending("clip", "H.265 stream", "hevc", "hxvs")),
-    **dict.fromkeys(("mjpeg", "mjpg"), _ending("clip", "Motion JPEG", "mjpeg", "mpjpeg")),
+    **dict.fromkeys(("mjpeg", "mjpg"), _ending("clip", "Motion JPEG", "mjpeg")),
 }
 
 

@@ -134,7 +134,7 @@ def _by_form(head: bytes) -> str | None:
     if mpeg.packets_of_transport(head):
         return "mpegts"
     if head.startswith(b"--") and b"image/jpeg" in head[:512].lower():
-        return "mpjpeg"
+        return "mjpeg"
     return mpeg.bare_stream(head)
 
 

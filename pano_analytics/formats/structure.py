@@ -13,7 +13,6 @@ _VERDICTS: dict[str, Callable[[BinaryIO, int], Verdict]] = {
     "PNG": pictures.png_verdict,
     "WEBP": pictures.webp_verdict,
     "mjpeg": jpeg.stream_verdict,
-    "mpjpeg": jpeg.stream_verdict,
     "mov": mp4.verdict,
     "AVIF": mp4.picture_verdict,
     "dhav": dav.verdict,
