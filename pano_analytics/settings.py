@@ -66,8 +66,10 @@ def _public_path(path: str) -> str:
 
 def _check_folder(folder: str) -> str:
     path = PurePosixPath(folder)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise ValueError("a folder below the upload root, such as 'front_door'")
+    if path.is_absolute() or ".." in path.parts or not folder.strip():
+        raise ValueError(
+            "a folder below the upload root, such as 'front_door', or '.' for the root itself"
+        )
     return path.as_posix()
 
 
@@ -126,6 +128,16 @@ def _check_layout(layout: str) -> str:
     raise ValueError(f"'auto', a template with {{start:…}}, or one of {', '.join(layouts.LAYOUTS)}")
 
 
+def _check_layouts(said: Any) -> Any:
+    several = [said] if isinstance(said, str) else said
+    if not isinstance(several, list | tuple) or not several:
+        raise ValueError("the layout in quotes, or a list of layouts in the order to try them in")
+    if not all(isinstance(one, str) for one in several):
+        raise ValueError("each layout of the list in quotes")
+    checked = tuple(map(_check_layout, several))
+    return checked[0] if isinstance(said, str) else checked
+
+
 def _as_path(value: Any) -> Any:
     return Path(value).expanduser() if isinstance(value, str) and value.strip() else value
 
@@ -145,6 +157,7 @@ def _check_days(days: Any) -> Any:
 ZoneName = Annotated[str, AfterValidator(_check_zone)]
 KeepDays = Annotated[int | Literal["forever"], BeforeValidator(_check_days)]
 PublicUrl = Annotated[str, AfterValidator(without_password)]
+Layout = Annotated[str | tuple[str, ...], BeforeValidator(_check_layouts)]
 LocalPath = Annotated[Path, BeforeValidator(_as_path)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -164,7 +177,7 @@ class Camera(_Strict):
     also: tuple[Annotated[str, AfterValidator(_check_folder)], ...] = Field(
         default=(), description="folders of its past, under another name or serial"
     )
-    layout: Annotated[str, AfterValidator(_check_layout)] = "auto"
+    layout: Layout = "auto"
     zone: ZoneName | None = Field(default=None, description="the camera's clock; else the common")
     admin_url: PublicUrl | None = None
     live_url: PublicUrl | None = None
@@ -326,9 +339,13 @@ class Settings(_Strict):
 
         What counts as the same name is decided in `alike`.
         """
-        found = (camera for camera in self.cameras if alike.key(camera.name) == alike.key(name))
         # Not checked: a folder in the tree may have a name that no setting could.
-        return next(found, None) or Camera.model_construct(name=name)
+        return self.table(name) or Camera.model_construct(name=name)
+
+    def table(self, name: str) -> Camera | None:
+        """Return the table of the camera `name`, however it is spelled; None where it has none."""
+        found = (camera for camera in self.cameras if alike.key(camera.name) == alike.key(name))
+        return next(found, None)
 
     def called(self, name: str) -> str:
         """Return how the camera `name` is spelled: as in its table, else composed (NFC)."""

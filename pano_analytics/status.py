@@ -25,7 +25,7 @@ from pano_analytics import alike, culling
 from pano_analytics.catalog import Catalog, Manifest, Part, counts
 from pano_analytics.errors import LibraryError
 from pano_analytics.home import library_of
-from pano_analytics.ingest import heartbeat
+from pano_analytics.ingest import heartbeat, unread
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
@@ -39,6 +39,7 @@ PROBLEMS = (
     "last_run_failed",
     "stale",
     "camera_silent",
+    "unread",
     "part_unreadable",
     "part_down",
     "up_ended",
@@ -75,6 +76,7 @@ def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, 
         "waiting": sum(part.unread for part in parts),
         "states": states,
         "cameras": cameras,
+        "unread": _unread(settings, storage, manifest),
         "culling": _culling(settings, storage),
     }
     problems = list(_problems(told, max_age_minutes))
@@ -137,6 +139,28 @@ def _camera(
         "silent_after_hours": hours,
         "is_silent": silent_s is None or silent_s > hours * 3600,
     }
+
+
+def _unread(settings: Settings, storage: Storage, manifest: Manifest) -> list[dict[str, Any]]:
+    """Return the folders that receive files which nothing reads, newest first."""
+    zone = ZoneInfo(settings.zone)
+    return [
+        {
+            "folder": one.folder,
+            "camera": one.camera,
+            "files": one.files,
+            "first": _iso(one.first),
+            "last": _iso(one.last),
+            "sample": one.sample,
+            "reason": one.reason,
+            "template": one.template,
+            "advice": one.advice,
+            "snippet": one.snippet,
+            "is_problem": one.is_problem,
+            "text": one.text(zone),
+        }
+        for one in unread.places(settings, storage, manifest.cameras())
+    ]
 
 
 def _culling(settings: Settings, storage: Storage) -> dict[str, Any]:
@@ -214,6 +238,9 @@ def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[d
         if camera["is_silent"]:
             since = camera["arrived"] or "ever"
             yield _problem("camera_silent", f"{camera['camera']}: nothing since {since}")
+    for place in told["unread"]:
+        if place["is_problem"]:
+            yield _problem("unread", place["text"])
     for camera in told["culling"]["cameras"]:
         if camera["is_short"]:
             yield _problem("disk_too_small", f"{camera['text']} days fit on its disk")
@@ -286,6 +313,9 @@ def _lines(told: dict[str, Any]) -> list[str]:
         f"part      {one['part']}: {one['state']} since {one['since']}"
         for one in (told["up"] or {"parts": []})["parts"]
     ]
+    for one in told["unread"]:
+        lines += [f"unread    {one['text']}", f"          {one['advice']}"]
+        lines += [f"              {line}" for line in one["snippet"].splitlines()]
     lines += [f"problem   {one['what']}: {one['detail']}" for one in told["problems"]]
     return [*lines, "healthy" if told["is_healthy"] else "not healthy"]
 

@@ -116,7 +116,10 @@ def _in_words(found: pd.DataFrame, looked_at: str) -> Iterator[str]:
         for case in cases.itertuples():
             sure = "" if case.confidence == "certain" else f" ({case.confidence})"
             yield from _wrapped(f"{shown(case.camera or 'all')}: {case.evidence}{sure}", "  ")
-        yield from _wrapped(f"-> {advice}", "  ", "     ")
+        words, *snippet = str(advice).splitlines()
+        yield from _wrapped(f"-> {words}", "  ", "     ")
+        # To be pasted: a line that is broken would be none.
+        yield from (f"       {shown(line)}" for line in snippet)
         yield ""
     yield f"{many(len(found), 'finding') if len(found) else 'nothing to say'}: {looked_at}"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pano_analytics.cli.terminal import say_text, shown
-from pano_analytics.layouts import Template, camera_below, plain, read
+from pano_analytics.layouts import camera_below, plain, read, reader_of
 from pano_analytics.media import Reading
 
 if TYPE_CHECKING:
@@ -105,11 +105,9 @@ class _Root:
         below = self._below(path)
         if below is None or self.settings is None:
             return read(path)
+        folder, _, name = below.rpartition("/")
         layout = self.settings.camera(self._camera_below(below)).layout
-        if "{" not in layout:
-            return read(path, None if layout == "auto" else layout)
-        misfit = Reading("unknown", reason=f"does not fit the template {layout}")
-        return Template.parse(layout).read(below) or misfit
+        return reader_of(folder, layout)(name)
 
     def camera(self, path: str, reading: Reading) -> str | None:
         """Return the camera by the rule of the root, else what the path suggests."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--unknown",
     is_flag=True,
-    help="List what is no upload, with the reason: no layout knows it, or a link, say.",
+    help="List every file that nothing reads, with the reason: an unknown name, a link, ...",
 )
 @click.option("--watch", is_flag=True, help="Keep running, and bring in each upload as it ends.")
 @click.option("--poll", is_flag=True, help="With --watch: ask, where the kernel tells nothing.")
@@ -161,7 +161,8 @@ def _once(
     summary = ingest(
         settings,
         is_inspecting=not no_inspect,
-        is_full=full or unknown,
+        is_full=full,
+        is_listing_unknown=unknown,
         wait=wait,
         progress=bar or stop.check,
     )

@@ -36,7 +36,8 @@ def tops(settings: Settings) -> Callable[[str], str]:
     def top(folder: str) -> str:
         held = layouts.folder_holding(f"{folder}/x.jpg", folders)
         if held is not None:
-            return "/".join(folder.split("/")[: held.count("/") + 1])
+            depth = 0 if held == "." else held.count("/") + 1
+            return "/".join(folder.split("/")[:depth])
         first = folder.partition("/")[0]
         is_camera = layouts.camera_below(f"{folder}/x.jpg", {}, "") == alike.normal(first)
         return first if is_camera else ""

@@ -20,6 +20,7 @@ from pano_analytics.dashboard import payloads
 from pano_analytics.dashboard.records import Heat, Item, Near, Uploads
 from pano_analytics.dashboard.selection import Selection, wall_now
 from pano_analytics.errors import LibraryError, QueryError
+from pano_analytics.ingest.unread import Place, places
 
 if TYPE_CHECKING:
     from pano_analytics.library import Library
@@ -109,6 +110,7 @@ class Answers(param.Parameterized):
 
     cameras = param.ClassSelector(class_=pd.DataFrame, default=pd.DataFrame())
     short = param.Dict(default={}, doc="what a camera's disk cannot hold, in words, by camera")
+    unread = param.List(default=[], doc="folders that receive what nothing reads (unread.Place)")
     heat = param.ClassSelector(class_=Heat, default=Heat(pd.DataFrame(), date.min, date.min))
     uploads = param.ClassSelector(class_=Uploads, default=Uploads(pd.DataFrame()))
     near = param.ClassSelector(class_=Near, allow_None=True)
@@ -180,6 +182,7 @@ class Answers(param.Parameterized):
             "now": minute,
             "cameras": cameras,
             "short": kept("short", minute, ask=lambda: find_short(library)),
+            "unread": kept("unread", minute, ask=lambda: find_unread(library)),
             "heat": kept("heat", span, ask=lambda: find_heat(library, span)),
             "uploads": uploads,
             "near": None
@@ -238,6 +241,11 @@ def find_short(library: Library) -> dict[str, str]:
     return {
         one.camera: f"{one.text.removeprefix(f'{one.camera}: ')} days" for one in found if one.text
     }
+
+
+def find_unread(library: Library) -> list[Place]:
+    """Return the folders that receive files which nothing reads, newest first."""
+    return places(library.settings, library.storage, library.catalog.manifest().cameras())
 
 
 def find_uploads(library: Library, chosen: _Chosen, limit: int) -> Uploads:

@@ -30,6 +30,8 @@ from pano_analytics.wording import STATE_BADGES, TIME_BADGES, day_label, safe_li
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from pano_analytics.ingest.unread import Place
+
 
 Json = dict[str, Any]
 
@@ -117,6 +119,13 @@ def overview(cameras: pd.DataFrame, now: datetime, short: Mapping[str, str] | No
         ],
         "call": cameras_call(),
     }
+
+
+def unread(places: Iterable[Place], zone: ZoneInfo) -> list[Json]:
+    """Return what the notice of folders that receive unread files says."""
+    return [
+        {"text": one.text(zone), "advice": one.advice, "snippet": one.snippet} for one in places
+    ]
 
 
 def _card(row: dict[Any, Any], now: datetime) -> Json:
@@ -286,11 +295,17 @@ def span_seconds(rows: pd.DataFrame) -> list[float]:
 
 
 def gallery_head(
-    uploads: Uploads, near: Near | None, selection: Selection, *, is_known: bool
+    uploads: Uploads,
+    near: Near | None,
+    selection: Selection,
+    *,
+    is_known: bool,
+    is_unread: bool = False,
 ) -> Json:
     """Return the gallery's own words: how many, what is wrong with some, and why it is empty.
 
-    `is_known` tells whether the library holds any upload at all.
+    `is_known` tells whether the library holds any upload at all, `is_unread` whether files
+    came that nothing reads.
     """
     frame = uploads.frame
     return {
@@ -299,7 +314,9 @@ def gallery_head(
         "more": "Older ones are not listed here: choose a range to see them."
         if uploads.has_more
         else "",
-        "empty": _empty(near, selection, is_known=is_known) if frame.empty else None,
+        "empty": _empty(near, selection, is_known=is_known, is_unread=is_unread)
+        if frame.empty
+        else None,
         "call": media_call(selection),
     }
 
@@ -332,12 +349,12 @@ def _problems(frame: pd.DataFrame, selection: Selection) -> list[Json]:
     ]
 
 
-def _empty(near: Near | None, selection: Selection, *, is_known: bool) -> Json:
+def _empty(near: Near | None, selection: Selection, *, is_known: bool, is_unread: bool) -> Json:
     if not is_known:
-        return {
-            "text": "No uploads yet. They appear here by themselves while ingest runs.",
-            "links": [],
-        }
+        text = "No uploads yet. They appear here by themselves while ingest runs."
+        if is_unread:
+            text = "Files came, but none of them can be read: see the notice above."
+        return {"text": text, "links": []}
     links = [
         _near_link("Nearest before", near.before if near else None),
         _near_link("Nearest after", near.after if near else None),

@@ -132,11 +132,13 @@ class Overview(View):
     """Each camera: latest picture, when, count today, silent or not, its own pages."""
 
     part = "overview"
-    watches = ("cameras", "now", "short")
+    watches = ("cameras", "now", "short", "unread")
 
     def text(self) -> str:
         answers = self.answers
-        return payloads.dumps(payloads.overview(answers.cameras, answers.now, answers.short))
+        zone = self.library.zone
+        shown = payloads.overview(answers.cameras, answers.now, answers.short)
+        return payloads.dumps(shown | {"unread": payloads.unread(answers.unread, zone)})
 
 
 class Activity(View):
@@ -160,7 +162,7 @@ class Gallery(View):
     """The thumbnails and the viewer. Days that the browser has are not sent again."""
 
     part = "gallery"
-    watches = ("uploads", "near")
+    watches = ("uploads", "near", "unread")
 
     def __init__(self, *args: Any) -> None:
         self._key: tuple[Any, ...] | None = None
@@ -219,7 +221,11 @@ class Gallery(View):
         answers = self.answers
         counts = answers.cameras[["snapshots", "clips"]].to_numpy()
         return payloads.gallery_head(
-            answers.uploads, answers.near, self.selection, is_known=bool(counts.sum())
+            answers.uploads,
+            answers.near,
+            self.selection,
+            is_known=bool(counts.sum()),
+            is_unread=bool(answers.unread),
         )
 
 

@@ -18,7 +18,7 @@ from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WOR
 from pano_analytics.doctor.ports import Server
 from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.home import Home
-from pano_analytics.ingest import heartbeat
+from pano_analytics.ingest import heartbeat, unread
 from pano_analytics.library import Library
 
 __all__ = ["COLUMNS", "CONFIDENCES", "SEVERITIES", "WORDS", "Finding", "Server", "examine", "knock"]
@@ -53,6 +53,7 @@ def examine(library: Library) -> pd.DataFrame:
 def _all(library: Library) -> Iterator[Finding]:
     cases = [_case(library, name) for name in library.camera_names()]
     yield from _silent(library, cases)
+    yield from _unread(library)
     yield from _each(cases)
     yield from reception.check(library)
     yield from disk.check(library)
@@ -91,6 +92,15 @@ def _silent(library: Library, cases: Sequence[Case]) -> Iterator[Finding]:
             found = arrivals.silent(case, limit_h, now, looked)
             is_all = len(silent) == len(cases) > 1
             yield replace(found, advice=_ALL_SILENT) if is_all else found
+
+
+def _unread(library: Library) -> Iterator[Finding]:
+    known = library.catalog.manifest().cameras()
+    for place in unread.places(library.settings, library.storage, known):
+        severity = "problem" if place.is_problem else "advice"
+        told = (place.camera, "unread", severity, "certain", place.text(library.zone))
+        advice = f"{place.advice}\n{place.snippet}".strip()
+        yield Finding(*told, advice, place.files, 0.0, place.first)
 
 
 _ALL_SILENT = (

@@ -14,6 +14,7 @@ WORDS: dict[str, str] = {
     "clock_off": "the camera's clock is wrong",
     "uploads_late": "uploads come long after what they show; the clock cannot be judged",
     "camera_silent": "nothing comes from the camera any more",
+    "unread": "files come that nothing reads: no layout knows their names, or their format",
     "no_clips": "snapshots of motion come, but no clips",
     "no_snapshots": "clips come, but no snapshots",
     "uploads_cut": "many uploads are cut short, or more than before",

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cache, cached_property, lru_cache, partial
+from functools import cache, cached_property, lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from pano_analytics.catalog import Day
 from pano_analytics.columns import schema
 from pano_analytics.ingest.clock import Said, Settled, plainly, settle
 from pano_analytics.ingest.link import Clip, holders
+from pano_analytics.ingest.unread import Unread
 from pano_analytics.ingest.walk import Entry
 from pano_analytics.layouts.later import split
 from pano_analytics.media import Reading
@@ -88,7 +89,7 @@ class Listing:
     """What the names of some files say: rows by camera-day, and what is no media."""
 
     days: dict[Day, list[Named]] = field(default_factory=lambda: defaultdict(list))
-    unknown: list[tuple[str, str]] = field(default_factory=list)
+    unknown: list[Unread] = field(default_factory=list)
     ignored: int = 0
 
     @property
@@ -110,7 +111,6 @@ class Reader:
         self._folders = settings.folders
         self._place = lru_cache(maxsize=4096)(self._read_place)
         self._clock = cache(self._make_clock)
-        self._layout = cache(self._make_layout)
         self._utc = WallClock(ZoneInfo("UTC"))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -129,12 +129,6 @@ class Reader:
     def _make_clock(self, camera: str) -> WallClock:
         return WallClock(self._settings.zone_of(camera))
 
-    def _make_layout(self, camera: str) -> tuple[str | None, layouts.Template | None]:
-        named = self._settings.camera(camera).layout
-        if "{" in named:
-            return None, layouts.Template.parse(named)
-        return (None if named == "auto" else named), None
-
     def read(self, entries: Iterable[Entry], now_us: int, arrivals: Mapping[str, int]) -> Listing:
         """Return what the names of `entries` say; `arrivals` (by id) were known before."""
         listing = Listing()
@@ -146,7 +140,8 @@ class Reader:
             if reading.kind == "ignore":
                 listing.ignored += 1
             elif reading.kind == "unknown":
-                listing.unknown.append((entry.path, reading.reason or ""))
+                arrived = arrival(entry, now_us)
+                listing.unknown.append(Unread(entry.path, arrived, reading.reason or ""))
             else:
                 media_id = self._media_id(entry.path)
                 arrived = arrival(entry, arrivals.get(media_id, now_us))
@@ -186,11 +181,7 @@ class Reader:
         inside = f"{folder}/" if folder else ""
         below = layouts.camera_below(inside, self._folders, self._root_name)
         camera = _named(self._settings.called(below))
-        layout, template = self._layout(camera)
-        if template is None:
-            read = layouts.folder_reader(folder, layout)
-        else:
-            read = partial(_read_template, template, inside)
+        read = layouts.reader_of(folder, self._settings.camera(camera).layout)
         return _Place(camera, self._clock(camera), read)
 
     def _plainly(
@@ -278,11 +269,6 @@ class _Place(NamedTuple):
     camera: str
     clock: WallClock
     read: Callable[[str], Reading]
-
-
-def _read_template(template: layouts.Template, inside: str, name: str) -> Reading:
-    misfit = Reading("unknown", reason=f"does not fit the template {template.text}")
-    return template.read(f"{inside}{name}") or misfit
 
 
 # A camera's name becomes part of a folder's name, percent-encoded; a file

@@ -18,6 +18,7 @@ from pano_analytics.ingest.lean import spare_pandas
 from pano_analytics.ingest.listing import Listing, Reader, now_us, table_of_named, tells_arrival
 from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.parallel import Crew, MakeExecutor
+from pano_analytics.ingest.unread import Unread, heap_of
 from pano_analytics.ingest.walk import Trouble, Unit
 
 # Starting processes costs what looking at so many folders costs.
@@ -45,7 +46,7 @@ class Looked:
     trouble: Trouble
     rows: Mapping[Day, Sealed] | None = None
     facts: pa.Table | None = None
-    unknown: Sequence[tuple[str, str]] = ()
+    unknown: Sequence[Unread] = ()
     seen: Seen | None = None
     is_arrival_told: bool = True
 
@@ -81,7 +82,8 @@ def _is_plain(listing: Listing) -> bool:
 
 
 def _seen(mark: str, files: int, listing: Listing) -> Seen:
-    return Seen(mark, files, len(listing.unknown), listing.ignored, tuple(listing.days))
+    unread = heap_of(listing.unknown)
+    return Seen(mark, files, len(listing.unknown), listing.ignored, tuple(listing.days), unread)
 
 
 def _look_all(root: Path, reader: Reader, glances: Sequence[Glance]) -> list[Looked]:

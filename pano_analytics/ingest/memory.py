@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from pano_analytics.catalog import Day
+from pano_analytics.ingest.unread import Heap, heap_from
 from pano_analytics.storage import Storage
 
 NAME = "state/walk.json"
@@ -19,13 +20,20 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One unit as it was last seen: its fingerprint, counts, and the days it fed."""
+    """One unit as it was last seen: its fingerprint, counts, the days it fed, what is unread."""
 
     fingerprint: str
     files: int
     unknown: int
     ignored: int
     days: tuple[Day, ...]
+    unread: Heap | None = None
+
+    def after(self, before: Seen | None) -> Seen:
+        """Return it with what is known from `before`: since when there is something unread."""
+        if self.unread is None or before is None:
+            return self
+        return replace(self, unread=self.unread.since(before.unread))
 
 
 @dataclass
@@ -39,6 +47,11 @@ class Memory:
     def files(self) -> int:
         """How many files the tree held when last seen."""
         return sum(seen.files for seen in self.units.values())
+
+    @property
+    def unread(self) -> dict[str, Heap]:
+        """What nothing reads, by unit."""
+        return {path: seen.unread for path, seen in self.units.items() if seen.unread}
 
     def respell(self, spell: Callable[[str], str]) -> None:
         """Remember under the names that `spell` gives which camera-days each unit fed."""
@@ -61,10 +74,13 @@ def load(storage: Storage) -> Memory:
 
 
 def _seen(values: list[object]) -> Seen:
-    fingerprint, files, unknown, ignored, days = values
+    # What is unread is only there where something is, and not in an older memory.
+    fingerprint, files, unknown, ignored, days, *unread = values
     assert isinstance(days, list)
+    heap = heap_from(unread[0]) if unread else None  # type: ignore[arg-type]
     fed = tuple(Day(camera, date.fromisoformat(day)) for camera, day in days)
-    return Seen(str(fingerprint), int(str(files)), int(str(unknown)), int(str(ignored)), fed)
+    counts = (int(str(files)), int(str(unknown)), int(str(ignored)))
+    return Seen(str(fingerprint), *counts, fed, heap)
 
 
 def save(storage: Storage, memory: Memory) -> None:
@@ -76,6 +92,7 @@ def save(storage: Storage, memory: Memory) -> None:
             seen.unknown,
             seen.ignored,
             [(day.camera, day.date.isoformat()) for day in seen.days],
+            *((seen.unread,) if seen.unread else ()),
         )
         for path, seen in memory.units.items()
     }

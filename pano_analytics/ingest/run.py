@@ -17,7 +17,7 @@ from pano_analytics.catalog import MANIFEST, Catalog, Change, Day
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.home import NAME as HOME
 from pano_analytics.home import Home
-from pano_analytics.ingest import examine, gone, heartbeat, opened, parallel, walk
+from pano_analytics.ingest import examine, gone, heartbeat, opened, parallel, unread, walk
 from pano_analytics.ingest import look as looking
 from pano_analytics.ingest import memory as memories
 from pano_analytics.ingest.days import facts_of, rows_of
@@ -72,6 +72,7 @@ def ingest(
     *,
     is_inspecting: bool = True,
     is_full: bool = False,
+    is_listing_unknown: bool = False,
     wait: bool = False,
     progress: Progress | None = None,
     make_executor: MakeExecutor | None = None,
@@ -84,15 +85,16 @@ def ingest(
     `is_full`, at everything. Reads names and sizes first and commits; then,
     unless `is_inspecting` is False, opens what is unread, newest day first,
     until nothing is left or `is_called_away` says so. `openers` are those who
-    open files, if some are at hand. Raises UploadTreeError, LibraryBusy
-    (another run is at work) or another LibraryError.
+    open files, if some are at hand. With `is_listing_unknown` the summary names
+    every file that nothing reads, in folders that did not change as well. Raises
+    UploadTreeError, LibraryBusy (another run is at work) or another LibraryError.
     """
     root, storage = _checked_root(settings), Storage(_library(settings))
     began = time.monotonic()
     with storage.lock(LOCK, wait), heartbeat.beating(storage) as beat:
         run = _Run(settings, root, storage, progress or _silent, make_executor, openers)
         run.recover()
-        run.look(is_full)
+        run.look(is_full, is_listing_unknown)
         if is_inspecting:
             run.open_waiting(is_called_away or _never)
         run.finish()
@@ -195,6 +197,7 @@ class _Run:
         self._facts: list[pa.Table] = []
         self._packs: list[str] = []
         self._has_learnt = False
+        self._is_listing_unknown = False
         self._touched: set[Day] = set()
         self._anew = gone.Anew(storage, self.journal, self.catalog.manifest().generation)
         if self._anew.is_on:
@@ -202,15 +205,16 @@ class _Run:
 
     def recover(self) -> None:
         """Remove what a killed run left behind; a run that ended well leaves no mark."""
-        for name in (HOME, MANIFEST, memories.NAME, heartbeat.NAME, AT_WORK):
+        for name in (HOME, MANIFEST, memories.NAME, unread.NAME, heartbeat.NAME, AT_WORK):
             self.storage.drop_leftovers(name)
         if self.storage.exists(AT_WORK):
             self.catalog.sweep()
             opened.sweep(self.catalog, self.storage.read(AT_WORK).decode())
             self.storage.remove_tree(ASIDE)
 
-    def look(self, is_full: bool) -> None:
+    def look(self, is_full: bool, is_listing_unknown: bool = False) -> None:
         """Walk, read names and commit what is new, changed or gone."""
+        self._is_listing_unknown = is_listing_unknown
         trouble = walk.Trouble()
         units = walk.units(self.root, trouble)
         if not units and (self.catalog.manifest().media or self._anew.is_on):
@@ -218,7 +222,7 @@ class _Run:
                 f"{self.root}: expected the uploads that the library knows; the folder is empty. "
                 f"Is its disk mounted? Nothing was changed."
             )
-        is_full = is_full or self._is_full_due()
+        is_full = is_full or is_listing_unknown or self._is_full_due()
         self._look_at([unit for unit in units if is_full or self._is_due(unit)], trouble, units)
         if is_full:
             self.memory.full_at, self._has_learnt = time.time(), True
@@ -273,7 +277,9 @@ class _Run:
 
     def _glance(self, unit: walk.Unit) -> Glance:
         seen = self.memory.units.get(unit.path)
-        return Glance(unit, seen.fingerprint if seen else "")
+        if seen is None or (self._is_listing_unknown and seen.unknown):
+            return Glance(unit, "")
+        return Glance(unit, seen.fingerprint)
 
     def _looked(self, glances: list[Glance]) -> Iterator[Looked]:
         # A catalog that is made anew knows arrivals from the journal: too many to hand around.
@@ -307,8 +313,8 @@ class _Run:
         self.summary.tally += tally
         self._facts.append(facts)
         self._anew.saw([looked.facts])
-        self.summary.unknown_files += looked.unknown
-        self.memory.units[looked.unit.path] = looked.seen
+        self.summary.unknown_files += [(one.path, one.reason) for one in looked.unknown]
+        self.memory.units[looked.unit.path] = looked.seen.after(known)
         self._has_learnt = True
 
     def _forget_gone(self, change: Change, units: list[walk.Unit]) -> None:
@@ -332,6 +338,7 @@ class _Run:
     def _remember(self) -> None:
         """Keep what was seen, once its rows are committed: an interrupted run then goes on."""
         if self._has_learnt:
+            unread.save(self.storage, self.memory.unread)
             memories.save(self.storage, self.memory)
             self._has_learnt = False
 

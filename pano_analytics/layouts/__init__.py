@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 from pano_analytics.errors import SettingsError
 from pano_analytics.layouts import (
     amcrest,
+    dafang,
     dlink,
     foscam,
     frigate,
@@ -23,6 +25,7 @@ from pano_analytics.layouts import (
 from pano_analytics.layouts.folders import (
     LONGEST_NAME,
     Folder,
+    above_dates,
     camera_below,
     day_of_folder,
     folder_holding,
@@ -33,6 +36,7 @@ from pano_analytics.layouts.folders import (
 )
 from pano_analytics.layouts.later import split
 from pano_analytics.layouts.names import kind_of
+from pano_analytics.layouts.proposed import propose
 from pano_analytics.layouts.template import Template
 from pano_analytics.media import Reading
 
@@ -41,15 +45,19 @@ __all__ = [
     "LAYOUTS",
     "SIDECARS",
     "Template",
+    "above_dates",
     "camera_below",
     "day_of_folder",
     "family_of",
     "folder_holding",
     "folder_reader",
     "is_serial",
+    "kind_of",
     "passes_over",
     "plain",
+    "propose",
     "read",
+    "reader_of",
 ]
 
 
@@ -69,6 +77,7 @@ FAMILIES: dict[str, Family] = {
     "reolink": reolink,
     "hikvision": hikvision,
     "foscam": foscam,
+    "dafang": dafang,
     "dlink": dlink,
     "geovision": geovision,
     "frigate": frigate,
@@ -103,6 +112,36 @@ def read(path: str, layout: str | None = None) -> Reading:
         path = plain(path)
     folder, _, name = path.rpartition("/")
     return _read(layout, folder_of(folder), name)
+
+
+def reader_of(folder: str, layout: str | Sequence[str] = "auto") -> Callable[[str], Reading]:
+    """Return a reader for the names in `folder` by the `layout` of a camera's table.
+
+    That is "auto", the name of a layout or family, a template, or several of these: the
+    first that reads a name has it. What none reads has the reason of the first.
+    """
+    wanted = [layout] if isinstance(layout, str) else layout
+    readers = [_reader_of(folder, one) for one in wanted]
+    return readers[0] if len(readers) == 1 else partial(_first_that_reads, readers)
+
+
+def _reader_of(folder: str, layout: str) -> Callable[[str], Reading]:
+    if "{" in layout:
+        return partial(_read_template, Template.parse(layout), f"{folder}/" if folder else "")
+    return folder_reader(folder, None if layout == "auto" else layout)
+
+
+def _read_template(template: Template, inside: str, name: str) -> Reading:
+    found = template.read(f"{inside}{name}")
+    return found or _unknown(f"does not fit the template {template.text}")
+
+
+def _first_that_reads(readers: Sequence[Callable[[str], Reading]], name: str) -> Reading:
+    readings = (read_name(name) for read_name in readers)
+    first = next(readings)
+    if first.kind != "unknown":
+        return first
+    return next((one for one in readings if one.kind != "unknown"), first)
 
 
 def folder_reader(folder: str, layout: str | None = None) -> Callable[[str], Reading]:

@@ -220,6 +220,15 @@ def _start_of_dates(parts: Sequence[str]) -> int:
     return start
 
 
+def above_dates(path: str) -> str:
+    """Return the folder `path` without the folders at its end that spell a date or lie below one.
+
+    So that all days of a camera have one place: `porch/2026-11-27/001` is `porch`.
+    """
+    parts = path.split("/")
+    return "/".join(parts[: _start_of_dates(parts)])
+
+
 def _starts_date(parts: Sequence[str], index: int) -> bool:
     part = parts[index]
     if not part[:4].isdigit():

@@ -34,7 +34,8 @@ class Form:
     (present in summer time), `sequence`, and `camera`, or `else_camera` where
     a folder's name is the better one. `trigger` translates the event, ""
     standing for none. Without a `year` group nothing tells the day: the
-    reading then has no time, and `undated` says why.
+    reading then has no time, and `undated` says why. `spelled` turns other groups
+    into these, None where they contradict each other.
     """
 
     layout: str
@@ -43,6 +44,7 @@ class Form:
     zone: Zone = "camera"
     trigger: Callable[[str], str | None] | None = None
     undated: str = "its name does not tell the day"
+    spelled: Callable[[Groups], Groups | None] | None = None
 
     def read(self, folder: Folder, name: str) -> Reading | None:
         """Return what the path says, None where it is none of this form."""
@@ -54,7 +56,8 @@ class Form:
         kind = kind_of(match["extension"]) if match else None
         if match is None or kind is None:
             return None
-        return self._reading(kind, match.groupdict(), folder, tail)
+        groups = match.groupdict() if self.spelled is None else self.spelled(match.groupdict())
+        return None if groups is None else self._reading(kind, groups, folder, tail)
 
     def _reading(self, kind: Kind, groups: Groups, folder: Folder, tail: str) -> Reading:
         try:

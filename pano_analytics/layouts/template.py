@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
+from pano_analytics import alike
 from pano_analytics.errors import SettingsError
 from pano_analytics.layouts import amcrest, sidecars
 from pano_analytics.layouts.events import trigger_of
@@ -13,20 +16,11 @@ from pano_analytics.layouts.folders import LONGEST_NAME, folder_of, plain
 from pano_analytics.layouts.forms import Form
 from pano_analytics.layouts.later import split
 from pano_analytics.layouts.names import KIND_OF, kind_of
+from pano_analytics.layouts.spelled import DIRECTIVES, Directive, plainly, problem_of
 from pano_analytics.media import TRIGGERS, Reading
 
 EXAMPLE = "{camera}/{date:%Y%m%d}/{start:%H%M%S}_{seq}.jpg"
 
-# What a time may be made of: directive -> (the part it tells, its pattern).
-_DIRECTIVES = {
-    "Y": ("year", r"\d{4}"),
-    "m": ("month", r"\d\d"),
-    "d": ("day", r"\d\d"),
-    "H": ("hour", r"\d\d"),
-    "M": ("minute", r"\d\d"),
-    "S": ("second", r"\d\d"),
-    "f": ("fraction", r"\d{1,6}"),
-}
 # What else a path may hold: field -> (its group, its pattern).
 _FREE = {
     "camera": ("camera", r"[^/]+"),
@@ -34,14 +28,14 @@ _FREE = {
     "seq": ("sequence", r"[0-9A-Za-z]+"),
     "any": ("", r"[^/]*"),
 }
-_OTHER = {"length": ("length", r"\d{1,6}"), "ext": ("extension", r"\w+")}
+_OTHER = {"length": ("length", r"\d{1,6}"), "channel": ("channel", r"\d{1,3}")}
 _TIMED = ("date", "start", "end")
 
 # With more, a hostile name of 255 characters would keep one pattern busy for seconds.
 _MOST_FREE = 3
 
 _PIECE = re.compile(r"\{(?P<name>\w*)(?::(?P<format>[^{}]*))?\}|\*|[{}]|[^{}*]+", re.ASCII)
-_DIRECTIVE = re.compile(r"%.?|[^%]+", re.DOTALL)
+_DIRECTIVE = re.compile(r"%-?.?|[^%]+", re.DOTALL)
 _LITERAL_EXTENSION = re.compile(r"(.*\.)([A-Za-z0-9]+)", re.DOTALL)
 
 
@@ -49,10 +43,10 @@ _LITERAL_EXTENSION = re.compile(r"(.*\.)([A-Za-z0-9]+)", re.DOTALL)
 class Template:
     """A scheme of names: literal text, `{fields}`, and `*` or `{any}` for whatever else.
 
-    `{date:…}`, `{start:…}` and `{end:…}` take the directives %Y %m %d %H %M %S
-    %f; an end without a date is the first such time after the start. `{length}`
-    is in seconds. A `/` separates folders, and of a path only as many of the
-    last folders are looked at as the text names.
+    `{date:…}`, `{start:…}` and `{end:…}` take the directives of `spelled.DIRECTIVES`; an
+    end without a date is the first such time after the start. `{length}` is in seconds.
+    A `/` separates folders, and of a path only as many of the last folders are looked at
+    as the text names. Letters may be composed or not (see `alike`).
     """
 
     text: str
@@ -62,15 +56,19 @@ class Template:
     def parse(cls, text: str) -> Template:
         """Return the template that `text` writes down.
 
-        Raises SettingsError where it writes none, saying what was expected.
+        Raises SettingsError where it writes none, or one that no path can fit, saying what
+        was expected.
         """
-        builder = _Builder(text)
-        depth = text.strip("/").count("/")
-        return cls(text, Form("template", builder.build(), depth, trigger=_trigger))
+        return cls(text, _form(text))
+
+    @property
+    def names_cameras(self) -> bool:
+        """Whether the path tells the camera's name."""
+        return "camera" in self.form.pattern.groupindex
 
     def read(self, path: str) -> Reading | None:
         """Return what `path` says, None where it does not fit the template."""
-        above, _, name = plain(path).rpartition("/")
+        above, _, name = alike.normal(plain(path)).rpartition("/")
         folder = folder_of(above)
         looked_at = (*folder.parts[len(folder.parts) - self.form.depth :], name)
         if max(map(len, looked_at)) > LONGEST_NAME:
@@ -80,17 +78,36 @@ class Template:
         return reading if reading is None else reading._replace(later=later)
 
 
+@lru_cache(maxsize=256)
+def _form(text: str) -> Form:
+    builder = _Builder(text)
+    return Form(
+        "template",
+        builder.build(),
+        depth=text.strip("/").count("/"),
+        zone="utc" if builder.is_in_utc else "camera",
+        trigger=_trigger,
+        spelled=plainly,
+    )
+
+
 class _Builder:
     """Turns the text of a template into a pattern, piece by piece."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self._text = alike.normal(text)
         self._groups: set[str] = set()
+        self._in_name: set[str] = set()
+
+    @property
+    def is_in_utc(self) -> bool:
+        """Whether the times are counted from 1970, which knows no zone."""
+        return bool({"unix", "unix_ms"} & self._groups)
 
     def build(self) -> re.Pattern[str]:
         body, extension = self._split_extension()
         # Atomic folders: what fails in one is never tried again through another.
-        folders = [rf"(?>{self._folder(part)})" for part in _folders(body)]
+        folders = [rf"(?>{self._folder(part)})" for part in self._folders(body)]
         folders[-1] = folders[-1].removeprefix("(?>").removesuffix(")") + extension
         self._check_times()
         return re.compile("/".join(folders), re.ASCII)
@@ -103,10 +120,32 @@ class _Builder:
         literal = _LITERAL_EXTENSION.fullmatch(text)
         if literal is None or kind_of(literal[2]) is None:
             known = ", ".join(KIND_OF)
-            raise self._error(f"expected it to end in .{{ext}} or in one of .{known}", "ends else")
+            raise self._error(
+                f"expected it to end in .{{ext}} or in one of .{known}", "another ending"
+            )
         return literal[1], self._group("extension", f"(?i:{literal[2]})")
 
+    def _folders(self, body: str) -> list[str]:
+        """Cut at each `/`; refuse folders and names that no file can have."""
+        folders = _split(body)
+        for part in folders[:-1]:
+            if part in ("", ".", ".."):
+                raise self._error(
+                    "expected the names of folders with one / between any two", repr(f"{part}/")
+                )
+        if "\\" in self._text:
+            raise self._error("expected / between folders", "a backslash")
+        if not self._text.isprintable():
+            raise self._error("expected printable text", "a line break or control character")
+        if folders[-1].startswith("."):
+            raise self._error(
+                "expected a name that does not begin with a dot: hidden files are never read",
+                repr(folders[-1]),
+            )
+        return folders
+
     def _folder(self, text: str) -> str:
+        self._in_name = set()
         pieces = list(_PIECE.finditer(text))
         is_free = [piece[0] == "*" or piece["name"] in _FREE for piece in pieces]
         if sum(is_free) > _MOST_FREE or any(a and b for a, b in pairwise(is_free)):
@@ -115,7 +154,29 @@ class _Builder:
                 "name, with some text between any two",
                 repr(text),
             )
+        self._check_lengths(text, pieces)
+        self._check_neighbours(pieces)
         return "".join(map(self._piece, pieces))
+
+    def _check_lengths(self, text: str, pieces: Sequence[re.Match[str]]) -> None:
+        literal = "".join(one[0] for one in pieces if one["name"] is None and one[0] != "*")
+        if len(literal.encode()) > LONGEST_NAME:
+            raise self._error(
+                f"expected names of at most {LONGEST_NAME} bytes, as file systems have them",
+                f"{len(literal.encode())} bytes of text in {text[:20]!r}…",
+            )
+
+    def _check_neighbours(self, pieces: Sequence[re.Match[str]]) -> None:
+        """Refuse a number of unknown length where nothing tells where it begins or ends."""
+        atoms = [atom for piece in pieces for atom in _atoms(piece)]
+        for left, right in pairwise(atoms):
+            if (left.is_open and right.may_begin_with_digit) or (
+                right.is_open and left.may_end_with_digit
+            ):
+                raise self._error(
+                    "expected other text beside a number that has no fixed length",
+                    f"{left.text + right.text!r}: nothing tells where the one ends",
+                )
 
     def _piece(self, piece: re.Match[str]) -> str:
         name, form = piece["name"], piece["format"]
@@ -128,8 +189,8 @@ class _Builder:
         group, pattern = _FREE.get(name) or _OTHER.get(name) or ("", "")
         if not pattern or form is not None:
             raise self._error(
-                "expected the fields {date:…} {start:…} {end:…} {length} {camera} {trigger} {seq} "
-                "{ext} {any}, a format after the first three alone",
+                "expected the fields {date:…} {start:…} {end:…} {length} {camera} {channel} "
+                "{trigger} {seq} {any}, a format after the first three alone, and {ext} at the end",
                 repr(piece[0]),
             )
         return self._group(group, pattern)
@@ -143,33 +204,33 @@ class _Builder:
     def _directive(self, part: str, prefix: str) -> str:
         if not part.startswith("%"):
             return re.escape(part)
-        if part[1:] not in _DIRECTIVES:
-            raise self._error("expected the directives %Y %m %d %H %M %S %f", repr(part))
-        group, pattern = _DIRECTIVES[part[1:]]
-        return self._group(prefix + group, pattern)
+        if part == "%%":
+            return "%"
+        directive = DIRECTIVES.get(part)
+        if directive is None:
+            raise self._error(f"expected the directives {' '.join(DIRECTIVES)}", repr(part))
+        return self._group(prefix + directive.group, directive.pattern)
 
     def _group(self, group: str, pattern: str) -> str:
-        """Return a group that, where its name stands a second time, must say the same again."""
+        """Return a group that, where a folder above has it already, must say the same again."""
         if not group:
             return pattern
+        if group in self._in_name:
+            raise self._error(
+                "expected each part once in a name; {end:…} tells when a clip ends, {any} skips "
+                "what is not needed",
+                f"the {group.replace('_', ' ')} twice in one name",
+            )
+        self._in_name.add(group)
         if group in self._groups:
             return f"(?P={group})"
         self._groups.add(group)
         return f"(?P<{group}>{pattern})"
 
     def _check_times(self) -> None:
-        missing = [part for part in ("year", "month", "day", "hour") if part not in self._groups]
-        if missing:
-            raise self._error(
-                "expected {date:…} and {start:…} to tell year, month, day and hour",
-                f"nothing that tells the {missing[0]}",
-            )
-        dated = {"end_year", "end_month", "end_day"} & self._groups
-        ended = {group for group in self._groups if group.startswith("end_")}
-        if len(dated) in (1, 2) or (ended and "end_hour" not in ended):
-            raise self._error("expected {end:…} to tell an hour, and a whole date or none", "less")
-        if ended and "length" in self._groups:
-            raise self._error("expected {end:…} or {length}", "both")
+        problem = problem_of(self._groups)
+        if problem is not None:
+            raise self._error(*problem)
 
     def _error(self, expected: str, came: str) -> SettingsError:
         return SettingsError(
@@ -177,7 +238,37 @@ class _Builder:
         )
 
 
-def _folders(body: str) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Atom:
+    """One directive, field or literal text, by what it may begin and end with."""
+
+    text: str
+    is_open: bool
+    may_begin_with_digit: bool
+    may_end_with_digit: bool
+
+
+def _atoms(piece: re.Match[str]) -> list[_Atom]:
+    name, form = piece["name"], piece["format"]
+    if name in _TIMED and form:
+        return [_timed_atom(part) for part in _DIRECTIVE.findall(form)]
+    if name is None and piece[0] != "*":
+        return [_literal_atom(piece[0])]
+    return [_Atom(piece[0], False, True, True)]
+
+
+def _timed_atom(part: str) -> _Atom:
+    directive: Directive | None = DIRECTIVES.get(part)
+    if directive is None:
+        return _literal_atom(part.replace("%%", "%"))
+    return _Atom(part, directive.is_open, directive.is_number, directive.is_number)
+
+
+def _literal_atom(text: str) -> _Atom:
+    return _Atom(text, False, text[:1].isdigit(), text[-1:].isdigit())
+
+
+def _split(body: str) -> list[str]:
     """Cut at each `/`, those within a time's format too, which then becomes two times."""
     return re.sub(
         r"\{(\w+):([^{}]*)\}",

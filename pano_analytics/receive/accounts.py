@@ -213,8 +213,13 @@ def folder_for(settings: Settings, camera: str, folder: str | None) -> str:
     That of the settings, where they know the camera; else `folder`, else its name.
     Raises AccountError where `pano ingest` would take its uploads for another's.
     """
-    known = settings.camera(camera)
-    if known in settings.cameras:
+    known = settings.table(camera)
+    if known is not None:
+        if known.upload_folders[0] == ".":
+            raise AccountError(
+                f"{camera!r} has the upload root itself as its folder in the settings; an account "
+                f"needs a folder of its own. Give it one there."
+            )
         own = as_on_disk(settings.uploads, known.upload_folders[0])
         if folder is not None and alike.key(folder) != alike.key(own):
             raise AccountError(

@@ -46,18 +46,11 @@ class Arrival:
 
 def look(settings: Settings, camera: str, path: str, arrived: datetime) -> Arrival:
     """Return what the upload at `path` (as in the column) of `camera` says; never raises for it."""
-    named = settings.camera(camera).layout
-    reading = _reading(path, named)
+    folder, _, name = path.rpartition("/")
+    reading = layouts.reader_of(folder, settings.camera(camera).layout)(name)
     inspection, trouble = _inspected(settings.uploads, path, reading)
     off = _clock_off(settings, camera, reading, inspection, arrived)
     return Arrival(path, reading, inspection, trouble, arrived, off)
-
-
-def _reading(path: str, layout: str) -> Reading:
-    if "{" in layout:
-        found = layouts.Template.parse(layout).read(path)
-        return found or Reading("unknown", reason=f"does not fit the template {layout}")
-    return layouts.read(path, None if layout == "auto" else layout)
 
 
 def _inspected(uploads: Path | None, path: str, reading: Reading) -> tuple[Inspection | None, str]:

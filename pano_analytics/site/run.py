@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.home import Home
+from pano_analytics.ingest.unread import NAME as UNREAD
 from pano_analytics.settings import Settings
 from pano_analytics.site.folder import Known, SiteFolder, refuse_place
 from pano_analytics.site.summary import Progress, Summary
@@ -73,7 +74,21 @@ def _looked_at(settings: Settings, folder: Path) -> dict[str, object]:
     said = settings.model_dump(mode="json", include=set(_SAID))
     places = [str(path.resolve()) for path in (folder, settings.uploads) if path is not None]
     rest = json.dumps([said, places, _code()], sort_keys=True)
-    return {"catalog": _stamp(settings), "rest": blake2b(rest.encode(), digest_size=8).hexdigest()}
+    return {
+        "catalog": _stamp(settings),
+        "unread": _unread(settings),
+        "rest": blake2b(rest.encode(), digest_size=8).hexdigest(),
+    }
+
+
+def _unread(settings: Settings) -> str:
+    assert settings.library is not None
+    try:
+        known = Storage(settings.library).read(UNREAD)
+    except OSError:
+        return ""
+    ignored = repr(settings.doctor.ignore).encode()
+    return blake2b(known + ignored, digest_size=8).hexdigest()
 
 
 _SAID = ("uploads", "zone", "silent_after_hours", "cameras", "site")

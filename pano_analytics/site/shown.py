@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pano_analytics.catalog import Day, Manifest
+from pano_analytics.ingest.unread import Place, places
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
 from pano_analytics.site import names, plan, words
@@ -126,6 +127,12 @@ class Work:
         """What every template is given."""
         said = self.settings.site
         return {"policy": names.policy(said.media_url), "dashboard": said.dashboard_url}
+
+    @cached_property
+    def unread(self) -> list[Place]:
+        """The folders that receive files which nothing reads, newest first."""
+        library = self.library
+        return places(self.settings, library.storage, library.catalog.manifest().cameras())
 
     def keys(self) -> Iterable[str]:
         """Yield the folder of each camera's day that is shown."""

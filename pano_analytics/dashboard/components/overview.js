@@ -30,12 +30,22 @@ function cameraCard(camera) {
     camera.description && h("p", { class: "muted", title: camera.description }, camera.description))
 }
 
+// Files that no camera's name scheme explains: without this they would be nowhere on the page.
+function unreadNotice(place) {
+  return h("details", { class: "unread" },
+    h("summary", {}, icon("warn"), h("span", {}, place.text)),
+    h("p", {}, place.advice),
+    place.snippet && h("pre", {}, place.snippet))
+}
+
 PARTS.overview = (place, line) => {
   const cards = h("div", { class: "cards" })
   const head = h("header", {})
-  const host = h("section", { class: "overview", "aria-label": "Cameras" }, head, cards)
+  const notices = h("div", { class: "notices", role: "status" })
+  const host = h("section", { class: "overview", "aria-label": "Cameras" }, head, notices, cards)
   const draw = () => {
-    const { cameras, call } = line.data
+    const { cameras, call, unread } = line.data
+    refill(notices, unread.map(unreadNotice))
     refill(cards, cameras.map(cameraCard))
     refill(head, h("h2", {}, "Cameras"), asDataFrame(call))
   }

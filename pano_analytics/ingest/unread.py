@@ -1,0 +1,265 @@
+"""Files that nothing reads: which folder receives them, since when, and why.
+
+Each unit remembers its own (`memory`), so that a run that looks at one folder knows of
+all. What people are told is gathered by folder in a small file of its own, written
+before the memory it comes from: a run that is killed between looks again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from pano_analytics import alike, layouts
+from pano_analytics.media import encode_path
+from pano_analytics.settings import Camera, Settings
+from pano_analytics.storage import Storage
+from pano_analytics.times import from_epoch_us
+
+NAME = "state/unread.json"
+FORMAT = 1
+_UNIT_SAMPLES, _PLACE_SAMPLES = 4, 12
+MOST_PLACES = 200
+
+
+class Heap(NamedTuple):
+    """Files of one unit or folder that nothing reads; times in microseconds, UTC.
+
+    `uploads` counts those that end like a picture or clip, `others` the rest. `samples`
+    are paths as in the column, those that end like uploads where there are any; `reason`
+    is that of the first of them.
+    """
+
+    uploads: int
+    others: int
+    first_us: int
+    last_us: int
+    reason: str
+    samples: tuple[str, ...]
+
+    @property
+    def files(self) -> int:
+        """How many files there are."""
+        return self.uploads + self.others
+
+    def since(self, known: Heap | None) -> Heap:
+        """Return it with the first time that was known before."""
+        return self if known is None else self._replace(first_us=min(self.first_us, known.first_us))
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """One file that nothing reads: its path, when it arrived (microseconds, UTC), and why not."""
+
+    path: str
+    arrived_us: int
+    reason: str
+
+    @property
+    def is_upload(self) -> bool:
+        """Whether it ends like a picture or a clip, so that a camera may have sent it."""
+        return layouts.kind_of(self.path.rpartition(".")[2]) is not None
+
+
+def heap_of(files: Iterable[Unread]) -> Heap | None:
+    """Return the heap of one unit's files; None where there are none that a camera may send.
+
+    Bins, hidden folders and a NAS's own thumbnails are nobody's uploads.
+    """
+    known = [one for one in files if not _is_aside(one.path)]
+    uploads = [one for one in known if one.is_upload]
+    chosen = uploads or known
+    if not chosen:
+        return None
+    times = [one.arrived_us for one in known]
+    samples = _spread(sorted(one.path for one in chosen), _UNIT_SAMPLES)
+    reason = next(one.reason for one in chosen if one.path == samples[0])
+    others = len(known) - len(uploads)
+    return Heap(len(uploads), others, min(times), max(times), reason, samples)
+
+
+def _is_aside(path: str) -> bool:
+    return any(layouts.passes_over(part) for part in path.split("/")[:-1])
+
+
+def _spread(samples: Sequence[str], most: int) -> tuple[str, ...]:
+    """Return `most` of the samples at equal distances, the first and the last among them."""
+    if len(samples) <= most:
+        return tuple(samples)
+    return tuple(samples[i * (len(samples) - 1) // (most - 1)] for i in range(most))
+
+
+def gather(heaps: Mapping[str, Heap]) -> dict[str, Heap]:
+    """Return the heaps of units (by path) as heaps of the folders above their dates.
+
+    The newest MOST_PLACES of them: a tree in which nothing is read has that many at most.
+    """
+    places: dict[str, list[Heap]] = defaultdict(list)
+    for path, heap in heaps.items():
+        places[layouts.above_dates(path)].append(heap)
+    summed = {place: _sum(each) for place, each in places.items()}
+    newest = sorted(summed, key=lambda place: (-summed[place].last_us, place))
+    return {place: summed[place] for place in newest[:MOST_PLACES]}
+
+
+def _sum(heaps: Sequence[Heap]) -> Heap:
+    # What ends like an upload is the better sample of what a camera sends.
+    chosen = [heap for heap in heaps if heap.uploads] or heaps
+    samples = sorted(sample for heap in chosen for sample in heap.samples)
+    return Heap(
+        sum(heap.uploads for heap in heaps),
+        sum(heap.others for heap in heaps),
+        min(heap.first_us for heap in heaps),
+        max(heap.last_us for heap in heaps),
+        chosen[0].reason,
+        _spread(samples, _PLACE_SAMPLES),
+    )
+
+
+def save(storage: Storage, heaps: Mapping[str, Heap]) -> None:
+    """Write down the places of these heaps (by unit), unless that is what stands there."""
+    places = gather(heaps)
+    if places != load(storage):
+        document = {"format": FORMAT, "places": places}
+        storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())
+
+
+def load(storage: Storage) -> dict[str, Heap]:
+    """Return folder -> what nothing reads in it, newest first; empty where nothing is known."""
+    document = storage.document(NAME, FORMAT)
+    try:
+        return {place: heap_from(values) for place, values in (document or {})["places"].items()}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def heap_from(values: Sequence[object]) -> Heap:
+    """Return the heap that JSON holds as a list."""
+    heap = Heap(*values)  # type: ignore[arg-type]
+    return heap._replace(samples=tuple(heap.samples))
+
+
+# --- for people ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder that receives files which nothing reads, with what to do about it.
+
+    `folder` is below the upload root, as in the column `path` ("" for the root itself);
+    `first` and `last` are aware UTC times of arrival. `template` reads the names, where one
+    could be found, and `snippet` is what to paste into pano.toml, after what `advice` says
+    ("" where there is no template). `is_problem` is False for other files than pictures and
+    clips beside uploads that are read.
+    """
+
+    folder: str
+    camera: str
+    files: int
+    first: datetime
+    last: datetime
+    sample: str
+    reason: str
+    template: str | None
+    advice: str
+    snippet: str
+    is_problem: bool
+
+    def text(self, zone: ZoneInfo) -> str:
+        """Return what there is, in one sentence; times on the clock of `zone`."""
+        count = "1 file" if self.files == 1 else f"{self.files:,} files"
+        since = self.first.astimezone(zone).isoformat(" ", timespec="minutes")[:16]
+        where = self.folder or "the upload root itself"
+        name = self.sample.rpartition("/")[2]
+        return f"{where}: {count} that nothing reads, since {since}; {name!r}: {self.reason}"
+
+
+def places(settings: Settings, storage: Storage, read: Collection[str]) -> list[Place]:
+    """Return the folders that receive what nothing reads, newest first.
+
+    `read` are the cameras of which something was read. Asks one small file of the library.
+    """
+    ignored = ignored_cameras(settings, "unread")
+    found = [_place(settings, folder, heap, read) for folder, heap in load(storage).items()]
+    return [one for one in found if not {None, alike.key(one.camera)} & ignored]
+
+
+def ignored_cameras(settings: Settings, word: str) -> set[str | None]:
+    """Return whom `[doctor] ignore` leaves out of finding `word`: keys of cameras, None for all."""
+    said = (one.rpartition(":") for one in settings.doctor.ignore)
+    return {alike.key(camera.strip()) or None for camera, _, own in said if own.strip() == word}
+
+
+def _place(settings: Settings, folder: str, heap: Heap, read: Collection[str]) -> Place:
+    root_name = encode_path(settings.uploads.resolve().name) if settings.uploads else "camera"
+    below = f"{folder}/x" if folder else "x"
+    camera = settings.called(layouts.camera_below(below, settings.folders, root_name))
+    first, last = (from_epoch_us(one) for one in (heap.first_us, heap.last_us))
+    is_read = alike.find(camera, read) is not None
+    template = _template(heap, first, last)
+    # The root as a camera of its own would take over every folder that has no table.
+    is_in_the_way = not folder and bool(read) and settings.table(camera) is None
+    return Place(
+        folder,
+        camera,
+        heap.files,
+        first,
+        last,
+        heap.samples[0],
+        heap.reason,
+        template,
+        _advice(template, settings.table(camera), is_in_the_way),
+        "" if template is None else _snippet(settings, folder, camera, template, is_read),
+        bool(heap.uploads) or (bool(folder) and not is_read),
+    )
+
+
+def _template(heap: Heap, first: datetime, last: datetime) -> str | None:
+    if not heap.uploads:
+        return None
+    day = timedelta(days=2)
+    window = (first.replace(tzinfo=None) - day, last.replace(tzinfo=None) + day)
+    return layouts.propose(heap.samples, window)
+
+
+def _advice(template: str | None, table: Camera | None, is_in_the_way: bool) -> str:
+    if template is None:
+        return (
+            "No template can be proposed: pano does not read files with this ending, or the name "
+            "has no date and time. In the camera, choose JPEG and MP4, and names with date and "
+            "time. `pano explain PATH` says why a path is not read."
+        )
+    if is_in_the_way:
+        return "Let the camera upload into a folder of its own, and name that folder here:"
+    where = "a new table of" if table is None else f"the table of {table.name!r} in"
+    return (
+        f"A template can read these names. Put this into {where} pano.toml, try it with `pano "
+        "explain PATH`, and run `pano ingest --full` (docs/settings.md says what the words mean):"
+    )
+
+
+def _snippet(settings: Settings, folder: str, camera: str, template: str, is_read: bool) -> str:
+    table = settings.table(camera)
+    layout = f"layout = {_layout(table, template, is_read)}"
+    if table is not None:
+        return layout
+    own = [] if folder else ['folder = "."']
+    return "\n".join(["[[cameras]]", f"name = {_quoted(camera)}", *own, layout])
+
+
+def _layout(table: Camera | None, template: str, is_read: bool) -> str:
+    """Return the setting, in TOML: the template after what reads the camera's other uploads."""
+    said = "auto" if table is None else table.layout
+    known = (said,) if isinstance(said, str) else said
+    if known == ("auto",) and not is_read:
+        return _quoted(template)
+    return f"[{', '.join(map(_quoted, (*known, template)))}]"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

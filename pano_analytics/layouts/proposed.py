@@ -1,0 +1,194 @@
+"""A template for names that no layout knows, derived from the names themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import product, takewhile
+from typing import NamedTuple
+
+from pano_analytics.errors import SettingsError
+from pano_analytics.layouts.spelled import DIRECTIVES
+from pano_analytics.layouts.template import Template
+
+Window = tuple[datetime, datetime]
+
+_MONTH = DIRECTIVES["%b"].pattern
+_FULL_MONTH = DIRECTIVES["%B"].pattern
+# Text between the parts of a date or time: none, a sign or two, letters as in 14h05m09s.
+_GAP = r"([^\d/%{}*]{0,3})"
+_SIGN = r"([^\d/%{}*]{1,3})"
+# The first that reads most names wins; of one shape, day before month before year is rarer.
+_DATES = (
+    (rf"(?:19|20)\d\d{_GAP}\d\d{_GAP}\d\d", ("%Y", "%m", "%d")),
+    (r"(?:19|20)\d\d(/)\d\d(/)\d\d", ("%Y", "%m", "%d")),
+    (rf"\d\d{_GAP}\d\d{_GAP}(?:19|20)\d\d", ("%d", "%m", "%Y")),
+    (rf"\d\d{_GAP}\d\d{_GAP}(?:19|20)\d\d", ("%m", "%d", "%Y")),
+    (rf"\d{{1,2}}{_GAP}{_FULL_MONTH}{_GAP}(?:19|20)\d\d", ("%-d", "%B", "%Y")),
+    (rf"\d{{1,2}}{_GAP}{_MONTH}{_GAP}(?:19|20)\d\d", ("%-d", "%b", "%Y")),
+    (rf"(?:19|20)\d\d{_GAP}{_FULL_MONTH}{_GAP}\d{{1,2}}", ("%Y", "%B", "%-d")),
+    (rf"(?:19|20)\d\d{_GAP}{_MONTH}{_GAP}\d{{1,2}}", ("%Y", "%b", "%-d")),
+    (rf"{_FULL_MONTH}{_GAP}\d{{1,2}}{_SIGN}(?:19|20)\d\d", ("%B", "%-d", "%Y")),
+    (rf"{_MONTH}{_GAP}\d{{1,2}}{_SIGN}(?:19|20)\d\d", ("%b", "%-d", "%Y")),
+    (rf"\d{{1,2}}{_GAP}{_MONTH}{_GAP}\d\d", ("%-d", "%b", "%y")),
+    (rf"(?:19|20)\d\d{_SIGN}\d{{1,2}}{_SIGN}\d{{1,2}}", ("%Y", "%-m", "%-d")),
+    (rf"\d{{1,2}}{_SIGN}\d{{1,2}}{_SIGN}(?:19|20)\d\d", ("%-d", "%-m", "%Y")),
+    (rf"\d{{1,2}}{_SIGN}\d{{1,2}}{_SIGN}(?:19|20)\d\d", ("%-m", "%-d", "%Y")),
+    (rf"\d\d{_GAP}\d\d{_GAP}\d\d", ("%y", "%m", "%d")),
+    (rf"\d\d{_GAP}\d\d{_GAP}\d\d", ("%d", "%m", "%y")),
+    (rf"\d\d{_GAP}\d\d{_GAP}\d\d", ("%m", "%d", "%y")),
+)
+# Not the beginning of a word: 095807_cam3 has no "am".
+_HALF = rf"([ ._-]?){DIRECTIVES['%p'].pattern}(?![A-Za-z0-9])"
+_TIMES = (
+    (rf"\d{{1,2}}{_SIGN}\d\d{_SIGN}\d\d{_HALF}", ("%-I", "%M", "%S", "%p")),
+    (rf"\d\d{_GAP}\d\d{_GAP}\d\d{_HALF}", ("%I", "%M", "%S", "%p")),
+    (rf"\d\d{_GAP}\d\d{_GAP}\d\d", ("%H", "%M", "%S")),
+    (rf"\d{{1,2}}{_SIGN}\d{{1,2}}{_SIGN}\d{{1,2}}", ("%-H", "%-M", "%-S")),
+    (rf"\d{{1,2}}{_SIGN}\d\d{_HALF}", ("%-I", "%M", "%p")),
+    (rf"\d\d{_GAP}\d\d", ("%H", "%M")),
+)
+_COUNTED = ((r"1\d{12}", "%Q"), (r"1\d{9}", "%s"))
+_MOST_TRIED = 400
+
+
+class _Time(NamedTuple):
+    """A stretch of a path that may be a date, a time, or both: where, and as which format."""
+
+    start: int
+    end: int
+    field: str
+
+
+def propose(paths: Sequence[str], window: Window | None = None) -> str | None:
+    """Return a template that reads most of `paths`, as a setting takes it; None if none does.
+
+    `paths` are as in the column. `window` (naive, any zone) is when the files arrived: of
+    several readings, the one whose times lie nearest to it is meant.
+    """
+    tried: dict[str, tuple[int, int]] = {}
+    for base in dict.fromkeys((paths[0], paths[-1]) if paths else ()):
+        for times in _all_times(_stem(base)):
+            text = _text(base, times, paths)
+            if text is not None and text not in tried and len(tried) < _MOST_TRIED:
+                tried[text] = _score(text, paths, window)
+    best = max(tried, key=lambda text: tried[text], default=None)
+    return best if best is not None and 2 * tried[best][0] > len(paths) else None
+
+
+def _stem(path: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    stem, dot, _ = name.rpartition(".")
+    return folder + slash + (stem if dot else name)
+
+
+def _all_times(stem: str) -> Iterator[tuple[_Time, ...]]:
+    """Yield what may tell the time of a path, the likelier first: in the name, to the second."""
+    dates = [*_found(stem, _DATES, "date")]
+    times = [one for one in _found(stem, _TIMES, "start") if one.start > stem.rfind("/")]
+    pairs = [(date, time) for date, time in product(dates, times) if _fit(stem, date, time)]
+    name = stem.rfind("/") + 1
+    yield from sorted(pairs, key=lambda pair: (pair[0].start < name, _is_mixed(*pair)))
+    for pattern, directive in _COUNTED:
+        for one in re.finditer(rf"(?<!\d){pattern}(?!\d)", stem[name:]):
+            yield (_Time(name + one.start(), name + one.end(), f"{{start:{directive}}}"),)
+
+
+def _found(stem: str, forms: Iterable[tuple[str, tuple[str, ...]]], field: str) -> Iterator[_Time]:
+    for pattern, directives in forms:
+        # Of overlapping ones, too: 2026-11-27 ends in what may be a shorter date.
+        for at in range(len(stem)):
+            match = re.compile(pattern).match(stem, at)
+            if match is not None:
+                gaps = [*match.groups(), ""]
+                text = "".join(a + b for a, b in zip(directives, gaps, strict=False))
+                yield _Time(at, match.end(), f"{{{field}:{text}}}")
+
+
+def _fit(stem: str, date: _Time, time: _Time) -> bool:
+    """Tell whether both lie apart, and each begins and ends with its digits or at the other."""
+    first, last = sorted((date, time))
+    if first.end > last.start:
+        return False
+    edges = {first.start, last.end} | ({first.end, last.start} if first.end < last.start else set())
+    return not any(_is_within_number(stem, edge) for edge in edges)
+
+
+def _is_mixed(date: _Time, time: _Time) -> bool:
+    """Tell whether one is padded with zeros and the other is not: a camera does both alike."""
+    has_name = "%b" in date.field or "%B" in date.field or "%I" in time.field
+    return not has_name and ("%-" in date.field) != ("%-" in time.field)
+
+
+def _is_within_number(stem: str, at: int) -> bool:
+    return 0 < at < len(stem) and stem[at - 1].isdigit() and stem[at].isdigit()
+
+
+def _text(base: str, times: Sequence[_Time], paths: Sequence[str]) -> str | None:
+    """Return a template with `times` in their places; what differs among `paths` is free."""
+    stem, ordered = _stem(base), sorted(times)
+    begin = stem.rfind("/", 0, ordered[0].start) + 1
+    pieces: list[str] = []
+    for one, after in zip(ordered, [*ordered[1:], None], strict=True):
+        pieces += [stem[begin : one.start], one.field]
+        begin = one.end
+        if after is None:
+            pieces.append(stem[begin:])
+    depth = sum(piece.count("/") for piece in pieces)
+    tails = ["/".join(_stem(path).split("/")[-depth - 1 :]) for path in paths]
+    gaps = _gaps(pieces, tails)
+    return "".join(gaps.get(at, piece) for at, piece in enumerate(pieces)) + ".{ext}"
+
+
+def _gaps(pieces: Sequence[str], tails: Sequence[str]) -> dict[int, str]:
+    """Return what stands for the text between times, by its place among the pieces."""
+    pattern = re.compile("".join(_loosely(at, piece) for at, piece in enumerate(pieces)))
+    matches = [match for tail in tails if (match := pattern.fullmatch(tail))]
+    found = {}
+    for at in range(0, len(pieces), 2):
+        values = [match[f"gap{at}"] for match in matches] or [pieces[at]]
+        found[at] = "/".join(map(_common, zip(*(one.split("/") for one in values), strict=True)))
+    return found
+
+
+def _loosely(at: int, piece: str) -> str:
+    if at % 2 == 0:
+        inner = "/".join(r"[^/]*?" for _ in piece.split("/"))
+        return f"(?P<gap{at}>{inner})"
+    form = piece.partition(":")[2].removesuffix("}")
+    return re.sub(
+        r"%-?.|[^%]+",
+        lambda one: DIRECTIVES[one[0]].pattern if one[0] in DIRECTIVES else re.escape(one[0]),
+        form,
+    )
+
+
+def _common(values: Sequence[str]) -> str:
+    """Return the text that all values are, or what they begin with and {any} for the rest."""
+    first = values[0]
+    is_known = len(set(values)) == 1 and not re.search(r"[{}*]", first)
+    # One name alone does not tell a counter from a number that stays.
+    if is_known and (len(values) > 1 or not re.search(r"\d", first)):
+        return first
+    return f"{_sign_before(values)}{{any}}"
+
+
+def _sign_before(values: Sequence[str]) -> str:
+    """Return the signs that all values begin with, such as the _ of _0001."""
+    same = takewhile(lambda chars: len(set(chars)) == 1, zip(*values, strict=False))
+    start = "".join(chars[0] for chars in same)
+    return re.sub(r"[{}*\w].*", "", start.replace("_", "\0"), flags=re.DOTALL).replace("\0", "_")
+
+
+def _score(text: str, paths: Sequence[str], window: Window | None) -> tuple[int, int]:
+    """Return how many paths the template reads, and how many of them into the window."""
+    try:
+        template = Template.parse(text)
+    except SettingsError:
+        return 0, 0
+    readings = [reading for path in paths if (reading := template.read(path))]
+    starts = [reading.start for reading in readings if reading.start]
+    possible = [start for start in starts if 2000 <= start.year < 2100]
+    near = 0 if window is None else sum(window[0] <= one <= window[1] for one in possible)
+    return len(possible), near
