@@ -75,6 +75,26 @@ def _said(settings: Settings) -> dict[str, Any]:
     return said
 
 
+def make_library(settings: Settings) -> Storage:
+    """Return the library that `settings` name, made now if it is not there yet.
+
+    Only settings that name both the uploads and the library say enough to make one:
+    a mistyped `--library` alone must not. Raises LibraryError where the folder
+    cannot be made.
+    """
+    if settings.library is None:
+        raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
+    storage = Storage(settings.library)
+    if settings.uploads is None or Home.read(storage) is not None:
+        return storage
+    try:
+        settings.library.mkdir(parents=True, exist_ok=True)
+        Home.settle(storage, settings)
+    except OSError as error:
+        raise refused(error, None, settings.library) or error from error
+    return storage
+
+
 def library_of(settings: Settings) -> Storage:
     """Return the library of `settings`; LibraryError where there is none."""
     if settings.library is None:

@@ -397,11 +397,13 @@ def run(command: list[str]) -> None:
 
 
 def account_of_services(wished: str | None, library: Path | None) -> str:
-    """Return who runs services of the machine: who was asked for, who has the library, or sudo's.
+    """Return the account that runs the services of the machine.
 
-    Raises SettingsError where that is nobody, root, or no account of this machine.
+    That is `wished`, else the owner of the library, else the user who called sudo or,
+    without sudo, this process's user. Raises SettingsError where that is nobody, root,
+    or not an account of this machine.
     """
-    name = wished or _owner(library) or os.environ.get("SUDO_USER")
+    name = wished or _owner(library) or os.environ.get("SUDO_USER") or _own_account()
     if not name or name == "root":
         raise SettingsError(
             "expected an account for the services that is not root; name one with --account. "
@@ -415,6 +417,13 @@ def account_of_services(wished: str | None, library: Path | None) -> str:
             f"`sudo useradd --system --shell /usr/sbin/nologin {shlex.quote(name)}` makes it."
         ) from None
     return name
+
+
+def _own_account() -> str | None:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return None
 
 
 def _owner(folder: Path | None) -> str | None:

@@ -18,7 +18,10 @@ from pydantic import BaseModel
 
 from pano_analytics import settings
 from pano_analytics.cli import COMMANDS
+from pano_analytics.demo import make_demo
+from pano_analytics.ingest.run import ingest
 from pano_analytics.media import STATES, TRIGGERS
+from pano_analytics.settings import Settings
 
 __all__ = ["demo_home"]
 
@@ -48,6 +51,9 @@ def name_of(path: Path) -> str:
 # --- examples ---------------------------------------------------------------
 
 
+WITH_EXAMPLES = ["README.md", "docs/dataframe.md"]
+
+
 @pytest.fixture
 def beside_data(demo_home: DemoHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the demonstration at data/library, as in the examples."""
@@ -58,9 +64,27 @@ def beside_data(demo_home: DemoHome, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("beside_data")
-@pytest.mark.parametrize("page", ["README.md", "docs/dataframe.md"])
+@pytest.mark.parametrize("page", WITH_EXAMPLES)
 def test_the_examples_run(page: str) -> None:
     """Every `>>>` of the page gives what the page shows."""
+    run_examples(page)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("zone", ["America/St_Johns", "UTC"])
+def test_the_examples_hold_on_what_was_made_today(
+    zone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold on a demonstration that ends now, in the zone of whatever machine made it."""
+    monkeypatch.setenv("TZ", zone)
+    monkeypatch.chdir(tmp_path)
+    make_demo(tmp_path / "data" / "uploads", days=2)
+    ingest(Settings(uploads=tmp_path / "data" / "uploads", library=tmp_path / "data" / "library"))
+    for page in WITH_EXAMPLES:
+        run_examples(page)
+
+
+def run_examples(page: str) -> None:
     told: list[str] = []
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -124,7 +148,7 @@ def calls(text: str) -> Iterator[list[str]]:
     inline = re.findall(r"`(pano [^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     lines = [line for block in fenced for line in block.splitlines()]
     for line in [*lines, *inline]:
-        found = re.search(r"(?:^|/|\| |&& )(pano [a-z].*)", line)
+        found = re.search(r"(?:^|bin/|\| |&& )(pano [a-z].*)", line)
         if found and not found[1].startswith("pano:"):
             yield shlex.split(re.split(r" \| | && |#", found[1].replace("…", ""))[0])[1:]
 

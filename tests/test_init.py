@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pano_analytics import layouts, settings
 from pano_analytics.cli import pano
 from pano_analytics.errors import SettingsError, UploadTreeError
+from pano_analytics.home import make_library
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.media import encode_path
@@ -167,8 +168,18 @@ def test_a_library_folder_that_is_something_else_is_not_taken(tmp_path: Path) ->
     (tmp_path / "ftp").mkdir()
     (tmp_path / "library").mkdir()
     assert loaded(propose(tmp_path / "ftp", BERLIN), tmp_path).library == tmp_path / "ftp-library"
-    (tmp_path / "library" / "library.json").touch()
+
+    own = settings.Settings(uploads=tmp_path / "ftp", library=tmp_path / "library")
+    make_library(own)
     assert loaded(propose(tmp_path / "ftp", BERLIN), tmp_path).library == tmp_path / "library"
+
+
+def test_the_library_of_another_tree_is_not_proposed(tmp_path: Path) -> None:
+    """A library beside the uploads that was made of other uploads stays theirs."""
+    for name in ("ftp", "other"):
+        (tmp_path / name).mkdir()
+    make_library(settings.Settings(uploads=tmp_path / "other", library=tmp_path / "library"))
+    assert loaded(propose(tmp_path / "ftp", BERLIN), tmp_path).library == tmp_path / "ftp-library"
 
 
 def test_without_a_tree_there_is_a_form_to_fill_in(tmp_path: Path) -> None:

@@ -66,7 +66,10 @@ def add(name: str, password_stdin: bool, **where: Any) -> None:
       pano user add anna
       pass show cameras | pano user add anna --password-stdin
     """
-    users = Users(library_folder(**where))
+    from pano_analytics.home import make_library
+
+    library_folder(**where)
+    users = Users(make_library(resolve(where["config"], None, where["library"])).root)
     checked = check_name(name)
     is_known = users.get(checked) is not None
     users.add(checked, _password(password_stdin))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable
 from itertools import chain, count
@@ -11,10 +12,12 @@ from pathlib import Path
 from textwrap import fill
 from zoneinfo import ZoneInfo
 
-from pano_analytics.home import NAME as LIBRARY_MARK
+from pano_analytics.errors import LibraryError
+from pano_analytics.home import Home
 from pano_analytics.media import encode_path
 from pano_analytics.proposal.original import OldCamera, Original
 from pano_analytics.proposal.tree import Found, look
+from pano_analytics.storage import Storage
 
 
 def propose(uploads: Path | None, zone: str, original: Original | None = None) -> str:
@@ -148,12 +151,28 @@ def _folder(key: str, path: Path | None, example: str) -> str:
 
 
 def _library(uploads: Path) -> Path:
-    """Return a folder beside the uploads that is a library already, or is not there yet."""
-    beside = uploads.parent / "library"
-    is_free = not beside.exists() or (beside / LIBRARY_MARK).exists()
-    if is_free and beside != uploads:
-        return beside
-    return uploads.parent / f"{uploads.name or 'pano'}-library"
+    """Return a folder for the library: beside the uploads, else in the current folder.
+
+    It is the library of these uploads already, or it can be made there.
+    """
+    names = ("library", f"{uploads.name or 'pano'}-library")
+    places = [folder / name for folder in (uploads.parent, Path.cwd()) for name in names]
+    own = next((one for one in places if _is_library_of(one, uploads)), None)
+    return own or next((one for one in places if _can_be_made(one, uploads)), places[1])
+
+
+def _is_library_of(folder: Path, uploads: Path) -> bool:
+    try:
+        home = Home.read(Storage(folder))
+    except LibraryError:
+        return False
+    return home is not None and home.settings.uploads == uploads.resolve()
+
+
+def _can_be_made(folder: Path, uploads: Path) -> bool:
+    # A library below the uploads is refused by ingest.
+    is_apart = not folder.is_relative_to(uploads)
+    return is_apart and not folder.exists() and os.access(folder.parent, os.W_OK)
 
 
 def _cameras(
