@@ -34,6 +34,7 @@ from pano_analytics.ingest.parallel import MakeExecutor
 from pano_analytics.journal import Journal
 from pano_analytics.library import Library
 from pano_analytics.media import GONE_STATES, encode_path, locate
+from pano_analytics.receive import records
 from pano_analytics.times import from_epoch_us, instant, sane
 
 DEPTHS = ("presence", "size", "decode", "hash")
@@ -61,6 +62,16 @@ WHAT: dict[str, tuple[str, str]] = {
     "frame_orphan": ("presence", _REBUILD),
     "journal_lacks": ("presence", _RESTORE),
     "journal_lacks_gone": ("presence", _RESTORE),
+    "overwritten": (
+        "presence",
+        "the earlier bytes are in a copy of the uploads, if anywhere; let the cameras upload to "
+        "`pano receive`, which keeps both",
+    ),
+    "overwrite_tried": (
+        "presence",
+        "nothing was lost: look at both uploads; if the camera itself does not repeat names, "
+        "give it a new password with `pano camera password NAME`",
+    ),
     "cull_unfinished": ("presence", "run `pano cull --delete`, which goes on from there"),
     "size_differs": ("size", _INGEST),
     "mtime_differs": ("size", _INGEST),
@@ -213,6 +224,7 @@ class _Check:
                 self.progress("checking rows", done, total)
         yield from self._twice()
         yield from self._unfinished()
+        yield from self._tried()
         yield from self._tree()
 
     # --- one camera-day -----------------------------------------------------
@@ -330,6 +342,10 @@ class _Check:
 
     def _journal(self, day: Day, rows: list[Row]) -> Iterator[Finding]:
         rows = [row for row in rows if not self._is_to_drop(row)]
+        for row in rows:
+            if row["media_id"] in self._overwritten and row["state"] not in GONE_STATES:
+                before, after = self._overwritten[row["media_id"]]
+                yield _about(day, row)("overwritten", expected=before, found=after)
         gone = [row for row in rows if row["state"] in GONE_STATES]
         for what, asked, known in (
             ("journal_lacks", rows, self._seen_ids),
@@ -425,6 +441,12 @@ class _Check:
         columns = facts["media_id"].to_pylist(), facts["sha256"].to_pylist()
         return dict(zip(*columns, strict=True))
 
+    @cached_property
+    def _overwritten(self) -> Mapping[str, tuple[str, str]]:
+        """The SHA-256 of whole uploads before and after they were replaced, by media_id."""
+        found = Journal(self.library.storage).overwritten()
+        return {one.media_id: (one.before, one.after) for one in found}
+
     # --- the whole ----------------------------------------------------------
 
     def _twice(self) -> Iterator[Finding]:
@@ -443,6 +465,22 @@ class _Check:
             yield Finding(
                 "cull_unfinished", part=name, expected="no open plan", found=f"{files} files"
             )
+
+    def _tried(self) -> Iterator[Finding]:
+        """Yield what was tried against whole uploads, as `pano receive` tells it."""
+        told = records.read(self.library.storage) or {}
+        for camera, tally in told.get("cameras", {}).items():
+            for one in tally.get("last_tries", ()):
+                at = datetime.fromisoformat(one["at"])
+                if self.scope.has(camera, _us(at)):
+                    yield Finding(
+                        "overwrite_tried",
+                        camera,
+                        at.astimezone(self.library.zone).date(),
+                        one["path"],
+                        expected="the upload that came first, which is there",
+                        found=records.try_in_words(one),
+                    )
 
     def _tree(self) -> Iterator[Finding]:
         home = Home.read(self.library.storage)

@@ -16,14 +16,15 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from typing import TypeVar
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pano_analytics.columns import schema
+from pano_analytics.layouts.names import kind_of
 from pano_analytics.storage import Storage
 
 FOLDER = "journal"
@@ -44,6 +45,7 @@ SEEN = pa.schema(
         pa.field("arrived", _UTC),
         pa.field("noted", _UTC),
         pa.field("sha256", pa.string()),
+        pa.field("state", pa.string()),
     ]
 )
 _FRAME = pa.struct([field for field in schema("frames") if field.name != "media_id"])
@@ -73,8 +75,22 @@ PLAN = pa.schema(
 FORGOTTEN = pa.schema([pa.field("media_id", pa.string()), pa.field("noted", _UTC)])
 _FOLDED = b"pano_folded"
 _TRIES = 3
+# A camera writes a clip for minutes; what replaces it comes later, or is not longer.
+_GROWING = timedelta(minutes=15)
+
+Fact = dict[str, Any]
 
 Result = TypeVar("Result")
+
+
+class Overwritten(NamedTuple):
+    """A whole upload that was replaced: the SHA-256 of both, and when it was seen (UTC)."""
+
+    media_id: str
+    path: str
+    before: str
+    after: str
+    noted: datetime
 
 
 class Journal:
@@ -85,7 +101,7 @@ class Journal:
 
     def note_seen(self, facts: pa.Table) -> str:
         """Write what is true of some uploads now; return the file's name, not yet synced."""
-        return self._put("seen", facts.cast(SEEN), ())
+        return self._put("seen", _shaped(facts, SEEN), ())
 
     def note_gone(self, rows: pa.Table) -> str:
         """Write whole rows (schema GONE) whose files went; return the name, not yet synced."""
@@ -139,7 +155,7 @@ class Journal:
 
     def _read_seen(self, names: Iterable[str], only: list[tuple[str, str, str]] | None) -> pa.Table:
         tables = [
-            pq.read_table(self.storage.path(name), filters=only, partitioning=None).cast(SEEN)
+            _shaped(pq.read_table(self.storage.path(name), filters=only, partitioning=None), SEEN)
             for name in names
         ]
         return self._remembered(pa.concat_tables([SEEN.empty_table(), *tables]))
@@ -171,17 +187,29 @@ class Journal:
         found = pq.read_table(
             path, columns=[one for one in asked if one in there], partitioning=None
         )
-        wanted = pa.schema([GONE.field(column) for column in asked])
-        rows = pa.table(
-            [
-                found[field.name].cast(field.type)
-                if field.name in there
-                else pa.nulls(found.num_rows, field.type)
-                for field in wanted
-            ],
-            schema=wanted,
-        )
+        rows = _shaped(found, pa.schema([GONE.field(column) for column in asked]))
         return self._remembered(rows).select(list(columns))
+
+    def overwritten(self) -> list[Overwritten]:
+        """Return the uploads that were whole once and hold other bytes since, oldest first.
+
+        A clip that only grew within minutes was still on its way, however whole it looked.
+        """
+        facts = self.seen()
+        facts = facts.filter(pc.is_valid(facts["sha256"]))
+        counts = facts.group_by("media_id").aggregate([("sha256", "count_distinct")])
+        several = counts.filter(pc.greater(counts["sha256_count_distinct"], 1))["media_id"]
+        facts = facts.filter(pc.is_in(facts["media_id"], several)).sort_by("noted")
+        whole: dict[str, Fact] = {}
+        found: list[Overwritten] = []
+        for fact in facts.to_pylist():
+            was = whole.get(fact["media_id"])
+            if was and was["sha256"] != fact["sha256"] and not _grew(was, fact):
+                told = fact["media_id"], fact["path"], was["sha256"], fact["sha256"], fact["noted"]
+                found.append(Overwritten(*told))
+            if fact["state"] == "complete":
+                whole[fact["media_id"]] = fact
+        return found
 
     def _files(self, kind: str) -> list[str]:
         """Return the files to read: a killed fold leaves sources that its result already holds."""
@@ -258,6 +286,26 @@ class Journal:
         self.storage.sync([folded])
         for name in names:
             self.storage.path(name).unlink(missing_ok=True)
+
+
+def _grew(was: Fact, fact: Fact) -> bool:
+    if kind_of(fact["path"].rpartition(".")[2]) != "clip":
+        return False
+    is_soon: bool = fact["mtime"] - was["mtime"] < _GROWING
+    return is_soon and fact["size_bytes"] > was["size_bytes"]
+
+
+def _shaped(found: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Return the columns of a schema; those that were not written yet are null."""
+    return pa.table(
+        [
+            found[field.name].cast(field.type)
+            if field.name in found.column_names
+            else pa.nulls(found.num_rows, field.type)
+            for field in wanted
+        ],
+        schema=wanted,
+    )
 
 
 def _steady(read: Callable[[], Result]) -> Result:

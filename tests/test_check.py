@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
-from lived_in import NOON, THREADS, at, fresh, lay, live, picture, renew
+from lived_in import MIDNIGHT, NOON, THREADS, at, fresh, lay, live, picture, renew, run
 from shared_files import snapshot_path
 
 from pano_analytics.catalog import Catalog, Day
@@ -26,6 +26,7 @@ from pano_analytics.cli.terminal import shown
 from pano_analytics.errors import AttentionNeeded, LibraryError, QueryError, UploadTreeError
 from pano_analytics.journal import PLAN, Journal
 from pano_analytics.library import Library
+from pano_analytics.receive import records
 from pano_analytics.settings import Settings
 
 NOON_DAY = Day("porch", NOON.date())
@@ -54,13 +55,29 @@ def library(settings: Settings) -> Library:
 
 
 def found(library: Library, depth: str, **scope: object) -> pd.DataFrame:
-    return check(library, depth, make_executor=THREADS, **scope)  # type: ignore[arg-type]
+    """Return what is found but for the uploads that were replaced, which are told for ever."""
+    told = check(library, depth, make_executor=THREADS, **scope)  # type: ignore[arg-type]
+    return told[told["what"] != "overwritten"]
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_a_library_that_has_lived_agrees_with_itself(library: Library, depth: str) -> None:
-    """Replaced, cut, lost and doubtful uploads are no disagreement: the rows say what they are."""
+    """Cut, lost and doubtful uploads are no disagreement: the rows say what they are."""
     assert found(library, depth).to_dict("records") == []
+
+
+def test_what_was_whole_and_holds_other_bytes_is_told(library: Library) -> None:
+    """Overwritten by another server, which a catalog that agrees with the tree does not show."""
+    told = check(library, make_executor=THREADS)
+    assert set(told["what"]) == {"overwritten"}
+    paths = [at(30), at(40), at(50), snapshot_path("garden", MIDNIGHT)]
+    assert sorted(told["path"]) == sorted(paths)
+    now = library.media(columns=["path", "sha256"]).set_index("path")["sha256"]
+    for row in told.itertuples():
+        history = list(library.history(row.media_id)["sha256"].dropna())
+        assert (row.expected, row.found) == (history[0], history[-1])
+        assert row.found == now[row.path]
+        assert row.expected != row.found
 
 
 def test_a_library_made_anew_agrees_with_itself(settings: Settings, library: Library) -> None:
@@ -212,6 +229,13 @@ def _cull_unfinished(library: Library) -> None:
     Journal(library.storage).note_plan(PLAN.empty_table())
 
 
+def _overwrite_tried(library: Library) -> None:
+    record = records.Record(library.storage)
+    record.tried("porch", "replace", at(1), at(3), "192.0.2.7")
+    record.tried("porch", "remove", at(1), None, "192.0.2.7")
+    record.write()
+
+
 PLANTED: list[tuple[Callable[[Library], None], str]] = [
     (_part_missing, "part_missing"),
     (_part_unreadable, "part_unreadable"),
@@ -228,6 +252,7 @@ PLANTED: list[tuple[Callable[[Library], None], str]] = [
     (_journal_lacks, "journal_lacks"),
     (_journal_lacks_gone, "journal_lacks_gone"),
     (_cull_unfinished, "cull_unfinished"),
+    (_overwrite_tried, "overwrite_tried"),
     (_size_differs, "size_differs"),
     (_mtime_differs, "mtime_differs"),
     (_state_differs, "state_differs"),
@@ -256,8 +281,8 @@ def test_what_disagrees_is_found_at_its_depth(
 
 
 def test_every_word_of_the_vocabulary_is_tried() -> None:
-    """Only a file that root may read but its owner may not has a test of its own."""
-    assert {what for _, what in PLANTED} | {"file_unreadable"} == set(WHAT)
+    """Two have a test of their own: what root may read but its owner may not, and the replaced."""
+    assert {what for _, what in PLANTED} | {"file_unreadable", "overwritten"} == set(WHAT)
 
 
 def test_nothing_else_is_said_about_a_missing_file(library: Library) -> None:
@@ -338,8 +363,13 @@ def test_a_missing_tree_or_manifest_is_an_error_not_a_list(library: Library) -> 
         found(Library(library.folder, library.settings), "presence")
 
 
-def test_the_command_lists_and_exits_8(library: Library, settings: Settings) -> None:
+def test_the_command_lists_and_exits_8(tmp_path: Path) -> None:
     """Found: a table or JSON lines, and exit code 8; nothing found: one line and 0."""
+    settings = fresh(tmp_path)
+    lay(picture(1), tmp_path / "uploads" / at(1))
+    lay(picture(2), tmp_path / "uploads" / at(2))
+    run(settings)
+    library = Library.of(settings)
     where = ["--uploads", str(settings.uploads), "--library", str(settings.library)]
     clean = CliRunner().invoke(pano, ["check", *where])
     assert (clean.exit_code, clean.stdout) == (0, "nothing disagrees\n")

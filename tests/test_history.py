@@ -78,7 +78,16 @@ def test_history_survives_the_catalog(settings: Settings, library: Library, uplo
 def test_an_unknown_upload_has_no_history(library: Library) -> None:
     """An empty frame with its columns, also where there is no journal yet."""
     empty = library.history("0" * 16)
-    assert list(empty) == ["media_id", "path", "size_bytes", "mtime", "arrived", "noted", "sha256"]
+    assert list(empty) == [
+        "media_id",
+        "path",
+        "size_bytes",
+        "mtime",
+        "arrived",
+        "noted",
+        "sha256",
+        "state",
+    ]
     assert len(empty) == 0
 
 

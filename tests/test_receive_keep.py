@@ -5,6 +5,7 @@ from __future__ import annotations
 import ftplib
 import hashlib
 import io
+import json
 import os
 import ssl
 import threading
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
+from lived_in import at, fresh, lay, picture, run
 from receiving import (
     TINY_JPEG,
     Running,
@@ -30,7 +33,10 @@ from receiving import (
     until,
 )
 
-from pano_analytics import layouts
+from pano_analytics import doctor, layouts
+from pano_analytics.check import check
+from pano_analytics.cli import pano
+from pano_analytics.doctor import reception
 from pano_analytics.ingest.run import ingest
 from pano_analytics.layouts.later import later_name, split
 from pano_analytics.library import Library
@@ -433,3 +439,65 @@ def test_both_are_catalogued_and_told_apart(tmp_path: Path) -> None:
     assert second.same_name_as == first.media_id
     for column in ("camera", "start", "kind", "trigger", "layout", "sequence"):
         assert getattr(first, column) == getattr(second, column)
+
+
+def test_every_attempt_is_told(tmp_path: Path) -> None:
+    """Check has a line for each, the doctor and `pano camera list` sum them up."""
+    here = settings_of(tmp_path)
+    let_in(here, "porch", "barn")
+    path = "2026-11-22/001/jpg/10/22/28[M][0@0][0].jpg"
+    with serving(here) as one, login(one) as ftp:
+        for depth in range(1, 6):
+            ftp.mkd("/".join(path.split("/")[:depth]))
+        store(ftp, path, TINY_JPEG)
+        ftp.mkd("empty")
+        store(ftp, "test.txt", TEXT)
+        for refused in (f"DELE {path}", "DELE test.txt", "RMD empty"):
+            with pytest.raises(ftplib.error_perm):
+                ftp.sendcmd(refused)
+        with pytest.raises(ftplib.error_perm):
+            store(ftp, path, TEXT, "APPE")
+        with pytest.raises(ftplib.error_perm):
+            ftp.rename(path, "elsewhere.jpg")
+        store(ftp, path, TEXT)
+        store(ftp, "y.jpg_", OTHER)
+        ftp.rename("y.jpg_", path)
+        ingest(here)
+        one.told()
+        library = Library.of(here)
+        told = check(library)
+        told = told[told["what"] == "overwrite_tried"]
+        [found] = [finding for finding in reception.check(library) if finding.camera == "porch"]
+        where = ["--uploads", str(here.uploads), "--library", str(here.library)]
+        listed = CliRunner().invoke(pano, ["camera", "list", *where])
+        as_json = CliRunner().invoke(pano, ["camera", "list", "--json", *where])
+    assert list(told["camera"]) == ["porch"] * 5
+    assert set(told["path"]) == {f"porch/{path}"}
+    for word in ("removal", "append", "rename", later("28[M][0@0][0].jpg", TEXT)):
+        assert told["found"].str.contains(word, regex=False).sum() == 1
+    assert told["found"].str.contains("127.0.0.1").all()
+    assert (found.word, found.severity, found.value) == ("overwrite_tried", "problem", 5)
+    assert "porch: user porch" in listed.output
+    assert "5 attempts to replace or remove whole uploads" in listed.output
+    [barn, porch] = json.loads(as_json.stdout)["cameras"]
+    assert (barn["tries"], porch["tries"], len(porch["last_tries"])) == (None, 5, 5)
+
+
+def test_what_another_server_overwrote_is_told(tmp_path: Path) -> None:
+    """The journal knows the SHA-256 of what was whole: check and doctor tell that it is gone."""
+    here = fresh(tmp_path)
+    for number, name in enumerate((at(1), at(2), at(3))):
+        lay(picture(number), tmp_path / "uploads" / name)
+    lay(picture(9)[:900], tmp_path / "uploads" / at(4))
+    run(here)
+    lay(picture(7, (640, 360)), tmp_path / "uploads" / at(1))
+    lay(TEXT, tmp_path / "uploads" / at(2))
+    lay(picture(9), tmp_path / "uploads" / at(4))  # was broken, and is whole now
+    run(here)
+    library = Library.of(here)
+    told = check(library)
+    assert sorted(told["path"]) == [at(1), at(2)]
+    assert set(told["what"]) == {"overwritten"}
+    assert told["expected"].iloc[0] == hashlib.sha256(picture(0)).hexdigest()
+    [found] = doctor.examine(library).query("word == 'overwritten'").itertuples()
+    assert (found.camera, found.severity, found.value) == ("porch", "problem", 2)

@@ -196,15 +196,33 @@ def _told(settings: Settings) -> dict[str, Any]:
     }
 
 
-_TOLD = ("whole", "cut", "size_bytes", "last_login", "last_address", "last", "last_cut")
+_TOLD = (
+    "whole",
+    "cut",
+    "size_bytes",
+    "last_login",
+    "last_address",
+    "last",
+    "last_cut",
+    "tries",
+    "last_tries",
+)
 
 
 def _line(one: dict[str, Any]) -> str:
+    from pano_analytics.receive.records import try_in_words
+
     last, cut = one["last"], one["last_cut"]
     notes = [f"{one['camera']}: user {one['user']}, folder {one['folder']}"]
     notes.append(f"{one['whole'] or 0} whole, last {last['at']}" if last else "nothing came yet")
     if cut:
         notes.append(f"{one['cut']} cut, last: {cut['reason']}")
+    if one["tries"]:
+        last_try = one["last_tries"][-1]
+        notes.append(
+            f"{one['tries']} attempts to replace or remove whole uploads, which were kept; last: "
+            f"{last_try['path']}, {try_in_words(last_try)}"
+        )
     return "; ".join(notes)
 
 

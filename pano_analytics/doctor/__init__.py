@@ -12,7 +12,15 @@ import pandas as pd
 import pyarrow as pa
 
 from pano_analytics import alike
-from pano_analytics.doctor import arrivals, clock, disk, picture, ports, reception
+from pano_analytics.doctor import (
+    arrivals,
+    clock,
+    disk,
+    overwritten,
+    picture,
+    ports,
+    reception,
+)
 from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
 from pano_analytics.doctor.ports import Server
@@ -56,6 +64,7 @@ def _all(library: Library) -> Iterator[Finding]:
     yield from _unread(library)
     yield from _each(cases)
     yield from reception.check(library)
+    yield from overwritten.check(library)
     yield from disk.check(library)
 
 

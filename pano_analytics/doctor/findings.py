@@ -18,6 +18,8 @@ WORDS: dict[str, str] = {
     "no_clips": "snapshots of motion come, but no clips",
     "no_snapshots": "clips come, but no snapshots",
     "uploads_cut": "many uploads are cut short, or more than before",
+    "overwrite_tried": "something tried to replace or remove whole uploads; they were kept",
+    "overwritten": "whole uploads were replaced by other bytes",
     "resolution_low": "pictures or clips have fewer lines than wanted",
     "frame_rate_low": "clips have fewer pictures a second than wanted",
     "codec_h265": "clips are H.265, which not every browser plays",

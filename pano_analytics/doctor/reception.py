@@ -42,6 +42,7 @@ def check(library: Library) -> Iterator[Finding]:
     for camera, tally in told.get("cameras", {}).items():
         yield from _no_connection(camera, tally)
         yield from _cut(camera, tally, library.settings.doctor.recent_days)
+        yield from _tried(camera, tally, library.settings.doctor.days)
     yield from _refused(told)
     yield from _never_came(library, told.get("cameras", {}))
 
@@ -161,6 +162,30 @@ def _cut(camera: str, tally: Mapping[str, Any], recent_days: int) -> Iterator[Fi
     )
     told = (camera, "uploads_cut", "problem", "certain", f"{evidence} (the last: {why})", advice)
     yield Finding(*told, newly / new if new else then / old)
+
+
+def _tried(camera: str, tally: Mapping[str, Any], days: int) -> Iterator[Finding]:
+    """Name the attempts on whole uploads of the last days; the server let none of them through."""
+    since = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+    tries = [one for one in tally.get("last_tries", ()) if one["at"] >= since]
+    if not tries:
+        return
+    last = tries[-1]
+    evidence = (
+        f"{many(len(tries), 'attempt')} to replace or remove whole uploads in {days} days, "
+        f"{tally['tries']} in all; the last: {last['path']}, {records.try_in_words(last)}"
+    )
+    began = datetime.fromisoformat(tries[0]["at"])
+    told = (camera, "overwrite_tried", "problem", "certain", evidence, _TRIED_ADVICE)
+    yield Finding(*told, len(tries), 0, began)
+
+
+_TRIED_ADVICE = (
+    "Nothing was lost: both uploads are kept, and `pano check` lists them. In the hour that autumn "
+    "repeats, or where a camera writes one name again and again, this is harmless: "
+    "let it name files by time. Otherwise somebody else uses the account: `pano camera password "
+    "NAME`, and look at who is in your network."
+)
 
 
 def _refused(told: Mapping[str, Any]) -> Iterator[Finding]:

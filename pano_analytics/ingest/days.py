@@ -14,7 +14,7 @@ from pano_analytics.columns import schema
 from pano_analytics.ingest.link import Clip, holders
 
 Row = dict[str, Any]
-FACTS = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256"]
+FACTS = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256", "state"]
 
 
 def rows_of(change: Change, day: Day) -> list[Row]:

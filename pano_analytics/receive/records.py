@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -166,6 +167,17 @@ class Record:
 def read(storage: Storage) -> dict[str, Any] | None:
     """Return what was last told; None where there is nothing that this version understands."""
     return storage.document(NAME, FORMAT)
+
+
+def try_in_words(one: Mapping[str, Any]) -> str:
+    """Return an attempt of `Tally.last_tries` in words."""
+    done = {
+        "replace": f"other bytes came, kept as {one['kept']}",
+        "append": "more bytes came, to be appended, and were refused",
+        "rename": "a rename was refused",
+        "remove": "its removal was refused",
+    }
+    return f"{done[one['what']]}: {one['at']} from {one['address']}"
 
 
 def is_running(storage: Storage) -> bool:

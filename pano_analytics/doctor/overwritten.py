@@ -1,0 +1,34 @@
+"""Which whole uploads hold other bytes now: what another FTP server let happen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pano_analytics.doctor.findings import Finding, many
+from pano_analytics.journal import Journal
+from pano_analytics.library import Library
+
+_ADVICE = (
+    "The earlier bytes are in a copy of the uploads, if anywhere. Let the cameras upload to `pano "
+    "receive`, which keeps both. `pano check` lists each upload with the SHA-256 of both."
+)
+
+
+def check(library: Library) -> Iterator[Finding]:
+    """Yield, for each camera, how many of its uploads were replaced after they were whole."""
+    found = {one.media_id: one for one in Journal(library.storage).overwritten()}
+    if not found:
+        return
+    wanted = ", ".join(f"'{one}'" for one in found)
+    rows = library.sql(
+        f"SELECT camera, media_id FROM media WHERE media_id IN ({wanted}) "
+        "AND state NOT IN ('missing', 'culled')"
+    )
+    for camera, ids in rows.groupby("camera", observed=True)["media_id"]:
+        replaced = sorted((found[one] for one in ids), key=lambda one: one.noted)
+        evidence = (
+            f"{many(len(replaced), 'upload')} that had been whole hold other bytes since, the "
+            f"last: {replaced[-1].path}, seen {replaced[-1].noted:%Y-%m-%d %H:%M} UTC"
+        )
+        told = (str(camera), "overwritten", "problem", "certain", evidence, _ADVICE)
+        yield Finding(*told, len(replaced), 0, replaced[0].noted)
