@@ -27,6 +27,7 @@ from pano_analytics.errors import LibraryError
 from pano_analytics.home import library_of
 from pano_analytics.ingest import heartbeat, unread
 from pano_analytics.ingest.run import LOCK
+from pano_analytics.receive import records, refusals
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 from pano_analytics.supervise.state import read_state
@@ -45,6 +46,7 @@ PROBLEMS = (
     "up_ended",
     "disk_too_small",
     "cull_stopped",
+    "upload_refused",
 )
 # Somebody ended the run: the next goes on from there, and --max-age tells if none comes.
 _MEANT = (0, heartbeat.INTERRUPTED, heartbeat.ENDED)
@@ -78,6 +80,7 @@ def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, 
         "cameras": cameras,
         "unread": _unread(settings, storage, manifest),
         "culling": _culling(settings, storage),
+        "receive": _receive(storage),
     }
     problems = list(_problems(told, max_age_minutes))
     return {**told, "problems": problems, "is_healthy": not problems}
@@ -177,6 +180,18 @@ def _culling(settings: Settings, storage: Storage) -> dict[str, Any]:
     }
 
 
+def _receive(storage: Storage) -> dict[str, Any] | None:
+    """Return what the upload server last told; None where there never was one."""
+    told = records.read(storage)
+    if told is None:
+        return None
+    return {
+        "is_running": records.is_running(storage),
+        "updated": told.get("updated"),
+        "refusals": [one.as_json() for one in refusals.unsettled(told)],
+    }
+
+
 def _disk(folder: Path) -> dict[str, Any]:
     """Return where a folder lies and what its disk has left; None where that cannot be asked."""
     try:
@@ -245,6 +260,11 @@ def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[d
         if camera["is_short"]:
             yield _problem("disk_too_small", f"{camera['text']} days fit on its disk")
     yield from _cull_stopped(told["culling"])
+    for one in (told["receive"] or {"refusals": []})["refusals"]:
+        # Clients that nobody knows are told of, but alarm nobody.
+        if one["camera"] is not None:
+            detail = f"{one['camera']}: {one['text']}. {one['advice']}"
+            yield _problem("upload_refused", detail)
 
 
 def _cull_stopped(told: dict[str, Any]) -> Iterator[dict[str, str]]:
@@ -316,6 +336,11 @@ def _lines(told: dict[str, Any]) -> list[str]:
     for one in told["unread"]:
         lines += [f"unread    {one['text']}", f"          {one['advice']}"]
         lines += [f"              {line}" for line in one["snippet"].splitlines()]
+    lines += [
+        f"refused   {one['address'] or 'several addresses'}: {one['text']}. {one['advice']}"
+        for one in (told["receive"] or {"refusals": []})["refusals"]
+        if one["camera"] is None
+    ]
     lines += [f"problem   {one['what']}: {one['detail']}" for one in told["problems"]]
     return [*lines, "healthy" if told["is_healthy"] else "not healthy"]
 

@@ -73,10 +73,14 @@ class Running:
     def told(self) -> dict[str, Any]:
         """Return what the server tells others, once it has told all that happened till now."""
         assert self.settings.library is not None
-        self.receiver.service.record._is_new = True
         before = records.now()
-        until(lambda: (self._read() or {}).get("updated", "") > before)
+        until(lambda: self._asked_to_write() > before)
         return self._read() or {}
+
+    def _asked_to_write(self) -> str:
+        """Have the server write soon; return when it last did."""
+        self.receiver.service.record._is_new = True
+        return str((self._read() or {}).get("updated", ""))
 
     def _read(self) -> dict[str, Any] | None:
         assert self.settings.library is not None

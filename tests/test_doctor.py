@@ -641,11 +641,10 @@ def test_uploads_that_break_off_more_often_are_told(
 
 
 def test_logins_that_go_on_failing_are_told(receiving: Running) -> None:
-    """Three from one address; none any more once that address gets in."""
-    for _ in range(3):
-        receiving.receiver.service.record.refuse("porch", "127.0.0.1", "wrong password")
+    """Of that camera; none any more once it gets in."""
+    receiving.receiver.service.refused_login("porch", "127.0.0.1", "wrong_password", "")
     write_record(receiving)
-    assert received(receiving) == [(None, "login_refused")]
+    assert received(receiving) == [("porch", "login_refused")]
     with login(receiving) as ftp:
         store(ftp, "a.jpg", TINY_JPEG)
     write_record(receiving)

@@ -208,7 +208,8 @@ def test_add_waits_and_confirms(waiting: tuple[Running, list[str]]) -> None:
     asking.join(60)
     [done] = came
     assert done.exit_code == 0, done.output
-    assert "refused: wrong password" in done.output
+    assert "Refused: porch from 127.0.0.1: wrong password" in done.output
+    assert "pano camera password NAME" in done.output
     assert "no picture and no clip: porch/test.txt" in done.output
     assert "was cut" in done.output
     assert re.search(r"first upload arrived, whole, clock \d+ days off \(behind\)", done.output)

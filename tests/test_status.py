@@ -27,6 +27,7 @@ from pano_analytics.storage import Storage
 KEYS = {
     "now", "library", "uploads", "generation", "is_running", "last_run", "rows", "snapshots",
     "clips", "waiting", "states", "cameras", "culling", "up", "problems", "is_healthy", "unread",
+    "receive",
 }  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def password(
     is_waiting: bool | None,
     timeout_s: float,
 ) -> None:
-    """Give the camera NAME a new password, which ends the old one; bans are lifted.
+    """Give the camera NAME a new password, which ends the old one.
 
     \b
     Examples:
@@ -149,7 +149,12 @@ def remove(settings: Settings, name: str) -> None:
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def list_(settings: Settings, as_json: bool) -> None:
-    """List the cameras that may upload, and what came of them.
+    """List the cameras that may upload, what they uploaded, and what was refused.
+
+    Below each camera stands what the server refused of it in the last day and
+    what to do about it: logins, uploads, folders, connections. Refusals of clients
+    that are not known as a camera follow, by address. With --json all refusals
+    of the last 15 days; `is_open` tells that nothing has worked since.
 
     \b
     Examples:
@@ -162,21 +167,51 @@ def list_(settings: Settings, as_json: bool) -> None:
     if as_json:
         say(json.dumps(told))
         return
-    for one in told["cameras"]:
-        say(_line(one))
-    for address, end in told["bans"].items():
-        say(f"{address} is banned until {end}, after too many wrong logins.")
+    for line in _list_in_words(told):
+        say(line)
     if not told["is_receiving"]:
-        say("`pano receive` is not at work.", err=True)
+        say("`pano receive` is not running.", err=True)
+
+
+def _list_in_words(told: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each camera, and below it what was refused of it."""
+    open_ = [one for one in told["refusals"] if one["is_open"]]
+    names = [one["camera"] for one in told["cameras"]]
+    for one in told["cameras"]:
+        yield _line(one)
+        yield from _refusals(one["camera"], open_)
+    for refused in open_:
+        if refused["camera"] not in names:
+            who = refused["camera"] or refused["address"] or "several addresses"
+            yield f"{who}: {_times(refused)}{refused['text']}"
+            yield f"    {refused['advice']}"
+    for address, end in told["bans"].items():
+        yield (
+            f"{address}: many wrong logins; passwords from there are checked slowly until {end}."
+        )
+
+
+def _refusals(camera: str, refusals: list[dict[str, Any]]) -> Iterator[str]:
+    for one in refusals:
+        if one["camera"] == camera:
+            source = f" (from {one['address']})" if one["address"] else ""
+            yield f"  refused {_times(one)}{one['text']}{source}"
+            yield f"    {one['advice']}"
+
+
+def _times(one: dict[str, Any]) -> str:
+    count = "once" if one["count"] == 1 else f"{one['count']} times"
+    return f"{count}, last {one['last']}: "
 
 
 def _told(settings: Settings) -> dict[str, Any]:
-    from pano_analytics.receive import records
+    from pano_analytics.receive import records, refusals
     from pano_analytics.storage import Storage
 
     _, accounts = _where(settings)
     storage = Storage(accounts.folder)
     said = records.read(storage) or {}
+    still = refusals.unsettled(said)
     tallies = said.get("cameras", {})
     cameras = [
         {
@@ -192,6 +227,9 @@ def _told(settings: Settings) -> dict[str, Any]:
         "is_receiving": records.is_running(storage),
         "cameras": cameras,
         "refused": said.get("refused", []),
+        "refusals": [
+            {**one.as_json(), "is_open": one in still} for one in refusals.remembered(said)
+        ],
         "bans": said.get("bans", {}),
     }
 
@@ -324,7 +362,7 @@ def _wait_if_asked(
     storage = Storage(settings.library)
     is_running = records.is_running(storage) or _is_about_to_run(storage)
     if not is_running:
-        say_text("\n`pano receive` is not at work: start it first.")
+        say_text("\n`pano receive` is not running: start it first.")
     if is_waiting if is_waiting is not None else is_running or sys.stdout.isatty():
         say_text(f"\nWaiting for {account.camera}'s first upload (Ctrl-C ends the waiting) …")
         _wait(settings, storage, account, time.monotonic() + timeout_s)
@@ -355,18 +393,21 @@ def _wait(settings: Settings, storage: Storage, account: Account, until: float) 
         time.sleep(POLL_S)
     raise AttentionNeeded(
         f"no picture and no clip of {account.camera} came in time. Does the camera reach this "
-        f"computer? `pano camera list` tells what comes later."
+        f"computer? `pano camera list` shows what comes later, and what was refused."
     )
 
 
 def _news(told: dict[str, Any], account: Account, since: str) -> Iterator[str]:
-    """Yield what is worth saying before the first upload is there: logins and cut uploads."""
-    for one in told.get("refused", []):
-        if one["at"] >= since and one["user"] in (account.name, None):
-            who = "A login" if one["user"] else "A login of somebody unknown"
-            yield f"{who} from {one['address']} was refused: {one['reason']}."
+    """Yield what is worth saying before the first upload is there: refusals and cut uploads."""
+    from pano_analytics.receive import refusals
+
+    for one in refusals.remembered(told):
+        if one.last >= since and one.camera in (account.camera, None):
+            who = one.camera or "a client that is not logged in"
+            source = f" from {one.address}" if one.address else ""
+            yield f"Refused: {who}{source}: {one.text}. {one.meaning.advice}"
     for address, end in told.get("bans", {}).items():
-        yield f"{address} is banned until {end} after too many wrong logins."
+        yield f"{address}: many wrong logins; passwords are checked slowly until {end}."
     tally = told.get("cameras", {}).get(account.camera, {})
     if (tally.get("last_login") or "") >= since:
         yield f"{account.camera} logged in from {tally['last_address']}."

@@ -25,6 +25,9 @@ WORDS: dict[str, str] = {
     "codec_h265": "clips are H.265, which not every browser plays",
     "ports_closed": "the upload server, or its ports for data, cannot be reached",
     "login_refused": "the upload server does not let the user in",
+    "encryption_failed": "a client and the upload server cannot agree on encryption",
+    "connection_refused": "the upload server closes connections of a camera",
+    "upload_refused": "the upload server refuses files or folders of a camera",
     "disk_small": "the disk cannot hold the days wanted",
 }
 SEVERITIES = ("problem", "advice")

@@ -17,7 +17,7 @@ from pano_analytics.doctor.arrivals import is_many, is_rising
 from pano_analytics.doctor.findings import Finding, many, span
 from pano_analytics.doctor.ports import ADVICE, reason
 from pano_analytics.library import Library
-from pano_analytics.receive import records
+from pano_analytics.receive import records, refusals
 from pano_analytics.receive.accounts import FILE_NAME, Accounts
 from pano_analytics.settings import Receive
 
@@ -25,7 +25,6 @@ from pano_analytics.settings import Receive
 _IN_A_ROW = 3
 _TIMEOUT_S = 3.0
 _LEAST_FREE = 2
-_RECENT = timedelta(days=1)
 _FIRST_UPLOAD = timedelta(minutes=15)
 
 
@@ -43,7 +42,7 @@ def check(library: Library) -> Iterator[Finding]:
         yield from _no_connection(camera, tally)
         yield from _cut(camera, tally, library.settings.doctor.recent_days)
         yield from _tried(camera, tally, library.settings.doctor.days)
-    yield from _refused(told)
+    yield from _tells_of_refusals(told)
     yield from _never_came(library, told.get("cameras", {}))
 
 
@@ -188,33 +187,38 @@ _TRIED_ADVICE = (
 )
 
 
-def _refused(told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Say whose logins fail, if they went on failing after the last that did not."""
-    since = (datetime.now(UTC) - _RECENT).isoformat()
-    lasts = {one.get("last_address"): one.get("last_login") or "" for one in _tallies(told)}
-    failed: dict[str, list[dict[str, Any]]] = {}
-    for one in told.get("refused", []):
-        if one["at"] > max(since, lasts.get(one["address"], "")):
-            failed.setdefault(one["address"], []).append(one)
-    for address, tries in failed.items():
-        if len(tries) >= _IN_A_ROW:
-            yield _refusal(address, tries, address in told.get("bans", {}))
+def _tells_of_refusals(told: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what was refused in the last day, and has not worked since."""
+    for one in refusals.unsettled(told):
+        if one.kind == "data_never_opened" and one.camera in told.get("cameras", {}):
+            continue  # `_no_connection` counts these in a row
+        yield _refusal(one, one.address in told.get("bans", {}))
 
 
-def _tallies(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list(told.get("cameras", {}).values())
+_WORDS: dict[refusals.About, str] = {
+    "login": "login_refused",
+    "encryption": "encryption_failed",
+    "connection": "connection_refused",
+    "data": "ports_closed",
+    "upload": "upload_refused",
+}
 
 
-def _refusal(address: str, tries: list[dict[str, Any]], is_banned: bool) -> Finding:
-    last = tries[-1]
+def _refusal(one: refusals.Refusal, is_slowed: bool) -> Finding:
+    # Whoever scans the network is no fault of a camera; a client that tries again may be one.
+    is_problem = one.camera is not None or one.count >= _IN_A_ROW
     evidence = (
-        f"{len(tries)} logins from {address}"
-        + (f" as {last['user']!r}" if last["user"] else "")
-        + f" refused since yesterday, the last: {last['reason']}"
-        + ("; the address is banned for now" if is_banned else "")
+        f"{many(one.count, 'refusal')} from {one.address or 'several addresses'}, the last "
+        f"{_ago(one.last)}: {one.text}"
+        + ("; passwords from there are checked slowly for now" if is_slowed else "")
     )
-    advice = (
-        "Type user and password anew in the camera: `pano camera list` shows the users, "
-        "`pano camera password NAME` makes another password."
+    return Finding(
+        one.camera,
+        _WORDS[one.meaning.about],
+        "problem" if is_problem else "advice",
+        "certain",
+        evidence,
+        one.meaning.advice,
+        one.count,
+        since=datetime.fromisoformat(one.first),
     )
-    return Finding(None, "login_refused", "problem", "certain", evidence, advice)

@@ -1,4 +1,8 @@
-"""Who is let in: hashed passwords, remembered only as keyed hashes, and bans after wrong ones."""
+"""Who is let in: hashed passwords, remembered only as keyed hashes; guessing is slow.
+
+An unknown user is not checked against anything: wrong logins are answered seconds later
+(`Control.handle_auth_failed`), in which the 30 ms of a hash do not show.
+"""
 
 from __future__ import annotations
 
@@ -13,37 +17,45 @@ from typing import Any
 from pyftpdlib.exceptions import AuthenticationFailed
 
 from pano_analytics.errors import LibraryError
-from pano_analytics.receive.accounts import PARALLEL, Account, Accounts, is_own_folder
-from pano_analytics.users import is_password, nobodys_hash
+from pano_analytics.receive.accounts import Account, Accounts, is_own_folder
+from pano_analytics.users import is_password
 
 RIGHTS = "elamwf"
 """As pyftpdlib spells them: enter, list, append, make folders, store, rename."""
 
 log = logging.getLogger("pano.receive")
 
+LONGEST_USER = 64
+CHECK_EVERY_S = 0.25
+"""How often a password is checked of an address that had many wrong ones."""
 _MOST_REMEMBERED = 1000
 _MOST_ADDRESSES = 10_000
+_MOST_TOLD = 20
+_ANONYMOUS = ("anonymous", "ftp")
 
 
 class Bans:
-    """Addresses that logged in wrongly too often, and for how long they stay outside."""
+    """Addresses that logged in wrongly too often: their logins are checked slowly for a while.
+
+    None is shut out: cameras may share their address with whoever guesses passwords.
+    """
 
     def __init__(self, most_failed: int, ban_s: float) -> None:
         self._most_failed, self._ban_s = most_failed, ban_s
         self._failed: dict[str, int] = {}
         self._until: dict[str, tuple[float, str]] = {}
+        self._next_check: dict[str, float] = {}
 
     def failed(self, address: str) -> bool:
-        """Count a wrong login; return whether the address is banned from now on."""
+        """Count a wrong login; return whether the address begins to be slowed down."""
         count = self._failed.pop(address, 0) + 1
-        # Those who failed longest ago are forgotten first: memory stays small.
         self._failed[address] = count
-        if len(self._failed) > _MOST_ADDRESSES:
-            self._failed.pop(next(iter(self._failed)))
+        _forget_oldest(self._failed)
         if count < self._most_failed:
             return False
         until = datetime.now(UTC) + timedelta(seconds=self._ban_s)
         self._until[address] = (time.monotonic() + self._ban_s, until.isoformat("T", "seconds"))
+        _forget_oldest(self._until)
         del self._failed[address]
         return True
 
@@ -54,51 +66,87 @@ class Bans:
     def is_banned(self, address: str) -> bool:
         return address in self._until and self._until[address][0] > time.monotonic()
 
+    def wait_s(self, address: str) -> float:
+        """Return in how many seconds a password from here is checked: one after another."""
+        if not self.is_banned(address):
+            return 0
+        now = time.monotonic()
+        at = max(now, self._next_check.pop(address, 0.0)) + CHECK_EVERY_S
+        self._next_check[address] = at
+        _forget_oldest(self._next_check)
+        return at - now
+
     def current(self) -> dict[str, str]:
-        """Return the addresses that are banned, each with its end (UTC, ISO 8601)."""
+        """Return the addresses that are slowed down, each with its end (UTC, ISO 8601)."""
         now = time.monotonic()
         self._until = {one: until for one, until in self._until.items() if until[0] > now}
-        return {address: iso for address, (_, iso) in self._until.items()}
+        newest = list(self._until.items())[-_MOST_TOLD:]
+        return {address: iso for address, (_, iso) in newest}
 
     def lift(self) -> None:
         self._failed.clear()
         self._until.clear()
+        self._next_check.clear()
+
+
+def _forget_oldest(table: dict[str, Any]) -> None:
+    """Keep a table of addresses small; who came in first is forgotten first."""
+    if len(table) > _MOST_ADDRESSES:
+        table.pop(next(iter(table)))
 
 
 class Gate:
     """Answers what pyftpdlib asks of an authorizer, from the accounts as they are now."""
 
-    def __init__(self, accounts: Accounts, uploads: Path) -> None:
-        self.accounts, self.uploads = accounts, uploads
+    def __init__(self, accounts: Accounts, uploads: Path, bans: Bans) -> None:
+        self.accounts, self.uploads, self.bans = accounts, uploads, bans
+        self.trouble = ""
+        """Why the accounts cannot be read, as long as they cannot."""
         self._secret = secrets.token_bytes(32)
         self._verified: set[bytes] = set()
 
     def account(self, user: str) -> Account | None:
-        """Return who logs in as `user`; None, and a line in the log, where no list can be read."""
-        try:
-            return self.accounts.get(user)
-        except LibraryError as error:
-            log.error("%s", error)
+        """Return who logs in as `user`; None where nobody does, or where no list can be read."""
+        if len(user) > LONGEST_USER:
             return None
+        try:
+            account = self.accounts.get(user)
+        except LibraryError as error:
+            if str(error) != self.trouble:
+                log.error("%s", error)
+            self.trouble = str(error)
+            return None
+        self.trouble = ""
+        return account
+
+    def wait_s(self, user: str, password: str, address: str) -> float:
+        """Return in how many seconds this login is to be checked; 0 for one that is known."""
+        account = self.account(user)
+        if account is None or self._mark(account, password) in self._verified:
+            return 0
+        return self.bans.wait_s(address)
 
     def validate_authentication(self, user: str, password: str, session: Any) -> None:
         """Raise AuthenticationFailed, and leave the reason in `session.refusal`."""
+        session.refusal = ("", "")
         account = self.account(user)
-        session.refusal = "wrong password" if account else "unknown user"
-        if not self._is_right(account, password) or account is None:
-            raise AuthenticationFailed("Authentication failed.")
-        if not is_own_folder(account.jail(self.uploads), self.uploads, account.folder):
-            session.refusal = f"no folder {account.folder!r} below {self.uploads}: is it mounted?"
-            raise AuthenticationFailed("The folder of this camera is not there.")
-        session.refusal = ""
-
-    def _is_right(self, account: Account | None, password: str) -> bool:
         if account is None:
-            # As long as for a known one; what is typed by mistake stays nowhere.
-            is_password(password, nobodys_hash(PARALLEL))
-            return False
-        said = f"{account.name}\0{account.hashed}\0{password}".encode("utf-8", "surrogateescape")
-        mark = hmac.digest(self._secret, said, "sha256")
+            session.refusal = self._why_nobody(user)
+        elif not self._is_right(account, password):
+            session.refusal = ("wrong_password", "")
+        elif not is_own_folder(account.jail(self.uploads), self.uploads, account.folder):
+            where = f"no folder {account.folder!r} below {self.uploads}: is it mounted?"
+            session.refusal = ("folder_not_there", where)
+        if session.refusal[0]:
+            raise AuthenticationFailed("Authentication failed.")
+
+    def _why_nobody(self, user: str) -> tuple[str, str]:
+        if self.trouble:
+            return "accounts_unreadable", ""
+        return ("anonymous", "") if user.lower() in _ANONYMOUS else ("unknown_user", "")
+
+    def _is_right(self, account: Account, password: str) -> bool:
+        mark = self._mark(account, password)
         if mark in self._verified:
             return True
         if not is_password(password, account.hashed):
@@ -107,6 +155,10 @@ class Gate:
             self._verified.clear()
         self._verified.add(mark)
         return True
+
+    def _mark(self, account: Account, password: str) -> bytes:
+        text = f"{account.name}\0{account.hashed}\0{password}"
+        return hmac.digest(self._secret, text.encode("utf-8", "surrogateescape"), "sha256")
 
     def get_home_dir(self, user: str) -> str:
         account = self.account(user)

@@ -1,8 +1,8 @@
 """What `pano receive` tells others: one small file, swapped in one step.
 
-Per camera the last upload, how many came whole and how many cut; logins that
-were refused; addresses that are banned. No passwords, and no user names that
-nobody has: people type passwords into the wrong field.
+Per camera the last upload, how many came whole and how many cut; everything that was
+refused (see `refusals`); addresses whose logins are slowed down. No passwords, and no
+user names that nobody has: people type passwords into the wrong field.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pano_analytics.errors import PanoError
+from pano_analytics.receive.refusals import DAYS as REFUSAL_DAYS
+from pano_analytics.receive.refusals import Refusal, Refusals
 from pano_analytics.storage import Storage
 
 NAME = "state/receive.json"
@@ -35,9 +37,9 @@ _MOST_REFUSED = 20
 class Tally:
     """What came of one camera; times in UTC (ISO 8601), paths as in the column `path`.
 
-    `days` has [whole, cut] by day (UTC) of the last DAYS days that had any;
-    `unanswered` counts how often in a row the camera asked for a connection for
-    data and then did not open it, as it must where passive ports are closed.
+    `user` is the name it last logged in with; `days` has [whole, cut] by day (UTC) of the
+    last DAYS days that had any; `unanswered` counts how often in a row the camera asked for
+    a connection for data and then did not open it, as it must where passive ports are closed.
     `tries` counts attempts to replace, change or remove a whole upload; `last_tries` are
     the newest MOST_TRIES of them (what, path, kept: where a later upload lies now, at, address).
     """
@@ -47,6 +49,7 @@ class Tally:
     days: dict[str, list[int]] = field(default_factory=dict)
     unanswered: int = 0
     size_bytes: int = 0
+    user: str | None = None
     last_login: str | None = None
     last_address: str | None = None
     last: dict[str, Any] | None = None
@@ -63,6 +66,9 @@ class Tally:
             del self.days[day]
 
 
+_TALLIED = [one.name for one in fields(Tally)]
+
+
 @dataclass
 class Record:
     """All that is told, and whether it changed since it was written."""
@@ -71,19 +77,24 @@ class Record:
     listening: dict[str, Any] = field(default_factory=dict)
     cameras: dict[str, Tally] = field(default_factory=dict)
     refused: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_MOST_REFUSED))
+    refusals: Refusals = field(default_factory=Refusals)
     bans: dict[str, str] = field(default_factory=dict)
     started: str = field(default_factory=lambda: now())
     _is_new: bool = True
+    _is_urgent: bool = False
     _written_at: float = 0.0
 
     @classmethod
     def going_on(cls, storage: Storage) -> Record:
-        """Return a record that goes on counting where the last one ended; bans are lifted."""
+        """Return a record that goes on counting where the last one ended."""
         record = cls(storage)
-        said = read(storage) or {}
+        kept = read(storage) or {}
         with suppress(TypeError, AttributeError):  # counts are worth no crash
-            told = said.get("cameras", {}).items()
-            record.cameras = {name: Tally(**one) for name, one in told}
+            record.cameras = {
+                name: Tally(**{key: one[key] for key in _TALLIED if key in one})
+                for name, one in kept.get("cameras", {}).items()
+            }
+            record.refusals = Refusals(kept.get("refusals", ()))
         return record
 
     def of(self, camera: str) -> Tally:
@@ -128,26 +139,45 @@ class Record:
         """Note that it opened it."""
         self.of(camera).unanswered = 0
 
-    def logged_in(self, camera: str, address: str) -> None:
+    def logged_in(self, camera: str, address: str, user: str | None = None) -> None:
+        """Note a login."""
         tally = self.of(camera)
         tally.last_login, tally.last_address = now(), address
+        tally.user = user or tally.user
 
-    def refuse(self, user: str | None, address: str, reason: str) -> None:
-        """Note a refused login; `user` is None where nobody is called so."""
+    def camera_of_user(self, user: str) -> str | None:
+        """Return the camera that last logged in as `user`, whether its account is there or not."""
+        return next((name for name, one in self.cameras.items() if one.user == user), None)
+
+    def refuse_login(self, user: str | None, address: str, reason: str) -> None:
+        """List a refused login among the newest; `user` is None where nobody is called so."""
         self.refused.append({"user": user, "address": address, "at": now(), "reason": reason})
         self._is_new = True
 
+    def refuse(self, refusal: Refusal) -> Refusal:
+        """Count something that was refused; return its entry."""
+        entry = self.refusals.note(refusal, now())
+        self._is_new = True
+        # What a camera meets for the first time is told at once: there are few such kinds,
+        # while strangers could make the disk busy.
+        if entry.count == 1 and entry.camera is not None:
+            self._is_urgent = True
+        return entry
+
     def ban(self, bans: dict[str, str]) -> None:
-        """Note which addresses are banned, until when."""
+        """Note for which addresses logins are slowed down, until when."""
         self._is_new = self._is_new or bans != self.bans
         self.bans = dict(bans)
 
     def write_if_due(self) -> None:
-        if self._is_new and time.monotonic() - self._written_at >= WRITE_EVERY_S:
+        is_due = self._is_urgent or time.monotonic() - self._written_at >= WRITE_EVERY_S
+        if self._is_new and is_due:
             self.write()
 
     def write(self, finished: str | None = None) -> None:
         """Swap the file; a disk that is full or gone must not keep a camera from uploading."""
+        oldest = datetime.now(UTC) - timedelta(days=REFUSAL_DAYS)
+        self.refusals.forget_before(oldest.isoformat())
         document = {
             "format": FORMAT,
             "pid": os.getpid(),
@@ -157,9 +187,10 @@ class Record:
             **self.listening,
             "cameras": {name: asdict(tally) for name, tally in sorted(self.cameras.items())},
             "refused": list(self.refused),
+            "refusals": [asdict(one) for one in self.refusals.all()],
             "bans": self.bans,
         }
-        self._written_at, self._is_new = time.monotonic(), False
+        self._written_at, self._is_new, self._is_urgent = time.monotonic(), False, False
         with suppress(OSError, PanoError):
             self.storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())
 

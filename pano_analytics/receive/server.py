@@ -16,7 +16,8 @@ from pyftpdlib.servers import FTPServer
 
 from pano_analytics import certificates
 from pano_analytics.errors import LibraryBusy, PanoError
-from pano_analytics.receive import records, tls
+from pano_analytics.receive import descriptors, records, tls
+from pano_analytics.receive.descriptors import is_out_of_descriptors
 from pano_analytics.receive.service import Service, places
 from pano_analytics.receive.session import Channel, Session
 from pano_analytics.receive.work import Work
@@ -26,6 +27,8 @@ from pano_analytics.storage import Storage
 log = logging.getLogger("pano.receive")
 
 TICK_S = 0.5
+BACK_OFF_S = 1.0
+"""How long no connection is let in after the system had none to give."""
 FINISH_S = 8.0
 """How long uploads under way may take to finish once the server was told to end."""
 _RENEW_EVERY_S = 24 * 3600.0
@@ -39,10 +42,38 @@ class ReceiveError(PanoError):
 
 
 class Server(FTPServer):  # type: ignore[misc]
-    """pyftpdlib's server; its limit counts cameras, not the data connections that they open."""
+    """pyftpdlib's server, which here stays open whatever a new connection runs into.
+
+    Who may be connected is the matter of `door`; the only limit here is that of the system.
+    """
+
+    max_cons_per_ip = 0
+    service: Service
 
     def _accept_new_cons(self) -> bool:
-        return bool(len(self.ip_map) <= self.max_cons)
+        return bool(len(self.ioloop.socket_map) < self.max_cons)
+
+    def handle_accept(self) -> None:
+        try:
+            super().handle_accept()
+        except OSError as error:
+            self._back_off(error)
+
+    def _back_off(self, error: OSError) -> None:
+        """Let no connection in for a while: the one that waits would wake the loop for ever."""
+        if is_out_of_descriptors(error):
+            self.service.refused("no_descriptors", None, "", error.strerror or "")
+        else:
+            log.error("expected a new connection; %s", error)
+        self.del_channel()
+        self.ioloop.call_later(BACK_OFF_S, self._go_on)
+
+    def _go_on(self) -> None:
+        if not self._closed:
+            self.add_channel()
+
+    def handle_error(self) -> None:
+        log.exception("an error with a new connection")
 
 
 class Receiver:
@@ -54,6 +85,10 @@ class Receiver:
         self._tls: Any = None
         session = self._session(said)
         self.server = _listening(said, session)
+        self.server.service = self.service
+        door = self.service.door
+        limit = descriptors.make_room(door.most + door.most_strangers)
+        self.server.max_cons = descriptors.most_connections(limit)
         self.service.work = Work(self.server.ioloop, said.max_connections)
         self.address, self.port = self.server.address
         self.service.record.listening = {
@@ -68,6 +103,7 @@ class Receiver:
     def stop(self, *_: Any) -> None:
         """Take no more; let uploads under way finish for some seconds, then end `run`."""
         if self._stop_at is None:
+            self.service.is_ending = True
             self._stop_at = time.monotonic() + FINISH_S
 
     def run(self) -> None:
@@ -105,7 +141,7 @@ class Receiver:
         self.server.close()
         for one in list(self.server.ioloop.socket_map.values()):
             if isinstance(one, Session) and one.is_idle():
-                one.respond("421 The server is going down.")
+                one.reply("421 The server is going down.")
                 one.close_when_done()
 
     # --- TLS
@@ -160,8 +196,6 @@ def _listening(said: Receive, session: type[Session]) -> Server:
             f"expected to listen at {said.address}:{said.port}; {error.strerror or error}"
             f". Give {what}, or say `port` and `address` under [receive]."
         ) from error
-    server.max_cons = said.max_connections
-    server.max_cons_per_ip = said.max_connections_per_address
     return server
 
 
@@ -195,7 +229,7 @@ def _alone(storage: Storage) -> Iterator[None]:
                 if not left:
                     raise ReceiveError(
                         f"{storage.root}: expected no `pano receive` at work on this library; "
-                        f"there is one. `pano camera list` tells what it does."
+                        f"one is at work. `pano camera list` shows what it received."
                     ) from None
                 time.sleep(0.1)
         yield

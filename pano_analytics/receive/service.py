@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.media import encode_path
-from pano_analytics.receive.accounts import Accounts
-from pano_analytics.receive.gate import Bans, Gate
+from pano_analytics.receive.accounts import Account, Accounts
+from pano_analytics.receive.door import Door
+from pano_analytics.receive.gate import LONGEST_USER, Bans, Gate
 from pano_analytics.receive.publish import Published
 from pano_analytics.receive.records import Record
+from pano_analytics.receive.refusals import KINDS, Refusal
 from pano_analytics.receive.staging import Folders, Limits, Parts, Settled, Shared, Upload
 from pano_analytics.receive.work import Work
 from pano_analytics.settings import Receive, Settings
@@ -19,6 +23,37 @@ from pano_analytics.storage import Storage
 from pano_analytics.wording import printable
 
 log = logging.getLogger("pano.receive")
+
+_GUESSES = ("wrong_password", "unknown_user", "anonymous")
+_LINES_A_MINUTE = 60
+_MINUTE_S = 60.0
+
+
+class Lines:
+    """How many refusals the log tells: each kind of each client once a minute, 60 in all."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str | None, str, str]] = set()
+        self._withheld = 0
+        self._began = time.monotonic()
+
+    def may_tell(self, *what: Any) -> bool:
+        """Return whether there is room for this line; what was left out is told later."""
+        if time.monotonic() - self._began >= _MINUTE_S:
+            self._begin()
+        is_new = what not in self._told and len(self._told) < _LINES_A_MINUTE
+        if is_new:
+            self._told.add(what)
+        else:
+            self._withheld += 1
+        return is_new
+
+    def _begin(self) -> None:
+        if self._withheld:
+            log.warning(
+                "%d more refusals had no line; `pano camera list` counts them", self._withheld
+            )
+        self._told, self._withheld, self._began = set(), 0, time.monotonic()
 
 
 class Service:
@@ -29,12 +64,15 @@ class Service:
         self.said = settings.receive
         self.storage = Storage(library)
         self.accounts = Accounts(library)
-        self.gate = Gate(self.accounts, self.uploads)
         self.bans = Bans(self.said.failed_logins, self.said.ban_minutes * 60)
+        self.gate = Gate(self.accounts, self.uploads, self.bans)
+        self.door = Door(self.said.max_connections, self.said.max_connections_per_address)
+        self.is_ending = False
         self.limits = _limits(self.said)
         self.shared = Shared(self.limits, Parts(), Folders())
         self.record = Record.going_on(self.storage)
         self._accounts_version = self.accounts.version()
+        self._lines = Lines()
         self.work: Work
         """Set by the server, which has the loop that the work belongs to."""
 
@@ -61,14 +99,43 @@ class Service:
     def _path(self, name: str | Path) -> str:
         return encode_path(os.path.relpath(name, self.uploads))
 
-    def refused_login(self, user: str, address: str, reason: str) -> None:
-        """Tell of a login that failed, and ban the address if there were too many."""
+    def logged_in(self, account: Account, address: str) -> None:
+        """Tell of a login, which forgives the wrong ones of this address."""
+        self.bans.right(address)
+        self.record.logged_in(account.camera, address, account.name)
+
+    def refused_login(self, user: str, address: str, kind: str, detail: str) -> bool:
+        """Tell of a login that failed; return whether logins from there are slowed down now."""
         account = self.gate.account(user)
-        known = account.name if account else None
-        self.record.refuse(known, address, reason)
-        log.warning("login refused: %s from %s: %s", known or "somebody", address, reason)
-        if reason in ("wrong password", "unknown user") and self.bans.failed(address):
-            log.warning("%s is banned for %g minutes", address, self.said.ban_minutes)
+        camera = account.camera if account else None
+        if kind == "unknown_user" and len(user) <= LONGEST_USER:
+            camera = self.record.camera_of_user(user)
+            kind = "account_removed" if camera else kind
+        reason = detail or KINDS[kind].what
+        self.record.refuse_login(account.name if account else None, address, reason)
+        self.refused(kind, camera, address, detail)
+        if kind in _GUESSES and self.bans.failed(address):
+            log.warning(
+                "%s: %d wrong logins; passwords from there are checked slowly for %g minutes",
+                address,
+                self.said.failed_logins,
+                self.said.ban_minutes,
+            )
+        return self.bans.is_banned(address)
+
+    def refused(
+        self, kind: str, camera: str | None, address: str, detail: str = "", command: str = ""
+    ) -> None:
+        """Count what was refused, and give it a line in the log unless there are too many."""
+        one = Refusal(camera, address, kind, detail=detail, command=command)
+        entry = self.record.refuse(one)
+        if self._lines.may_tell(camera, kind, address):
+            log.warning(
+                "%s: %s%s",
+                printable(f"{camera} ({address})" if camera else address),
+                entry.text,
+                f" ({entry.count} times)" if entry.count > 1 else "",
+            )
 
     def tried(self, camera: str, what: str, name: str, address: str) -> None:
         """Tell of an attempt on a whole upload that was refused (`what` as in `Record.tried`)."""
@@ -86,7 +153,7 @@ class Service:
         )
 
     def tick(self) -> None:
-        """Tell of what is new; a change of the accounts lifts all bans."""
+        """Tell of what is new; after a change of the accounts no address is slowed down."""
         if self.accounts.version() != self._accounts_version:
             self._accounts_version = self.accounts.version()
             self.bans.lift()

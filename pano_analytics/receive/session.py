@@ -16,18 +16,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pyftpdlib.exceptions import FilesystemError
 from pyftpdlib.handlers import FTPHandler, ThrottledDTPHandler
 
+from pano_analytics.receive.control import Control
+from pano_analytics.receive.descriptors import is_out_of_descriptors
 from pano_analytics.receive.jail import Jail
 from pano_analytics.receive.publish import Published
 from pano_analytics.receive.staging import Refused, Settled, Upload
 from pano_analytics.receive.wholeness import Contents, is_in_progress, is_media
-
-if TYPE_CHECKING:
-    from pano_analytics.receive.service import Service
 
 log = logging.getLogger("pano.receive")
 
@@ -106,21 +105,18 @@ class Channel(ThrottledDTPHandler):  # type: ignore[misc]
         super().close()
 
 
-class Session(FTPHandler):  # type: ignore[misc]
+class Session(Control):
     """A control connection: what pyftpdlib does, but for what cameras and evidence need."""
 
-    service: Service
     abstracted_fs = Jail
     dtp_handler = Channel
     banner = "Panopticon analytics takes uploads."
-    unicode_errors = "surrogateescape"
     # A unique name has no layout, and nothing is to have its rights or times set.
     proto_cmds: ClassVar[dict[str, Any]] = {
         name: told
         for name, told in FTPHandler.proto_cmds.items()
         if name not in ("STOU", "SITE CHMOD", "MFMT")
     }
-    refusal = ""
     data_channel: Any
     _rnfr: Any
     _is_outlived = False
@@ -134,45 +130,30 @@ class Session(FTPHandler):  # type: ignore[misc]
         self._held: deque[bytes] = deque()
         self._is_to_close = False
 
-    def on_connect(self) -> None:
-        if self.service.bans.is_banned(self.remote_ip):
-            self.respond("421 Too many wrong logins from your address; come back later.")
-            self.close_when_done()
+    @property
+    def is_busy(self) -> bool:
+        """Whether a transfer is under way, or an answer waits for the disk."""
+        return self.is_waiting or super().is_busy
 
     def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
-        if "\0" in line:
-            self.respond("501 No name holds that.")
-        else:
-            if cmd in _REMOVING and self.account is not None:
-                self._tried("remove", self.fs.ftp2fs(arg))
-            super().pre_process_command(line, cmd, arg)
-
-    def push(self, data: str) -> None:
-        # A name of a camera that does not speak UTF-8 goes back as it came.
-        super(FTPHandler, self).push(data.encode(self.encoding, self.unicode_errors))
+        if cmd in _REMOVING and self.account is not None and "\0" not in line:
+            self._tried("remove", self.fs.ftp2fs(arg))
+        super().pre_process_command(line, cmd, arg)
 
     def flush_account(self) -> None:
         super().flush_account()
         self._current_type = "i"
 
-    # --- logins
-
-    def handle_auth_success(self, home: str, password: str, msg_login: str) -> None:
-        super().handle_auth_success(home, "", msg_login)  # nobody needs it any more
-
-    def on_login(self, username: str) -> None:
-        self.account = self.service.gate.account(username)
-        self.service.bans.right(self.remote_ip)
-        if self.account is not None:
-            self.service.record.logged_in(self.account.camera, self.remote_ip)
-
-    def on_login_failed(self, username: str, password: str) -> None:
-        self.service.refused_login(username, self.remote_ip, self.refusal)
-
     # --- connections for data
 
     def _make_epasv(self, extmode: bool = False) -> None:
-        super()._make_epasv(extmode)
+        self.note_unopened("it asked for another one instead")
+        try:
+            super()._make_epasv(extmode)
+        except OSError as error:
+            kind = "no_descriptors" if is_out_of_descriptors(error) else "data_refused"
+            self.refuse(kind, f"425 No connection for data: {error.strerror}.")
+            return
         if self.account is not None:
             self.service.record.awaits_data(self.account.camera)
 
@@ -195,14 +176,9 @@ class Session(FTPHandler):  # type: ignore[misc]
 
     def ftp_STOR(self, file: str, mode: str = "w") -> str | None:
         declared, self._declared = self._declared, None
-        if self.service.gate.account(self.username) != self.account:
-            self.respond("421 This account was changed; log in again.")
-            self.close_when_done()
-            return None
         try:
             self.service.limits.check(Path(file).parent, declared or 0)
         except Refused as refused:
-            log.warning("%s: refused: %s", self.username, refused.reason)
             self._restart_position = 0
             self.respond(f"{refused.reply} {refused.reason}.")
             return None

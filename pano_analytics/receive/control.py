@@ -1,0 +1,352 @@
+"""A control connection: its commands, its login, and every refusal told to others.
+
+`Control` is laid over pyftpdlib's handler. Each reply that begins with 4 or 5 is counted,
+whatever command it answers and whoever sent it (`refusals`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyftpdlib.handlers import FTPHandler
+
+from pano_analytics.media import encode_path
+from pano_analytics.receive.door import LOGIN_S
+from pano_analytics.receive.gate import LONGEST_USER
+from pano_analytics.wording import printable
+
+if TYPE_CHECKING:
+    from pano_analytics.receive.accounts import Account
+    from pano_analytics.receive.service import Service
+
+log = logging.getLogger("pano.receive")
+
+LONGEST_COMMAND = 1024
+LONGEST_PATH = 1024
+"""In bytes, below the upload root."""
+IDLE_S = 300.0
+"""How long a camera may be logged in without a command or a transfer."""
+# Replies that wait because the client reads none of them.
+_MOST_UNREAD = 200
+_CLOSE_S = 5.0
+_TLS_HELLO = b"\x16\x03"
+_VERB = re.compile(r"[A-Z]{3,5}( [A-Z]{3,5})?")
+
+COMMAND_SENT, USER_SENT, PASSWORD_WAITS = 1, 2, 3
+"""How far a client came on its way to a login."""
+# Questions that clients ask to find out what is there: "no" is an answer and refuses nothing.
+_QUESTIONS = {"SIZE", "MDTM", "MLST", "MLSD", "LIST", "NLST", "STAT", "FEAT", "OPTS", "HELP"}
+_FOR_DATA = {"PORT", "EPRT", "PASV", "EPSV"}
+_BY_CODE = {
+    "450": "storage_error",
+    "451": "storage_error",
+    "452": "disk_full",
+    "552": "file_too_large",
+    "553": "name_refused",
+    "425": "data_refused",
+    "522": "tls_data_failed",
+    "500": "unsupported_command",
+    "501": "unsupported_command",
+    "502": "unsupported_command",
+    "504": "unsupported_command",
+    "521": "unsupported_command",
+}
+
+
+class Passive(FTPHandler.passive_dtp):  # type: ignore[misc]
+    """A port that waits for one connection for data, from the camera's own address."""
+
+    def handle_accepted(self, sock: Any, addr: Any) -> None:
+        # A reply would reach the camera in the middle of something else: whoever scans
+        # the ports of this computer could break its uploads.
+        if addr[0] != self.cmd_channel.remote_ip:
+            sock.close()
+            self.cmd_channel.note_refusal("foreign_data", f"from {addr[0]}")
+        else:
+            super().handle_accepted(sock, addr)
+
+    def handle_timeout(self) -> None:
+        if self.cmd_channel.connected:
+            self.cmd_channel.refuse("data_never_opened", "421 Passive data channel timed out.")
+            self.cmd_channel._dtp_acceptor = None
+        self.close()
+
+
+class Control(FTPHandler):  # type: ignore[misc]
+    """What pyftpdlib does, with limits before the login, and with every refusal counted."""
+
+    service: Service
+    passive_dtp = Passive
+    timeout = IDLE_S
+    unicode_errors = "surrogateescape"
+    username: str
+    _in_buffer: list[bytes]
+    account: Account | None = None
+    refusal: tuple[str, str] = ("", "")
+    """Why the login was refused: a kind of refusal, and more of it in words."""
+    stage = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._command = ("", "")
+        self._kind: str | None = None
+        self._has_left = False
+        self.active_at = time.monotonic()
+        super().__init__(*args, **kwargs)
+
+    # --- coming and going
+
+    def on_connect(self) -> None:
+        self.service.door.came(self)
+        self._await_login()
+
+    def _await_login(self) -> None:
+        self.call_later(LOGIN_S, self._log_in_now)
+
+    def _log_in_now(self) -> None:
+        if not self.authenticated:
+            self.dismiss("no_login", f"421 Log in within {LOGIN_S:g} seconds.")
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a transfer is under way or about to begin."""
+        waiting = self._dtp_acceptor is not None or self._dtp_connector is not None
+        return waiting or self.data_channel is not None
+
+    def dismiss(self, kind: str, reply: str) -> None:
+        """Close the connection with a reply, as far as the client can be told."""
+        if self._closed or self._closing:
+            return
+        self.refuse(kind, reply)
+        self.close_when_done()
+        if not self._closed:
+            self.call_later(_CLOSE_S, self.close)
+
+    def close(self) -> None:
+        self.leave()
+        super().close()
+
+    def leave(self) -> None:
+        """Give the place back, once, and tell of what the client left undone."""
+        if self._has_left or not self.remote_ip:
+            return
+        self._has_left = True
+        self.service.door.left(self)
+        self.note_unopened("it hung up instead")
+
+    def note_unopened(self, instead: str) -> None:
+        """Tell where a camera asked for a connection for data and did not open it."""
+        if self._dtp_acceptor is not None and self.account and not self.service.is_ending:
+            self.note_refusal("data_never_opened", instead)
+
+    def ftp_QUIT(self, line: str) -> None:
+        self.note_unopened("it logged out instead")
+        super().ftp_QUIT(line)
+
+    # --- commands
+
+    def collect_incoming_data(self, data: bytes) -> None:
+        if not self.stage and not self._in_buffer and data.startswith(_TLS_HELLO):
+            self.note_refusal("tls_implicit")
+            self.close()
+            return
+        # Of what is longer only so much is kept that it is known to be.
+        room = LONGEST_COMMAND + 1 - sum(map(len, self._in_buffer))
+        self._in_buffer += [data[:room]] if room else []
+
+    def found_terminator(self) -> None:
+        self.active_at = time.monotonic()
+        if sum(map(len, self._in_buffer)) > LONGEST_COMMAND:
+            self._in_buffer = []
+            self._command = ("", "")
+            self.refuse("name_refused", f"500 Longer than {LONGEST_COMMAND} bytes.")
+        else:
+            super().found_terminator()
+
+    def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
+        self._command = (cmd, arg)
+        self.stage = max(self.stage, COMMAND_SENT)
+        if "\0" in line:
+            self.refuse("name_refused", "501 No name holds that.")
+        elif not self.authenticated and cmd.startswith(("SSH-", "GET", "HTTP")):
+            self.refuse("not_ftp", "500 This is an FTP server.")
+        elif self.authenticated and not self._may_still(cmd):
+            self.refuse("account_changed", "421 This account was changed; log in again.")
+            self.close_when_done()
+        elif self._is_too_long(cmd, arg):
+            self.refuse("name_refused", f"553 Longer than {LONGEST_PATH} bytes.")
+        else:
+            super().pre_process_command(line, cmd, arg)
+
+    def _may_still(self, cmd: str) -> bool:
+        """Tell whether the account is as it was at the login, where that is asked."""
+        if not (self.proto_cmds.get(cmd) or {}).get("perm"):
+            return True
+        return self.service.gate.account(self.username) == self.account
+
+    def _is_too_long(self, cmd: str, arg: str) -> bool:
+        if not self.authenticated or not (self.proto_cmds.get(cmd) or {}).get("perm"):
+            return False
+        return len(os.fsencode(self.fs.ftp2fs(arg))) - len(self.fs.root) > LONGEST_PATH
+
+    def push(self, data: str) -> None:
+        if len(self.producer_fifo) > _MOST_UNREAD:
+            self.close()
+            return
+        # A name of a camera that does not speak UTF-8 goes back as it came.
+        super(FTPHandler, self).push(data.encode(self.encoding, self.unicode_errors))
+
+    # --- logins
+
+    def ftp_USER(self, line: str) -> None:
+        """Take a user name; of one that is too long only so much that nobody has it."""
+        super().ftp_USER(line[: LONGEST_USER + 1])
+        self.stage = USER_SENT
+
+    def ftp_PASS(self, line: str) -> None:
+        """Check a password: at once, or later where the address had many wrong ones."""
+        wait_s = self.service.gate.wait_s(self.username, line, self.remote_ip)
+        if self.authenticated or not wait_s:
+            super().ftp_PASS(line)
+        else:
+            self.stage = PASSWORD_WAITS
+            self.del_channel()
+            self.call_later(wait_s, self._check_now, line)
+
+    def _check_now(self, line: str) -> None:
+        self.add_channel()
+        super().ftp_PASS(line)
+
+    def handle_auth_success(self, home: str, password: str, msg_login: str) -> None:
+        account = self.service.gate.account(self.username)
+        kind = self.service.door.enter(self, account.camera) if account else "account_changed"
+        self.account = account
+        if kind:
+            self.refuse(kind, "421 Too many connections; try again.")
+            self.close_when_done()
+        else:
+            super().handle_auth_success(home, "", msg_login)  # nobody needs it any more
+
+    def on_login(self, username: str) -> None:
+        if self.account is not None:
+            self.service.logged_in(self.account, self.remote_ip)
+
+    def handle_auth_failed(self, msg: str, password: str) -> None:
+        """Answer late, so that nobody can try many passwords."""
+        user, self.username = self.username, ""
+        kind, detail = self.refusal
+        is_slowed = self.service.refused_login(user, self.remote_ip, kind, detail)
+        self.attempted_logins += 1
+        is_last = is_slowed or self.attempted_logins >= self.max_login_attempts
+        self.del_channel()
+        delay_s = self.auth_failed_timeout * (3 if is_slowed else 1)
+        self.call_later(delay_s, self._answer_wrong_login, is_last)
+
+    def _answer_wrong_login(self, is_last: bool) -> None:
+        self.add_channel()
+        self.reply("530 Authentication failed." + (" Disconnecting." if is_last else ""))
+        if is_last:
+            self.close_when_done()
+
+    def flush_account(self) -> None:
+        super().flush_account()
+        if self.account is not None:
+            self.account = None
+            self.service.door.left(self)
+            self.service.door.came(self)
+            self._await_login()
+
+    # --- refusals
+
+    def respond(self, resp: str, logfun: Any = None) -> None:
+        """Send a reply; one that refuses something is counted."""
+        kind, self._kind = self._kind, None
+        if resp[:1] in ("4", "5"):
+            kind = kind or self._kind_of(resp)
+            if kind:
+                self.note_refusal(kind, resp[4:])
+        self.reply(resp)
+
+    def reply(self, resp: str) -> None:
+        """Send a reply that is not counted."""
+        super().respond(resp)
+
+    def refuse(self, kind: str, resp: str) -> None:
+        """Send a reply that refuses something, for a reason that is known here."""
+        self._kind = kind
+        self.respond(resp)
+
+    def note_refusal(self, kind: str, detail: str = "") -> None:
+        """Count something that was refused, with or without a reply."""
+        camera = self.account.camera if self.account else None
+        self.service.refused(kind, camera, self.remote_ip, detail, self._asked_for())
+
+    def _asked_for(self) -> str:
+        """Return the last command in words, without what a client without a login sent."""
+        cmd, arg = self._command
+        if not _VERB.fullmatch(cmd):
+            return ""
+        if not self.authenticated or not (self.proto_cmds.get(cmd) or {}).get("perm"):
+            return cmd
+        return f"{cmd} {encode_path(arg)}"
+
+    def _kind_of(self, resp: str) -> str | None:
+        """Return what kind of refusal a reply of pyftpdlib's is; None for an answer like any."""
+        (cmd, arg), code = self._command, resp[:3]
+        if code == "426" or cmd in _QUESTIONS or resp.startswith("421 Control connection"):
+            return None  # told as a cut upload; an answer; the end of an idle session
+        if "Too many connections" in resp:
+            return "server_full"
+        if code == "421" and cmd in ("STOR", "APPE"):
+            return "stalled"
+        if cmd == "AUTH" and code == "500":
+            return "tls_off"
+        if code == "550" and cmd in ("USER", "PASS"):
+            return "plain_login"
+        if cmd in _FOR_DATA:
+            return "plain_data" if code == "550" else "data_refused"
+        if not self.authenticated:
+            return "no_login" if code in ("530", "503") else _BY_CODE.get(code, "other")
+        if code in ("550", "554", "450", "501") and self.fs is not None:
+            return self._kind_of_file(cmd, arg, code)
+        return _BY_CODE.get(code, "other")
+
+    def _kind_of_file(self, cmd: str, arg: str, code: str) -> str | None:
+        """Return why a command about a file or folder was refused, by what is there."""
+        perm = (self.proto_cmds.get(cmd) or {}).get("perm")
+        if perm and not self.authorizer.has_perm(self.username, perm):
+            return "not_permitted"
+        if cmd in ("RNFR", "RNTO"):
+            return "rename_refused"
+        if cmd == "REST" or code in ("554", "450"):
+            return "resume_refused"
+        if not perm:
+            return _BY_CODE.get(code, "other")
+        path = Path(self.fs.ftp2fs(arg))
+        if not Path(self.fs.root).is_dir():
+            return "folder_not_there"
+        if cmd in ("CWD", "XCWD", "CDUP", "XCUP"):
+            return "folder_not_entered"
+        if cmd in ("MKD", "XMKD") and path.is_dir():
+            return None  # cameras ask for each folder each time
+        if not path.parent.is_dir():
+            return "missing_folder"
+        return "folder_refused" if cmd in ("MKD", "XMKD") else "upload_refused"
+
+    # --- the log of pyftpdlib, of which the refusals are told already
+
+    def log(self, msg: str, logfun: Any = None) -> None:
+        """Do nothing: what is worth a line has one."""
+
+    def logline(self, msg: str, logfun: Any = None) -> None:
+        """Do nothing, as above."""
+
+    def logerror(self, msg: str) -> None:
+        log.error("%s: %s", self.remote_ip, printable(msg))
+
+    def log_exception(self, instance: Any) -> None:
+        log.exception("%s: an error of this server", self.remote_ip)

@@ -1,0 +1,44 @@
+"""How many files and connections the upload server may have open, and what it does without any."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import resource
+
+log = logging.getLogger("pano.receive")
+
+PER_SESSION = 4
+"""A session has its own connection, one for data or a port for it, a part and what it continues."""
+_SPARE = 64
+
+_OUT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def is_out_of_descriptors(error: OSError) -> bool:
+    """Tell whether the system has no more connections or files to give."""
+    return error.errno in _OUT
+
+
+def make_room(sessions: int) -> int:
+    """Raise this process's limit of open files for `sessions`; return what it is now."""
+    wanted = _SPARE + PER_SESSION * sessions
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ceiling = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < ceiling:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling, hard))
+        soft = ceiling
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        log.warning(
+            "expected to open %d files for %d connections; this process may open %d. Raise its "
+            "limit (LimitNOFILE of the service, `ulimit -n`), or lower max_connections.",
+            wanted,
+            sessions,
+            soft,
+        )
+    return soft
+
+
+def most_connections(limit: int) -> int:
+    """Return how many connections leave descriptors for the files that come through them."""
+    return max((limit - _SPARE) // 2, 4) if limit != resource.RLIM_INFINITY else 1 << 30

@@ -1,0 +1,408 @@
+"""What the upload server refused, counted by camera, kind and address, each with what to do.
+
+Every refusal is kept, and a flood of them stays small: of each kind a camera (or the
+strangers together) has at most `MOST_ADDRESSES` addresses; what more there are is added
+up in one entry without an address. Nothing that a client sent is kept before it was cut to
+`LONGEST_DETAIL` characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from pano_analytics.wording import printable
+
+MOST_ADDRESSES = 20
+LONGEST_DETAIL = 200
+DAYS = 15
+"""After so many days without another one a refusal is forgotten."""
+RECENT = timedelta(days=1)
+
+About = Literal["login", "encryption", "connection", "data", "upload"]
+Settles = Literal["login", "upload", "time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of refusal: what it concerns, in words, and what to do about it.
+
+    `settled_by` says what shows that it is over: a later login (or upload) of the same camera
+    or address, or only time. A later upload does not settle what keeps failing beside uploads
+    that work, such as a folder that one kind of file goes to.
+    """
+
+    about: About
+    what: str
+    advice: str
+    settled_by: Settles = "time"
+
+
+_RETYPE = (
+    "Type user and password into the camera again: `pano camera list` shows the user names, "
+    "`pano camera password NAME` makes a new password."
+)
+_SESSIONS = (
+    "Restart the camera if it does not close its connections; `max_connections` and "
+    "`max_connections_per_address` under [receive] allow more."
+)
+_FIREWALL = (
+    "Open the passive ports ([receive] passive_ports, 50000-50099 unless set) in the firewall of "
+    "this computer, set `masquerade` in a container or behind NAT, and choose passive mode (PASV) "
+    "in the camera."
+)
+_TLS = (
+    'Update the camera\'s firmware, or let it upload without encryption (`tls = "optional"` under '
+    "[receive], and plain FTP in the camera)."
+)
+
+KINDS: dict[str, Kind] = {
+    # --- logins
+    "wrong_password": Kind("login", "wrong password", _RETYPE, "login"),
+    "unknown_user": Kind("login", "unknown user name", _RETYPE, "login"),
+    "anonymous": Kind(
+        "login",
+        "anonymous login",
+        "Turn anonymous login off in the camera, and type in the user and password that "
+        "`pano camera add NAME` shows.",
+        "login",
+    ),
+    "account_removed": Kind(
+        "login",
+        "the account was removed",
+        "Add the camera again with `pano camera add NAME`, or turn its uploads off.",
+        "login",
+    ),
+    "account_changed": Kind(
+        "login",
+        "the account was changed while the camera was logged in",
+        "The camera has to log in again: type in its new password, or restart it.",
+        "login",
+    ),
+    "folder_not_there": Kind(
+        "login",
+        "the folder of this camera is missing",
+        "Mount the disk of the upload folder, or make the folder again.",
+        "login",
+    ),
+    "accounts_unreadable": Kind(
+        "login",
+        "the list of accounts cannot be read",
+        "The log of `pano receive` names the file and what is wrong with it.",
+        "login",
+    ),
+    "no_login": Kind(
+        "login",
+        "connected, but did not log in",
+        "Check the encryption setting of the camera, and that it is set to FTP on this port.",
+        "login",
+    ),
+    "plain_login": Kind(
+        "login",
+        "tried to log in without encryption, which is required",
+        'Choose FTPS ("explicit") in the camera, or allow plain FTP with `tls = "optional"` '
+        "under [receive].",
+        "login",
+    ),
+    # --- encryption
+    "tls_version": Kind(
+        "encryption",
+        "the TLS handshake failed: no protocol version or cipher in common (pano uses TLS 1.2)",
+        _TLS,
+        "login",
+    ),
+    "tls_certificate": Kind(
+        "encryption",
+        "the TLS handshake failed: the client does not accept the server's certificate",
+        "Turn off certificate checks in the camera, load the certificate of this server "
+        "(tls/own-certificate.pem in the library) into it, or set `certificate` and `key` under "
+        "[receive] to one that it accepts.",
+        "login",
+    ),
+    "tls_failed": Kind("encryption", "the TLS handshake failed", _TLS, "login"),
+    "tls_data_failed": Kind(
+        "encryption", "the TLS handshake failed on the connection for data", _TLS, "upload"
+    ),
+    "tls_implicit": Kind(
+        "encryption",
+        "the client started with TLS at once (implicit FTPS)",
+        'Choose explicit FTPS ("FTP over TLS", AUTH TLS) in the camera, or no encryption.',
+        "login",
+    ),
+    "tls_off": Kind(
+        "encryption",
+        "asked for TLS, which is turned off",
+        'Set `tls = "optional"` under [receive], or turn encryption off in the camera.',
+        "login",
+    ),
+    "not_ftp": Kind(
+        "connection",
+        "speaks another protocol than FTP",
+        "Choose FTP in the camera, not SFTP (SSH) and not HTTP.",
+        "login",
+    ),
+    # --- connections
+    "too_many_sessions": Kind(
+        "connection", "too many connections of this camera", _SESSIONS, "login"
+    ),
+    "server_full": Kind("connection", "too many connections in all", _SESSIONS, "login"),
+    "pushed_out": Kind(
+        "connection",
+        "an idle connection was closed to make room for a newer one",
+        _SESSIONS,
+        "login",
+    ),
+    "no_descriptors": Kind(
+        "connection",
+        "no more files can be opened by this process",
+        "Raise the limit of open files of `pano receive` (LimitNOFILE of the service, `ulimit "
+        "-n`).",
+        "login",
+    ),
+    # --- connections for data
+    "data_never_opened": Kind(
+        "data", "asked for a connection for data and never opened it", _FIREWALL, "upload"
+    ),
+    "data_refused": Kind("data", "no connection for data could be made", _FIREWALL, "upload"),
+    "plain_data": Kind(
+        "data",
+        "tried to send files without encryption, which is required",
+        'Choose "encrypt data" (PROT P) in the camera, or allow plain FTP with `tls = '
+        '"optional"` under [receive].',
+        "upload",
+    ),
+    "foreign_data": Kind(
+        "data",
+        "another address opened the camera's connection for data",
+        "Look for what scans the ports of this computer. If the camera really sends from two "
+        "addresses, give it one.",
+        "upload",
+    ),
+    # --- uploads
+    "stalled": Kind(
+        "upload",
+        "an upload stopped in the middle",
+        "Check the camera's wifi signal; `stalled_after_s` under [receive] waits longer.",
+        "upload",
+    ),
+    "missing_folder": Kind(
+        "upload",
+        "the folder to upload to does not exist",
+        "Leave the remote directory in the camera empty (or /), or turn on that it makes "
+        "folders; or make the folder by hand below the camera's own.",
+    ),
+    "folder_not_entered": Kind(
+        "upload",
+        "the folder to enter does not exist",
+        "Leave the remote directory in the camera empty (or /), or turn on that it makes folders.",
+        "upload",
+    ),
+    "folder_refused": Kind(
+        "upload",
+        "a folder could not be made",
+        "Check the remote directory in the camera, and who owns the upload folder.",
+    ),
+    "upload_refused": Kind(
+        "upload",
+        "an upload was refused",
+        "Check the remote directory and the file names in the camera, and who owns the upload "
+        "folder.",
+    ),
+    "name_refused": Kind(
+        "upload",
+        "the name is not allowed",
+        "Choose shorter or plainer names in the camera.",
+    ),
+    "rename_refused": Kind(
+        "upload",
+        "a rename was refused",
+        "The upload stays under its first name. Turn renaming off in the camera if it can.",
+    ),
+    "resume_refused": Kind(
+        "upload",
+        "an upload could not be continued",
+        "The camera has to send the file from its beginning.",
+        "upload",
+    ),
+    "disk_full": Kind(
+        "upload",
+        "the disk is full",
+        "Free some space: `pano status` shows the disk, `pano cull` what could go; "
+        "`keep_free_mb` under [receive] is what stays free.",
+        "upload",
+    ),
+    "file_too_large": Kind(
+        "upload",
+        "the file is too large",
+        "`max_file_mb` under [receive] allows larger ones; or let the camera cut its clips "
+        "shorter.",
+    ),
+    "quota": Kind(
+        "upload",
+        "the camera used up what it may upload in a day",
+        "Find out why it uploads so much. `max_files_per_day`, `max_folders_per_day` and "
+        "`max_gb_per_day` under [receive] allow more.",
+    ),
+    "rate": Kind(
+        "upload",
+        "the camera uploads too many files or folders in an hour",
+        "Find out why it uploads so much. `max_files_per_hour` and `max_folders_per_hour` under "
+        "[receive] allow more.",
+    ),
+    "storage_error": Kind(
+        "upload",
+        "the upload could not be written",
+        "Check the disk of the upload folder and who owns it.",
+        "upload",
+    ),
+    "not_permitted": Kind(
+        "upload",
+        "a command that cameras may not use here",
+        "Cameras can upload, but not read, delete or change files. If uploads arrive, nothing "
+        "is to be done.",
+        "upload",
+    ),
+    "unsupported_command": Kind(
+        "upload",
+        "a command that this server does not know",
+        "If uploads arrive, nothing is to be done.",
+        "upload",
+    ),
+    "other": Kind("upload", "refused", "The log of `pano receive` has the reply.", "upload"),
+}
+
+
+@dataclass(slots=True)
+class Refusal:
+    """How often one kind of thing was refused; times in UTC (ISO 8601).
+
+    `camera` is None for clients that are not (yet) known as a camera, `address` empty where
+    several were added up. `detail` is what was answered last, `command` what was asked for.
+    """
+
+    camera: str | None
+    address: str
+    kind: str
+    count: int = 0
+    first: str = ""
+    last: str = ""
+    detail: str = ""
+    command: str = ""
+
+    @property
+    def meaning(self) -> Kind:
+        """What this kind means; a kind of a later version is `other`."""
+        return KINDS.get(self.kind, KINDS["other"])
+
+    @property
+    def text(self) -> str:
+        """What happened, in one sentence without its end: safe for a terminal."""
+        what = self.meaning.what
+        if self.detail and self.detail.rstrip(".").casefold() not in what.casefold():
+            what = f"{what} ({self.detail.rstrip('.')})"
+        return f"{what}: {self.command}" if self.command else what
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it for JSON, with `text` and `advice` in words."""
+        return {**asdict(self), "text": self.text, "advice": self.meaning.advice}
+
+
+_FIELDS = {one.name for one in fields(Refusal)}
+
+
+class Refusals:
+    """All refusals that are remembered."""
+
+    def __init__(self, kept: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._groups: dict[tuple[str | None, str], dict[str, Refusal]] = {}
+        for one in kept:
+            with suppress(TypeError, ValueError):  # counts are worth no crash
+                self._take_in(Refusal(**{key: one[key] for key in _FIELDS if key in one}))
+
+    def _take_in(self, one: Refusal) -> None:
+        self._groups.setdefault((one.camera, one.kind), {})[one.address] = one
+
+    def note(self, one: Refusal, at: str) -> Refusal:
+        """Count a refusal at the moment `at`; return its entry as it is now."""
+        group = self._groups.setdefault((one.camera, one.kind), {})
+        # Behind the others, so that the one that is quiet longest is the first.
+        known = group.pop(one.address, None)
+        entry = known or Refusal(one.camera, one.address, one.kind, first=at)
+        entry.count, entry.last = entry.count + 1, at
+        entry.detail, entry.command = brief(one.detail), brief(one.command)
+        group[one.address] = entry
+        if sum(address != "" for address in group) > MOST_ADDRESSES:
+            self._fold(group)
+        return entry
+
+    @staticmethod
+    def _fold(group: dict[str, Refusal]) -> None:
+        """Add the address that is quiet longest to the entry for all others."""
+        oldest = group.pop(next(address for address in group if address))
+        others = group.pop("", None)
+        if others is None:
+            oldest.address = ""
+            others = oldest
+        else:
+            others.count += oldest.count
+            others.first, others.last = (
+                min(others.first, oldest.first),
+                max(others.last, oldest.last),
+            )
+        group[""] = others
+
+    def forget_before(self, moment: str) -> None:
+        """Forget what was not refused again since `moment`."""
+        for key, group in list(self._groups.items()):
+            kept = {address: one for address, one in group.items() if one.last >= moment}
+            if kept:
+                self._groups[key] = kept
+            else:
+                del self._groups[key]
+
+    def all(self) -> list[Refusal]:
+        """Return all entries, those of cameras first, by name and then by time."""
+        found = [one for group in self._groups.values() for one in group.values()]
+        return sorted(found, key=lambda one: (one.camera is None, one.camera or "", one.last))
+
+
+def brief(text: str) -> str:
+    """Return text of a client on one line, safe to show, and not longer than is kept."""
+    # Cut before it is looked at, too: it may be large.
+    return printable(text[:LONGEST_DETAIL])[:LONGEST_DETAIL]
+
+
+# --- what other processes read ------------------------------------------------------------
+
+
+def remembered(told: Mapping[str, Any]) -> list[Refusal]:
+    """Return the refusals in what `records.read` returned."""
+    return Refusals(told.get("refusals") or ()).all()
+
+
+def unsettled(told: Mapping[str, Any], now: datetime | None = None) -> list[Refusal]:
+    """Return the refusals of the last day that nothing since then shows to be over."""
+    since = ((now or datetime.now(UTC)) - RECENT).isoformat()
+    tallies: Mapping[str, Mapping[str, Any]] = told.get("cameras") or {}
+    recent = [one for one in remembered(told) if one.last >= since]
+    return [one for one in recent if one.last > _settled_at(one, tallies)]
+
+
+def _settled_at(one: Refusal, tallies: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return when what was refused was seen to work (ISO 8601); empty where it was not."""
+    if one.meaning.settled_by == "time":
+        return ""
+    if one.camera is None:
+        own = [tally for tally in tallies.values() if tally.get("last_address") == one.address]
+    else:
+        own = [tallies[one.camera]] if one.camera in tallies else []
+    return max((_worked_at(tally, one.meaning.settled_by) for tally in own), default="")
+
+
+def _worked_at(tally: Mapping[str, Any], what: Settles) -> str:
+    if what == "login":
+        return str(tally.get("last_login") or "")
+    return str((tally.get("last") or {}).get("at") or "")
