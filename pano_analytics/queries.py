@@ -6,12 +6,14 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from pano_analytics import zone_rules
 from pano_analytics.catalog import Catalog, Part
 from pano_analytics.columns import TABLES, schema
 from pano_analytics.errors import PartError, QueryError
@@ -45,6 +47,7 @@ class Queries:
 
     def __init__(self, catalog: Catalog, zone: str) -> None:
         self._catalog = catalog
+        self._zone = zone
         self._database = duckdb.connect()
         # GLOBAL: each question has a cursor, a session of its own.
         self._database.execute(f"SET GLOBAL TimeZone = '{zone}'")
@@ -105,7 +108,12 @@ class Queries:
         """
         try:
             _expect_one(self._database.cursor(), statement)
-            return _retried(lambda: _frame(self._with_views(), statement, values))
+            if self._shift is None:
+                return _retried(lambda: _frame(self._with_views(), statement, values))
+            zone_rules.expect_own_clock(statement, self._zone)
+            shifted = self._shift.values(values)
+            found = _retried(lambda: _frame(self._with_views(), statement, shifted))
+            return self._shift.frame(found)
         except QueryError:
             raise
         except _NO_ANSWER as error:
@@ -126,10 +134,23 @@ class Queries:
                 for table in TABLES:
                     source = self._source(table, manifest.table(table).values())
                     self._database.execute(
-                        f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM {source}"
+                        f"CREATE OR REPLACE VIEW {table} AS "
+                        f"SELECT * {self._replaced(table)} FROM {source}"
                     )
                 self._viewed = manifest.generation
             return self._database.cursor()
+
+    @cached_property
+    def _shift(self) -> zone_rules.Shift | None:
+        return zone_rules.shift(self._database, self._zone)
+
+    def _replaced(self, table: str) -> str:
+        """Return SQL that shifts the instants of a table where DuckDB's rules are others."""
+        instants = [field.name for field in schema(table) if getattr(field.type, "tz", None)]
+        if self._shift is None or not instants:
+            return ""
+        shifted = (f"{self._shift.sql(quoted)} AS {quoted}" for quoted in map(_column, instants))
+        return f"REPLACE ({', '.join(shifted)})"
 
     def _source(self, table: str, parts: Iterable[Part]) -> str:
         """Return SQL for the rows of `parts`; the schema supplies what older parts lack."""
@@ -145,6 +166,10 @@ class Queries:
             f"SELECT * FROM {source}" for source in [_empty(table), *reads]
         )
         return f"({union})"
+
+
+def _column(name: str) -> str:
+    return f'"{name}"'
 
 
 def _empty(table: str) -> str:
