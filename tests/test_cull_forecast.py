@@ -22,6 +22,7 @@ from pano_analytics.catalog import MANIFEST
 from pano_analytics.cli import pano
 from pano_analytics.culling import adopt, cull, forecast
 from pano_analytics.culling.forecast import _days_that_fit
+from pano_analytics.errors import QueryError
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
 
@@ -125,11 +126,10 @@ def test_a_manifest_of_before_is_measured(tmp_path: Path, monkeypatch: pytest.Mo
     assert said(settings) == ["porch: only 9 of 14"]
 
 
-def test_without_days_to_keep_nothing_is_forecast(tmp_path: Path) -> None:
-    """Nor is it where the disk is not mounted: its mount point is of another one."""
+def test_without_the_disk_nothing_is_forecast(tmp_path: Path) -> None:
+    """Where the disk is not mounted its mount point is of another one."""
     settings = filled(tmp_path, 1)
     assert len(said(settings)) == 1
-    assert said(settings.model_copy(update={"keep_days": None})) == []
     (tmp_path / "bare").mkdir()
     for place in ("bare", "nowhere"):
         assert said(settings.model_copy(update={"uploads": tmp_path / place})) == []
@@ -149,3 +149,19 @@ def test_the_days_fit_and_no_more_would(wants: list[tuple[int, float]], room: in
 
     assert needed(days) <= room * (1 + 1e-9) + 1e-6
     assert days >= most or needed(days + 0.01) > room
+
+
+def test_how_much_fits_is_said_without_and_beyond_keep_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1000 bytes a day and 10,000 bytes of room are ten days, whatever is kept."""
+    settings = filled(tmp_path, 5)
+    has_free(monkeypatch, 5_000)
+    for keep_days in (None, 3, "forever", 10, 14):
+        library = Library.of(settings.model_copy(update={"keep_days": keep_days}))
+        frame = forecast(library)
+        assert frame["possible_days"].tolist() == [10]
+        assert frame["is_short"].tolist() == [keep_days == 14]
+        assert str(frame["keep_days"].dtype) == "Int64"
+    with pytest.raises(QueryError, match="now: expected an aware datetime"):
+        forecast(Library.of(settings), "today")  # type: ignore[arg-type]

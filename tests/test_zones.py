@@ -79,7 +79,9 @@ checks = dict(
     hours=library.activity("hour")["bucket"].is_monotonic_increasing,
 )
 utc = library.media(kind="clip")["start"].iloc[0].tz_convert("UTC").isoformat()
-print(json.dumps(dict(utc=utc, wrong=[name for name, ok in checks.items() if not ok],
+found = pano_analytics.doctor.examine(library).set_index("word")
+told = found["evidence"].get("zone_rules_old", "")
+print(json.dumps(dict(told=told, utc=utc, wrong=[name for name, ok in checks.items() if not ok],
     versions=[one.version for one in zones.databases()])))
 """
 
@@ -115,6 +117,9 @@ def test_the_newest_database_is_used_by_media_and_sql(
     answer = asked(tmp_path, database(tmp_path / "zones", version, hours))
     assert answer["wrong"] == []
     assert answer["utc"] == utc
+    # The doctor says which other database shows another hour.
+    assert "Europe/Berlin by" in answer["told"]
+    assert f"({version or 'no version'})" in answer["told"]
     assert answer["versions"][0] == (
         "2099a" if version == "2099a" else zones._version(zones.SHIPPED)
     )

@@ -8,15 +8,17 @@ not count. What a disk has for uploads is what is free on it and what the
 cameras with `keep_days` hold there now. If the sum of rate times `keep_days` is
 more than that, each camera of that disk gets the same number of days, but none
 more than it wants: the largest number for which the sum fits, whole days only.
-That is what happens when the oldest goes first.
+That is what happens when the oldest goes first. How many days are possible for one
+camera is the same number, with no wish of its own: it may be more than it keeps.
 
 A camera that keeps everything has no bound; what it holds is not counted as
-room, and its growth not as need. A camera of which nothing is left asks for
+room for others, and its growth not as their need. A camera of which nothing is left asks for
 nothing. Folders of cameras that are mounts of their own are disks of their own.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections import defaultdict
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pano_analytics.catalog import Catalog, Part, sizes
+from pano_analytics.errors import QueryError
 from pano_analytics.media import as_on_disk, locate
 from pano_analytics.settings import Settings
 
@@ -38,10 +41,12 @@ RATE_DAYS = 7
 
 
 class Room(NamedTuple):
-    """One camera: what it uploads a day, what is there, what it wants, and what it gets.
+    """One camera: what it uploads a day, what is there, what it wants, and what is possible.
 
-    `keep_days` and `possible_days` are None for a camera that keeps everything.
-    `disk_bytes` is what the disk has for all its cameras with `keep_days`.
+    `keep_days` and `wanted_bytes` are None for a camera that keeps everything.
+    `disk_bytes` is what the disk has for all its cameras with `keep_days`, and for this one.
+    `possible_days` is how many days would fit, whatever `keep_days` is; None where the
+    camera uploads nothing, so that any number does.
     """
 
     camera: str
@@ -67,17 +72,23 @@ class Room(NamedTuple):
 
 
 def forecast(library: Library, now: datetime | None = None) -> pd.DataFrame:
-    """Return one row a camera that holds anything: the columns of `Room`, `is_short`, `text`."""
+    """Return one row per camera that holds anything: the columns of `Room`, `is_short`, `text`.
+
+    Also without `keep_days`: `possible_days` says how many days would fit on the disk.
+    """
     import pandas as pd
 
+    if now is not None and (not isinstance(now, datetime) or now.tzinfo is None):
+        raise QueryError(f"now: expected an aware datetime; came {now!r}.")
     found = rooms(library.settings, library.catalog, now)
     rows = [{**one._asdict(), "is_short": one.is_short, "text": one.text} for one in found]
-    return pd.DataFrame(rows, columns=[*Room._fields, "is_short", "text"])
+    frame = pd.DataFrame(rows, columns=[*Room._fields, "is_short", "text"])
+    return frame.astype({"keep_days": "Int64", "possible_days": "Int64"})
 
 
 def rooms(settings: Settings, catalog: Catalog, now: datetime | None = None) -> list[Room]:
     """Return what the disk has for each camera that holds anything; none without upload root."""
-    if not _is_limited(settings) or not _is_mounted(settings.uploads):
+    if not _is_mounted(settings.uploads):
         return []
     today = (now or datetime.now(UTC)).date()
     held = [one for one in _cameras(settings, catalog, today) if one.held_bytes]
@@ -96,11 +107,6 @@ def _is_mounted(root: Path | None) -> bool:
             return next(listing, None) is not None
     except OSError:
         return False
-
-
-def _is_limited(settings: Settings) -> bool:
-    said = (settings.keep_days, *(camera.keep_days for camera in settings.cameras))
-    return any(isinstance(days, int) for days in said)
 
 
 class _Camera(NamedTuple):
@@ -167,17 +173,18 @@ def _device(folder: Path) -> int | None:
 
 def _shared(cameras: list[_Camera]) -> Iterable[Room]:
     """Yield what each camera of one disk gets of it."""
-    limited = {one.name: (one.keep_days, one.rate) for one in cameras if one.keep_days}
     free = shutil.disk_usage(cameras[0].folder).free
-    room = free + sum(one.held_bytes for one in cameras if one.keep_days)
-    days = _days_that_fit(list(limited.values()), room)
     for one in cameras:
+        others = [other for other in cameras if other.keep_days and other is not one]
+        room = free + one.held_bytes + sum(other.held_bytes for other in others)
+        wants = [(float(other.keep_days or 0), other.rate) for other in others]
+        days = _days_that_fit([*wants, (math.inf, one.rate)], room) if one.rate > 0 else math.inf
         wanted = None if one.keep_days is None else one.keep_days * one.rate
-        possible = None if one.keep_days is None else int(min(days, one.keep_days))
+        possible = int(days) if math.isfinite(days) else None
         yield Room(one.name, one.keep_days, one.rate, one.held_bytes, wanted, room, possible)
 
 
-def _days_that_fit(wants: list[tuple[int, float]], room: float) -> float:
+def _days_that_fit(wants: list[tuple[float, float]], room: float) -> float:
     """Return the largest number of days for all, none more than it wants, that fits in `room`."""
     left, rate = room, sum(rate for _, rate in wants)
     for keep_days, own in sorted(wants):

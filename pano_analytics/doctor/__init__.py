@@ -20,6 +20,7 @@ from pano_analytics.doctor import (
     picture,
     ports,
     reception,
+    zone,
 )
 from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
@@ -66,6 +67,7 @@ def _all(library: Library) -> Iterator[Finding]:
     yield from reception.check(library)
     yield from overwritten.check(library)
     yield from disk.check(library)
+    yield from zone.check(library)
 
 
 def knock(server: Server) -> pd.DataFrame:

@@ -29,6 +29,7 @@ WORDS: dict[str, str] = {
     "connection_refused": "the upload server closes connections of a camera",
     "upload_refused": "the upload server refuses files or folders of a camera",
     "disk_small": "the disk cannot hold the days wanted",
+    "zone_rules_old": "this machine's zone database shows another hour than the one pano uses",
 }
 SEVERITIES = ("problem", "advice")
 CONFIDENCES = ("certain", "likely", "possible")
