@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,6 +32,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import pano_analytics
 from pano_analytics.users import Users
@@ -429,6 +431,26 @@ def logged_in(browser: Browser, url: str) -> Iterator[Page]:
         yield context.new_page()
     finally:
         context.close()
+
+
+def _wait_for_function(
+    page: Page, expression: str, *, arg: Any = None, timeout: float = 30_000, **_: Any
+) -> Any:
+    """Return the first true value of `expression` in the page, asked again and again.
+
+    Playwright's own would let the page ask, by eval, which the policy of our pages refuses.
+    """
+    end = time.monotonic() + timeout / 1000
+    while True:
+        with suppress(PlaywrightError):  # the page may be on its way to another
+            if page.evaluate(expression, arg):
+                return page.evaluate_handle(expression, arg)
+        if time.monotonic() > end:
+            raise PlaywrightTimeout(f"{timeout} ms went by without {expression}")
+        page.wait_for_timeout(20)
+
+
+Page.wait_for_function = _wait_for_function  # type: ignore[method-assign, assignment]
 
 
 def settle(page: Page) -> None:

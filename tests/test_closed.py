@@ -27,6 +27,7 @@ from serving import (
     make_library,
     serving,
     serving_inside,
+    wait_until,
 )
 from test_server import knock, pano
 
@@ -172,6 +173,59 @@ def test_a_proxy_without_users_shows_nothing(
         answer = ask(fronts[name], path, headers={"Host": host})
         assert answer.status == 403, path
         assert len(answer.body) < 500
+
+
+def test_a_silent_proxy_is_seen_by_what_it_listens_on(served: Served, tmp_path: Path) -> None:
+    """One that sends nothing of its own, by HTTP/1.1 with a loopback Host, and any forwarder."""
+    port = free_port()
+    text = (
+        f"server {{ listen 0.0.0.0:{port}; location / {{ proxy_pass {served.url}; "
+        "proxy_http_version 1.1; proxy_set_header Host localhost; "
+        'proxy_set_header Connection ""; } }'
+    )
+    with nginx(tmp_path, text, port):
+        for path in everything(served.library):
+            answer = ask(f"http://127.0.0.1:{port}", path)
+            assert answer.status == 403, path
+        assert "other machines" in answer.text
+
+
+def test_a_tcp_forwarder_is_no_browser(served: Served, tmp_path: Path) -> None:
+    """A program that passes bytes on from the network, Host and all."""
+    port = free_port()
+    with subprocess.Popen(
+        [PANO[0], "-c", FORWARDER, str(port), str(urlsplit(served.url).port)]
+    ) as forwarder:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: forwarder.poll() is not None or answers(url), "no forwarder")
+            for path in addresses(served.library):
+                assert ask(url, path, headers={"Host": "localhost"}).status == 403
+        finally:
+            forwarder.kill()
+
+
+FORWARDER = """
+import asyncio, sys
+async def pipe(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data); await writer.drain()
+    writer.close()
+async def take(reader, writer):
+    there = await asyncio.open_connection("127.0.0.1", int(sys.argv[2]))
+    await asyncio.gather(pipe(reader, there[1]), pipe(there[0], writer))
+async def main():
+    async with await asyncio.start_server(take, "0.0.0.0", int(sys.argv[1])) as server:
+        await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def answers(url: str) -> bool:
+    try:
+        return ask(url, "/liveness").status == 200
+    except OSError:
+        return False
 
 
 def test_behind_a_proxy_nobody_is_local(library_folder: Path) -> None:

@@ -298,7 +298,7 @@ def test_plain_panel_serve_is_the_same(
         for path in [*addresses(library), "/dashboard"]:
             answer = ask(server.url, path, headers={"Cookie": cookie})
             assert answer.status == 200, path
-            assert "default-src 'self'" in answer.headers["content-security-policy"]
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
 def test_without_the_plugin_nothing_is_shown(

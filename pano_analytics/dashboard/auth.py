@@ -26,6 +26,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher
 from tornado.web import RequestHandler, create_signed_value, decode_signed_value
 
+from pano_analytics.dashboard.headers import FORM_POLICY, nonce_of
 from pano_analytics.dashboard.limits import Attempts, network_of
 from pano_analytics.dashboard.origin import is_same_origin, sign_of_another
 from pano_analytics.errors import PanoError
@@ -41,12 +42,6 @@ OPEN = ("/login", "/logout", "/liveness", "/favicon.ico")
 
 # The name under which things are done where nobody logs in.
 LOCAL_VISITOR = "local"
-
-# Nothing but its own inline style: the page that sees passwords runs no script.
-LOGIN_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +262,7 @@ class Unadmitted(Matcher):
             self.door.note(login)
         request.visitor = login.user if login else LOCAL_VISITOR  # type: ignore[attr-defined]
         request.login = login.id if login else ""  # type: ignore[attr-defined]
+        nonce_of(request)
 
 
 class Turnstile(RequestHandler):
@@ -306,7 +302,11 @@ class _Form(RequestHandler):
 
     def set_default_headers(self) -> None:
         self.set_header("Cache-Control", "no-store")
-        self.set_header("Content-Security-Policy", LOGIN_POLICY)
+        policy = FORM_POLICY.format(nonce=nonce_of(self.request))
+        self.set_header("Content-Security-Policy", policy)
+
+    def get_template_namespace(self) -> dict[str, Any]:
+        return {**super().get_template_namespace(), "nonce": nonce_of(self.request)}
 
     def compute_etag(self) -> None:
         return None

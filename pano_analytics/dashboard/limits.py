@@ -180,6 +180,10 @@ class Context(_HTTPRequestContext):
     is_crowded = False
     """Whether this client has too many requests at a time."""
 
+    def __init__(self, stream: Any, address: Any, *more: Any) -> None:
+        super().__init__(stream, address, *more)
+        self.local = stream.socket.getsockname() if isinstance(address, tuple) else None
+
     def _apply_xheaders(self, headers: Any) -> None:
         # The last entry of X-Forwarded-For is what the proxy itself has seen. Most proxies
         # pass on an X-Real-IP that the visitor made up, so that one counts only alone.

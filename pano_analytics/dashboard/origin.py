@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest, split_host_and_port
 
+from pano_analytics.dashboard.neighbour import forwards
+
 # What browsers and plain HTTP clients send by themselves. Proxies add headers under
 # names that no list can exhaust (X-Forwarded-For, Via, CF-Ray, Tailscale-User-Login ...),
 # so whatever is not named here counts as one of theirs.
@@ -83,7 +85,19 @@ def sign_of_another(request: HTTPServerRequest) -> str | None:
         return f"it comes from {peer or 'a socket without an address'}"
     if not is_loopback(request.remote_ip or ""):
         return "a header names another address"
-    return _wrong_host(request) or _trace_of_proxy(request)
+    return _wrong_host(request) or _trace_of_proxy(request) or _forwarder(request)
+
+
+def _forwarder(request: HTTPServerRequest) -> str | None:
+    """Return why the program at the other end is no browser; asked once for each connection."""
+    context: Any = getattr(request.connection, "context", None)
+    local = getattr(context, "local", None)
+    if local is None:
+        return None
+    if not hasattr(context, "forwarder"):
+        context.forwarder = forwards(context.address, local)
+    found: str | None = context.forwarder
+    return found
 
 
 def _wrong_host(request: HTTPServerRequest) -> str | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import jinja2
 import panel as pn
 
 from pano_analytics.dashboard.answers import Answers
+from pano_analytics.dashboard.headers import nonce_of
 from pano_analytics.dashboard.selection import Selection
 from pano_analytics.dashboard.views import VIEWS, Wire
 
@@ -39,6 +41,9 @@ def build(library: Library) -> pn.Template:
     template.add_variable("first", _first({view.part: view.first for view in views}))
     template.add_variable("style", _style())
     template.add_variable("script", _script())
+    request = _request()
+    template.add_variable("nonce", nonce_of(request) if request is not None else "")
+    template.add_variable("who", request.visitor if getattr(request, "login", "") else "")
     _keep_up(answers)
     return template
 
@@ -76,10 +81,27 @@ def _first(texts: dict[str, str]) -> str:
     return f"{{{body}}}".replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
+def _request() -> Any:
+    """Return the request that made this session, or None."""
+    context = pn.state.curdoc.session_context if pn.state.curdoc else None
+    return getattr(context, "request", None)
+
+
+def _nonced(markup: str, nonce: str) -> str:
+    """Return Panel's own script elements with the nonce; none of them holds text of others.
+
+    The shim for browsers that cannot import modules is left out: it needs eval.
+    """
+    kept = re.sub(r"<script[^>]*(esms-options|/es-module-shims)[^>]*>.*?</script>", "", markup)
+    return re.sub(r"<script(?=[ >])", f'<script nonce="{nonce}"', kept)
+
+
 @cache
 def _template() -> jinja2.Template:
     # Compiled once: Panel would do so for each visitor.
-    return jinja2.Environment().from_string((_HERE / "page.html").read_text(encoding="utf-8"))
+    environment = jinja2.Environment()
+    environment.filters["nonced"] = _nonced
+    return environment.from_string((_HERE / "page.html").read_text(encoding="utf-8"))
 
 
 @cache

@@ -8,6 +8,7 @@ only if it is a regular file below the upload root once every link is followed.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from bokeh.server.views.auth_request_handler import AuthRequestHandler
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler
 
 from pano_analytics.clips import ClipCache
+from pano_analytics.dashboard.headers import kept_by_browsers
 from pano_analytics.errors import LibraryError, MediaError, QueryError
 from pano_analytics.library import Library
 from pano_analytics.media import locate
@@ -203,7 +205,7 @@ class _Member(_Plain, AuthRequestHandler):
 
 
 class ThumbnailHandler(_Member):
-    """`/thumb/<locator>.jpg`: packs never change, so a browser need not ask twice."""
+    """`/thumb/<locator>.jpg`: a browser that has it is told so, without reading it again."""
 
     def initialize(self, shelf: Shelf, prefix: str) -> None:
         self.shelf, self.prefix = shelf, prefix
@@ -211,9 +213,17 @@ class ThumbnailHandler(_Member):
     async def get(self, _path: str) -> None:
         # The locator is itself percent-encoded: take it as it was asked for.
         asked = self.request.path.removeprefix(f"{self.prefix}/thumb/").removesuffix(".jpg")
+        # Packs never change, so what a browser has is still right; whether it may show it is not.
+        self.set_header("Etag", f'"{hashlib.blake2b(asked.encode(), digest_size=12).hexdigest()}"')
+        self.set_header("Cache-Control", kept_by_browsers(self.request))
+        if self.check_etag_header():
+            self.set_status(304)
+            return
         self.write(await self.shelf.thumbnail(asked))
         self.set_header("Content-Type", "image/jpeg")
-        self.set_header("Cache-Control", "private, max-age=31536000, immutable")
+
+    def compute_etag(self) -> None:
+        return None
 
     head = get
 
@@ -267,7 +277,7 @@ class MediaHandler(_Member, StaticFileHandler):
         return 0
 
     def set_extra_headers(self, path: str) -> None:
-        self.set_header("Cache-Control", "private, no-cache")
+        self.set_header("Cache-Control", kept_by_browsers(self.request))
         is_download = _is_asked(self, "download") or self.kind == "application/octet-stream"
         name = speaking_name(self.item.row, self.suffix())
         self.set_header("Content-Disposition", disposition(name, is_download))

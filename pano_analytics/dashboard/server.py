@@ -14,7 +14,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable
-from html import escape
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -23,17 +23,18 @@ from weakref import WeakSet
 os.environ["BOKEH_RESOURCES"] = "server"
 
 import bokeh.server.server
+import jinja2
 import panel as pn
 from bokeh.protocol.exceptions import ProtocolError
 from bokeh.server.tornado import BokehTornado
 from bokeh.server.views.ico_handler import IcoHandler
 from bokeh.settings import settings as bokeh_settings
-from tornado.httputil import HTTPHeaders
 from tornado.ioloop import PeriodicCallback
-from tornado.web import GZipContentEncoding, OutputTransform
+from tornado.web import GZipContentEncoding
 
 from pano_analytics.dashboard import auth
 from pano_analytics.dashboard.auth import Door
+from pano_analytics.dashboard.headers import Headers
 from pano_analytics.dashboard.limits import WEBSOCKET_BYTES, BoundedServer, raise_descriptor_limit
 from pano_analytics.dashboard.origin import is_loopback
 from pano_analytics.dashboard.routes import library_shelf, routes
@@ -51,43 +52,11 @@ log = logging.getLogger(__name__)
 
 TITLE = "Panopticon"
 
-# Bokeh makes functions of text and Panel imports modules from blobs: without
-# 'unsafe-eval' and blob: no page of theirs starts. No other host is ever named.
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
-    "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; object-src 'none'; "
-    "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-
 
 class ServeError(PanoError):
     """The dashboard cannot be served as asked."""
 
     exit_code = 7
-
-
-class Headers(OutputTransform):
-    """Puts the headers above on every answer, whichever handler gives it."""
-
-    def __init__(self, request: Any) -> None:
-        pass
-
-    def transform_first_chunk(
-        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
-    ) -> tuple[int, HTTPHeaders, bytes]:
-        for name, value in HEADERS.items():
-            headers.setdefault(name, value)
-        headers.pop("Server", None)
-        return status_code, headers, chunk
 
 
 def guard(library: Library) -> Door:
@@ -216,14 +185,17 @@ def page(library: Library) -> Any:
         )
 
 
-def trouble(sentence: str) -> pn.pane.HTML:
-    """Return what stands in the browser where a page cannot be shown."""
-    return pn.pane.HTML(  # type: ignore[no-untyped-call]
-        f"<main role='alert' style='max-width:40rem;margin:15vh auto;padding:0 1rem;"
-        f"font:1rem/1.5 system-ui,sans-serif'><h1>The dashboard cannot be shown</h1>"
-        f"<p>{escape(sentence)}</p></main>",
-        sizing_mode="stretch_width",
-    )
+def trouble(sentence: str) -> pn.Template:
+    """Return what stands in the browser where a page cannot be shown: one that runs no script."""
+    template = pn.Template(_trouble())
+    template.add_variable("sentence", sentence)
+    return template
+
+
+@cache
+def _trouble() -> jinja2.Template:
+    text = (auth.TEMPLATES / "trouble.html").read_text(encoding="utf-8")
+    return jinja2.Environment(autoescape=True).from_string(text)
 
 
 def serve(

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 PLACE = "/healthz"
 _PATIENCE_S = 10
+_PAUSE_S = 0.5
+_MOST_CONNECTIONS = 16
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 class HealthServer:
@@ -36,8 +48,40 @@ def _family(address: str) -> int:
 
 
 class _Server(ThreadingHTTPServer):
+    """Holds a bounded number of connections: the oldest is closed for a new one."""
+
     daemon_threads = True
     request_queue_size = 16
+
+    def server_activate(self) -> None:
+        self._open: dict[Any, None] = {}
+        self._lock = threading.Lock()
+        super().server_activate()
+
+    def get_request(self) -> tuple[Any, Any]:
+        try:
+            return super().get_request()
+        except OSError:
+            # No descriptors left: the connection waits, and asking again at once would spin.
+            time.sleep(_PAUSE_S)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open[request] = None
+            surplus = list(self._open)[:-_MOST_CONNECTIONS]
+        for oldest in surplus:
+            with contextlib.suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: whoever asks may go away at any time."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -46,6 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "pano", ""
 
     def do_GET(self) -> None:
+        if self._is_foreign_page():
+            self.send_error(403)
+            return
         if self.path.partition("?")[0] not in (PLACE, "/"):
             self.send_error(404)
             return
@@ -61,5 +108,31 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def _is_foreign_page(self) -> bool:
+        # A page of another site, or one whose own name was made to resolve to this computer.
+        if self.headers.get("Origin") or self.headers.get("Sec-Fetch-Site") == "cross-site":
+            return True
+        name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+        return _is_loopback(self.client_address[0]) and not (
+            name in ("", "localhost") or _is_address(name)
+        )
+
+    def end_headers(self) -> None:
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
     def log_message(self, *args: object) -> None:
         """Say nothing: it is asked every minute, for years."""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
