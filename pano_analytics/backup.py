@@ -40,6 +40,7 @@ from pano_analytics.journal import FOLDER as JOURNAL
 from pano_analytics.journal import Journal
 from pano_analytics.media import media_id
 from pano_analytics.storage import TEMPORARY, Storage
+from pano_analytics.timekeeping import PAGE as CLOCK_PAGE
 from pano_analytics.tree import ADOPTED
 from pano_analytics.users import FILE_NAME as USERS
 from pano_analytics.users import SECRET_NAME as SECRET
@@ -49,7 +50,7 @@ FORMAT = 1
 INDEX = "backup.json"
 SETTINGS = "pano.toml"
 _PRIVATE = (USERS, SECRET, SETTINGS)
-_SINGLE = (HOME_PAGE, ADOPTED, *_PRIVATE)
+_SINGLE = (HOME_PAGE, ADOPTED, CLOCK_PAGE, *_PRIVATE)
 _ALLOWED = re.compile(
     rf"(?:{'|'.join(map(re.escape, (*_SINGLE, MANIFEST)))}"
     rf"|{JOURNAL}/[\w-]+\.parquet|(?:parts|thumbs)/.+)"
@@ -107,7 +108,9 @@ def backup(
 
 def _names(storage: Storage, with_catalog: bool) -> list[str]:
     """Return what belongs in, the manifest last: what it names is in by then."""
-    single = [name for name in (HOME_PAGE, ADOPTED, USERS, SECRET) if storage.exists(name)]
+    single = [
+        name for name in (HOME_PAGE, ADOPTED, CLOCK_PAGE, USERS, SECRET) if storage.exists(name)
+    ]
     journal = [name for name in storage.files(JOURNAL) if not name.endswith(TEMPORARY)]
     packs = _packs_of_gone(storage)
     parts: list[str] = []

@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pano_analytics import timekeeping
 from pano_analytics.catalog import Day, Part
 from pano_analytics.errors import LibraryError, MediaError, QueryError, UploadTreeError
 from pano_analytics.home import Home
@@ -490,7 +491,8 @@ class _Check:
                 f"Bring it back with `pano restore`."
             )
         root_name = encode_path(self.root.resolve().name) or "camera"
-        reader = Reader(self.library.settings, home.root_id, root_name)
+        behind = timekeeping.look(self.library.storage).behind()
+        reader = Reader(self.library.settings, home.root_id, root_name, behind)
         known = np.unique(np.concatenate([np.array([], dtype=np.uint64), *self._ids]))
         trouble = walk.Trouble()
         units = [one for one in walk.units(self.root, trouble) if self.scope.may_have(one.day)]

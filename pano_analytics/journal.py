@@ -13,6 +13,7 @@ a million uploads would cost more than all else it does.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -75,6 +76,7 @@ PLAN = pa.schema(
 FORGOTTEN = pa.schema([pa.field("media_id", pa.string()), pa.field("noted", _UTC)])
 _FOLDED = b"pano_folded"
 _TRIES = 3
+_STAMP = re.compile(r"/[a-z]+-(\d{20})-\w+\.parquet$")
 # A camera writes a clip for minutes; what replaces it comes later, or is not longer.
 _GROWING = timedelta(minutes=15)
 
@@ -139,6 +141,11 @@ class Journal:
             name, lambda file: pq.write_table(marked, file, compression="zstd", compression_level=1)
         )
         return name
+
+    def last_us(self) -> int:
+        """Return when a note was last written (µs UTC, as its name tells), 0 if none ever was."""
+        stamps = (_STAMP.search(name) for name in self.storage.files(FOLDER))
+        return max((int(found[1]) // 1000 for found in stamps if found), default=0)
 
     def is_begun(self) -> bool:
         """Tell whether anything was ever noted."""

@@ -20,6 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pano_analytics import timekeeping
 from pano_analytics.catalog import Catalog, Day, Manifest, Part
 from pano_analytics.columns import TABLES
 from pano_analytics.errors import LibraryError, UploadTreeError
@@ -105,7 +106,8 @@ class _Rebuild:
         self.catalog, self.journal = Catalog(storage), Journal(storage)
         self.old = _manifest(self.catalog)
         self.unreadable_parts: list[str] = []
-        self.began = datetime.now(UTC)
+        self.time = timekeeping.keep(storage)
+        self.began = self.time.now()
 
     @property
     def root(self) -> Path:
@@ -145,7 +147,7 @@ class _Rebuild:
             lost = [self._as_gone(row) for row in rows if self._is_to_note(row, noted)]
             went += whole(day, lost, frames)
         facts = [one.select(FACTS) for one in facts]
-        self.storage.sync(gone.note(self.journal, facts, went))
+        self.storage.sync(gone.note(self.journal, facts, went, self.time.now_us()))
 
     def _noted_gone(self, since: pa.Scalar) -> set[str]:
         files = self.journal.gone_files()
@@ -188,7 +190,8 @@ class _Rebuild:
         """Make the new catalog in a library of its own, of the same identity and journal."""
         self.storage.remove_tree(ASIDE)
         self.storage.replace(AT_WORK, stamp().encode())
-        self.aside.replace(HOME_PAGE, self.storage.read(HOME_PAGE))
+        for page in (HOME_PAGE, timekeeping.PAGE):
+            self.aside.replace(page, self.storage.read(page))
         for name in self.storage.files(JOURNAL):
             _link(self.storage.path(name), self.aside.path(name))
         settings = self.settings.model_copy(update={"library": self.aside.root})

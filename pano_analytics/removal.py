@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pano_analytics import timekeeping
 from pano_analytics.catalog import Catalog, Change, Day
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.journal import GONE, Journal
@@ -114,7 +115,7 @@ def _mark(storage: Storage, catalog: Catalog, journal: Journal, plan: Iterable[R
             told = marked.filter(pc.is_in(marked["media_id"], pa.array(chosen, pa.string())))
             gone += whole(day, told.to_pylist(), change.read(day, "frames"))
     if gone:
-        noted = datetime.now(UTC)
+        noted = timekeeping.look(storage).now()
         notes = pa.Table.from_pylist([{**row, "noted": noted} for row in gone], schema=GONE)
         storage.sync([journal.note_gone(notes)])
     _commit(storage, change)

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pano_analytics import alike, culling
+from pano_analytics import alike, culling, timekeeping
 from pano_analytics.catalog import Catalog, Manifest, Part, counts
 from pano_analytics.errors import LibraryError
 from pano_analytics.home import library_of
@@ -47,6 +47,7 @@ PROBLEMS = (
     "disk_too_small",
     "cull_stopped",
     "upload_refused",
+    "clock_doubtful",
 )
 # Somebody ended the run: the next goes on from there, and --max-age tells if none comes.
 _MEANT = (0, heartbeat.INTERRUPTED, heartbeat.ENDED)
@@ -176,6 +177,7 @@ def _culling(settings: Settings, storage: Storage) -> dict[str, Any]:
         "is_scheduled": settings.cull.scheduled,
         "is_adopted": storage.exists(ADOPTED),
         "last_run": culling.last_run(storage),
+        "clock_doubt": timekeeping.trouble(settings, storage),
         "cameras": [{**one._asdict(), "is_short": one.is_short, "text": one.text} for one in found],
     }
 
@@ -259,6 +261,8 @@ def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[d
     for camera in told["culling"]["cameras"]:
         if camera["is_short"]:
             yield _problem("disk_too_small", f"{camera['text']} days fit on its disk")
+    if told["culling"]["clock_doubt"]:
+        yield _problem("clock_doubtful", told["culling"]["clock_doubt"])
     yield from _cull_stopped(told["culling"])
     for one in (told["receive"] or {"refusals": []})["refusals"]:
         # Clients that nobody knows are told of, but alarm nobody.

@@ -15,10 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from clocks import Box
 from killing import _CHANGES, Steps, in_child, left, run, told, wait
 
 from pano_analytics import catalog as catalog_room
-from pano_analytics import journal
+from pano_analytics import journal, timekeeping
 from pano_analytics import settings as settings_room
 from pano_analytics.check import check
 from pano_analytics.culling import cull
@@ -49,12 +50,14 @@ def tree(root: Path) -> list[str]:
 
 
 class Work:
-    """One folder with uploads, the library before, and the moment of the culling."""
+    """One folder with uploads, the library before; the clock stands at the culling."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         plan = json.loads((folder / "plan.json").read_text())
         self.said, self.now = plan["said"], datetime.fromisoformat(plan["now"])
+        # All of it happens at the moment of the culling, after a restart of the computer.
+        timekeeping.clocks = Box(self.now, starts=1).clocks
         self.packs = set(Storage(folder / "before/library").files("thumbs"))
 
     def settings(self, trial: Path) -> Settings:

@@ -104,7 +104,7 @@ def test_what_is_derived_is_left_out(kept: Path) -> None:
     with tarfile.open(kept) as tar:
         names = tar.getnames()
     assert {name.split("/")[0] for name in names} == {
-        *("library.json", "users.json", "login.secret", "journal", "thumbs", INDEX)
+        *("library.json", "clock.json", "users.json", "login.secret", "journal", "thumbs", INDEX)
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from clocks import Box, box_at, seen_as_they_arrived
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
@@ -40,10 +41,26 @@ NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 WALL = NOW.replace(tzinfo=None)
 
 
+@pytest.fixture(autouse=True)
+def box(monkeypatch: pytest.MonkeyPatch) -> Box:
+    """Let it be NOW for pano: ingests and cullings see the clock of this computer."""
+    return box_at(monkeypatch, NOW)
+
+
+def known(settings: Settings, **wishes: bool) -> None:
+    """Ingest what lies there as if it had been seen as it arrived, and adopt the tree."""
+    run(settings, **wishes)
+    seen_as_they_arrived(settings)
+    adopt(settings)
+
+
 def settings_in(folder: Path, **said: Any) -> Settings:
-    """Return settings for a tree and a library in `folder`, on UTC, keeping ten days."""
+    """Return settings for a tree and a library in `folder`, on UTC, keeping ten days.
+
+    All of a camera may go at once.
+    """
     (folder / "uploads").mkdir(exist_ok=True)
-    checked = check({"zone": "UTC", "keep_days": 10, **said})
+    checked = check({"zone": "UTC", "keep_days": 10, "cull": {"most_share": 1}, **said})
     return checked.model_copy(update={"uploads": folder / "uploads", "library": folder / "library"})
 
 
@@ -78,8 +95,7 @@ def settings(tmp_path: Path) -> Settings:
     for days in (30, 11, 9, 1):
         lay_old(root, days, content=picture(int(days), (64, 36)))
     lay_old(root, 12, "barn", picture(12, (64, 36)))
-    run(settings)
-    adopt(settings)
+    known(settings)
     return settings
 
 
@@ -117,9 +133,10 @@ def _oracle(said: float, arrived: float, keep: int | str | None) -> bool:
     """Tell by the rule in words whether an upload is old enough to go."""
     if not isinstance(keep, int):
         return False
-    # A name that lies 10 minutes ahead of the arrival cannot be right either.
+    # A name that lies 10 minutes ahead of the arrival cannot be right either. The
+    # journal knows all of them since they arrived.
     is_doubtful = said < 0 or said > 7000 or said < arrived - 600 / 86_400
-    return (arrived if is_doubtful else said) >= keep
+    return (arrived if is_doubtful else min(said, arrived)) >= keep
 
 
 @effort(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -157,6 +174,7 @@ def test_what_goes_is_what_the_rule_says(
             if fate in ("whole", "empty") and _oracle(start, arrived, keep_days):
                 expected.add(path)
         run(settings, is_inspecting=False)
+        seen_as_they_arrived(settings)
         if uploads:
             adopt(settings)
         for number, (camera, start, _, fate) in enumerate(uploads):
@@ -234,23 +252,25 @@ def _hold_folders(
     ("start", "arrived", "aged_by"),
     [
         (WALL - timedelta(days=10), 10.0, "start"),
+        (WALL - timedelta(days=12), 11.0, "arrived"),
         (WALL - timedelta(days=9, hours=23, minutes=59), 9.9, None),
         (datetime(2004, 12, 31, 23), 10.5, "arrived"),
         (datetime(2004, 12, 31, 23), 9.5, None),
-        (datetime(2005, 1, 1), 9.5, "start"),
+        (datetime(2005, 1, 1), 9.5, None),
+        (datetime(2015, 1, 1), 0.01, None),
         (datetime(2000, 1, 9), 9.5, None),
         (datetime(2099, 1, 1), 10.5, "arrived"),
         (datetime(2099, 1, 1), 9.5, None),
     ],
 )
-def test_a_doubtful_time_ages_by_arrival(
+def test_what_shows_and_what_arrived_are_both_old(
     tmp_path: Path, start: datetime, arrived: float, aged_by: str | None
 ) -> None:
-    """Exactly `keep_days` is old; before 2005 and in the future the arrival alone counts."""
+    """Exactly `keep_days` is old; a time before 2005 or in the future is passed over."""
     settings = settings_in(tmp_path)
     came = _local(NOW - timedelta(days=arrived))
     lay(b"x", tmp_path / "uploads" / snapshot_path("porch", start), came)
-    run(settings)
+    known(settings)
     assert [one.aged_by for one in plan(settings, NOW).due] == ([aged_by] if aged_by else [])
 
 
@@ -258,45 +278,24 @@ _THEN, _LONG_AGO = datetime(2026, 3, 1, tzinfo=UTC), datetime(2004, 12, 31, 23, 
 
 
 @pytest.mark.parametrize(
-    ("source", "start", "arrived", "since"),
+    ("start", "arrived", "since"),
     [
-        ("name", _THEN, NOW, _THEN),
-        ("name+arrival", _THEN, NOW, NOW),
-        ("guess", _THEN, NOW, NOW),
-        ("arrival", _THEN, NOW, NOW),
-        ("name", _LONG_AGO, NOW, NOW),
-        ("name", NOW + timedelta(seconds=1), _THEN, _THEN),
-        ("arrival", _THEN, _LONG_AGO, None),
-        ("name", _LONG_AGO, NOW + timedelta(seconds=1), None),
-        ("name", _THEN, _LONG_AGO, _THEN),
+        (_THEN, NOW, NOW),
+        (NOW, _THEN, NOW),
+        (_LONG_AGO, NOW, NOW),
+        (NOW + timedelta(seconds=1), _THEN, _THEN),
+        (_THEN, _LONG_AGO, _THEN),
+        (_THEN, NOW + timedelta(seconds=1), _THEN),
+        (_LONG_AGO, NOW + timedelta(seconds=1), None),
     ],
 )
 def test_from_when_an_age_counts(
-    source: str, start: datetime, arrived: datetime, since: datetime | None
+    start: datetime, arrived: datetime, since: datetime | None
 ) -> None:
-    """The name's time if nothing speaks against it, else the arrival if nothing does, else none."""
+    """The later of what it shows and when it arrived, without what cannot be right."""
     moments = pa.timestamp("us", tz="UTC")
-    rows = pa.table(
-        {
-            "time_source": [source],
-            "start": pa.array([start], moments),
-            "arrived": pa.array([arrived], moments),
-        }
-    )
-    assert ages(rows, NOW)[1].to_pylist() == [since]
-
-
-def test_without_a_time_to_trust_it_stays(tmp_path: Path) -> None:
-    """Seen by a computer whose clock is now behind the uploads: nothing is old, and it is said."""
-    settings = settings_in(tmp_path)
-    lay_old(tmp_path / "uploads", 30)
-    run(settings)
-    adopt(settings)
-    long_ago = datetime(2006, 1, 1, tzinfo=UTC)
-    found = plan(settings, long_ago)
-    assert (len(found.due), len(found.stays)) == (0, 1)
-    assert "can be right" in found.stays[0].reason
-    assert cull(settings, now=long_ago).files == 0
+    rows = pa.table({"start": pa.array([start], moments), "arrived": pa.array([arrived], moments)})
+    assert ages(rows, NOW).to_pylist() == [since]
 
 
 # --- the marker ---------------------------------------------------------------
@@ -319,6 +318,7 @@ def test_a_root_that_was_never_adopted_loses_nothing(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     lay_old(tmp_path / "uploads", 30)
     run(settings)
+    seen_as_they_arrived(settings)
     with pytest.raises(WrongRoot, match="adopt"):
         cull(settings, now=NOW)
     assert len(plan(settings, NOW).due) == 1
@@ -392,8 +392,7 @@ def test_an_index_goes_with_its_clip(tmp_path: Path) -> None:
         lay(b"index", (root / path).with_suffix(".idx"), day)
     lay(b"preview", root / f"{clip}.thumb")
     lay(b"stranger", (root / clip).with_name("10.00.00-10.00.09[M][0@0][0].idx"))
-    run(settings)
-    adopt(settings)
+    known(settings)
     before = set(tree(root))
     found = plan(settings, NOW)
     assert {one.path: one.what for one in found.due} == {
@@ -413,8 +412,7 @@ def test_an_index_of_two_stays_with_the_second(tmp_path: Path) -> None:
     clip = tmp_path / "uploads" / clip_path("porch", start, start + timedelta(seconds=5))
     for path in (clip, clip.with_suffix(".idx")):
         lay(b"x", path, _local(NOW - timedelta(days=20)))
-    run(settings)
-    adopt(settings)
+    known(settings)
     lay(b"came later", clip.with_suffix(".mp4"))
     assert [one.what for one in plan(settings, NOW).due] == ["upload"]
 
@@ -458,8 +456,7 @@ def test_what_was_cut_off_goes_with_its_day(tmp_path: Path) -> None:
     lay(b"half", (root / part).with_name(".late.dav.00000000.pano-part"), _local(NOW))
     lay(b"half", (root / young).with_name(Path(part).name), _local(NOW - timedelta(days=20)))
     lay(b"mine", (root / old).with_name("notes.pano-part"), _local(NOW - timedelta(days=20)))
-    run(settings)
-    adopt(settings)
+    known(settings)
     before = set(tree(root))
     found = plan(settings, NOW)
     assert {one.path: one.what for one in found.due} == {old: "upload", part: "cut upload"}
@@ -515,17 +512,18 @@ def test_rows_stay_with_all_that_was_known(settings: Settings, library: Library)
     assert run(settings, is_full=True).tally.total == 0
 
 
-def test_a_rebuild_gives_the_same_catalog(settings: Settings, library: Library) -> None:
+def test_a_rebuild_gives_the_same_catalog(settings: Settings, library: Library, box: Box) -> None:
     """Catalog = tree + journal, with culled rows, and after their own time is over."""
     cull(settings, now=NOW)
     before = told(library)
     assert renew(settings).gone == 3
     assert_same(before, told(library))
     packs = set(library.storage.files("thumbs"))
-    later = NOW + timedelta(days=400)
     kept = settings.model_copy(update={"keep_days": 1000})
-    assert cull(kept, now=later - timedelta(seconds=1)).rows_dropped == 0
-    assert cull(kept, now=later).rows_dropped == 3
+    box.until(NOW + timedelta(days=400) - timedelta(seconds=1))
+    assert cull(kept).rows_dropped == 0
+    box.until(NOW + timedelta(days=400, seconds=1))
+    assert cull(kept).rows_dropped == 3
     left = told(library)
     assert (len(left[0]), len(left[1])) == (2, 2)
     assert not len(disagreements(library))
@@ -536,7 +534,7 @@ def test_a_rebuild_gives_the_same_catalog(settings: Settings, library: Library) 
 
 
 def test_what_is_over_leaves_the_disk(
-    settings: Settings, library: Library, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, library: Library, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Packs go after the readers' grace period, and the journal forgets in its own time."""
     monkeypatch.setattr("pano_analytics.catalog.GRACE_S", 0.0)
@@ -544,7 +542,8 @@ def test_what_is_over_leaves_the_disk(
     cull(settings, now=NOW)
     packs = set(library.storage.files("thumbs"))
     kept = settings.model_copy(update={"keep_days": 1000})
-    cull(kept, now=NOW + timedelta(days=400))
+    box.until(NOW + timedelta(days=401))
+    cull(kept)
     lay_old(settings.uploads or Path(), 2, content=picture(2, (64, 36)))
     run(settings)
     left = set(library.storage.files("thumbs"))
@@ -557,28 +556,29 @@ def test_what_is_over_leaves_the_disk(
 
 @pytest.mark.parametrize("seconds", [(-20, 20, 25), (-20, 25)])
 def test_a_pack_that_others_need_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: tuple[int, ...]
+    tmp_path: Path, box: Box, monkeypatch: pytest.MonkeyPatch, seconds: tuple[int, ...]
 ) -> None:
     """Of two pictures in one pack the younger's outlives the older's row; no link leads astray."""
+    box.until(NOW - timedelta(days=1))
     monkeypatch.setattr("pano_analytics.catalog.GRACE_S", 0.0)
     settings = settings_in(tmp_path)
     root = tmp_path / "uploads"
     # A clip that runs over midnight into the next day, and what lies in it.
     midnight = (WALL - timedelta(days=10)).replace(hour=0)
     start, end = midnight - timedelta(seconds=30), midnight + timedelta(seconds=30)
-    lay(b"no clip", root / clip_path("porch", start, end), _local(end.replace(tzinfo=UTC)))
+    lay(b"no clip", root / clip_path("porch", start, end), _local(start.replace(tzinfo=UTC)))
     for second in seconds:
         when = midnight + timedelta(seconds=second)
         lay(picture(second), root / snapshot_path("porch", when), _local(when.replace(tzinfo=UTC)))
-    run(settings)
-    adopt(settings)
+    known(settings)
     library = Library.of(settings)
     assert library.media().clip_id.notna().sum() == len(seconds)
     then = NOW - timedelta(hours=11, minutes=59, seconds=38)
-    assert cull(settings, now=then).files == len(seconds)
+    box.until(then)
+    assert cull(settings).files == len(seconds)
     kept = settings.model_copy(update={"keep_days": 1000})
-    later = NOW + timedelta(days=400)
-    assert cull(kept, now=later - timedelta(hours=11)).rows_dropped == len(seconds)
+    box.until(NOW + timedelta(days=400) - timedelta(hours=11))
+    assert cull(kept).rows_dropped == len(seconds)
     lay_old(root, 2)
     run(settings)
     assert not len(disagreements(library, "decode"))
@@ -589,8 +589,11 @@ def test_a_pack_that_others_need_stays(
     assert_same(before, told(library))
 
 
-def test_uploaded_again_it_gets_a_row_again(settings: Settings, root: Path) -> None:
-    """The same name, even of the same size and time, is an upload: one row, and no doubled one."""
+def test_uploaded_again_it_gets_a_row_again(settings: Settings, root: Path, box: Box) -> None:
+    """The same name, even of the same size and time, is an upload: one row, and no doubled one.
+
+    It is new, whatever its name and its time say: it stays for as long as any other.
+    """
     library = Library.of(settings)
     first = library.media().set_index("path").loc[old(30)]
     kept = (root / old(30)).read_bytes()
@@ -605,7 +608,12 @@ def test_uploaded_again_it_gets_a_row_again(settings: Settings, root: Path) -> N
     before = told(library)
     renew(settings)
     assert_same(before, told(library))
-    assert cull(settings, now=NOW).files == 1
+    assert cull(settings).files == 0
+    box.pass_by(days=10, hours=-1)
+    assert old(30) not in {one.path for one in plan(settings).due}
+    box.pass_by(hours=2)
+    assert plan(settings).frame().set_index("path").aged_by[old(30)] == "seen"
+    assert cull(settings).files == 3
 
 
 def test_a_backup_knows_what_was_culled(settings: Settings, tmp_path: Path) -> None:
@@ -620,6 +628,7 @@ def test_a_backup_knows_what_was_culled(settings: Settings, tmp_path: Path) -> N
     assert_same(before, told(Library.of(anew)))
     lay_old(settings.uploads or Path(), 50)
     run(anew)
+    seen_as_they_arrived(anew)
     assert cull(anew, now=NOW).files == 1
 
 
@@ -685,22 +694,23 @@ def test_a_folder_that_may_not_be_written_keeps_its_files(
 
 @pytest.mark.parametrize(
     ("cap", "word"),
-    [({"most_files": 2}, "most_files"), ({"most_gb": 1e-9}, "most_gb")],
+    [({"most_files": 1}, "most_files"), ({"most_gb": 1e-9}, "most_gb")],
 )
 def test_more_than_a_cap_asks(
     settings: Settings, root: Path, cap: dict[str, Any], word: str
 ) -> None:
     """Nothing goes; the message names the number that says yes, and a monitor hears of it."""
+    (root / old(12, "barn")).unlink()
     capped = settings.model_copy(update={"cull": settings.cull.model_copy(update=cap)})
     before = tree(root)
-    with pytest.raises(TooMany, match=rf"{word}.*--up-to 3"):
+    with pytest.raises(TooMany, match=rf"{word}.*Nothing was deleted.*--up-to 2"):
         cull(capped, now=NOW)
-    with pytest.raises(TooMany, match="at most 2 files, as said"):
-        cull(capped, now=NOW, up_to=2)
+    with pytest.raises(TooMany, match="at most 1 files, as --up-to says"):
+        cull(capped, now=NOW, up_to=1)
     assert tree(root) == before
     assert set(Library.of(settings).media().state) == {"complete"}
     assert [one["what"] for one in status.look(capped)["problems"]].count("cull_stopped") == 1
-    assert cull(capped, now=NOW, up_to=3).files == 3
+    assert cull(capped, now=NOW, up_to=2).files == 2
     assert "cull_stopped" not in [one["what"] for one in status.look(capped)["problems"]]
 
 
@@ -719,15 +729,53 @@ def test_a_refusal_by_hand_alarms_nobody(tmp_path: Path, is_scheduled: bool) -> 
     assert ("cull_stopped" in words) is is_scheduled
 
 
-def test_a_share_of_many_asks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a large library no more than the share goes unasked; of few files any may."""
-    small = settings.cull.model_copy(update={"most_share": 0.4})
-    capped = settings.model_copy(update={"cull": small})
-    monkeypatch.setattr("pano_analytics.culling.run._SHARE_FROM", 2)
-    with pytest.raises(TooMany, match="most_share"):
-        cull(capped, now=NOW)
-    monkeypatch.undo()
-    assert cull(capped, now=NOW).files == 3
+def test_a_share_holds_at_any_count(settings: Settings, root: Path, box: Box) -> None:
+    """Each camera is measured by itself, be it of one file: the others are culled."""
+    capped = settings.model_copy(
+        update={"cull": settings.cull.model_copy(update={"most_share": 0.5})}
+    )
+    with pytest.raises(TooMany, match=r"barn: expected at most 50% of its 1 uploads.*--up-to 1"):
+        cull(capped)
+    assert {path for path, content in tree(root).items() if content == picture(12, (64, 36))}
+    assert not (root / old(30)).exists()
+    assert [one["what"] for one in status.look(capped)["problems"]].count("cull_stopped") == 1
+    assert cull(capped, up_to=1).files == 1
+
+
+def test_what_is_due_every_day_needs_no_question(settings: Settings, box: Box) -> None:
+    """A camera that fell silent: what became due since the culling of yesterday goes unasked.
+
+    After a longer pause it is asked for.
+    """
+    cull(settings)
+    capped = settings.model_copy(
+        update={"cull": settings.cull.model_copy(update={"most_share": 0.2})}
+    )
+    box.pass_by(hours=20)
+    assert cull(capped).files == 0
+    box.pass_by(hours=20)
+    assert cull(capped).files == 1  # the half of what was left
+    box.pass_by(days=10)
+    with pytest.raises(TooMany, match="porch: expected at most 20%"):
+        cull(capped)
+
+
+def test_one_camera_neither_empties_nor_blocks_another(
+    settings: Settings, root: Path, box: Box
+) -> None:
+    """A flood of one account holds up the culling of that camera alone."""
+    for number in range(8):
+        path = snapshot_path("flood", WALL - timedelta(days=20), number)
+        lay(b"flood", root / path, _local(NOW - timedelta(days=20)))
+    run(settings)
+    seen_as_they_arrived(settings)
+    capped = settings.model_copy(
+        update={"cull": settings.cull.model_copy(update={"most_files": 5})}
+    )
+    with pytest.raises(TooMany, match=r"flood: expected at most 5 files a run.*3 files of other"):
+        cull(capped)
+    left = Library.of(settings).media(state=["unread", "damaged", "complete"])
+    assert left.camera.value_counts().to_dict() == {"flood": 8, "porch": 2}
 
 
 def test_two_are_never_at_it(settings: Settings, root: Path, library: Library) -> None:
@@ -759,8 +807,7 @@ def test_a_full_disk_is_culled(small_disk: Path, monkeypatch: pytest.MonkeyPatch
     for number in range(20):
         lay_old(small_disk / "uploads", 20 + number, content=picture(number, (640, 360)))
     lay_old(small_disk / "uploads", 1)
-    run(settings)
-    adopt(settings)
+    known(settings)
     free = shutil.disk_usage(small_disk).free
     (small_disk / "uploads/ballast").write_bytes(bytes(free))
     assert shutil.disk_usage(small_disk).free == 0
@@ -792,13 +839,12 @@ def called(settings: Settings, *words: str, config: dict[str, Any] | None = None
 
 @pytest.fixture
 def aged(tmp_path: Path) -> Settings:
-    """Return settings with uploads that are really old now, catalogued, not adopted."""
+    """Return settings with one old and one young upload, catalogued, not adopted."""
     settings = settings_in(tmp_path)
-    now = datetime.now(UTC).replace(tzinfo=None)
     for days in (20, 5):
-        path = tmp_path / "uploads" / snapshot_path("porch", now - timedelta(days=days))
-        lay(b"xyz", path, datetime.now() - timedelta(days=days))
+        lay_old(tmp_path / "uploads", days, content=b"xyz")
     run(settings)
+    seen_as_they_arrived(settings)
     return settings
 
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
+from clocks import box_at, seen_as_they_arrived
 from hypothesis import given
 from hypothesis import strategies as st
 from lived_in import run
@@ -104,8 +105,10 @@ def test_what_was_culled_still_counts_as_uploaded(
 ) -> None:
     """The rate is that of what came; what is there is only what is left."""
     settings = filled(tmp_path, 5).model_copy(update={"keep_days": 3})
+    seen_as_they_arrived(settings)
     adopt(settings)
-    cull(settings, now=(TODAY + timedelta(hours=2)).replace(tzinfo=UTC))
+    box_at(monkeypatch, (TODAY + timedelta(hours=2)).replace(tzinfo=UTC)).restart()
+    cull(settings, up_to=3)
     has_free(monkeypatch, 0)
     [room] = forecast(Library.of(settings)).to_dict("records")
     assert (room["bytes_per_day"], room["held_bytes"]) == (1000, 2000)

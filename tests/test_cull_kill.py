@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clocks import box_at, seen_as_they_arrived
 from lived_in import film, picture, run
 from shared_files import clip_path, lay, snapshot_path
 
@@ -19,32 +20,42 @@ from pano_analytics.culling import adopt, cull
 from pano_analytics.settings import check
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
-SAID = {"zone": "UTC", "keep_days": 10}
+SAID = {"zone": "UTC", "keep_days": 10, "cull": {"most_share": 1}}
 
 
-def lay_all(root: Path) -> None:
-    """Lay uploads of 2024, of three weeks ago and of now, of two cameras; and what is none."""
-    for day, number in ((datetime(2024, 12, 1, 8), 0), (datetime(2026, 3, 1, 8), 10)):
-        end = day + timedelta(seconds=2)
-        lay(film(2), root / clip_path("porch", day, end), day)
-        lay(b"index", (root / clip_path("porch", day, end)).with_suffix(".idx"), day)
-        lay(picture(number), root / snapshot_path("porch", day + timedelta(seconds=1)), day)
-        lay(b"", root / snapshot_path("barn", day), day)
+def lay_day(root: Path, day: datetime, number: int) -> None:
+    """Lay uploads of one day, of two cameras."""
+    end = day + timedelta(seconds=2)
+    lay(film(2), root / clip_path("porch", day, end), day)
+    lay(b"index", (root / clip_path("porch", day, end)).with_suffix(".idx"), day)
+    lay(picture(number), root / snapshot_path("porch", day + timedelta(seconds=1)), day)
+    lay(b"", root / snapshot_path("barn", day), day)
+
+
+def lay_rest(root: Path) -> None:
+    """Lay uploads of three weeks ago and of now; and what is none."""
+    lay_day(root, datetime(2026, 3, 1, 8), 10)
     lay(picture(20), root / snapshot_path("porch", datetime(2026, 3, 1, 9)), datetime(2026, 3, 1))
     lay(picture(21), root / snapshot_path("porch", datetime(2026, 3, 19)), datetime(2026, 3, 19))
     lay(b"no upload", root / "porch/AMC0001_F01N44/2026-03-01/notes.txt")
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make uploads and a library that was culled long ago: its old rows are to be dropped."""
     settings = check(SAID).model_copy(
         update={"uploads": tmp_path / "before/uploads", "library": tmp_path / "before/library"}
     )
-    lay_all(tmp_path / "before/uploads")
+    lay_day(tmp_path / "before/uploads", datetime(2024, 12, 1, 8), 0)
+    box = box_at(monkeypatch, datetime(2025, 1, 1, tzinfo=UTC))
     run(settings)
+    seen_as_they_arrived(settings)
     adopt(settings)
-    cull(settings, now=datetime(2025, 1, 1, tzinfo=UTC))
+    cull(settings)
+    box.until(NOW)
+    lay_rest(tmp_path / "before/uploads")
+    run(settings)
+    seen_as_they_arrived(settings)
     (tmp_path / "plan.json").write_text(json.dumps({"said": SAID, "now": NOW.isoformat()}))
     return tmp_path
 

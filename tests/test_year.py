@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from clocks import Box, box_at
 from serving import make_clip, wait_until
 from shared_files import clip_path, lay, snapshot_path
 from upping import CAMERA, Home, children, descendants, picture, stamp, upping
@@ -81,14 +82,16 @@ def lay_day(settings: Settings, day: datetime, clip: bytes) -> None:
 
 
 def live_through(
-    settings: Settings, days: range, first: datetime, clip: bytes, openers: Crew
+    settings: Settings, days: range, first: datetime, clip: bytes, openers: Crew, box: Box
 ) -> None:
     """Let days pass: uploads, ingest, a question, the nightly culling."""
     for number in days:
         day = first + timedelta(days=number)
         lay_day(settings, day, clip)
+        box.until((day + timedelta(hours=11)).replace(tzinfo=UTC))
         schedule.log.info("%s", ingest(settings, openers=openers))
-        culling.cull(settings, now=(day + timedelta(hours=23)).replace(tzinfo=UTC))
+        box.until((day + timedelta(hours=23)).replace(tzinfo=UTC))
+        culling.cull(settings)
         Library.of(settings).media(camera="porch", start=day, end=day + timedelta(days=1))
 
 
@@ -118,13 +121,14 @@ def test_a_year(quick_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = quick_folder / "ingest.log"
     schedule.log_to(log, settings)
     lay_day(settings, first, clip)
+    box = box_at(monkeypatch, (first + timedelta(hours=11)).replace(tzinfo=UTC))
     ingest(settings)
     culling.adopt(settings)
     try:
         with examine.crew(partial(ThreadPoolExecutor, 1), 1) as openers:
-            live_through(settings, range(EARLY), first, clip, openers)
+            live_through(settings, range(EARLY), first, clip, openers, box)
             early = Measured.of(settings)
-            live_through(settings, range(EARLY, LAST), first, clip, openers)
+            live_through(settings, range(EARLY, LAST), first, clip, openers, box)
             late = Measured.of(settings)
     finally:
         schedule.log.handlers.pop().close()

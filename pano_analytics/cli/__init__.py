@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Say how the library is doing, for people and monitors."),
     "doctor": ("doctor", "Say what is wrong with what arrives, and what to do."),
     "cull": ("cull", "Show which uploads were kept long enough, and delete them when told to."),
+    "clock": ("clock", "Show whether this computer's clock can be right, or confirm that it is."),
     "check": ("check", "Say what disagrees between upload tree, catalog, journal and thumbnails."),
     "rebuild": ("rebuild", "Make the catalog anew of upload tree and journal."),
     "backup": ("backup", "Keep what only we know in one file."),

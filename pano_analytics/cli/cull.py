@@ -46,17 +46,20 @@ def command(
 ) -> None:
     """Show which uploads were kept long enough, and delete them when told to.
 
-    How long is `keep_days` in the settings, for all cameras or for one. Without
-    --delete it only shows its plan: what would go, why, and what is left.
-    With --delete it deletes just that, in the upload root that carries the
-    marker which --adopt wrote, and nowhere else. What is known of a deleted
-    upload stays for `rows_days`, with its thumbnails.
+    How long is `keep_days` in the settings, for all cameras or for one. An
+    upload is old when the time it shows, its arrival and when pano first saw
+    it are all that long ago. Without --delete the command only shows its plan:
+    what would go, why, and what is left. With --delete it deletes exactly
+    that, in the upload root that carries the marker which --adopt wrote, and
+    nowhere else. What is known of a deleted upload stays for `rows_days`, with
+    its thumbnails.
 
     \b
     Exit codes: 0 done (or another run is at work), 2 settings or usage,
     3 upload root missing, or not the one that was adopted, 4 library
-    unusable, 8 more would go than a run may delete unasked, 9 the library's
-    disk full, 143 ended by SIGTERM; the next run finishes.
+    unusable, 8 this computer's clock cannot be right (see `pano clock`), or
+    more of a camera would go than a run may delete without being told, 9 the
+    library's disk full, 143 ended by SIGTERM; the next run finishes.
 
     \b
     Examples:
@@ -171,6 +174,11 @@ def _in_words(found: Plan, short: list[Room], files: bool) -> Iterator[str]:
         yield from map(_of_file, own) if files else _by_day(own)
         since = f" since {one.left_since:%Y-%m-%d}" if one.left_since else ""
         yield f"  left {one.left_files:>12,} files {size(one.left_bytes):>10}{since}"
+        if one.waiting_until:
+            yield (
+                f"       {one.waiting_files:>12,} of these are old, but have been known to pano "
+                f"for less than that: they go from {one.waiting_until:%Y-%m-%d} on"
+            )
     for stays in found.stays:
         yield f"stays: {shown(stays.path)}: {stays.reason}"
     yield from (f"disk too small: {one.text} days" for one in short if one.is_short)
@@ -193,8 +201,11 @@ def _by_day(due: list[Due]) -> Iterator[str]:
 
 
 def _of_file(one: Due) -> str:
-    why = f"{one.reason} ({one.aged_by} {one.since:%Y-%m-%d %H:%M})"
+    why = f"{one.reason} ({_AGED_BY[one.aged_by]} {one.since:%Y-%m-%d %H:%M})"
     return f"  {shown(one.path)}  {size(one.size_bytes)}  {why}"
+
+
+_AGED_BY = {"start": "shows", "arrived": "arrived", "seen": "first seen"}
 
 
 # --- the plan, for programs ---------------------------------------------------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pano_analytics.culling.due import Due
 from pano_analytics.culling.forecast import Room, forecast, rooms
 from pano_analytics.culling.marker import adopt
-from pano_analytics.culling.plan import Due, Plan, plan
+from pano_analytics.culling.plan import Plan, plan
 from pano_analytics.culling.run import Culled, TooMany, cull, last_run
 
 __all__ = [

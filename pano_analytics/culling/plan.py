@@ -6,20 +6,24 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pano_analytics import timekeeping
 from pano_analytics.catalog import Catalog, Day
+from pano_analytics.culling.due import Due
 from pano_analytics.culling.places import places, tops
-from pano_analytics.journal import PLAN
+from pano_analytics.culling.sight import Sights
+from pano_analytics.journal import PLAN, Journal
 from pano_analytics.layouts.later import split
 from pano_analytics.layouts.sidecars import PART
 from pano_analytics.media import GONE_STATES, decode_path, encode_path
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
+from pano_analytics.timekeeping import Time, latest_us
 from pano_analytics.times import epoch_us, from_epoch_us
 from pano_analytics.tree import Doomed, Tree, WrongRoot, adopted
 
@@ -35,32 +39,6 @@ Row = dict[str, Any]
 _UTC = pa.timestamp("us", tz="UTC")
 
 
-class Due(NamedTuple):
-    """A file to go: an upload that was kept long enough, or what lies beside one only for it.
-
-    `aged_by` says which time it is old by, `start` or `arrived`, and `since` is
-    that time. A companion has its clip's; neither it nor a cut upload has a `media_id`.
-    """
-
-    camera: str
-    date: date
-    path: str
-    what: str
-    kind: str
-    media_id: str | None
-    aged_by: str
-    since: datetime
-    keep_days: int
-    size_bytes: int
-    mtime_us: int
-    reason: str
-
-    @property
-    def file(self) -> Doomed:
-        """The file as it must still be."""
-        return Doomed(self.path, self.size_bytes, self.mtime_us)
-
-
 class Stays(NamedTuple):
     """A file that is old enough to go and stays all the same, and why."""
 
@@ -72,7 +50,11 @@ class Stays(NamedTuple):
 
 
 class Left(NamedTuple):
-    """One camera: what goes, and what is left of it when the plan is carried out."""
+    """One camera: what goes, and what is left of it when the plan is carried out.
+
+    `waiting_files` of what is left are old by their names and arrivals, but have not been
+    known for `keep_days` yet; the first of these goes at `waiting_until`.
+    """
 
     camera: str
     keep_days: int | None
@@ -81,17 +63,23 @@ class Left(NamedTuple):
     left_files: int
     left_bytes: int
     left_since: datetime | None
+    waiting_files: int = 0
+    waiting_until: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a culling at `now` deletes. `trouble` says why it would not, None where it would."""
+    """What a culling at `now` deletes. `trouble` says why it would not, None where it would.
+
+    `time_us` is the library's time at `now` (see `timekeeping`).
+    """
 
     now: datetime
     due: tuple[Due, ...]
     stays: tuple[Stays, ...]
     cameras: tuple[Left, ...]
     trouble: str | None = None
+    time_us: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -126,12 +114,13 @@ def _frame(rows: list[Row], columns: Iterable[str]) -> pd.DataFrame:
 
 
 def plan(where: Settings | Library, now: datetime | None = None) -> Plan:
-    """Return what a culling of the library at `now` (aware; default: the present) would delete.
+    """Return what a culling would delete while this computer's clock says `now`.
 
-    An upload goes when it is `keep_days` of its camera old. Its age counts from
-    `start`, or from `arrived` where that is in doubt: a `time_source` other than
-    "name", a time in the future or before 2005. Where both are, it stays. Only
-    files that are as they were catalogued go, reached without following a link.
+    `now` is aware, by default what the clock says. An upload goes when the time it shows
+    (`start`), its arrival and when it was first seen are all `keep_days` of its camera
+    ago. A time in the future or before 2005 is passed over; when an upload was first
+    seen is measured by time that passed (see `timekeeping`), whatever the clock was set
+    to. Only files that are as they were catalogued go, reached without following a link.
     Nothing is written. Raises UploadTreeError where there is no upload root,
     LibraryError where there is no library.
     """
@@ -143,21 +132,25 @@ def plan(where: Settings | Library, now: datetime | None = None) -> Plan:
             trouble = None
         except WrongRoot as error:
             trouble = str(error)
-        return make(settings, storage, tree, now or datetime.now(UTC), trouble)
+        found = timekeeping.look(storage, now)
+        return make(settings, storage, tree, found, trouble or found.doubt)
 
 
 def make(
-    settings: Settings, storage: Storage, tree: Tree, now: datetime, trouble: str | None = None
+    settings: Settings, storage: Storage, tree: Tree, time: Time, trouble: str | None = None
 ) -> Plan:
     """Return the plan for a tree that is held already."""
+    now = time.wall
     aged = list(_aged(settings, Catalog(storage), now))
-    old = [row for one in aged for row in one.old]
-    due, stays = _looked_at(tree, old)
-    due += [*_companions(tree, due), *_remains(tree, due, now)]
+    sights = Sights.of(Journal(storage), (one.media_id for each in aged for one in each.old))
+    judged = [one for each in aged for one in _by_sight(each.old, sights, time)]
+    waiting = [one for one in judged if not one.is_over(now)]
+    due, stays = _looked_at(tree, [one for one in judged if one.is_over(now)])
+    due += [*_companions(tree, due), *_remains(tree, due, time)]
     due.sort(key=lambda one: (one.camera, one.date, one.path))
-    unknown = [one for each in aged for one in each.ageless]
-    ordered = sorted([*stays, *unknown], key=lambda one: (one.camera, one.path))
-    return Plan(now, tuple(due), tuple(ordered), tuple(_left(settings, aged, due, stays)), trouble)
+    stays.sort(key=lambda one: (one.camera, one.path))
+    left = tuple(_left(settings, aged, due, stays, waiting))
+    return Plan(now, tuple(due), tuple(stays), left, trouble, time.at_us)
 
 
 # --- by age -------------------------------------------------------------------
@@ -165,11 +158,10 @@ def make(
 
 @dataclass(frozen=True, slots=True)
 class _Aged:
-    """A camera-day: uploads whose time is over, those without a time, and a sum of all others."""
+    """A camera-day: uploads that are old by name and arrival, and a sum of all others."""
 
     day: Day
     old: list[Due]
-    ageless: list[Stays]
     files: int
     size_bytes: int
     since: datetime | None
@@ -186,44 +178,61 @@ def _aged(settings: Settings, catalog: Catalog, now: datetime) -> Iterator[_Aged
 
 
 def _aged_day(day: Day, there: pa.Table, keep_days: int | None, now: datetime) -> _Aged:
-    by_start, since = ages(there, now)
-    told = there.append_column("by_start", by_start).append_column("since", since)
+    since = ages(there, now)
+    told = there.append_column("since", since)
     cutoff = pa.scalar(None if keep_days is None else now - timedelta(days=keep_days), _UTC)
-    is_old = pc.fill_null(pc.less_equal(told["since"], cutoff), False)
+    # What has no time that can be right is old by when it was first seen alone.
+    is_old = pc.or_(pc.less_equal(told["since"], cutoff), pc.is_null(told["since"]))
+    is_old = pc.fill_null(is_old, keep_days is not None)
+    if keep_days is None:
+        is_old = pa.repeat(pa.scalar(False), told.num_rows)
     young = told.filter(pc.invert(is_old))
-    ageless = [
-        Stays(day.camera, row["path"], row["media_id"], row["size_bytes"], _AGELESS)
-        for row in young.filter(pc.is_null(young["since"])).to_pylist()
-        if keep_days is not None
-    ]
     return _Aged(
         day,
         [_due(day, row, keep_days) for row in told.filter(is_old).to_pylist() if keep_days],
-        ageless,
         young.num_rows,
         pc.sum(young["size_bytes"]).as_py() or 0,
         pc.min(young["since"]).as_py(),
     )
 
 
-_AGELESS = "neither its time nor its arrival can be right"
+def ages(rows: pa.Table, now: datetime) -> pa.ChunkedArray:
+    """Return the later of `start` and `arrived` of media rows, without those that cannot be right.
 
+    These are times in the future and before 2005; null where neither can be.
+    """
 
-def ages(rows: pa.Table, now: datetime) -> tuple[pa.Array, pa.ChunkedArray]:
-    """Return for media rows whether their age counts from `start`, and from when; null: never."""
-
-    def is_possible(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    def possible(times: pa.ChunkedArray) -> pa.ChunkedArray:
         first, last = pa.scalar(EARLIEST, _UTC), pa.scalar(now, _UTC)
-        return pc.and_(pc.greater_equal(times, first), pc.less_equal(times, last))
+        is_possible = pc.and_(pc.greater_equal(times, first), pc.less_equal(times, last))
+        return pc.if_else(is_possible, times, pa.scalar(None, _UTC))
 
-    by_start = pc.and_(pc.equal(rows["time_source"], "name"), is_possible(rows["start"]))
-    by_start = pc.fill_null(by_start, False)
-    arrived = pc.if_else(is_possible(rows["arrived"]), rows["arrived"], pa.scalar(None, _UTC))
-    return by_start, pc.if_else(by_start, rows["start"], arrived)
+    start, arrived = (possible(rows[name]).cast(pa.int64()) for name in ("start", "arrived"))
+    return pc.max_element_wise(start, arrived).cast(_UTC)
+
+
+def _by_sight(old: Iterable[Due], sights: Sights, time: Time) -> Iterator[Due]:
+    """Yield what is old by name and arrival with the time that it is old by, first sight included.
+
+    What the journal does not know was first seen now.
+    """
+    for one in old:
+        seen_us = sights.first_us(one)
+        ago_us = 0 if seen_us is None else time.at_us - seen_us
+        seen = time.wall - timedelta(microseconds=ago_us)
+        yield one if seen <= one.since else _seen_later(one, seen)
+
+
+def _seen_later(one: Due, seen: datetime) -> Due:
+    late = seen - one.since
+    is_late = late > timedelta(days=1)
+    reason = _reason(one.keep_days, late, "it was first seen") if is_late else one.reason
+    return one._replace(aged_by="seen", since=seen, reason=reason)
 
 
 def _due(day: Day, row: Row, keep_days: int) -> Due:
-    aged_by = "start" if row["by_start"] else "arrived"
+    since = row["since"] or EARLIEST
+    late = max(since - row["start"], timedelta())
     return Due(
         day.camera,
         day.date,
@@ -231,13 +240,19 @@ def _due(day: Day, row: Row, keep_days: int) -> Due:
         "upload",
         row["kind"],
         row["media_id"],
-        aged_by,
-        row["since"],
+        "arrived" if late or row["time_source"] == "arrival" else "start",
+        since,
         keep_days,
         row["size_bytes"],
         epoch_us(row["mtime"].replace(tzinfo=None)),
-        f"kept for {_days(keep_days)}" + ("" if row["by_start"] else " since it arrived"),
+        _reason(keep_days, late, "it arrived"),
     )
+
+
+def _reason(keep_days: int, late: timedelta, what: str) -> str:
+    """Return why an upload goes; what came within a day of what it shows needs no word."""
+    told = f"kept for {_days(keep_days)}"
+    return told if late <= timedelta(days=1) else f"{told} since {what}"
 
 
 def _days(count: int) -> str:
@@ -329,7 +344,7 @@ def _ending(name: bytes) -> bytes:
     return name.rpartition(b".")[2].lower()
 
 
-def _remains(tree: Tree, due: Iterable[Due], now: datetime) -> list[Due]:
+def _remains(tree: Tree, due: Iterable[Due], time: Time) -> list[Due]:
     """Return the parts of cut uploads that are as old as the uploads that go from beside them.
 
     `pano receive` leaves them, under a name that is its own, and catalogs none.
@@ -354,8 +369,8 @@ def _remains(tree: Tree, due: Iterable[Due], now: datetime) -> list[Due]:
         )
         for file, seen in tree.look(found)
         if seen.trouble is None
-        for came in [from_epoch_us(seen.mtime_us)]
-        if EARLIEST <= came <= now - timedelta(days=found[file].keep_days)
+        for came in [from_epoch_us(latest_us(time.behind(), seen.mtime_us))]
+        if EARLIEST <= came <= time.wall - timedelta(days=found[file].keep_days)
     ]
 
 
@@ -363,18 +378,23 @@ def _remains(tree: Tree, due: Iterable[Due], now: datetime) -> list[Due]:
 
 
 def _left(
-    settings: Settings, aged: Iterable[_Aged], due: Iterable[Due], stays: Iterable[Stays]
+    settings: Settings,
+    aged: Iterable[_Aged],
+    due: Iterable[Due],
+    stays: Iterable[Stays],
+    waiting: Iterable[Due],
 ) -> Iterator[Left]:
+    going, old = _by_camera(due), _by_camera(one for each in aged for one in each.old)
+    later = _by_camera(waiting)
     staying = {one.media_id for one in stays}
-    going = defaultdict[str, list[Due]](list)
-    for one in due:
-        going[one.camera].append(one)
+    staying |= {one.media_id or "" for own in later.values() for one in own}
     days = defaultdict[str, list[_Aged]](list)
     for each in aged:
         days[each.day.camera].append(each)
     for camera, own in sorted(days.items()):
-        kept = [one for each in own for one in each.old if one.media_id in staying]
+        kept = [one for one in old[camera] if one.media_id in staying]
         times = [*(each.since for each in own), *(one.since for one in kept)]
+        until = [one.since + timedelta(days=one.keep_days) for one in later[camera]]
         yield Left(
             camera,
             settings.keep_days_of(camera),
@@ -383,7 +403,16 @@ def _left(
             sum(each.files for each in own) + len(kept),
             sum(each.size_bytes for each in own) + sum(one.size_bytes for one in kept),
             min((one for one in times if one is not None), default=None),
+            len(later[camera]),
+            min(until, default=None),
         )
+
+
+def _by_camera(files: Iterable[Due]) -> defaultdict[str, list[Due]]:
+    found = defaultdict[str, list[Due]](list)
+    for one in files:
+        found[one.camera].append(one)
+    return found
 
 
 def plan_table(due: Iterable[Due], settings: Settings, culled_at: datetime) -> pa.Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,9 +15,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pano_analytics import timekeeping
 from pano_analytics.catalog import MANIFEST, Catalog, Change, Day, Part
+from pano_analytics.culling.due import Due
 from pano_analytics.culling.places import places
-from pano_analytics.culling.plan import Due, Plan, make, plan_table
+from pano_analytics.culling.plan import Left, Plan, make, plan_table
 from pano_analytics.errors import AttentionNeeded, PanoError
 from pano_analytics.ingest import memory
 from pano_analytics.ingest.days import settle
@@ -27,6 +29,7 @@ from pano_analytics.journal import Journal
 from pano_analytics.removal import AT_WORK, Carried, carry_out, mark_at_work
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
+from pano_analytics.timekeeping import Time
 from pano_analytics.tree import Tree, adopted
 
 LAST_RUN = "state/cull.json"
@@ -38,8 +41,8 @@ BATCH = 5000
 RESERVE = "state/reserve"
 RESERVE_BYTES = 16 << 20
 _SMALL_BATCH = 200
-# Of few files a share says little: a library of ten may well lose nine.
-_SHARE_FROM = 1000
+# A schedule culls every day; what became due since the last time is what it is there for.
+_ORDINARY = timedelta(days=2)
 
 Progress = Callable[[str, int, int], None]
 
@@ -50,12 +53,16 @@ class TooMany(AttentionNeeded):
 
 @dataclass
 class Culled:
-    """What a culling did. `stayed` are files that were to go and could not, with the reason."""
+    """What a culling did. `stayed` are files that were to go and could not, with the reason.
+
+    `looked_us` is when it planned, in the library's time; None where it came to no plan.
+    """
 
     files: int = 0
     size_bytes: int = 0
     finished: int = 0
     rows_dropped: int = 0
+    looked_us: int | None = None
     stayed: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, carried: Carried) -> None:
@@ -74,54 +81,79 @@ def cull(
 ) -> Culled:
     """Delete the uploads that were kept long enough, and rows whose own time is over.
 
-    `up_to` is how many files may go, whatever the caps in the settings say. Holds
-    the library's lock. Raises TooMany where a cap is exceeded, WrongRoot where
-    the upload root is not the one that was adopted, LibraryBusy, UploadTreeError
-    or another LibraryError; nothing is deleted then. What a killed culling
-    planned is finished first, and counts for no cap.
+    `now` (aware) stands for what this computer's clock says. `up_to` is how many files
+    may go, whatever the caps in the settings say. Holds the library's lock. Raises
+    ClockDoubt where the clock cannot be right, TooMany where more would go than `up_to`,
+    WrongRoot where the upload root is not the one that was adopted, LibraryBusy,
+    UploadTreeError or another LibraryError; nothing is deleted then. Where a camera
+    exceeds a cap, nothing of that camera is deleted, and TooMany is raised at the end.
+    What a killed culling planned is finished first, and counts for no cap.
     """
     root, storage = places(settings)
-    moment = now or datetime.now(UTC)
     with storage.lock(LOCK, wait), _noted(storage) as done, Tree.opened(root) as tree:
         tree.require(adopted(storage))
-        for name in (LAST_RUN, AT_WORK, MANIFEST, RESERVE):
+        if _free(storage) < RESERVE_BYTES:
+            storage.remove(RESERVE)
+        time = timekeeping.keep(storage, now)
+        time.require()
+        for name in (LAST_RUN, AT_WORK, MANIFEST, RESERVE, timekeeping.PAGE):
             storage.drop_leftovers(name)
         # A run that was killed left this mark: the next ingest is to sweep.
         was_at_work = storage.exists(AT_WORK)
         journal = Journal(storage)
-        if _free(storage) < RESERVE_BYTES:
-            storage.remove(RESERVE)
         for name in journal.open_plans():
             carried = carry_out(storage, journal, tree, name)
             done.finished += carried.files
             done.add(carried)
-        found = make(settings, storage, tree, moment)
-        _refuse_too_many(settings, found, up_to)
-        _look_again(storage, found.due)
-        for batch in _batches(found.due, storage):
+        found = make(settings, storage, tree, time)
+        _refuse_too_many(found, up_to)
+        held = {} if up_to is not None else held_back(settings, found, last_run(storage))
+        due = [one for one in found.due if one.camera not in held]
+        _look_again(storage, due)
+        for batch in _batches(due, storage):
             mark_at_work(storage)
-            name = journal.note_plan(plan_table(batch, settings, moment))
+            name = journal.note_plan(plan_table(batch, settings, time.wall))
             storage.sync([name])
             done.add(carry_out(storage, journal, tree, name))
             if progress is not None:
-                progress("deleting", done.files - done.finished, len(found.due))
-        done.rows_dropped = drop_rows(storage, journal, settings.cull.rows_days, moment)
+                progress("deleting", done.files - done.finished, len(due))
+        done.rows_dropped = drop_rows(storage, journal, settings.cull.rows_days, time)
         journal.fold()
         if not was_at_work and storage.exists(AT_WORK):
             storage.remove(AT_WORK)
         keep_reserve(storage)
+        done.looked_us = time.at_us
+        _refuse_held(found, held, done)
     return done
 
 
-def _refuse_too_many(settings: Settings, found: Plan, up_to: int | None) -> None:
-    told = _exceeded(settings, found) if up_to is None else _beyond(found, up_to)
-    if told:
-        count = len(found.due)
+def _refuse_too_many(found: Plan, up_to: int | None) -> None:
+    count = len(found.due)
+    if up_to is not None and count > up_to:
         raise TooMany(
-            f"expected {told}; this run would delete {count:,} files ({_gb(found.size_bytes)}). "
-            f"Nothing was deleted. Look at what `pano cull` shows; if that is meant, run "
-            f"`pano cull --delete --up-to {count}`."
+            f"expected at most {up_to:,} files, as --up-to says; this run would delete {count:,} "
+            f"files ({_gb(found.size_bytes)}). Nothing was deleted. {_advice(count)}"
         )
+
+
+def _refuse_held(found: Plan, held: Mapping[str, str], done: Culled) -> None:
+    if not held:
+        return
+    count = sum(one.camera in held for one in found.due)
+    told = "; ".join(f"{camera}: expected {why}" for camera, why in sorted(held.items()))
+    others = f"{done.files:,} files of other cameras were deleted." if done.files else ""
+    nothing = "of it" if done.files else ""
+    raise TooMany(
+        f"{told}. Nothing {nothing + ' ' if nothing else ''}was deleted. "
+        f"{others + ' ' if others else ''}{_advice(count)}"
+    )
+
+
+def _advice(count: int) -> str:
+    return (
+        f"Look at what `pano cull` shows; if that is meant, run "
+        f"`pano cull --delete --up-to {count}`."
+    )
 
 
 def _look_again(storage: Storage, due: Iterable[Due]) -> None:
@@ -142,19 +174,46 @@ def _look_again(storage: Storage, due: Iterable[Due]) -> None:
         memory.save(storage, replace(known, units=units))
 
 
-def _beyond(found: Plan, up_to: int) -> str:
-    return f"at most {up_to:,} files, as said" if len(found.due) > up_to else ""
+def held_back(
+    settings: Settings, found: Plan, before: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """Return the cameras that exceed a cap, each with what was expected of it.
+
+    Each camera is measured by itself, so that none can empty or hold up another. What
+    became due since the culling `before` (as `last_run` tells it), if that was at
+    most two days ago, is a schedule's ordinary work and counts for no share: what a quiet
+    camera has last goes without a question.
+    """
+    held = {}
+    for left in found.cameras:
+        own = [one for one in found.due if one.camera == left.camera]
+        told = _exceeded(settings, left, own, _ordinary_since(found, before))
+        if told:
+            held[left.camera] = told
+    return held
 
 
-def _exceeded(settings: Settings, found: Plan) -> str:
-    caps, count = settings.cull, len(found.due)
-    there = found.uploads + sum(one.left_files for one in found.cameras)
-    if count > caps.most_files:
-        return f"at most {caps.most_files:,} files a run (most_files)"
-    if found.size_bytes > caps.most_gb * 1e9:
-        return f"at most {caps.most_gb:g} GB a run (most_gb)"
-    if count > _SHARE_FROM and found.uploads > caps.most_share * there:
-        return f"at most {caps.most_share:.0%} of the {there:,} uploads a run (most_share)"
+def _ordinary_since(found: Plan, before: Mapping[str, Any] | None) -> datetime:
+    """Return the moment of the culling before, or now where that was too long ago."""
+    looked_us = (before or {}).get("looked_us")
+    if not isinstance(looked_us, int):
+        return found.now
+    ago = timedelta(microseconds=max(found.time_us - looked_us, 0))
+    return found.now - ago if ago <= _ORDINARY else found.now
+
+
+def _exceeded(settings: Settings, left: Left, own: list[Due], since: datetime) -> str:
+    caps, size_bytes = settings.cull, sum(one.size_bytes for one in own)
+    uploads = [one for one in own if one.media_id is not None]
+    there = len(uploads) + left.left_files
+    longer = [one for one in uploads if one.is_over(since)]
+    would = f"; it would lose {len(own):,} ({_gb(size_bytes)})"
+    if len(own) > caps.most_files:
+        return f"at most {caps.most_files:,} files a run (most_files){would}"
+    if size_bytes > caps.most_gb * 1e9:
+        return f"at most {caps.most_gb:g} GB a run (most_gb){would}"
+    if len(longer) > caps.most_share * there:
+        return f"at most {caps.most_share:.0%} of its {there:,} uploads a run (most_share){would}"
     return ""
 
 
@@ -189,14 +248,14 @@ def keep_reserve(storage: Storage) -> None:
 # --- rows whose own time is over ------------------------------------------------
 
 
-def drop_rows(storage: Storage, journal: Journal, rows_days: int, now: datetime) -> int:
+def drop_rows(storage: Storage, journal: Journal, rows_days: int, time: Time) -> int:
     """Drop the rows that were culled `rows_days` ago, with their pictures; return how many.
 
     The journal is told first: killed between, the next culling drops them. Packs
     of thumbnails that nothing names any more go after the readers' grace period.
     """
     catalog = Catalog(storage)
-    change, cutoff = catalog.begin(), now - timedelta(days=rows_days)
+    change, cutoff = catalog.begin(), time.wall - timedelta(days=rows_days)
     dropped: list[str] = []
     packs: set[str] = set()
     for day, part in sorted(catalog.manifest().media.items()):
@@ -204,7 +263,7 @@ def drop_rows(storage: Storage, journal: Journal, rows_days: int, now: datetime)
             dropped += _drop(change, day, cutoff, packs)
     if dropped:
         mark_at_work(storage)
-        storage.sync([journal.forget(dropped, datetime.now(UTC))])
+        storage.sync([journal.forget(dropped, time.now())])
         change.give_up(f"thumbs/{pack}" for pack in _unnamed(change, packs))
         change.commit()
     return len(dropped)
@@ -275,6 +334,7 @@ def _noted(storage: Storage) -> Iterator[Culled]:
             "size_bytes": done.size_bytes,
             "rows_dropped": done.rows_dropped,
             "stayed": len(done.stayed),
+            "looked_us": done.looked_us,
         }
         # A full disk must not hide what the run itself has to say.
         with suppress(OSError, PanoError):

@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from pano_analytics import alike
+from pano_analytics import alike, timekeeping
 from pano_analytics.doctor import (
     arrivals,
     clock,
@@ -66,8 +66,16 @@ def _all(library: Library) -> Iterator[Finding]:
     yield from _each(cases)
     yield from reception.check(library)
     yield from overwritten.check(library)
+    yield from _own_clock(library)
     yield from disk.check(library)
     yield from zone.check(library)
+
+
+def _own_clock(library: Library) -> Iterator[Finding]:
+    doubt = timekeeping.trouble(library.settings, library.storage)
+    if doubt:
+        advice = "Set this computer's clock, or run `pano clock --confirm` if it is right."
+        yield Finding(None, "clock_doubtful", "problem", "certain", doubt, advice)
 
 
 def knock(server: Server) -> pd.DataFrame:

@@ -28,6 +28,7 @@ WORDS: dict[str, str] = {
     "encryption_failed": "a client and the upload server cannot agree on encryption",
     "connection_refused": "the upload server closes connections of a camera",
     "upload_refused": "the upload server refuses files or folders of a camera",
+    "clock_doubtful": "this computer's own clock cannot be right; nothing is deleted",
     "disk_small": "the disk cannot hold the days wanted",
     "zone_rules_old": "this machine's zone database shows another hour than the one pano uses",
 }

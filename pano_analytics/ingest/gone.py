@@ -26,10 +26,13 @@ _REASON = "no longer in the upload tree"
 
 
 def note(
-    journal: Journal, facts: Iterable[pa.Table], gone: Iterable[Mapping[str, Any]]
+    journal: Journal, facts: Iterable[pa.Table], gone: Iterable[Mapping[str, Any]], noted_us: int
 ) -> list[str]:
-    """Note facts and whole gone rows under one moment; return the files, not yet synced."""
-    moment = pa.scalar(now_us(), pa.int64()).cast(SEEN.field("noted").type)
+    """Note facts and whole gone rows at one moment (the library's time, in microseconds).
+
+    Returns the files, not yet synced.
+    """
+    moment = pa.scalar(noted_us, pa.int64()).cast(SEEN.field("noted").type)
     seen = pa.concat_tables([SEEN.remove(SEEN.get_field_index("noted")).empty_table(), *facts])
     rows = [{**row, "noted": moment.as_py()} for row in gone]
     noted = []

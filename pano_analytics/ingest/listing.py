@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import cache, cached_property, lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from pano_analytics import layouts
+from pano_analytics import layouts, timekeeping
 from pano_analytics.catalog import Day
 from pano_analytics.columns import schema
 from pano_analytics.ingest.clock import Said, Settled, plainly, settle
@@ -24,6 +24,7 @@ from pano_analytics.ingest.walk import Entry
 from pano_analytics.layouts.later import split
 from pano_analytics.media import Reading
 from pano_analytics.settings import Settings
+from pano_analytics.timekeeping import Behind, corrected_us
 from pano_analytics.times import WallClock, epoch_us, from_epoch_us, local_date
 
 # Raise it when `layouts` reads names otherwise than before: known trees are then read anew.
@@ -102,10 +103,20 @@ class Listing:
 
 
 class Reader:
-    """Reads names by the settings of one library: whose camera, which layout, which zone."""
+    """Reads names by the settings of one library: whose camera, which layout, which zone.
 
-    def __init__(self, settings: Settings, root_id: str, root_name: str) -> None:
-        self._settings = settings
+    `behind` is when this computer's own clock was behind: names are not held against
+    the arrivals that it stamped then.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        root_id: str,
+        root_name: str,
+        behind: tuple[Behind, ...] = (),
+    ) -> None:
+        self._settings, self._behind = settings, behind
         self._root_id, self._root_name = root_id, root_name
         self._digest = hashlib.blake2b(f"{root_id}\0".encode(), digest_size=8)
         self._folders = settings.folders
@@ -115,7 +126,7 @@ class Reader:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Caches and digests do not travel to other processes.
-        return Reader, (self._settings, self._root_id, self._root_name)
+        return Reader, (self._settings, self._root_id, self._root_name, self._behind)
 
     @cached_property
     def key(self) -> str:
@@ -124,7 +135,7 @@ class Reader:
             (camera.name, camera.upload_folders, camera.layout, camera.zone)
             for camera in self._settings.cameras
         ]
-        return repr((READING_VERSION, self._root_id, self._settings.zone, cameras))
+        return repr((READING_VERSION, self._root_id, self._settings.zone, cameras, *self._behind))
 
     def _make_clock(self, camera: str) -> WallClock:
         return WallClock(self._settings.zone_of(camera))
@@ -191,6 +202,7 @@ class Reader:
         if said is None or reading.start is None:
             return Settled(arrived, None, "arrival")
         clock = camera_clock if reading.zone == "camera" else self._utc
+        arrived = self._arrived(reading, arrived, clock)
         end = None if reading.end is None else epoch_us(reading.end)
         settled = plainly(said, end, arrived, clock)
         if settled is None and reading.fold is not None:
@@ -200,17 +212,27 @@ class Reader:
             return Settled(start, end if end is None else max(start, end), "name")
         return settled
 
+    def _arrived(self, reading: Reading, arrived: int, clock: WallClock) -> int:
+        """Return when an upload came, where the clock that stamped it is known to have been wrong.
+
+        No time is moved by an arrival that a wrong clock of ours made.
+        """
+        if not self._behind or reading.start is None:
+            return arrived
+        return corrected_us(self._behind, arrived, clock.to_utc_us(reading.start))
+
     def _clock_of(self, told: _Told) -> WallClock:
         return self._utc if told.reading.zone == "utc" else self._clock(told.camera)
 
     def _settled(self, camera: str, names: Sequence[_Told]) -> list[Settled]:
         # One camera spells all its names on one clock.
+        clock = self._clock_of(names[0])
         said = [
-            Said(told.reading.start, told.reading.end, told.arrived)
+            Said(start, told.reading.end, self._arrived(told.reading, told.arrived, clock))
             for told in names
-            if told.reading.start is not None
+            if (start := told.reading.start) is not None
         ]
-        return settle(said, self._clock_of(names[0]))
+        return settle(said, clock)
 
     def _day(self, reading: Reading, settled: Settled, camera: str) -> date:
         """Return the camera's own calendar day of the settled start."""
@@ -315,5 +337,5 @@ def arrival(entry: Entry, seen_us: int) -> int:
 
 
 def now_us() -> int:
-    """Return the present in microseconds since 1970 UTC."""
-    return int(datetime.now(UTC).timestamp() * 1_000_000)
+    """Return what this computer's clock says, in microseconds since 1970 UTC."""
+    return timekeeping.clocks().wall_us

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pano_analytics import timekeeping
 from pano_analytics.catalog import MANIFEST, Catalog, Change, Day
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.home import NAME as HOME
@@ -186,8 +187,9 @@ class _Run:
         # Before anything is looked at: what a killed culling left in the tree is
         # not to be taken for uploads that came again.
         finish(storage, root)
+        self.time = timekeeping.keep(storage)
         root_name = encode_path(root.resolve().name) or "camera"
-        self.reader = Reader(settings, self.home.root_id, root_name)
+        self.reader = Reader(settings, self.home.root_id, root_name, self.time.behind())
         self.memory = memories.load(storage)
         self.workers = settings.ingest.workers or parallel.cores()
         self.make_executor = make_executor or partial(parallel.pool, self.workers)
@@ -205,7 +207,8 @@ class _Run:
 
     def recover(self) -> None:
         """Remove what a killed run left behind; a run that ended well leaves no mark."""
-        for name in (HOME, MANIFEST, memories.NAME, unread.NAME, heartbeat.NAME, AT_WORK):
+        pages = (HOME, MANIFEST, memories.NAME, unread.NAME, heartbeat.NAME, timekeeping.PAGE)
+        for name in (*pages, AT_WORK):
             self.storage.drop_leftovers(name)
         if self.storage.exists(AT_WORK):
             self.catalog.sweep()
@@ -399,7 +402,7 @@ class _Run:
             return
         mark_at_work(self.storage)
         went = gone.newly_gone(change, self._anew.brought)
-        noted = gone.note(self.journal, self._facts, went)
+        noted = gone.note(self.journal, self._facts, went, self.time.now_us())
         change.commit([*self._packs, *noted])
         self._facts, self._packs = [], []
         self._remember()

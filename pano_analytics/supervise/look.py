@@ -9,7 +9,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pano_analytics import timekeeping
 from pano_analytics.settings import Settings
+from pano_analytics.storage import Storage
 
 Problem = dict[str, str]
 
@@ -22,7 +24,15 @@ _MEANT = (0, 130, 143)
 
 def problems(settings: Settings, up_s: float) -> list[Problem]:
     """Return what is wrong, in the words of `pano status`; `up_s` is how long parts are at work."""
-    return [*_uploads(settings), *_ingest(settings, up_s), *_disks(settings)]
+    found = [*_uploads(settings), *_ingest(settings, up_s), *_disks(settings)]
+    return [*found, *_clock(settings)]
+
+
+def _clock(settings: Settings) -> Iterator[Problem]:
+    if settings.library is not None:
+        doubt = timekeeping.trouble(settings, Storage(settings.library))
+        if doubt:
+            yield _problem("clock_doubtful", doubt)
 
 
 def _uploads(settings: Settings) -> Iterator[Problem]:
