@@ -429,8 +429,7 @@ def test_later_uploads_go_with_their_day(tmp_path: Path) -> None:
     names += [later_name(other, "cd" * 32) for other in others]
     for one in names:
         lay(b"x", root / folder / one, day)
-    run(settings)
-    adopt(settings)
+    known(settings)
     assert {one.path: one.what for one in plan(settings, NOW).due} == {
         f"{folder}/{one}": "upload" if one.endswith(".dav") else "companion" for one in names
     }
