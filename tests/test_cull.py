@@ -774,7 +774,7 @@ def test_one_camera_neither_empties_nor_blocks_another(
     with pytest.raises(TooMany, match=r"flood: expected at most 5 files a run.*3 files of other"):
         cull(capped)
     left = Library.of(settings).media(state=["unread", "damaged", "complete"])
-    assert left.camera.value_counts().to_dict() == {"flood": 8, "porch": 2}
+    assert sorted(left.camera) == [*["flood"] * 8, *["porch"] * 2]
 
 
 def test_two_are_never_at_it(settings: Settings, root: Path, library: Library) -> None:
