@@ -1,9 +1,10 @@
 """Backup and restore of what only we know: the journal, the library's identity, its users.
 
-The catalog is left out unless asked for: tree and journal make it anew. The
+The catalog is left out unless asked for: tree and journal make it again. The
 thumbnails of uploads that are gone are in, for nothing can make those again.
 A backup is one tar file (gzipped where its name says so) whose last member,
-`backup.json`, holds the size and SHA-256 of every other.
+`backup.json`, holds the size and SHA-256 of every other. It can be encrypted
+with a passphrase (`sealed`), or leave out what is secret.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import IO, Any
 
 import pyarrow.compute as pc
 
+from pano_analytics import sealed
 from pano_analytics.catalog import MANIFEST, Catalog
 from pano_analytics.columns import TABLES
 from pano_analytics.errors import LibraryError
@@ -49,6 +51,7 @@ from pano_analytics.users import write_private
 FORMAT = 1
 INDEX = "backup.json"
 SETTINGS = "pano.toml"
+# Settings too: the addresses and commands in them may hold keys.
 _PRIVATE = (USERS, SECRET, SETTINGS)
 _SINGLE = (HOME_PAGE, ADOPTED, CLOCK_PAGE, *_PRIVATE)
 _ALLOWED = re.compile(
@@ -61,12 +64,14 @@ _INDEX_MOST_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class BackedUp:
-    """What a backup holds: how many files of how many bytes, and whether the catalog is in."""
+    """What a backup holds: how many files of how many bytes, with or without what."""
 
     target: Path
     files: int
     size_bytes: int
     has_catalog: bool
+    has_secrets: bool = True
+    is_encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +81,30 @@ class Restored:
     files: tuple[str, ...]
     left: tuple[str, ...]
     has_catalog: bool
+    has_secrets: bool = True
 
 
 # --- backup -----------------------------------------------------------------
 
 
 def backup(
-    folder: Path, target: Path, settings_file: Path | None = None, with_catalog: bool = False
+    folder: Path,
+    target: Path,
+    settings_file: Path | None = None,
+    with_catalog: bool = False,
+    *,
+    with_secrets: bool = True,
+    passphrase: str | None = None,
 ) -> BackedUp:
     """Write what only the library in `folder` knows to the tar `target`, readable by its owner.
 
-    Waits for a run that is at work. `target` appears whole or not at all; one
-    that is there is replaced. Raises LibraryError where there is no library.
+    Without secrets it holds neither users nor the login secret nor the settings
+    file; with a `passphrase` it is encrypted. Waits for a run that is at work.
+    `target` appears complete or not at all; an existing one is replaced. Raises
+    LibraryError where there is no library, SettingsError for a short passphrase.
     """
+    if passphrase is not None:
+        sealed.check_passphrase(passphrase)
     storage = Storage(folder)
     home = Home.read(storage)
     if home is None:
@@ -98,12 +114,30 @@ def backup(
         sources = {name: storage.path(name) for name in names}
         if settings_file is not None:
             sources[SETTINGS] = settings_file
-        has_catalog = MANIFEST in sources
-        about = {"root_id": home.root_id, "has_catalog": has_catalog}
-        files = _write(file, sources, about, target.name.endswith((".gz", ".tgz")))
+        if not with_secrets:
+            sources = {name: path for name, path in sources.items() if name not in _PRIVATE}
+        about = {
+            "root_id": home.root_id,
+            "has_catalog": MANIFEST in sources,
+            "has_secrets": with_secrets,
+        }
+        with _sealing(file, passphrase) as out:
+            files = _write(out, sources, about, target.name.endswith((".gz", ".tgz")))
+    size_bytes = sum(one["size_bytes"] for one in files.values())
     return BackedUp(
-        target, len(files), sum(one["size_bytes"] for one in files.values()), has_catalog
+        target, len(files), size_bytes, MANIFEST in sources, with_secrets, passphrase is not None
     )
+
+
+@contextmanager
+def _sealing(file: IO[bytes], passphrase: str | None) -> Iterator[Any]:
+    """Give what is to be written to: `file`, or what encrypts into it."""
+    if passphrase is None:
+        yield file
+        return
+    writer = sealed.Writer(file, passphrase)
+    yield writer
+    writer.close()
 
 
 def _names(storage: Storage, with_catalog: bool) -> list[str]:
@@ -152,7 +186,7 @@ def _appearing(target: Path) -> Iterator[IO[bytes]]:
 
 
 def _write(
-    file: IO[bytes], sources: Mapping[str, Path], about: Mapping[str, Any], is_gzip: bool
+    file: Any, sources: Mapping[str, Path], about: Mapping[str, Any], is_gzip: bool
 ) -> dict[str, dict[str, Any]]:
     files: dict[str, dict[str, Any]] = {}
     with (
@@ -200,42 +234,66 @@ class _Hashing:
 # --- restore ----------------------------------------------------------------
 
 
-def restore(source: Path, folder: Path) -> Restored:
+def is_encrypted(source: Path) -> bool:
+    """Tell whether the backup at `source` takes a passphrase. Raises LibraryError."""
+    with _readable(source), source.open("rb") as file:
+        return sealed.is_sealed(file.read(len(sealed.MAGIC)))
+
+
+def restore(source: Path, folder: Path, passphrase: str | None = None) -> Restored:
     """Put a backup into the library `folder`, once every byte of it was verified.
 
     The folder must be new or empty, or that library's own: its journal is then
     joined, its users and settings become those of the backup, and its catalog,
-    if it has one, stays. Raises LibraryError where the backup is damaged, not
-    one of ours, or of another library; nothing is written then.
+    if it has one, stays. Users and settings that the backup was made without stay
+    as they are. Raises LibraryError where the backup is damaged, not one of ours,
+    or of another library, or where `passphrase` is not the one that it was
+    encrypted with; nothing is written then.
     """
-    index = _verified(source)
+    index = _verified(source, passphrase)
     storage = Storage(folder)
     _refuse_strangers(storage, index["root_id"])
     with storage.lock(LOCK, wait=True):
         has_catalog = storage.exists(MANIFEST)
         chosen = [name for name in index["files"] if _is_wanted(storage, name, has_catalog)]
-        with _opened(source) as tar:
+        with _opened(source, passphrase) as tar:
             _put_all(storage, tar, set(chosen))
     left = tuple(name for name in index["files"] if name not in chosen)
-    return Restored(tuple(chosen), left, storage.exists(MANIFEST))
+    has_secrets = index.get("has_secrets", True)
+    return Restored(tuple(chosen), left, storage.exists(MANIFEST), has_secrets)
 
 
 @contextmanager
-def _opened(source: Path) -> Iterator[tarfile.TarFile]:
-    try:
-        with tarfile.open(source, "r:*") as tar:
+def _opened(source: Path, passphrase: str | None) -> Iterator[tarfile.TarFile]:
+    """Give the members of a backup, to be read in their order."""
+    if is_encrypted(source) and passphrase is None:
+        raise sealed.SealError(
+            f"{source}: expected the passphrase that this backup is encrypted with; none was "
+            f"given. Nothing was restored; give it with --passphrase-file."
+        )
+    with _readable(source), source.open("rb") as file:
+        content: Any = file
+        if is_encrypted(source):
+            content = sealed.Reader(file, str(passphrase), str(source))
+        with tarfile.open(fileobj=content, mode="r|*") as tar:
             yield tar
+
+
+@contextmanager
+def _readable(source: Path) -> Iterator[None]:
+    try:
+        yield
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise LibraryError(
             f"{source}: expected a backup that can be read, and room for what is in it; {error}."
         ) from error
 
 
-def _verified(source: Path) -> dict[str, Any]:
+def _verified(source: Path, passphrase: str | None) -> dict[str, Any]:
     """Return the backup's index after holding every member against it."""
     found: dict[str, dict[str, Any]] = {}
     index: dict[str, Any] | None = None
-    with _opened(source) as tar:
+    with _opened(source, passphrase) as tar:
         for member in tar:
             if not _is_ours(member) or member.name in found or index is not None:
                 raise _stranger(source, f"a member {member.name!r} that no backup has")

@@ -56,7 +56,6 @@ def ensure_certificate(folder: Path, names: Iterable[str] = ()) -> tuple[Path, P
     `cryptography` is not installed, LibraryError where `folder` cannot be
     written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     paths = folder / CERTIFICATE_NAME, folder / KEY_NAME
     wanted = {*own_names(), *(_normal(name) for name in names if not _is_every(name))}
     with Storage(folder).lock(LOCK_NAME, wait=True):

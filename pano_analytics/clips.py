@@ -641,9 +641,11 @@ class ClipCache:
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """Hold one of a few locks: each opening of its file is a holder of its own."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         lock = self.folder / f".lock-{int(name[:8], 16) % _LOCKS:02}"
-        with lock.open("ab") as file:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

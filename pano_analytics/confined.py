@@ -206,6 +206,7 @@ def attend(memory_bytes: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     replies = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.umask(0o077)
     os.dup2(2, 1)  # a library that prints must not speak in a reply
     threading.Thread(target=_end_with_caller, daemon=True).start()
     confine(memory_bytes)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 
 from pano_analytics.errors import SettingsError
@@ -24,8 +28,16 @@ def rotating(path: Path, uploads: Path | None) -> logging.Handler:
 
     if uploads and path.resolve().is_relative_to(uploads.resolve()):
         raise SettingsError(f"{path}: expected a log file outside the upload tree; choose another.")
+
+    class Private(RotatingFileHandler):
+        """No user of this machine but the owner, and whoever the owner lets, reads the log."""
+
+        def _open(self) -> TextIOWrapper:
+            descriptor = _private(self.baseFilename)
+            return TextIOWrapper(os.fdopen(descriptor, "ab"), self.encoding, self.errors)
+
     try:
-        handler = RotatingFileHandler(
+        handler = Private(
             path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", errors="replace"
         )
     except OSError as error:
@@ -35,6 +47,16 @@ def rotating(path: Path, uploads: Path | None) -> logging.Handler:
         ) from error
     handler.setFormatter(Lines(FORM))
     return handler
+
+
+def _private(path: str) -> int:
+    """Open a log to append to: a new one for its owner alone, an old one closed to everybody."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) and mode & 0o007:
+        with suppress(PermissionError):
+            os.fchmod(descriptor, stat.S_IMODE(mode) & ~0o007)
+    return descriptor
 
 
 def on_stderr(form: str = FORM) -> logging.Handler:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -102,7 +102,7 @@ class _Rebuild:
 
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self.settings, self.storage = settings, storage
-        self.aside = Storage(storage.path(ASIDE))
+        self.aside = Storage(storage.path(ASIDE), storage.granted)
         self.catalog, self.journal = Catalog(storage), Journal(storage)
         self.old = _manifest(self.catalog)
         self.unreadable_parts: list[str] = []
@@ -193,6 +193,7 @@ class _Rebuild:
         for page in (HOME_PAGE, timekeeping.PAGE):
             self.aside.replace(page, self.storage.read(page))
         for name in self.storage.files(JOURNAL):
+            self.aside.make_folder(str(PurePosixPath(name).parent))
             _link(self.storage.path(name), self.aside.path(name))
         settings = self.settings.model_copy(update={"library": self.aside.root})
         return ingest(settings, is_full=True, progress=progress, make_executor=make_executor)
@@ -234,7 +235,8 @@ class _Rebuild:
         packs = list(self.aside.files("thumbs"))
         needed = {*parts, *packs, *_packs_named(made, new)}
         for name in (*parts, *packs):
-            _move(self.aside.path(name), self.storage.path(name))
+            self.storage.make_folder(str(PurePosixPath(name).parent))
+            self.aside.path(name).rename(self.storage.path(name))
         self.storage.sync([*parts, *packs])
         self.storage.remove(memory.NAME)
         manifest = replace(new, generation=self._generation() + 1, retired=self._retired(needed))
@@ -277,16 +279,10 @@ def _since(notes: pa.Table, since: pa.Scalar) -> pa.Table:
 
 
 def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         target.hardlink_to(source)
     except OSError:  # a file system without links
         shutil.copyfile(source, target)
-
-
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.rename(target)
 
 
 _FACT = ("media_id", "size_bytes", "mtime", "arrived", "sha256")

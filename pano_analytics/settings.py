@@ -24,6 +24,7 @@ from pydantic import (
 
 from pano_analytics import alike, zones
 from pano_analytics.errors import SettingsError
+from pano_analytics.storage import Readers
 from pano_analytics.times import is_zone, system_zone
 
 FILE_NAME = "pano.toml"
@@ -282,6 +283,7 @@ class Site(_Strict):
     """Pages on disk, which `pano site` writes."""
 
     folder: LocalPath | None = None
+    readers: Readers = "group"
     days: int = Field(default=31, ge=1)
     gap_minutes: float = Field(default=10, gt=0, le=1440)
     clip_days: int = Field(default=7, ge=0)

@@ -1,8 +1,9 @@
 """Bytes at rest: write, sync, rename, on a local disk; the one place that another store replaces.
 
-Three promises: a file appears under its name whole or not at all (`put`,
+Four promises: a file appears under its name complete or not at all (`put`,
 `replace`); what `sync` was given survives a power cut; names are relative
-POSIX paths and never leave the root.
+POSIX paths and never leave the root; other users of the machine can read
+nothing of it, at no moment.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from pano_analytics.errors import LibraryBusy, LibraryError
 
@@ -36,11 +39,82 @@ class StorageFull(LibraryError):
 TEMPORARY = ".pano-tmp"
 
 
-class Storage:
-    """The folder of a library."""
+Readers = Literal["owner", "group", "everybody"]
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+# What others than the owner may do with new folders; with files, but for passing through.
+_RIGHTS: dict[Readers, int] = {"owner": 0o000, "group": 0o050, "everybody": 0o055}
+
+
+class Storage:
+    """The folder of a library, or of a site.
+
+    What is made in it belongs to its owner alone, or may be read by its group or
+    by everybody. A library whose owner took the rights of everybody away, but not
+    those of the group (`chmod 750`), is one that the group may read.
+    """
+
+    def __init__(self, root: Path, readers: Readers = "owner") -> None:
+        self.root, self.readers = root, readers
+
+    def make(self) -> None:
+        """Make the root where it is missing, and close it to those who may not read it.
+
+        For the folder of a library or a site only: what lies there is ours.
+        """
+        self._make(self.root)
+        now = stat.S_IMODE(self.root.stat().st_mode)
+        # 755 is what nobody chose; 750 is.
+        kept = now & ~0o077 if self.readers == "owner" and now & 0o007 else now & ~0o007
+        if self.readers != "everybody" and now != kept:
+            with suppress(PermissionError):  # somebody else's: it is theirs to close
+                self.root.chmod(kept)
+
+    def make_folder(self, name: str) -> Path:
+        """Return the folder `name`, which is made where it is missing."""
+        folder = self.path(name)
+        self._make(folder)
+        return folder
+
+    def _make(self, folder: Path) -> None:
+        if not folder.is_relative_to(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        try:
+            folder.mkdir(0o700 | self._rights)
+        except FileNotFoundError:
+            self._make(folder.parent)
+            self._make(folder)
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
+        else:
+            give_to_owner(folder, folder.parent)
+
+    @cached_property
+    def granted(self) -> Readers:
+        """Who may read: `readers`, or the group where the root's rights say so."""
+        try:
+            now = self.root.stat().st_mode
+        except FileNotFoundError:
+            return self.readers
+        is_chosen = now & 0o050 == 0o050 and not now & 0o007
+        return "group" if self.readers == "owner" and is_chosen else self.readers
+
+    @property
+    def _rights(self) -> int:
+        return _RIGHTS[self.granted]
+
+    def create(self, path: Path, mode: int | None = None) -> IO[bytes]:
+        """Open the new file `path` for writing, with the rights that files here have."""
+        mode = 0o600 | self._rights & 0o044 if mode is None else mode
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        give_to_owner(path, path.parent)
+        return os.fdopen(descriptor, "wb")
+
+    def settle(self, path: Path) -> None:
+        """Give a file that somebody else wrote the rights that files here have."""
+        path.chmod(0o600 | self._rights & 0o044)
+        give_to_owner(path, path.parent)
 
     def path(self, name: str) -> Path:
         """Return where `name` lies; raises LibraryError if it would leave the root."""
@@ -65,19 +139,22 @@ class Storage:
         with self._explained():
             temporary = self._temporary(name)
             try:
-                with temporary.open("xb") as file:
+                with self.create(temporary) as file:
                     write(file)
                 temporary.rename(self.path(name))
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
 
-    def replace(self, name: str, data: bytes) -> None:
-        """Swap the file `name` for `data` in one step that survives a power cut."""
+    def replace(self, name: str, data: bytes, mode: int | None = None) -> None:
+        """Swap the file `name` for `data` in one step that survives a power cut.
+
+        `mode` where its rights are not those of a library: of a file that others share.
+        """
         with self._explained():
             temporary = self._temporary(name)
             try:
-                with temporary.open("xb") as file:
+                with self.create(temporary, mode) as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -90,7 +167,7 @@ class Storage:
     def _temporary(self, name: str) -> Path:
         """Return a new name beside `name` to write to, in a folder that is there."""
         target = self.path(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._make(target.parent)
         return target.with_name(f"{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
 
     @contextmanager
@@ -162,8 +239,11 @@ class Storage:
         """
         path = self.path(name)
         with self._explained():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a+b")
+            self.make()
+            self._make(path.parent)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.fdopen(descriptor, "a+b")
+            give_to_owner(path, path.parent)
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -201,6 +281,13 @@ class Storage:
 def stamp() -> str:
     """Return the present as the names of packs begin with it: text that sorts by time."""
     return f"{time.time_ns() // 1_000_000:011x}"
+
+
+def give_to_owner(path: Path, folder: Path) -> None:
+    """Where root makes something in somebody's folder, make it theirs: a service must read it."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def sync_path(path: Path) -> None:

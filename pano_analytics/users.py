@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from pano_analytics import alike
 from pano_analytics.errors import LibraryError, PanoError
 from pano_analytics.passwords import weakness
-from pano_analytics.storage import TEMPORARY, Storage
+from pano_analytics.storage import TEMPORARY, Storage, give_to_owner
 
 FILE_NAME = "users.json"
 UPLOADERS_NAME = "uploaders.json"
@@ -306,10 +306,3 @@ def write_private(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def give_to_owner(path: Path, folder: Path) -> None:
-    """Where root makes something in somebody's folder, make it theirs: a service must read it."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

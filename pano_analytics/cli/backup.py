@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from pano_analytics.cli.terminal import say
+from pano_analytics.errors import SettingsError
 
 
 @click.command("backup")
@@ -22,16 +24,37 @@ from pano_analytics.cli.terminal import say
 @click.option(
     "--with-catalog",
     is_flag=True,
-    help="Also rows and thumbnails, which `pano rebuild` could make anew.",
+    help="Also rows and thumbnails, which `pano rebuild` could make again.",
 )
-def command(target: Path, config: Path | None, library: Path | None, with_catalog: bool) -> None:
+@click.option(
+    "--without-secrets",
+    is_flag=True,
+    help="Leave out users, the secret that signs logins, and the settings file.",
+)
+@click.option("--encrypt", is_flag=True, help="Encrypt it with a passphrase, which is asked for.")
+@click.option(
+    "--passphrase-file",
+    type=click.Path(allow_dash=True),
+    help="Encrypt it with the first line of this file (- for standard input).",
+)
+def command(
+    target: Path,
+    config: Path | None,
+    library: Path | None,
+    with_catalog: bool,
+    without_secrets: bool,
+    encrypt: bool,
+    passphrase_file: str | None,
+) -> None:
     """Keep what only we know in one file.
 
-    TARGET is a tar file, gzipped where it ends in .gz or .tgz: the journal,
+    TARGET is a tar file, gzipped if its name ends in .gz or .tgz: the journal,
     the library's identity, users, the secret that signs logins, the settings
     file, and the thumbnails of uploads that are gone. The upload tree is not
-    in it. It appears whole or not at all, and only its owner can read it.
+    in it. It appears complete or not at all, and only its owner can read it.
     Waits for a run that is at work.
+
+    An encrypted backup is lost with its passphrase: nobody can read it without.
 
     \b
     Exit codes: 0 done, 2 settings or usage, 4 no library, or TARGET cannot be
@@ -41,6 +64,7 @@ def command(target: Path, config: Path | None, library: Path | None, with_catalo
     Examples:
       pano backup /mnt/usb/pano.tar --library /var/lib/pano
       pano backup "/mnt/usb/pano-$(date +%F).tar.gz" --with-catalog
+      pano backup /mnt/cloud/pano.tar.gz --passphrase-file /root/pano.passphrase
     """
     from pano_analytics import settings as room
     from pano_analytics.backup import backup
@@ -50,6 +74,39 @@ def command(target: Path, config: Path | None, library: Path | None, with_catalo
     settings = resolve(config, None, library)
     if settings.library is None:
         raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
-    kept = backup(settings.library, target, room.find(config), with_catalog)
-    what = "with the catalog" if kept.has_catalog else "without the catalog"
-    say(f"{target}: {kept.files} files, {kept.size_bytes / 1e6:.1f} MB, {what}")
+    is_sealing = encrypt or passphrase_file is not None
+    kept = backup(
+        settings.library,
+        target,
+        room.find(config),
+        with_catalog,
+        with_secrets=not without_secrets,
+        passphrase=passphrase(passphrase_file, is_new=True) if is_sealing else None,
+    )
+    what = ["with the catalog" if kept.has_catalog else "without the catalog"]
+    what += [] if kept.has_secrets else ["without secrets"]
+    what += ["encrypted"] if kept.is_encrypted else []
+    say(f"{target}: {kept.files} files, {kept.size_bytes / 1e6:.1f} MB, {', '.join(what)}")
+
+
+def passphrase(file: str | None, is_new: bool) -> str:
+    """Return the passphrase: from a file's first line, or asked for at the terminal."""
+    if file is not None:
+        return _first_line(file)
+    if not sys.stdin.isatty():
+        raise SettingsError(
+            "expected a passphrase; standard input is no terminal to ask at. Give it with "
+            "--passphrase-file FILE, or --passphrase-file - to read it from standard input."
+        )
+    typed: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=is_new, err=True)
+    return typed
+
+
+def _first_line(file: str) -> str:
+    try:
+        with click.open_file(file, encoding="utf-8") as opened:
+            return str(opened.readline()).rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{file}: expected a text file whose first line is the passphrase; {error}."
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import sys
 import time
 import tomllib
@@ -314,7 +315,8 @@ def _with_camera(config: Path, account: Account) -> Settings:
             f"{config}: expected cameras as [[cameras]] tables, to add one; {error}. Add this "
             f"yourself:\n{table}"
         ) from error
-    Storage(config.parent.absolute()).replace(config.name, text.encode())
+    mode = stat.S_IMODE(config.stat().st_mode)
+    Storage(config.parent.absolute()).replace(config.name, text.encode(), mode)
     return checked
 
 

@@ -228,9 +228,10 @@ def free_port() -> int:
 def _let_in(settings: Settings, directory: Path, password: str) -> None:
     """Give each camera an account with `password`, or its account that password."""
     from pano_analytics.receive import accounts as room
+    from pano_analytics.storage import Storage
 
     assert settings.library is not None
-    settings.library.mkdir(parents=True, exist_ok=True)
+    Storage(settings.library).make()
     accounts = room.Accounts(settings.library)
     known = {account.camera for account in accounts.all()}
     for camera in demo.CAMERAS:

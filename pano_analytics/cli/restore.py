@@ -12,7 +12,13 @@ from pano_analytics.cli.terminal import say
 @click.command("restore")
 @click.argument("source", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("library", type=click.Path(path_type=Path, file_okay=False))
-def command(source: Path, library: Path) -> None:
+@click.option(
+    "--passphrase-file",
+    type=click.Path(allow_dash=True),
+    help="The passphrase of an encrypted backup is the first line of this file (- for standard"
+    " input); else it is asked for.",
+)
+def command(source: Path, library: Path, passphrase_file: str | None) -> None:
     """Put a backup into a library.
 
     SOURCE is what `pano backup` wrote; every byte of it is verified first.
@@ -21,18 +27,23 @@ def command(source: Path, library: Path) -> None:
     of the backup, and a catalog that is there stays.
 
     \b
-    Exit codes: 0 done, 4 the backup is damaged or of another library.
+    Exit codes: 0 done, 2 no passphrase for an encrypted backup, 4 the backup is
+    damaged or of another library, or the passphrase is wrong.
 
     \b
     Examples:
       pano restore /mnt/usb/pano.tar /var/lib/pano
       pano restore pano.tar.gz /var/lib/pano && pano rebuild --library /var/lib/pano
     """
-    from pano_analytics.backup import SETTINGS, restore
+    from pano_analytics.backup import SETTINGS, is_encrypted, restore
+    from pano_analytics.cli.backup import passphrase
 
-    done = restore(source, library)
+    words = passphrase(passphrase_file, is_new=False) if is_encrypted(source) else None
+    done = restore(source, library, words)
     say(f"{library}: {len(done.files)} files restored, {len(done.left)} left as they are")
     if SETTINGS in done.files:
         say(f"the settings file is {library / SETTINGS}; put it where it is looked for")
     if not done.has_catalog:
-        say(f"now make the catalog anew: pano rebuild --library {library}")
+        say(f"now make the catalog again: pano rebuild --library {library}")
+    if not done.has_secrets:
+        say("it was made without secrets: `pano user add` adds users; settings are yours to copy")

@@ -15,11 +15,11 @@ from pano_analytics import alike, layouts
 from pano_analytics.errors import PanoError, UploadTreeError
 from pano_analytics.media import as_on_disk, decode_path, encode_path
 from pano_analytics.settings import Settings
+from pano_analytics.storage import give_to_owner
 from pano_analytics.users import (
     UPLOADERS_NAME,
     Register,
     check_hash,
-    give_to_owner,
     hash_password,
 )
 

@@ -189,7 +189,7 @@ def places(settings: Settings) -> tuple[Path, Path]:
             f"somebody's evidence. Choose another folder."
         )
     try:
-        library.mkdir(parents=True, exist_ok=True)
+        Storage(library).make()
     except OSError as error:
         raise UploadTreeError(
             f"{library}: expected a library folder that can be made; {error.strerror}."

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from pano_analytics.errors import LibraryBusy, PanoError, SettingsError
 from pano_analytics.site import names
-from pano_analytics.storage import Storage, StorageFull
+from pano_analytics.storage import Readers, Storage, StorageFull
 
 LIST, LOCK = ".pano-site.json", ".pano-site.lock"
 FORMAT = 1
@@ -96,9 +96,9 @@ class Known:
 class SiteFolder:
     """A folder that is a site, or is to become one; `written` and `removed` count files."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, readers: Readers = "group") -> None:
         self.root = root
-        self.storage = Storage(root)
+        self.storage = Storage(root, readers)
         self.written: list[str] = []
         self.removed = 0
 

@@ -149,8 +149,9 @@ class Maker:
         target = self.site.storage.path(f"{self.folder}/{name}")
         try:
             source = self.library.source(row)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self.site.storage.make_folder(self.folder)
             clips.remux(source, target)
+            self.site.storage.settle(target)
         except MediaError:
             return "It could not be packed for browsers."
         self.packed += 1

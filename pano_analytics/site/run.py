@@ -36,7 +36,7 @@ def update(
     where there is no library, SiteBusy, SiteFull.
     """
     refuse_place(folder, settings.uploads, settings.library)
-    site, home = SiteFolder(folder), _home(settings)
+    site, home = SiteFolder(folder, settings.site.readers), _home(settings)
     site.known()  # refused before anything is made
     with site.locked():
         known = site.known()

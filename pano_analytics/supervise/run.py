@@ -80,14 +80,14 @@ def _library(settings: Settings) -> Path:
             "expected `uploads` and `library`: set them in pano.toml (`pano init` proposes one), "
             "or give --uploads and --library."
         )
-    settings.library.mkdir(parents=True, exist_ok=True)
+    Storage(settings.library).make()
     return settings.library
 
 
 def _log_to(settings: Settings, storage: Storage, is_quiet: bool) -> list[logging.Handler]:
     path = settings.up.log or storage.path(LOG_NAME)
     if settings.up.log is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        storage.make_folder(str(Path(LOG_NAME).parent))
     shown = on_stderr("%(message)s" if "JOURNAL_STREAM" in os.environ else FORM)
     shown.setLevel(logging.WARNING if is_quiet else logging.INFO)
     handlers = [rotating(path, settings.uploads), shown]
