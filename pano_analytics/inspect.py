@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from io import BytesIO
@@ -74,6 +75,7 @@ _FOUR_TIMES = [min(255, 4 * level) for level in range(256)]
 _HELD_KEYS = 8 * STRIP_FRAMES
 _MOST_TAIL_PACKETS = 600
 _ORIENTATION_TAG = 0x0112
+_SLICES = re.compile(b"\0\0\1([\1-\xaf])")
 _DNG_VERSION_TAG = 0xC612
 _SHORT_SHARE = 0.6
 _SHORT_S = 3.0
@@ -206,9 +208,8 @@ def _orientation(image: ImageFile) -> int:
     """Return how EXIF says that the picture is to be turned for display, 1 to 8."""
     from PIL.Image import Exif
 
-    if image.format == "TIFF":
-        return _valid_orientation(image.tag_v2.get(_ORIENTATION_TAG))  # type: ignore[attr-defined]
-    if "exif" not in image.info:
+    if image.format == "TIFF" or "exif" not in image.info:
+        # Pillow turns a TIFF by itself.
         return UPRIGHT
     exif = Exif()
     try:
@@ -695,10 +696,21 @@ class _Packets:
         """
         if not self._tail or len(self._tail) == _MOST_TAIL_PACKETS:
             return None
+        if self.codec.startswith("mpeg") and _lacks_slices(self._tail):
+            return "its last picture is cut off"
         context = _strict_decoder(self.codec)
         are_whole = [_decodes(context, packet) for packet in self._tail]
         is_only_last = not are_whole[-1] and all(are_whole[-2:-1])
         return "its last picture is cut off" if is_only_last else None
+
+
+def _lacks_slices(packets: Sequence[Packet[Any]]) -> bool:
+    """Tell whether the last picture of MPEG-1 or MPEG-2 ends higher than the one before.
+
+    Its decoder fills what lacks from the picture before, without a word.
+    """
+    last_rows = [max(_SLICES.findall(bytes(packet)), default=b"") for packet in packets[-2:]]
+    return last_rows[-1] < last_rows[0]
 
 
 def _strict_decoder(codec: str) -> VideoCodecContext:

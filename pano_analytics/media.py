@@ -31,6 +31,8 @@ GONE_STATES: tuple[State, ...] = ("missing", "culled")
 """Of rows that outlive their files."""
 
 KINDS: tuple[str, ...] = ("snapshot", "clip")
+PICTURE_CODECS = frozenset(("jpeg", "png", "gif", "webp", "bmp", "tiff", "avif"))
+"""Codecs of still pictures; all others move."""
 STATES: tuple[str, ...] = (
     "unread",
     "pending",
@@ -117,6 +119,14 @@ class Inspection:
     camera_clock: datetime | None = None
     sha256: str | None = None
     frames: tuple[Frame, ...] = ()
+
+
+def is_moving(kind: str, codec: str | None) -> bool:
+    """Tell whether an upload is to be played, or shown as a picture.
+
+    What is in the file decides, where it was opened: `kind` is what its name says.
+    """
+    return codec not in PICTURE_CODECS if codec else kind == "clip"
 
 
 def media_id(root_id: str, path: str) -> str:

@@ -402,6 +402,18 @@ def test_clips_that_browsers_do_not_play_are_told(old: int, new: int, expected: 
     assert [one.word for one in lines.codec(case(uploads(30, "clip", codec=codecs)))] == expected
 
 
+def test_formats_that_are_not_read_are_told_apart_from_cut_uploads() -> None:
+    """30 of 40 snapshots are HEIC: nothing is cut, and the camera is to send JPEG."""
+    told = uploads(40, "snapshot")
+    told["state"] = ["unsupported"] * 30 + ["complete"] * 10
+    told["state_reason"] = ["a HEIC picture: pano does not read this format"] * 30 + [None] * 10
+    [found] = lines.unsupported(case(told))
+    assert (found.word, found.severity, found.value) == ("format_unsupported", "problem", 0.75)
+    assert "30 of 40 snapshots cannot be read" in found.evidence
+    assert "HEIC" in found.evidence
+    assert arrivals.cut(case(told)) == []
+
+
 def test_menus_are_those_of_the_maker() -> None:
     """By the layout of the newest uploads; general words for what is unknown."""
     assert menu_of("dahua-deep").video == menu_of("amcrest-hour").video

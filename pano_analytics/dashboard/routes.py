@@ -27,7 +27,7 @@ from pano_analytics.clips import ClipCache
 from pano_analytics.dashboard.headers import kept_by_browsers
 from pano_analytics.errors import LibraryError, MediaError, QueryError
 from pano_analytics.library import Library
-from pano_analytics.media import locate
+from pano_analytics.media import is_moving, locate
 
 T = TypeVar("T")
 
@@ -113,7 +113,8 @@ class Shelf:
 
     async def clip(self, item: Item, transcode: bool) -> Path:
         """Return a clip as MP4 that browsers play, made once however many ask; raises Refused."""
-        if item.row["kind"] != "clip":
+        codec = item.row["codec"]
+        if not is_moving(item.row["kind"], codec if isinstance(codec, str) else None):
             raise Refused(415, "This upload is a picture, not a clip.")
         asked = (item.row["media_id"], transcode)
         if asked not in self._making:
@@ -145,6 +146,9 @@ def content_type(head: bytes) -> str:
     kinds: tuple[tuple[bytes, int, str], ...] = (
         (b"\xff\xd8\xff", 0, "image/jpeg"),
         (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
+        (b"GIF8", 0, "image/gif"),
+        (b"WEBP", 8, "image/webp"),
+        (b"ftypavif", 4, "image/avif"),
         (b"ftyp", 4, "video/mp4"),
         (b"\x1aE\xdf\xa3", 0, "video/x-matroska"),
         (b"AVI ", 8, "video/x-msvideo"),
@@ -152,6 +156,8 @@ def content_type(head: bytes) -> str:
     for mark, offset, kind in kinds:
         if head[offset : offset + len(mark)] == mark:
             return kind
+    if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
+        return "image/bmp"
     return "application/octet-stream"
 
 

@@ -93,7 +93,9 @@ def _case(library: Library, camera: str) -> Case:
     newest = datetime.fromtimestamp((last_us or 0) / 1e6, UTC)
     return Case(
         camera,
-        library.media(camera, newest - pd.Timedelta(days=rules.days), columns=NEEDED),
+        library.media(
+            camera, newest - pd.Timedelta(days=rules.days), columns=(*NEEDED, "state_reason")
+        ),
         sum(part.snapshots for part in parts),
         sum(part.clips for part in parts),
         library.settings.zone_of(camera),
@@ -141,6 +143,7 @@ def _each(cases: list[Case]) -> Iterator[Finding]:
         yield from clock.check(case, clocks[case.camera], common_s)
         yield from arrivals.lacking(case)
         yield from arrivals.cut(case)
+        yield from picture.unsupported(case)
         yield from picture.resolution(case)
         yield from picture.frame_rate(case)
         yield from picture.codec(case)

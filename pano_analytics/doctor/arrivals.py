@@ -12,7 +12,8 @@ from pano_analytics.doctor.findings import Finding, many, span
 
 # A part of the file came, or nothing of use: how a camera that gives up leaves it.
 _CUT = ("partial", "damaged", "empty")
-_OPENED = (*_CUT, "complete")
+OPENED = (*_CUT, "complete", "unsupported")
+"""States of uploads that were opened."""
 # Below these a share says nothing yet.
 _FEWEST_CUT = 3
 _FEWEST_RECENT = 20
@@ -124,7 +125,7 @@ def cut(case: Case) -> list[Finding]:
 
 
 def _cut(case: Case, kind: str) -> list[Finding]:
-    opened = case.uploads[(case.uploads["kind"] == kind) & case.uploads["state"].isin(_OPENED)]
+    opened = case.uploads[(case.uploads["kind"] == kind) & case.uploads["state"].isin(OPENED)]
     if opened.empty:
         return []
     is_cut = opened["state"].isin(_CUT)

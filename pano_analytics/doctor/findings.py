@@ -20,6 +20,7 @@ WORDS: dict[str, str] = {
     "uploads_cut": "many uploads are cut short, or more than before",
     "overwrite_tried": "something tried to replace or remove whole uploads; they were kept",
     "overwritten": "whole uploads were replaced by other bytes",
+    "format_unsupported": "uploads are in a format that pano does not read",
     "resolution_low": "pictures or clips have fewer lines than wanted",
     "frame_rate_low": "clips have fewer pictures a second than wanted",
     "codec_h265": "clips are H.265, which not every browser plays",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pano_analytics.doctor.arrivals import OPENED, is_many
 from pano_analytics.doctor.case import Case
 from pano_analytics.doctor.findings import Finding, many
 
@@ -96,6 +97,30 @@ def frame_rate(case: Case) -> list[Finding]:
 
 def _rate(rates: pd.Series) -> str:
     return f"{rates.median():.1f}".removesuffix(".0")
+
+
+def unsupported(case: Case) -> list[Finding]:
+    """Return whether uploads are in formats that pano does not read, or too large to look at."""
+    return [one for kind in ("clip", "snapshot") for one in _unsupported(case, kind)]
+
+
+def _unsupported(case: Case, kind: str) -> list[Finding]:
+    opened = case.uploads[(case.uploads["kind"] == kind) & case.uploads["state"].isin(OPENED)]
+    unread = opened[opened["state"] == "unsupported"]
+    if unread.empty:
+        return []
+    number, every = len(unread), len(opened)
+    evidence = f"{number} of {many(every, kind)} cannot be read"
+    if "state_reason" in unread:
+        evidence += f"; the newest of them: {unread['state_reason'].iloc[-1]}"
+    advice = (
+        "The files may well be whole, and nothing is wrong with the network: they are kept, and "
+        "can be downloaded. To see them here, let the camera send JPEG pictures and MP4 clips "
+        f"of H.264 ({case.menu.video})."
+    )
+    severity = "problem" if is_many(number, every) else "advice"
+    told = (case.camera, "format_unsupported", severity, "certain", evidence, advice)
+    return [Finding(*told, number / every, 0.0)]
 
 
 def codec(case: Case) -> list[Finding]:

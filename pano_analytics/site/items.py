@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pano_analytics.media import is_moving
 from pano_analytics.site import names, words
 from pano_analytics.site.made import Maker, Playable, Sheet
 from pano_analytics.site.plan import Moment
@@ -95,7 +96,7 @@ class Describer:
 
     def item(self, row: Row, frames: Sequence[tuple[float, str]]) -> Item:
         """Return one upload as pages show it, its thumbnail, sheet and clip made if need be."""
-        is_clip = row["kind"] == "clip"
+        is_clip = is_moving(row["kind"], words.text(row["codec"]))
         media = None if self.uploads is None else names.upload_address(self.uploads, row["path"])
         playable = self.maker.playable(row, self.is_packing) if is_clip else None
         sheet = self.maker.sheet(row, frames) if is_clip else None

@@ -4,6 +4,9 @@
 // that the gallery has, and fills in when the server's details arrive.
 
 const UNSHOWABLE = new Set(["damaged", "unsupported", "empty", "missing", "culled"])
+const PICTURES = new Set(["jpeg", "png", "gif", "webp", "bmp", "tiff", "avif"])
+// What is in the file decides, where it was opened: the kind is what its name says.
+const isMoving = (row) => row.codec ? !PICTURES.has(row.codec) : row.kind === "clip"
 const mediaPath = (row) => `media/${encodeURIComponent(row.camera)}/${row.date}/${row.id}`
 const clipPath = (row) => `clip/${encodeURIComponent(row.camera)}/${row.date}/${row.id}.mp4`
 
@@ -113,13 +116,13 @@ class Viewer {
     this.before.disabled = !previous
     this.after.disabled = !next
     this.place.textContent = index >= 0 ? `${(index + 1).toLocaleString("en")} of ${total.toLocaleString("en")}` : ""
-    for (const one of [next, previous]) if (one?.kind === "snapshot" && !UNSHOWABLE.has(one.state)) new Image().src = mediaPath(one)
+    for (const one of [next, previous]) if (one && !isMoving(one) && !UNSHOWABLE.has(one.state)) new Image().src = mediaPath(one)
   }
 
   drawStage(at) {
     const { row } = this
     if (UNSHOWABLE.has(row.state)) return this.drawNothing()
-    if (row.kind === "clip") this.drawClip(at)
+    if (isMoving(row)) this.drawClip(at)
     else this.drawPicture()
   }
 
@@ -186,7 +189,7 @@ class Viewer {
     const { row, detail } = this
     if (["missing", "culled", "empty"].includes(row.state)) return
     const link = (href, name, label) => h("a", { class: "button text", href, download: true }, icon(name), h("span", {}, label))
-    const mp4 = row.kind === "clip" && !UNSHOWABLE.has(row.state)
+    const mp4 = isMoving(row) && !UNSHOWABLE.has(row.state)
     this.downloads.replaceChildren(...[
       mp4 ? link(`${clipPath(row)}?download=1${detail.codec === "hevc" ? "&transcode=1" : ""}`, "download", "MP4") : null,
       link(`${mediaPath(row)}?download=1`, mp4 ? "file" : "download", mp4 ? "Original" : "Download"),
