@@ -125,7 +125,8 @@ def password(
 
     _, accounts = _where(settings)
     new, shown = _password(password_stdin)
-    account = accounts.set_password(name, room.check_password(new))
+    known = accounts.of_camera(name)
+    account = accounts.set_password(name, room.check_password(new, known.name, known.camera))
     say_text(f"{account.camera} has a new password. Type into the camera:\n")
     _show(settings, account, shown)
     _wait_if_asked(settings, account, is_waiting, timeout_s)

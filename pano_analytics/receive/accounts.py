@@ -14,6 +14,7 @@ from typing import Any
 from pano_analytics import alike, layouts
 from pano_analytics.errors import PanoError, UploadTreeError
 from pano_analytics.media import as_on_disk, decode_path, encode_path
+from pano_analytics.passwords import weakness
 from pano_analytics.settings import Settings
 from pano_analytics.storage import give_to_owner
 from pano_analytics.users import (
@@ -31,6 +32,15 @@ _PASSWORD_LENGTH = 16
 PASSWORD_LENGTHS = range(8, 33)
 """The pages of cameras cut off what is longer, without saying so."""
 _PASSWORD = re.compile(r"[!-~]+")
+# As they are set in the factory, or come to mind beside a camera; digits and signs do not count.
+_FACTORY = re.compile(
+    "(admin|administrator|user|root|guest|default|supervisor|service|camera|cam|ip|web|ftp"
+    "|uploads?|anonymous|nvr|dvr|video|security|surveillance|pass|password|secret|test|demo"
+    "|home|house|front|back|side|door|gate|garage|garden|yard|porch"
+    "|amcrest|dahua|hikvision|reolink|foscam|axis|vivotek|dlink|tplink|tapo|panasonic|sony|bosch"
+    "|samsung|hanwha|wisenet|mobotix|geovision|lorex|swann|annke|ezviz|trendnet|unifi|ubnt"
+    "|pano|panopticon)+"
+)
 _LONGEST_USER = 20
 _USER = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}", re.IGNORECASE)
 
@@ -158,11 +168,12 @@ def new_account(
     Raises AccountError saying what cannot be.
     """
     camera = check_camera(camera)
+    name = check_user(user or _user_for(camera))
     return Account(
-        check_user(user or _user_for(camera)),
+        name,
         camera,
         folder_for(settings, camera, folder),
-        hash_password(check_password(password), PARALLEL),
+        hash_password(check_password(password, name, camera), PARALLEL),
         datetime.now(UTC),
     )
 
@@ -172,15 +183,30 @@ def new_password() -> str:
     return "".join(secrets.choice(_LETTERS) for _ in range(_PASSWORD_LENGTH))
 
 
-def check_password(password: str) -> str:
-    """Return `password`, or raise AccountError; it is never repeated in the message."""
+def check_password(password: str, *names: str) -> str:
+    """Return `password` of an account with these names (user, camera), or raise AccountError.
+
+    It is never repeated in the message.
+    """
     if len(password) not in PASSWORD_LENGTHS or not _PASSWORD.fullmatch(password):
         raise AccountError(
             f"expected a password of {PASSWORD_LENGTHS.start} to {PASSWORD_LENGTHS.stop - 1} "
             f"letters, digits and signs without spaces; came {len(password)} characters. Leave "
             f"it to pano to make one."
         )
+    if reason := _weakness(password, names):
+        raise AccountError(
+            f"expected a password that is hard to guess; {reason}. Leave it to pano to make one: "
+            f"call this again without --password-stdin."
+        )
     return password
+
+
+def _weakness(password: str, names: Iterable[str]) -> str | None:
+    if _FACTORY.fullmatch(re.sub(r"[\W\d_]+", "", password.casefold())):
+        return "it is made of words that come to mind beside a camera"
+    reasons = (weakness(password, name) for name in (*names, ""))
+    return next((reason for reason in reasons if reason), None)
 
 
 def check_camera(camera: str) -> str:

@@ -18,6 +18,7 @@ from pyftpdlib.handlers import FTPHandler
 from pano_analytics.media import encode_path
 from pano_analytics.receive.door import LOGIN_S
 from pano_analytics.receive.gate import LONGEST_USER
+from pano_analytics.receive.quotas import Over, What
 from pano_analytics.wording import printable
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ COMMAND_SENT, USER_SENT, PASSWORD_WAITS = 1, 2, 3
 # Questions that clients ask to find out what is there: "no" is an answer and refuses nothing.
 _QUESTIONS = {"SIZE", "MDTM", "MLST", "MLSD", "LIST", "NLST", "STAT", "FEAT", "OPTS", "HELP"}
 _FOR_DATA = {"PORT", "EPRT", "PASV", "EPSV"}
+_MAKES: dict[str, What] = {"STOR": "files", "APPE": "files", "MKD": "folders", "XMKD": "folders"}
+_MAY = ("125", "150", "257")
 _BY_CODE = {
     "450": "storage_error",
     "451": "storage_error",
@@ -179,6 +182,9 @@ class Control(FTPHandler):  # type: ignore[misc]
             self.close_when_done()
         elif self._is_too_long(cmd, arg):
             self.refuse("name_refused", f"553 Longer than {LONGEST_PATH} bytes.")
+        elif over := self._over_quota(cmd, arg):
+            self._restart_position = 0
+            self.refuse(*over)
         else:
             super().pre_process_command(line, cmd, arg)
 
@@ -192,6 +198,15 @@ class Control(FTPHandler):  # type: ignore[misc]
         if not self.authenticated or not (self.proto_cmds.get(cmd) or {}).get("perm"):
             return False
         return len(os.fsencode(self.fs.ftp2fs(arg))) - len(self.fs.root) > LONGEST_PATH
+
+    def _over_quota(self, cmd: str, arg: str) -> Over | None:
+        """Return why the account may make no more for now; folders that are there cost nothing."""
+        what = _MAKES.get(cmd)
+        if what is None or self.account is None:
+            return None
+        if what == "folders" and self.fs.isdir(self.fs.ftp2fs(arg)):
+            return None
+        return self.service.over_quota(self.account.camera, what)
 
     def push(self, data: str) -> None:
         if len(self.producer_fifo) > _MOST_UNREAD:
@@ -272,7 +287,10 @@ class Control(FTPHandler):  # type: ignore[misc]
         self.reply(resp)
 
     def reply(self, resp: str) -> None:
-        """Send a reply that is not counted."""
+        """Send a reply that refuses nothing; a file or folder that may be made is counted."""
+        what = _MAKES.get(self._command[0])
+        if what and self.account and resp[:3] in _MAY:
+            self.service.made(self.account.camera, what)
         super().respond(resp)
 
     def refuse(self, kind: str, resp: str) -> None:

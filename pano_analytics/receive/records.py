@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pano_analytics.errors import PanoError
+from pano_analytics.receive.quotas import Usage
 from pano_analytics.receive.refusals import DAYS as REFUSAL_DAYS
 from pano_analytics.receive.refusals import Refusal, Refusals
 from pano_analytics.storage import Storage
@@ -56,6 +57,14 @@ class Tally:
     last_cut: dict[str, Any] | None = None
     tries: int = 0
     last_tries: list[dict[str, Any]] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+
+    @classmethod
+    def of_json(cls, kept: dict[str, Any]) -> Tally:
+        """Return the tally that an earlier server wrote, whatever its version knew."""
+        tally = cls(**{key: kept[key] for key in _TALLIED if key in kept})
+        tally.usage = Usage(**kept.get("usage", {}))
+        return tally
 
     def count(self, whole: int, cut: int) -> None:
         """Count uploads that ended, in all and by day."""
@@ -91,8 +100,7 @@ class Record:
         kept = read(storage) or {}
         with suppress(TypeError, AttributeError):  # counts are worth no crash
             record.cameras = {
-                name: Tally(**{key: one[key] for key in _TALLIED if key in one})
-                for name, one in kept.get("cameras", {}).items()
+                name: Tally.of_json(one) for name, one in kept.get("cameras", {}).items()
             }
             record.refusals = Refusals(kept.get("refusals", ()))
         return record

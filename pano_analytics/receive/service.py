@@ -10,6 +10,7 @@ from typing import Any
 
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.media import encode_path
+from pano_analytics.receive import quotas
 from pano_analytics.receive.accounts import Account, Accounts
 from pano_analytics.receive.door import Door
 from pano_analytics.receive.gate import LONGEST_USER, Bans, Gate
@@ -79,6 +80,7 @@ class Service:
     def settled(self, camera: str, upload: Upload, settled: Settled, address: str) -> None:
         """Tell of an upload that has its name, or was cut."""
         path, came = self._path(settled.path), upload.came_bytes
+        self.record.of(camera).usage.add_bytes(came)
         if settled.cut:
             self.record.cut(camera, path, came, settled.cut)
             log.warning("%s: cut: %s (%d bytes): %s", camera, printable(path), came, settled.cut)
@@ -103,6 +105,14 @@ class Service:
         """Tell of a login, which forgives the wrong ones of this address."""
         self.bans.right(address)
         self.record.logged_in(account.camera, address, account.name)
+
+    def over_quota(self, camera: str, what: quotas.What) -> quotas.Over | None:
+        """Return why a camera may not make one more file or folder now; None where it may."""
+        return quotas.over(self.record.of(camera).usage, what, self.said)
+
+    def made(self, camera: str, what: quotas.What) -> None:
+        """Count a file or folder that a camera may make."""
+        self.record.of(camera).usage.add(what)
 
     def refused_login(self, user: str, address: str, kind: str, detail: str) -> bool:
         """Tell of a login that failed; return whether logins from there are slowed down now."""

@@ -176,17 +176,23 @@ class Session(Control):
 
     def ftp_STOR(self, file: str, mode: str = "w") -> str | None:
         declared, self._declared = self._declared, None
-        try:
-            self.service.limits.check(Path(file).parent, declared or 0)
-        except Refused as refused:
+        if not self._has_room(file, declared or 0):
             self._restart_position = 0
-            self.respond(f"{refused.reply} {refused.reason}.")
             return None
-        except OSError:
-            pass  # no such folder: said below
         self.fs.declared = declared
         stored: str | None = super().ftp_STOR(file, mode)
         return stored
+
+    def _has_room(self, path: str, wanted_bytes: int) -> bool:
+        """Tell whether the disk takes one more file or folder; else refuse it."""
+        try:
+            self.service.limits.check(Path(path).parent, wanted_bytes)
+        except Refused as refused:
+            self.respond(f"{refused.reply} {refused.reason}.")
+            return False
+        except OSError:
+            pass  # there is no such folder, which whoever makes something in it will see
+        return True
 
     # --- the end of an upload
 
@@ -344,11 +350,13 @@ class Session(Control):
             super().found_terminator()
             return
         self._held.append(b"".join(self._in_buffer))
-        self._in_buffer, self._in_buffer_len = [], 0
+        self._in_buffer = []
         if len(self._held) > _MOST_HELD:
             self.close()
 
     def ftp_MKD(self, path: str) -> None:
+        if not self.fs.isdir(path) and not self._has_room(path, 0):
+            return
         name = self.fs.fs2ftp(path).replace('"', '""')
         self._aside(partial(self.fs.mkdir, path), lambda _: f'257 "{name}" directory created.')
 

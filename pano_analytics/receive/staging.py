@@ -27,6 +27,8 @@ _LONGEST_NAME = 255 - 20
 # so that its end keeps the camera waiting no longer than this much takes.
 _CHECK_EVERY = 8 << 20
 _PIECE = 1 << 20
+# So many files can still be made, or 1 % where that is less.
+_FREE_INODES = 10_000
 # Of so many names the parts are known, to be dropped once the whole upload comes.
 _MOST_KNOWN = 10_000
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -58,6 +60,9 @@ class Limits:
         free = os.statvfs(folder)
         if free.f_bavail * free.f_frsize - wanted_bytes < self.keep_free_bytes:
             raise Refused("452", f"the disk keeps {self.keep_free_bytes >> 20} MB free")
+        # Some file systems make inodes as they need them, and count none.
+        if free.f_files and free.f_favail < min(_FREE_INODES, free.f_files // 100):
+            raise Refused("452", f"the disk has room for {free.f_favail} more files only")
 
 
 class Place(NamedTuple):
