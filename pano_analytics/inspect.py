@@ -746,10 +746,12 @@ def _decode_strip(clip: _Clip, stream: VideoStream, keys: list[tuple[float, Pack
     # One thread: ingest already runs one process a core.
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_PIXELS)}
+    turn = None
     for offset_s, packet in keys:
         picture = decode_key(context, packet)
         if picture is not None:
-            turn = orientation_of(picture)
+            # One matrix holds for the whole clip, and asking for it takes half a millisecond.
+            turn = turn or orientation_of(picture)
             clip.width, clip.height = upright_size(picture.width, picture.height, turn)
             clip.frames.append(_strip_frame(offset_s, picture, _pixel_aspect(stream), turn))
     failed = len(keys) - len(clip.frames)
