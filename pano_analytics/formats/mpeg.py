@@ -33,7 +33,9 @@ def transport_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
     """Transport streams come in packets of one length."""
     content.seek(0)
     found = packets_of_transport(content.read(1024))
-    return cut("its last packet is cut off") if found and size_bytes % found[1] else NOTHING
+    if not found:
+        return NOTHING
+    return cut("its last packet is cut off") if size_bytes % found[1] else UNBROKEN
 
 
 def program_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
