@@ -46,6 +46,7 @@ MEDIA: tuple[tuple[str, pa.DataType, str], ...] = (
     ("thumb", pa.string(), "locator of the kept thumbnail; null where nothing decoded"),
     ("culled_at", _UTC, "when retention removed the file; the row outlives it"),
     ("same_name_as", pa.string(), "media_id of the upload that had its name first, if one had"),
+    ("channel", pa.int32(), "the channel of a recorder, where the path has its number"),
 )
 
 FRAMES: tuple[tuple[str, pa.DataType, str], ...] = (

@@ -21,6 +21,7 @@ from pano_analytics.catalog import Catalog, Day, Part
 from pano_analytics.columns import MEDIA, TABLES
 from pano_analytics.errors import LibraryError, MediaError, QueryError
 from pano_analytics.home import Home
+from pano_analytics.ingest import split
 from pano_analytics.journal import Journal
 from pano_analytics.media import KINDS, STATES, locate
 from pano_analytics.queries import Queries
@@ -83,7 +84,8 @@ class Library:
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
-        self.settings = settings
+        self._settings = settings
+        self._followed = (-1, settings)
         self.storage = Storage(folder)
         self.catalog = Catalog(self.storage)
         self.zone = ZoneInfo(settings.zone)
@@ -107,12 +109,20 @@ class Library:
 
     @cached_property
     def _queries(self) -> Queries:
-        return Queries(self.catalog, self.settings.zone)
+        return Queries(self.catalog, self._settings.zone)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, with a table for each camera that a template told apart so far."""
+        generation = self.generation
+        if self._followed[0] != generation:
+            self._followed = (generation, split.followed(self._settings, self.storage))
+        return self._followed[1]
 
     @property
     def uploads(self) -> Path | None:
         """The upload root, as last ingested or set."""
-        return self.settings.uploads
+        return self._settings.uploads
 
     @property
     def generation(self) -> int:
@@ -206,7 +216,7 @@ class Library:
 
     def camera_names(self) -> list[str]:
         """Return the names of all cameras, those set but never heard of included."""
-        told = [camera.name for camera in self.settings.cameras]
+        told = self.settings.names
         known = self.catalog.manifest().cameras()
         return [*told, *(name for name in known if alike.find(name, told) is None)]
 

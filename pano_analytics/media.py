@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from pano_analytics import alike
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Kind = Literal["snapshot", "clip"]
 State = Literal[
@@ -70,6 +70,8 @@ class Reading(NamedTuple):
     `camera` is what the path suggests; settings and the upload root may
     overrule it. `reason` says why nothing was read (kind ignore or unknown).
     `later` is set where another file had the name first, and tells the two apart.
+    `channel` is the number of a recorder's channel, as the path has it (Dahua's own
+    numbers from 0 are counted from 1, as its folders are).
     """
 
     kind: Literal["snapshot", "clip", "ignore", "unknown"]
@@ -84,6 +86,7 @@ class Reading(NamedTuple):
     sequence: str | None = None
     reason: str | None = None
     later: str | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

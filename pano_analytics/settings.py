@@ -6,7 +6,8 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -18,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
@@ -178,6 +180,9 @@ class Camera(_Strict):
     also: tuple[Annotated[str, AfterValidator(_check_folder)], ...] = Field(
         default=(), description="folders of its past, under another name or serial"
     )
+    channel: int | None = Field(
+        default=None, ge=0, description="of the recorder whose account `folder` is; else all"
+    )
     layout: Layout = "auto"
     zone: ZoneName | None = Field(default=None, description="the camera's clock; else the common")
     admin_url: PublicUrl | None = None
@@ -308,6 +313,23 @@ class Doctor(_Strict):
     ignore: tuple[str, ...] = ()
 
 
+def _refuse_twice(what: str, values: list[tuple[str, int | None]]) -> None:
+    keys = [(alike.key(value), channel) for value, channel in values]
+    twice = sorted(
+        {value[0] for value, key in zip(values, keys, strict=True) if keys.count(key) > 1}
+    )
+    if twice:
+        raise ValueError(
+            f"each camera with a {what} of its own, different in more than letter case or "
+            f"composition; came more than once: {', '.join(twice)}"
+        )
+
+
+def _share_a_folder(one: Camera, other: Camera) -> bool:
+    own, others = ({alike.key(folder) for folder in c.upload_folders} for c in (one, other))
+    return bool(own & others)
+
+
 class Settings(_Strict):
     """Everything that `pano.toml` can say; what is not said has a default."""
 
@@ -318,6 +340,7 @@ class Settings(_Strict):
     cache_limit_mb: int = Field(default=4096, ge=16)
     keep_days: KeepDays | None = None
     cameras: tuple[Camera, ...] = ()
+    _split: frozenset[str] = PrivateAttr(default=frozenset())
     ingest: Ingest = Ingest()
     dashboard: Dashboard = Dashboard()
     up: Up = Up()
@@ -328,16 +351,14 @@ class Settings(_Strict):
 
     @model_validator(mode="after")
     def _no_camera_twice(self) -> Settings:
-        for what, values in (
-            ("name", [camera.name for camera in self.cameras]),
-            ("folder", [folder for camera in self.cameras for folder in camera.upload_folders]),
-        ):
-            keys = [alike.key(value) for value in values]
-            twice = sorted({value for value in values if keys.count(alike.key(value)) > 1})
-            if twice:
+        folders = [(folder, one.channel) for one in self.cameras for folder in one.upload_folders]
+        _refuse_twice("name", [(camera.name, None) for camera in self.cameras])
+        _refuse_twice("folder, or channel of a folder,", folders)
+        for one, other in combinations(self.cameras, 2):
+            if one.layout != other.layout and _share_a_folder(one, other):
                 raise ValueError(
-                    f"each camera with a {what} of its own, different in more than letter case "
-                    f"or composition; came more than once: {', '.join(twice)}"
+                    f"the same layout for all cameras with a channel of one folder; {one.name!r} "
+                    f"and {other.name!r} have different ones"
                 )
         return self
 
@@ -358,9 +379,32 @@ class Settings(_Strict):
         """Return how the camera `name` is spelled: as in its table, else composed (NFC)."""
         return alike.find(name, [camera.name for camera in self.cameras]) or alike.normal(name)
 
+    def with_split(self, parents: Mapping[str, str]) -> Settings:
+        """Return settings in which cameras that a template names have the rules of its table.
+
+        `parents` has by camera the name of that table. A camera with a table of its own keeps
+        it; the table that is split stays, but is not a camera itself (see `names`).
+        """
+        if not parents:
+            return self
+        children = [
+            table.model_copy(update={"name": child, "folder": None, "also": ()})
+            for child, parent in parents.items()
+            if self.table(child) is None and (table := self.table(parent)) is not None
+        ]
+        followed = self.model_copy(update={"cameras": (*self.cameras, *children)})
+        followed._split = frozenset(map(alike.key, parents.values()))
+        return followed
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the cameras that have a table."""
+        named = (camera.name for camera in self.cameras)
+        return [name for name in named if alike.key(name) not in self._split]
+
     @property
     def folders(self) -> dict[str, str]:
-        """Folder below the upload root, as configured -> the name of the camera it belongs to."""
+        """Folder below the upload root, as configured -> the name of a camera that has it."""
         return {folder: camera.name for camera in self.cameras for folder in camera.upload_folders}
 
     def zone_of(self, camera: str) -> ZoneInfo:

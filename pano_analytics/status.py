@@ -25,7 +25,7 @@ from pano_analytics import alike, culling, timekeeping
 from pano_analytics.catalog import Catalog, Manifest, Part, counts
 from pano_analytics.errors import LibraryError
 from pano_analytics.home import library_of
-from pano_analytics.ingest import heartbeat, unread
+from pano_analytics.ingest import heartbeat, split, unread
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.receive import records, refusals
 from pano_analytics.settings import Settings
@@ -62,6 +62,7 @@ def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, 
     LibraryError where there is no library or its manifest cannot be read.
     """
     storage = library_of(settings)
+    settings = split.followed(settings, storage)
     now = datetime.now(UTC)
     manifest, states, cameras = _catalog(storage, settings, now)
     parts = list(manifest.media.values())
@@ -121,7 +122,7 @@ def _column(storage: Storage, part: Part, name: str) -> pa.ChunkedArray:
 def _cameras(
     storage: Storage, settings: Settings, manifest: Manifest, now: datetime
 ) -> list[dict[str, Any]]:
-    said = [camera.name for camera in settings.cameras]
+    said = settings.names
     names = [*said, *(name for name in manifest.cameras() if alike.find(name, said) is None)]
     return [_camera(storage, settings, manifest, name, now) for name in names]
 

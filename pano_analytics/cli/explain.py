@@ -11,16 +11,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from pano_analytics.cli.terminal import say_text, shown
-from pano_analytics.layouts import camera_below, plain, read, reader_of
+from pano_analytics.layouts import plain, read, reader_of
 from pano_analytics.media import Reading
-
-if TYPE_CHECKING:
-    from pano_analytics.settings import Settings
+from pano_analytics.settings import Settings
+from pano_analytics.whose import Owner, owner_of
 
 _NO_UTF8 = re.compile("[\udc80-\udcff]")
 
@@ -106,19 +104,21 @@ class _Root:
         if below is None or self.settings is None:
             return read(path)
         folder, _, name = below.rpartition("/")
-        layout = self.settings.camera(self._camera_below(below)).layout
-        return reader_of(folder, layout)(name)
+        return reader_of(folder, self._owner(folder).layout)(name)
 
     def camera(self, path: str, reading: Reading) -> str | None:
         """Return the camera by the rule of the root, else what the path suggests."""
         if reading.kind not in ("snapshot", "clip"):
             return None
         below = self._below(path)
-        return reading.camera if below is None else self._camera_below(below)
+        if below is None:
+            return reading.camera
+        owner = self._owner(below.rpartition("/")[0])
+        return (self.settings or Settings()).called(owner.of(reading))
 
-    def _camera_below(self, below: str) -> str:
-        folders = self.settings.folders if self.settings else {}
-        return camera_below(below, folders, Path(self.path).absolute().name or "camera")
+    def _owner(self, folder: str) -> Owner:
+        root_name = Path(self.path).absolute().name or "camera"
+        return owner_of(self.settings or Settings(), folder, root_name)
 
     def _below(self, path: str) -> str | None:
         """Return `path` relative to the root; None where it lies elsewhere."""
@@ -171,6 +171,8 @@ def _in_words(path: str, camera: str | None, reading: Reading) -> str:
         lines.append(f"  layout   {reading.layout}")
     if reading.kind in ("snapshot", "clip"):
         lines.append(f"  camera   {_printable(camera) if camera else 'not told by the path'}")
+        if reading.channel is not None:
+            lines.append(f"  channel  {reading.channel}")
         lines.extend(_event_and_times(reading))
     if reading.reason:
         lines.append(f"  because  {_printable(reading.reason)}")

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pano_analytics.catalog import Catalog, Part, sizes
 from pano_analytics.errors import QueryError
+from pano_analytics.ingest import split
 from pano_analytics.media import as_on_disk, locate
 from pano_analytics.settings import Settings
 
@@ -88,6 +89,7 @@ def forecast(library: Library, now: datetime | None = None) -> pd.DataFrame:
 
 def rooms(settings: Settings, catalog: Catalog, now: datetime | None = None) -> list[Room]:
     """Return what the disk has for each camera that holds anything; none without upload root."""
+    settings = split.followed(settings, catalog.storage)
     if not _is_mounted(settings.uploads):
         return []
     today = (now or datetime.now(UTC)).date()

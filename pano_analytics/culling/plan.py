@@ -17,6 +17,7 @@ from pano_analytics.catalog import Catalog, Day
 from pano_analytics.culling.due import Due
 from pano_analytics.culling.places import places, tops
 from pano_analytics.culling.sight import Sights
+from pano_analytics.ingest.split import followed
 from pano_analytics.journal import PLAN, Journal
 from pano_analytics.layouts.later import split
 from pano_analytics.layouts.sidecars import PART
@@ -141,6 +142,7 @@ def make(
 ) -> Plan:
     """Return the plan for a tree that is held already."""
     now = time.wall
+    settings = followed(settings, storage)
     aged = list(_aged(settings, Catalog(storage), now))
     sights = Sights.of(Journal(storage), (one.media_id for each in aged for one in each.old))
     judged = [one for each in aged for one in _by_sight(each.old, sights, time)]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pano_analytics.catalog import Change, Day, Sealed, Span
 from pano_analytics.columns import schema
-from pano_analytics.ingest.link import Clip, holders
+from pano_analytics.ingest.link import Clip, Moment, holders
 
 Row = dict[str, Any]
 FACTS = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256", "state"]
@@ -74,10 +74,9 @@ def _clips(change: Change, day: Day) -> list[Clip]:
 
 
 def _clips_of(table: pa.Table) -> list[Clip]:
-    chosen = table.filter(
-        pc.and_(pc.equal(table["kind"], "clip"), pc.is_valid(table["end"]))
-    ).select(["start", "end", "media_id"])
-    columns = [chosen["start"].cast(pa.int64()), chosen["end"].cast(pa.int64()), chosen["media_id"]]
+    chosen = table.filter(pc.and_(pc.equal(table["kind"], "clip"), pc.is_valid(table["end"])))
+    columns = [chosen["start"].cast(pa.int64()), chosen["end"].cast(pa.int64())]
+    columns += [chosen["media_id"], chosen["channel"]]
     return [Clip(*values) for values in zip(*(c.to_pylist() for c in columns), strict=True)]
 
 
@@ -85,7 +84,8 @@ def _linked(table: pa.Table, overhang: list[Clip]) -> pa.Table:
     is_snapshot = pc.equal(table["kind"], "snapshot").to_pylist()
     starts = table["start"].cast(pa.int64()).to_pylist()
     clips = sorted([*overhang, *_clips_of(table)])
-    moments = [start for start, wanted in zip(starts, is_snapshot, strict=True) if wanted]
+    taken = zip(starts, table["channel"].to_pylist(), is_snapshot, strict=True)
+    moments = [Moment(start, channel) for start, channel, wanted in taken if wanted]
     held = iter(holders(moments, clips))
     clip_ids = [next(held) if wanted else None for wanted in is_snapshot]
     position = table.schema.get_field_index("clip_id")

@@ -7,20 +7,44 @@ from typing import NamedTuple
 
 
 class Clip(NamedTuple):
-    """A clip's span, both ends included, microseconds since 1970 UTC."""
+    """A clip's span, both ends included, microseconds since 1970 UTC, and its channel."""
 
     start: int
     end: int
     media_id: str
+    channel: int | None = None
 
 
-def holders(moments: Sequence[int], clips: Sequence[Clip]) -> list[str | None]:
+class Moment(NamedTuple):
+    """When a snapshot was taken (microseconds since 1970 UTC), and its channel."""
+
+    start: int
+    channel: int | None = None
+
+
+def holders(moments: Sequence[Moment], clips: Sequence[Clip]) -> list[str | None]:
     """Return for each moment the clip that holds it, or None.
 
-    `moments` and `clips` must be sorted by (start) time. Where clips overlap,
-    the one that began last holds the moment: it is the one the camera was
-    writing for it.
+    `moments` and `clips` must be sorted by start. Where clips overlap, the one that
+    began last holds the moment: it is the one the camera was writing for it. Where more
+    than one channel is there, a clip holds moments of its own channel only; what has no
+    channel is then a channel of its own, since nothing tells whose it is.
     """
+    known = {one.channel for one in moments} | {one.channel for one in clips}
+    known.discard(None)
+    if len(known) <= 1:
+        return _holders([moment.start for moment in moments], clips)
+    held: list[str | None] = [None] * len(moments)
+    for channel in (*known, None):
+        own = [clip for clip in clips if clip.channel == channel]
+        places = [at for at, moment in enumerate(moments) if moment.channel == channel]
+        found = _holders([moments[at].start for at in places], own)
+        for at, media_id in zip(places, found, strict=True):
+            held[at] = media_id
+    return held
+
+
+def _holders(moments: Sequence[int], clips: Sequence[Clip]) -> list[str | None]:
     held: list[str | None] = []
     running: list[Clip] = []
     upcoming = 0

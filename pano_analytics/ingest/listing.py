@@ -18,7 +18,7 @@ from pano_analytics import layouts, timekeeping
 from pano_analytics.catalog import Day
 from pano_analytics.columns import schema
 from pano_analytics.ingest.clock import Said, Settled, plainly, settle
-from pano_analytics.ingest.link import Clip, holders
+from pano_analytics.ingest.link import Clip, Moment, holders
 from pano_analytics.ingest.unread import Unread
 from pano_analytics.ingest.walk import Entry
 from pano_analytics.layouts.later import split
@@ -26,9 +26,10 @@ from pano_analytics.media import Reading
 from pano_analytics.settings import Settings
 from pano_analytics.timekeeping import Behind, corrected_us
 from pano_analytics.times import WallClock, epoch_us, from_epoch_us, local_date
+from pano_analytics.whose import Owner, owner_of
 
 # Raise it when `layouts` reads names otherwise than before: known trees are then read anew.
-READING_VERSION = 4
+READING_VERSION = 5
 
 
 class Named(NamedTuple):
@@ -50,6 +51,7 @@ class Named(NamedTuple):
     mtime: int
     arrived: int
     same_name_as: str | None
+    channel: int | None
 
 
 def table_of_named(rows: Sequence[Named]) -> pa.Table:
@@ -69,11 +71,12 @@ def table_of_named(rows: Sequence[Named]) -> pa.Table:
 
 def _clip_ids(ordered: Sequence[Named]) -> list[str | None]:
     clips = sorted(
-        Clip(row.start, row.end, row.media_id)
+        Clip(row.start, row.end, row.media_id, row.channel)
         for row in ordered
         if row.kind == "clip" and row.end is not None
     )
-    held = iter(holders([row.start for row in ordered if row.kind == "snapshot"], clips))
+    moments = [Moment(row.start, row.channel) for row in ordered if row.kind == "snapshot"]
+    held = iter(holders(moments, clips))
     return [next(held) if row.kind == "snapshot" else None for row in ordered]
 
 
@@ -92,6 +95,7 @@ class Listing:
     days: dict[Day, list[Named]] = field(default_factory=lambda: defaultdict(list))
     unknown: list[Unread] = field(default_factory=list)
     ignored: int = 0
+    parents: dict[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -119,7 +123,7 @@ class Reader:
         self._settings, self._behind = settings, behind
         self._root_id, self._root_name = root_id, root_name
         self._digest = hashlib.blake2b(f"{root_id}\0".encode(), digest_size=8)
-        self._folders = settings.folders
+        self._parents: dict[str, str] = {}
         self._place = lru_cache(maxsize=4096)(self._read_place)
         self._clock = cache(self._make_clock)
         self._utc = WallClock(ZoneInfo("UTC"))
@@ -132,13 +136,13 @@ class Reader:
     def key(self) -> str:
         """A text that changes when the same names would be read otherwise."""
         cameras = [
-            (camera.name, camera.upload_folders, camera.layout, camera.zone)
+            (camera.name, camera.upload_folders, camera.channel, camera.layout, camera.zone)
             for camera in self._settings.cameras
         ]
         return repr((READING_VERSION, self._root_id, self._settings.zone, cameras, *self._behind))
 
     def _make_clock(self, camera: str) -> WallClock:
-        return WallClock(self._settings.zone_of(camera))
+        return WallClock(self._settings.zone_of(self._parents.get(camera, camera)))
 
     def read(self, entries: Iterable[Entry], now_us: int, arrivals: Mapping[str, int]) -> Listing:
         """Return what the names of `entries` say; `arrivals` (by id) were known before."""
@@ -154,6 +158,8 @@ class Reader:
                 arrived = arrival(entry, now_us)
                 listing.unknown.append(Unread(entry.path, arrived, reading.reason or ""))
             else:
+                if place.owner is not None:
+                    place = self._split(place, reading, listing)
                 media_id = self._media_id(entry.path)
                 arrived = arrival(entry, arrivals.get(media_id, now_us))
                 said = None if reading.start is None else epoch_us(reading.start)
@@ -189,11 +195,22 @@ class Reader:
         return listing
 
     def _read_place(self, folder: str) -> _Place:
-        inside = f"{folder}/" if folder else ""
-        below = layouts.camera_below(inside, self._folders, self._root_name)
-        camera = _named(self._settings.called(below))
-        read = layouts.reader_of(folder, self._settings.camera(camera).layout)
-        return _Place(camera, self._clock(camera), read)
+        owner = owner_of(self._settings, folder, self._root_name)
+        read = layouts.reader_of(folder, owner.layout)
+        camera = _named(owner.camera)
+        is_split = bool(owner.by_channel) or owner.is_split
+        return _Place(camera, self._clock(camera), read, owner if is_split else None)
+
+    def _split(self, place: _Place, reading: Reading, listing: Listing) -> _Place:
+        """Return the place of one upload in a folder that several cameras share."""
+        assert place.owner is not None
+        camera = _named(self._settings.called(place.owner.of(reading)))
+        if camera == place.camera:
+            return place
+        if place.owner.is_split and self._settings.table(camera) is None:
+            # It has the rules and the clock of the table that it was told apart from.
+            listing.parents[camera] = self._parents[camera] = place.camera
+        return place._replace(camera=camera, clock=self._clock(camera))
 
     def _plainly(
         self, reading: Reading, said: int | None, arrived: int, camera_clock: WallClock
@@ -264,7 +281,7 @@ def _row(
 ) -> Named:
     path, size_bytes, mtime_ns = entry
     start, end, source, offset_s = settled
-    kind, layout, _, _, _, _, _, trigger, trigger_raw, sequence, _, _ = reading
+    kind, layout, _, _, _, _, _, trigger, trigger_raw, sequence, _, _, channel = reading
     return Named(
         start,
         path,
@@ -282,6 +299,7 @@ def _row(
         mtime_ns // 1000,
         arrived,
         same_name_as,
+        channel,
     )
 
 
@@ -291,6 +309,7 @@ class _Place(NamedTuple):
     camera: str
     clock: WallClock
     read: Callable[[str], Reading]
+    owner: Owner | None
 
 
 # A camera's name becomes part of a folder's name, percent-encoded; a file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +47,7 @@ class Looked:
     rows: Mapping[Day, Sealed] | None = None
     facts: pa.Table | None = None
     unknown: Sequence[Unread] = ()
+    parents: Mapping[str, str] = field(default_factory=dict)
     seen: Seen | None = None
     is_arrival_told: bool = True
 
@@ -71,6 +72,7 @@ def look(root: Path, reader: Reader, arrivals: Mapping[str, int], glance: Glance
         {day: Sealed.of(table) for day, table in tables.items()},
         facts_of(tables.values()),
         listing.unknown,
+        listing.parents,
         _seen("" if trouble.unreadable else mark, len(entries), listing),
         all(map(tells_arrival, entries)) and _is_plain(listing),
     )

@@ -38,9 +38,13 @@ class Seen:
 
 @dataclass
 class Memory:
-    """All units as last seen, and when every one of them was looked at (Unix seconds)."""
+    """All units as last seen, and when every one of them was looked at (Unix seconds).
+
+    `reading` is the version of `layouts` that all of them were read by.
+    """
 
     full_at: float = 0.0
+    reading: int = 0
     units: dict[str, Seen] = field(default_factory=dict)
 
     @property
@@ -68,7 +72,7 @@ def load(storage: Storage) -> Memory:
         if document["format"] != _FORMAT:
             return Memory()
         units = {path: _seen(values) for path, values in document["units"].items()}
-        return Memory(document["full_at"], units)
+        return Memory(document["full_at"], document.get("reading", 0), units)
     except (OSError, ValueError, KeyError, TypeError):
         return Memory()
 
@@ -96,5 +100,10 @@ def save(storage: Storage, memory: Memory) -> None:
         )
         for path, seen in memory.units.items()
     }
-    document = {"format": _FORMAT, "full_at": memory.full_at, "units": units}
+    document = {
+        "format": _FORMAT,
+        "full_at": memory.full_at,
+        "reading": memory.reading,
+        "units": units,
+    }
     storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())

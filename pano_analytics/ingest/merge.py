@@ -26,6 +26,7 @@ _FROM_NAME = (
     "layout",
     "sequence",
     "same_name_as",
+    "channel",
 )
 _COMPARED = ["path", "size_bytes", "mtime", *_FROM_NAME]
 

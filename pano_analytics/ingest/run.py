@@ -18,12 +18,12 @@ from pano_analytics.catalog import MANIFEST, Catalog, Change, Day
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.home import NAME as HOME
 from pano_analytics.home import Home
-from pano_analytics.ingest import examine, gone, heartbeat, opened, parallel, unread, walk
+from pano_analytics.ingest import examine, gone, heartbeat, opened, parallel, split, unread, walk
 from pano_analytics.ingest import look as looking
 from pano_analytics.ingest import memory as memories
 from pano_analytics.ingest.days import facts_of, rows_of
 from pano_analytics.ingest.examine import Outcome, Task
-from pano_analytics.ingest.listing import Reader
+from pano_analytics.ingest.listing import READING_VERSION, Reader
 from pano_analytics.ingest.look import Glance, Looked, look
 from pano_analytics.ingest.merge import Tally, merge
 from pano_analytics.ingest.parallel import Crew, MakeExecutor
@@ -207,8 +207,8 @@ class _Run:
 
     def recover(self) -> None:
         """Remove what a killed run left behind; a run that ended well leaves no mark."""
-        pages = (HOME, MANIFEST, memories.NAME, unread.NAME, heartbeat.NAME, timekeeping.PAGE)
-        for name in (*pages, AT_WORK):
+        derived = (memories.NAME, unread.NAME, split.NAME, heartbeat.NAME, timekeeping.PAGE)
+        for name in (HOME, MANIFEST, *derived, AT_WORK):
             self.storage.drop_leftovers(name)
         if self.storage.exists(AT_WORK):
             self.catalog.sweep()
@@ -229,6 +229,7 @@ class _Run:
         self._look_at([unit for unit in units if is_full or self._is_due(unit)], trouble, units)
         if is_full:
             self.memory.full_at, self._has_learnt = time.time(), True
+            self.memory.reading = READING_VERSION
         self._remember()
 
     def look_at(self, folders: Iterable[str]) -> None:
@@ -267,6 +268,8 @@ class _Run:
         self.summary.units = len(units if all_units is None else all_units)
 
     def _is_full_due(self) -> bool:
+        if self.memory.reading != READING_VERSION:
+            return True  # an older pano read these names, and knew less of them
         return self.memory.files <= SMALL_TREE or time.time() - self.memory.full_at >= FULL_EVERY_S
 
     def _is_due(self, unit: walk.Unit) -> bool:
@@ -316,6 +319,7 @@ class _Run:
         self.summary.tally += tally
         self._facts.append(facts)
         self._anew.saw([looked.facts])
+        split.add(self.storage, looked.parents)
         self.summary.unknown_files += [(one.path, one.reason) for one in looked.unknown]
         self.memory.units[looked.unit.path] = looked.seen.after(known)
         self._has_learnt = True

@@ -20,6 +20,7 @@ from pano_analytics.media import encode_path
 from pano_analytics.settings import Camera, Settings
 from pano_analytics.storage import Storage
 from pano_analytics.times import from_epoch_us
+from pano_analytics.whose import owner_of
 
 NAME = "state/unread.json"
 FORMAT = 1
@@ -197,8 +198,7 @@ def ignored_cameras(settings: Settings, word: str) -> set[str | None]:
 
 def _place(settings: Settings, folder: str, heap: Heap, read: Collection[str]) -> Place:
     root_name = encode_path(settings.uploads.resolve().name) if settings.uploads else "camera"
-    below = f"{folder}/x" if folder else "x"
-    camera = settings.called(layouts.camera_below(below, settings.folders, root_name))
+    camera = owner_of(settings, folder, root_name).camera
     first, last = (from_epoch_us(one) for one in (heap.first_us, heap.last_us))
     is_read = alike.find(camera, read) is not None
     template = _template(heap, first, last)

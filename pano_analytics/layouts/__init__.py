@@ -33,6 +33,7 @@ from pano_analytics.layouts.folders import (
     is_serial,
     passes_over,
     plain,
+    same_folder,
 )
 from pano_analytics.layouts.later import split
 from pano_analytics.layouts.names import kind_of
@@ -58,6 +59,7 @@ __all__ = [
     "propose",
     "read",
     "reader_of",
+    "same_folder",
 ]
 
 

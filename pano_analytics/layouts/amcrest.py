@@ -11,7 +11,14 @@ from datetime import datetime, time
 from functools import lru_cache
 from typing import NamedTuple
 
-from pano_analytics.layouts.folders import Folder, camera_above, camera_of, is_below_a_day
+from pano_analytics.layouts.folders import (
+    Folder,
+    camera_above,
+    camera_of,
+    channel_of_folder,
+    is_below_a_day,
+)
+from pano_analytics.layouts.forms import DASHED_DATE, DATE, TIME
 from pano_analytics.layouts.names import end_after, impossible, kind_of
 from pano_analytics.media import Kind, Reading
 
@@ -29,15 +36,24 @@ LAYOUTS = {
 TRIGGERS = {"M": "motion", "R": "scheduled", "A": "alarm", "I": "smart", "F": "manual"}
 
 # [letter][channel@stream][crop]; older firmware leaves the last ones out.
-_BRACKETS = r"\[([A-Za-z]\w{0,7})\](?:\[\d+@\d+\])?(?:\[(\d+)\])?\.(\w+)"
-_END = r"(?:-(\d\d\.\d\d\.\d\d))?"
+_BRACKETS = (
+    r"\[(?P<letter>[A-Za-z]\w{0,7})\](?:\[(?P<stream_of>\d+)@\d+\])?(?:\[(?P<crop>\d+)\])?"
+    r"\.(?P<ending>\w+)"
+)
+_END = r"(?:-(?P<end>\d\d\.\d\d\.\d\d))?"
+# A larger number in the brackets is a place on a recorder's disk.
+_MOST_CHANNELS = 64
 _NAME = re.compile(r"(?:(?:(\d\d)\.)?(\d\d)\.)?(\d\d)" + _END + _BRACKETS, re.ASCII).fullmatch
 _FLAT = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)_\d+_(\d\d)\.(\d\d)\.(\d\d)" + _END + _BRACKETS, re.ASCII
+    rf"{DASHED_DATE}_(?P<channel>\d+)_(?P<hour>\d\d)\.(?P<minute>\d\d)\.(?P<second>\d\d)"
+    + _END
+    + _BRACKETS,
+    re.ASCII,
 ).fullmatch
 _STAMPED = re.compile(
-    r"(?:\d+_)?(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)()_?" + _BRACKETS, re.ASCII
+    rf"(?:(?P<channel>\d+)_)?{DATE}{TIME}(?P<end>)_?" + _BRACKETS, re.ASCII
 ).fullmatch
+_PARTS = ("year", "month", "day", "hour", "minute", "second")
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII).fullmatch
 _DATE_LENGTH = len("2026-11-22")
 _HOUR_FOLDER = re.compile(r"\d\dhour", re.ASCII).fullmatch
@@ -55,6 +71,7 @@ class _Place(NamedTuple):
     day: tuple[int, int, int] | None
     outer: str | None
     inner: str | None
+    channel: int | None
 
 
 @lru_cache(maxsize=4096)
@@ -63,17 +80,41 @@ def _place(folder: Folder) -> _Place:
     for index in range(len(parts) - 1, -1, -1):
         part = parts[index]
         if len(part) == _DATE_LENGTH and (date := _DATE(part)):
-            return _dated_place(parts, index, (int(date[1]), int(date[2]), int(date[3])))
+            day = (int(date[1]), int(date[2]), int(date[3]))
+            return _dated_place(parts, index, day, channel_of_folder(folder))
         if not is_below_a_day(part):
             break
-    return _Place(camera_of(folder), "dahua-deep", None, None, None)
+    return _Place(camera_of(folder), "dahua-deep", None, None, None, channel_of_folder(folder))
 
 
-def _dated_place(parts: tuple[str, ...], index: int, day: tuple[int, int, int]) -> _Place:
+def _dated_place(
+    parts: tuple[str, ...], index: int, day: tuple[int, int, int], named: int | None
+) -> _Place:
     below = parts[index + 1 :]
     outer = below[-2] if len(below) > 1 and _is_two_digits(below[-2]) else None
     inner = below[-1] if below and _is_two_digits(below[-1]) else None
-    return _Place(camera_above(parts[:index]), _layout(parts, index), day, outer, inner)
+    layout = _layout(parts, index)
+    channel = _channel(parts, index, layout)
+    return _Place(
+        camera_above(parts[:index]),
+        layout,
+        day,
+        outer,
+        inner,
+        named if channel is None else channel,
+    )
+
+
+def _channel(parts: tuple[str, ...], index: int, layout: str) -> int | None:
+    """Return the channel of the folder below the date (001, pic_001, a disk's 0), or above it."""
+    below = parts[index + 1] if index + 1 < len(parts) else ""
+    number = below.removeprefix("pic_")
+    if layout == "dahua-nvr" and len(number) < 3 and number.isdigit():
+        return int(number) + 1
+    if len(number) == 3 and number.isdigit():
+        return int(number)
+    above = parts[index - 1] if index else ""
+    return int(above) if len(above) == 3 and above.isdigit() else None
 
 
 def _is_two_digits(part: str) -> bool:
@@ -102,18 +143,26 @@ class _Spelled(NamedTuple):
     letter: str
     trigger: str
     crop: str | None
+    channel: int | None
 
 
 # A camera's names repeat from minute to minute: `04[M][0@0][0].jpg`.
 @lru_cache(maxsize=4096)
 def _spelled(name: str) -> _Spelled | None:
     match = _NAME(name)
-    kind = kind_of(match[7]) if match else None
+    kind = kind_of(match["ending"]) if match else None
     if match is None or kind is None:
         return None
-    hour, minute, second, end, letter, crop, _ = match.groups()
+    hour, minute, second, end, letter, stream_of, crop, _ = match.groups()
     trigger = TRIGGERS.get(letter) or TRIGGERS.get(letter.upper(), "other")
-    return _Spelled(kind, hour, minute, second, end, letter, trigger, crop)
+    channel = _bracketed(stream_of)
+    return _Spelled(kind, hour, minute, second, end, letter, trigger, crop, channel)
+
+
+def _bracketed(stream_of: str | None) -> int | None:
+    """Return the channel of `[0@0]`, counted from 1 as the folder 001 of the same camera is."""
+    is_channel = stream_of is not None and int(stream_of) < _MOST_CHANNELS
+    return int(stream_of) + 1 if is_channel and stream_of is not None else None
 
 
 def read(folder: Folder, name: str) -> Reading | None:
@@ -121,20 +170,37 @@ def read(folder: Folder, name: str) -> Reading | None:
     spelled = _spelled(name)
     if spelled is None:
         return _read_whole(folder, name) if "_" in name else None
-    kind, hour, minute, second, end, letter, trigger, crop = spelled
+    kind, hour, minute, second, end, letter, trigger, crop, channel = spelled
     place = _place(folder)
+    if place.channel is not None:
+        channel = place.channel
     layout = place.layout
     if hour is None:
         hour, minute, layout = _from_folders(place, minute)
     try:
         if place.day is None or hour is None or minute is None:
             time(int(hour or 0), int(minute or 0), int(second))
-            return _undated(kind, layout, place.camera, trigger, letter, crop)
+            return _undated(kind, layout, place.camera, trigger, letter, crop, channel)
         start = datetime(*place.day, int(hour), int(minute), int(second))
         ended = end_after(start, end) if end and kind == "clip" else None
     except (ValueError, OverflowError) as error:
         return impossible(layout, "/".join((*folder.parts[-5:], name)), error)
-    return Reading(kind, layout, place.camera, start, ended, "camera", None, trigger, letter, crop)
+    camera = place.camera
+    return Reading(
+        kind,
+        layout,
+        camera,
+        start,
+        ended,
+        "camera",
+        None,
+        trigger,
+        letter,
+        crop,
+        None,
+        None,
+        channel,
+    )
 
 
 def _from_folders(place: _Place, minute: str | None) -> tuple[str | None, str | None, str]:
@@ -146,7 +212,13 @@ def _from_folders(place: _Place, minute: str | None) -> tuple[str | None, str | 
 
 
 def _undated(
-    kind: Kind, layout: str, camera: str | None, trigger: str, letter: str, crop: str | None
+    kind: Kind,
+    layout: str,
+    camera: str | None,
+    trigger: str,
+    letter: str,
+    crop: str | None,
+    channel: int | None,
 ) -> Reading:
     return Reading(
         kind,
@@ -156,6 +228,7 @@ def _undated(
         trigger_raw=letter,
         sequence=crop,
         reason="its name tells the time of day; the folders that tell the rest are missing",
+        channel=channel,
     )
 
 
@@ -164,17 +237,32 @@ def _read_whole(folder: Folder, name: str) -> Reading | None:
     match, layout = _FLAT(name), "dahua-flat"
     if match is None:
         match, layout = _STAMPED(name), "dahua-nnn"
-    kind = kind_of(match[10]) if match else None
+    kind = kind_of(match["ending"]) if match else None
     if match is None or kind is None:
         return None
-    end, letter, crop = match[7], match[8], match[9]
+    end, letter, crop = match["end"], match["letter"], match["crop"]
     try:
-        year, month, day, hour, minute, second = map(int, match.groups()[:6])
+        year, month, day, hour, minute, second = (int(match[part]) for part in _PARTS)
         start = datetime(year, month, day, hour, minute, second)
         ended = end_after(start, end) if end and kind == "clip" else None
     except (ValueError, OverflowError) as error:
         return impossible(layout, name, error)
     trigger = TRIGGERS.get(letter.upper(), "other")
+    said = match["channel"]
+    channel = _bracketed(match["stream_of"]) if said is None else int(said)
+    camera = camera_of(folder)
     return Reading(
-        kind, layout, camera_of(folder), start, ended, "camera", None, trigger, letter, crop
+        kind,
+        layout,
+        camera,
+        start,
+        ended,
+        "camera",
+        None,
+        trigger,
+        letter,
+        crop,
+        None,
+        None,
+        channel,
     )

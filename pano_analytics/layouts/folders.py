@@ -124,6 +124,11 @@ def folder_holding(path: str, folders: Iterable[str]) -> str | None:
     )
 
 
+def same_folder(one: str, other: str) -> bool:
+    """Whether two spellings mean one folder (see `alike`)."""
+    return _parts(one) == _parts(other)
+
+
 def _holds(folder: str, path: str) -> bool:
     own, parts = _parts(folder), _parts(path.rpartition("/")[0])
     return own == parts[: len(own)]
@@ -218,6 +223,28 @@ def _start_of_dates(parts: Sequence[str]) -> int:
         elif not is_below_a_day(parts[index]):
             break
     return start
+
+
+# A folder or word that says "channel": ch2, CH02, Channel 3, channel_04.
+_SAYS_CHANNEL = re.compile(
+    r"(?<![A-Za-z0-9])(?:ch|chn|channel)[ _-]?(\d{1,3})(?![A-Za-z0-9])", re.ASCII | re.IGNORECASE
+)
+
+
+@lru_cache(maxsize=4096)
+def channel_of_folder(folder: Folder) -> int | None:
+    """Return the channel that a folder names by the word for it, the innermost one."""
+    for part in reversed(folder.parts):
+        said = _SAYS_CHANNEL.fullmatch(part)
+        if said is not None:
+            return int(said[1])
+    return None
+
+
+def channel_in(name: str) -> int | None:
+    """Return the channel that a file's name has behind the word for it."""
+    said = _SAYS_CHANNEL.search(name) if "h" in name or "H" in name else None
+    return None if said is None else int(said[1])
 
 
 def above_dates(path: str) -> str:

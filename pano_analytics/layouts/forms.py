@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Literal
 
-from pano_analytics.layouts.folders import Folder, camera_above, camera_of
+from pano_analytics.layouts.folders import (
+    Folder,
+    camera_above,
+    camera_of,
+    channel_in,
+    channel_of_folder,
+)
 from pano_analytics.layouts.names import end_after, impossible, kind_of
 from pano_analytics.media import Kind, Reading, Zone
 
@@ -31,7 +37,7 @@ class Form:
     joined by `/`. It names its groups: `year month day hour minute second
     fraction` of the start, the same after `end_` or a `length` in seconds,
     `extension`, `event` (the vendor's word for the trigger), `daylight`
-    (present in summer time), `sequence`, and `camera`, or `else_camera` where
+    (present in summer time), `sequence`, `channel`, and `camera`, or `else_camera` where
     a folder's name is the better one. `trigger` translates the event, ""
     standing for none. Without a `year` group nothing tells the day: the
     reading then has no time, and `undated` says why. `spelled` turns other groups
@@ -77,6 +83,7 @@ class Form:
             trigger_raw=event,
             sequence=groups.get("sequence"),
             reason=None if start else self.undated,
+            channel=_channel(groups, folder, tail),
         )
 
     def _camera(self, groups: Groups, folder: Folder) -> str | None:
@@ -84,6 +91,14 @@ class Form:
             return groups["camera"]
         above = camera_above(folder.parts[: -self.depth]) if self.depth else camera_of(folder)
         return above or groups.get("else_camera")
+
+
+def _channel(groups: Groups, folder: Folder, tail: str) -> int | None:
+    said = groups.get("channel")
+    if said is not None and said.isdigit():
+        return int(said)
+    named = channel_in(tail.rpartition("/")[2])
+    return channel_of_folder(folder) if named is None else named
 
 
 def read_forms(forms: Sequence[Form], folder: Folder, name: str) -> Reading | None:

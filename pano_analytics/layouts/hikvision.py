@@ -15,7 +15,7 @@ LAYOUTS = {
     "hik-lpr": "20260108141528320_PLATE_VEHICLE_DETECTION.jpg",
 }
 
-_FIELD = r"(?P<else_camera>.+?)(?:_(?P<sequence>\d{1,3}))?_"
+_FIELD = r"(?P<else_camera>.+?)(?:_(?P<sequence>(?P<channel>\d{1,3})))?_"
 _MILLISECONDS = r"(?P<fraction>\d{3})"
 _EVENT = r"_(?P<event>[A-Za-z][\w -]*)"
 

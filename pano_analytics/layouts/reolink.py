@@ -41,7 +41,10 @@ FORMS = (
     ),
     Form(
         "reolink",
-        re.compile(rf"(?P<camera>.+)_(?P<sequence>\d{{1,3}})_{DATE}{TIME}{EXTENSION}", re.ASCII),
+        re.compile(
+            rf"(?P<camera>.+)_(?P<sequence>(?P<channel>\d{{1,3}}))_{DATE}{TIME}{EXTENSION}",
+            re.ASCII,
+        ),
     ),
 )
 

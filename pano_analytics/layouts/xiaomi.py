@@ -25,7 +25,8 @@ FORMS = (
     Form(
         "xiaomi-2stamp",
         re.compile(
-            rf"(?:(?P<sequence>[^_]+)_)?{DATE}{TIME}_{END_DATE}{END_TIME}{EXTENSION}", re.ASCII
+            rf"(?:(?P<sequence>(?P<channel>\d{{1,3}})|[^_]+)_)?{DATE}{TIME}_{END_DATE}{END_TIME}{EXTENSION}",
+            re.ASCII,
         ),
     ),
     Form(

@@ -23,6 +23,7 @@ from pano_analytics.users import (
     check_hash,
     hash_password,
 )
+from pano_analytics.whose import owner_of
 
 FILE_NAME = UPLOADERS_NAME
 
@@ -269,8 +270,9 @@ def _check_folder(folder: str, other: str) -> None:
 
 def is_of(settings: Settings, account: Account) -> bool:
     """Tell whether `pano ingest` with these settings takes the uploads for this camera's."""
-    camera = layouts.camera_below(f"{account.folder}/x.jpg", settings.folders, "\n")
-    return alike.key(camera) == alike.key(account.camera)
+    owner = owner_of(settings, account.folder, "\n")
+    known = (owner.camera, *owner.by_channel.values())
+    return owner.is_split or alike.find(account.camera, known) is not None
 
 
 def make_folder(account: Account, uploads: Path) -> Path:

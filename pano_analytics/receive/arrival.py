@@ -14,6 +14,7 @@ from pano_analytics.inspect import inspect_file
 from pano_analytics.media import Inspection, Reading, locate
 from pano_analytics.settings import Settings
 from pano_analytics.times import wall_to_utc
+from pano_analytics.whose import owner_of
 
 # An upload comes within a minute or two of what it shows: less says nothing of a clock.
 _NEAR = timedelta(minutes=2)
@@ -47,7 +48,7 @@ class Arrival:
 def look(settings: Settings, camera: str, path: str, arrived: datetime) -> Arrival:
     """Return what the upload at `path` (as in the column) of `camera` says; never raises for it."""
     folder, _, name = path.rpartition("/")
-    reading = layouts.reader_of(folder, settings.camera(camera).layout)(name)
+    reading = layouts.reader_of(folder, owner_of(settings, folder, "").layout)(name)
     inspection, trouble = _inspected(settings.uploads, path, reading)
     off = _clock_off(settings, camera, reading, inspection, arrived)
     return Arrival(path, reading, inspection, trouble, arrived, off)
