@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from clocks import seen_as_they_arrived
 from lived_in import film, picture, run
 from shared_files import lay
 
@@ -192,6 +193,7 @@ def test_tables_with_channels_split_an_account(tmp_path: Path) -> None:
     assert library.media().groupby("camera").size().to_dict() == {"gate": 6, "rec": 1, "yard": 6}
     told = {one["camera"]: one["is_silent"] for one in status.look(settings)["cameras"]}
     assert told == {"yard": False, "gate": True, "rec": False}
+    seen_as_they_arrived(settings)
     culling.adopt(settings)
     assert {one.camera for one in culling.plan(settings).due} == {"gate"}
 
@@ -228,5 +230,6 @@ def test_a_template_that_names_the_camera_splits_its_account(tmp_path: Path) -> 
     assert cameras.loc["north", "description"] == "the recorder"
     assert not cameras["is_silent"].any()
     assert status.look(settings)["is_healthy"]
+    seen_as_they_arrived(settings)
     culling.adopt(settings)
     assert {one.camera for one in culling.plan(settings).due} == {"South"}
