@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics import timekeeping
+from pano_analytics import own_tree, timekeeping
 from pano_analytics.catalog import Catalog, Day, Manifest, Part
 from pano_analytics.columns import TABLES
 from pano_analytics.errors import LibraryError, UploadTreeError
@@ -124,6 +124,7 @@ class _Rebuild:
                 f"{self.root}: expected the uploads to make the catalog of; there are none. "
                 f"Is its disk mounted? Nothing was changed."
             )
+        own_tree.require(self.storage, self.root)
         root_id = Home.settle(self.storage, self.settings).root_id
         first = self.journal.seen().slice(0, 1).to_pylist()
         if first and media_id(root_id, first[0]["path"]) != first[0]["media_id"]:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pano_analytics import alike, culling, timekeeping
+from pano_analytics import alike, culling, own_tree, timekeeping
 from pano_analytics.catalog import Catalog, Manifest, Part, counts
 from pano_analytics.errors import LibraryError
 from pano_analytics.home import library_of
@@ -48,6 +48,8 @@ PROBLEMS = (
     "cull_stopped",
     "upload_refused",
     "clock_doubtful",
+    "uploads_strange",
+    "marker_missing",
 )
 # Somebody ended the run: the next goes on from there, and --max-age tells if none comes.
 _MEANT = (0, heartbeat.INTERRUPTED, heartbeat.ENDED)
@@ -69,7 +71,7 @@ def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, 
     told: dict[str, Any] = {
         "now": _iso(now),
         "library": _disk(storage.root),
-        "uploads": _uploads(settings.uploads),
+        "uploads": _uploads(storage, settings.uploads),
         "generation": manifest.generation,
         "is_running": is_running(storage),
         "last_run": _last_run(storage, now),
@@ -204,10 +206,14 @@ def _disk(folder: Path) -> dict[str, Any]:
     return {"path": str(folder), "free_bytes": usage.free, "size_bytes": usage.total}
 
 
-def _uploads(root: Path | None) -> dict[str, Any]:
+def _uploads(storage: Storage, root: Path | None) -> dict[str, Any]:
     if root is None:
-        return {"path": None, "is_reachable": False, "free_bytes": None, "size_bytes": None}
-    return {**_disk(root), "is_reachable": _is_reachable(root)}
+        told: dict[str, Any] = {"path": None, "free_bytes": None, "size_bytes": None}
+        return {**told, "is_reachable": False, "trouble": None}
+    is_reachable = _is_reachable(root)
+    trouble = own_tree.trouble(storage, root) if is_reachable else None
+    told = {"is_reachable": is_reachable, "trouble": trouble and trouble._asdict()}
+    return {**_disk(root), **told}
 
 
 def _is_reachable(root: Path) -> bool:
@@ -243,6 +249,8 @@ def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[d
             f"{uploads['path'] or 'the upload root'} is missing, empty or not readable; "
             "is its disk mounted?",
         )
+    if uploads["trouble"]:
+        yield _problem(uploads["trouble"]["word"], uploads["trouble"]["text"])
     if run is None:
         yield _problem("never_ran", "no run of `pano ingest` has ended here yet")
     elif run["exit"] not in _MEANT:

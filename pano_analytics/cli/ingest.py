@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     "--no-inspect", is_flag=True, help="Names and sizes only; a later run opens the files."
 )
 @click.option("--full", is_flag=True, help="Look at every folder, however old.")
+@click.option(
+    "--accept-tree",
+    is_flag=True,
+    help="Take the tree as it is: most known uploads were deleted, or it is another one.",
+)
 @click.option("--wait", is_flag=True, help="Wait for another run instead of leaving it to it.")
 @click.option(
     "--unknown",
@@ -48,6 +53,7 @@ def command(
     settings: Settings,
     no_inspect: bool,
     full: bool,
+    accept_tree: bool,
     wait: bool,
     unknown: bool,
     watch: bool,
@@ -59,12 +65,14 @@ def command(
 
     Reads the names first, so that everything shows at once, then opens new
     files, newest day first. Run again with nothing new it does nothing. The
-    upload tree is only ever read. With --watch it goes on doing so.
+    upload tree is only ever read. With --watch it goes on doing so. A tree that
+    lacks most of the uploads that the library knows is refused: another disk
+    may be mounted there. If it is meant, say so with --accept-tree.
 
     \b
     Exit codes: 0 done (or another run is at work; or --watch ended by
-    SIGTERM), 2 settings or usage, 3 upload tree missing or empty, 4 library
-    unusable, 9 its disk full, 130 interrupted, 143 ended by SIGTERM.
+    SIGTERM), 2 settings or usage, 3 upload tree missing, empty or not that of
+    the library, 4 library unusable, 9 its disk full, 130 interrupted, 143 ended by SIGTERM.
 
     \b
     Examples:
@@ -72,7 +80,8 @@ def command(
       pano ingest --no-inspect
       pano ingest --watch --log /var/log/pano/ingest.log
     """
-    _refuse_mixed(watch, poll, {"--no-inspect": no_inspect, "--unknown": unknown, "--wait": wait})
+    once = {"--no-inspect": no_inspect, "--unknown": unknown, "--wait": wait}
+    _refuse_mixed(watch, poll, {**once, "--accept-tree": accept_tree})
     _begin_workers(settings, no_inspect)
     from pano_analytics import schedule
     from pano_analytics.ingest.lean import spare_pandas
@@ -84,7 +93,7 @@ def command(
         if watch:
             _watch(settings, poll, full, quiet, stop)
         else:
-            _once(settings, no_inspect, full, wait, unknown, quiet, stop)
+            _once(settings, no_inspect, full, accept_tree, wait, unknown, quiet, stop)
 
 
 def _refuse_mixed(watch: bool, poll: bool, once: dict[str, bool]) -> None:
@@ -149,6 +158,7 @@ def _once(
     settings: Settings,
     no_inspect: bool,
     full: bool,
+    accept_tree: bool,
     wait: bool,
     unknown: bool,
     quiet: bool,
@@ -162,6 +172,7 @@ def _once(
         settings,
         is_inspecting=not no_inspect,
         is_full=full,
+        accept_tree=accept_tree,
         is_listing_unknown=unknown,
         wait=wait,
         progress=bar or stop.check,

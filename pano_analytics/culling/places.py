@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -24,22 +24,35 @@ def places(settings: Settings) -> tuple[Path, Storage]:
 
 
 def tops(settings: Settings) -> Callable[[str], str]:
-    """Return what tells the top folder of an upload's camera, as in the column `path`.
+    """Return what tells the lowest folder above an upload that stays, as in the column `path`.
 
-    That is the folder that settings give the camera, else the first below the
-    root where it names the camera, else the root itself (""). It stays, empty
-    or not: the camera's account on the FTP server leads there.
+    That is the folder of its camera: the one that settings give it, else the first below
+    the root where it names the camera, else the root itself (""); or what lies deeper and
+    above the folders of its day. It stays, empty or not: an account on the FTP server
+    or what was typed into the camera leads there. An upload that no day's folder
+    holds leaves all its folders as they are.
     """
     folders = settings.folders
 
     @cache
     def top(folder: str) -> str:
-        held = layouts.folder_holding(f"{folder}/x.jpg", folders)
-        if held is not None:
-            depth = 0 if held == "." else held.count("/") + 1
-            return "/".join(folder.split("/")[:depth])
-        first = folder.partition("/")[0]
-        is_camera = layouts.camera_below(f"{folder}/x.jpg", {}, "") == alike.normal(first)
-        return first if is_camera else ""
+        return max(_camera_top(folder, folders), _above_day(folder), key=len)
 
     return lambda path: top(path.rpartition("/")[0])
+
+
+def _camera_top(folder: str, folders: Mapping[str, str]) -> str:
+    held = layouts.folder_holding(f"{folder}/x.jpg", folders)
+    if held is not None:
+        depth = 0 if held == "." else held.count("/") + 1
+        return "/".join(folder.split("/")[:depth])
+    first = folder.partition("/")[0]
+    is_camera = layouts.camera_below(f"{folder}/x.jpg", {}, "") == alike.normal(first)
+    return first if is_camera else ""
+
+
+def _above_day(folder: str) -> str:
+    parts = folder.split("/")
+    days = (n for n in range(1, len(parts) + 1) if layouts.day_of_folder(parts[:n]) is not None)
+    depth = next(days, None)
+    return folder if depth is None else layouts.above_dates("/".join(parts[:depth]))

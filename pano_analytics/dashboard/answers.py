@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import pandas as pd
 import param
 
-from pano_analytics import culling
+from pano_analytics import culling, own_tree, timekeeping
 from pano_analytics.dashboard import payloads
 from pano_analytics.dashboard.records import Heat, Item, Near, Uploads
 from pano_analytics.dashboard.selection import Selection, wall_now
@@ -110,6 +110,7 @@ class Answers(param.Parameterized):
 
     cameras = param.ClassSelector(class_=pd.DataFrame, default=pd.DataFrame())
     short = param.Dict(default={}, doc="what a camera's disk cannot hold, in words, by camera")
+    troubles = param.List(default=[], doc="why nothing is culled, or nothing concluded: sentences")
     unread = param.List(default=[], doc="folders that receive what nothing reads (unread.Place)")
     heat = param.ClassSelector(class_=Heat, default=Heat(pd.DataFrame(), date.min, date.min))
     uploads = param.ClassSelector(class_=Uploads, default=Uploads(pd.DataFrame()))
@@ -182,6 +183,7 @@ class Answers(param.Parameterized):
             "now": minute,
             "cameras": cameras,
             "short": kept("short", minute, ask=lambda: find_short(library)),
+            "troubles": kept("troubles", minute, ask=lambda: find_troubles(library)),
             "unread": kept("unread", minute, ask=lambda: find_unread(library)),
             "heat": kept("heat", span, ask=lambda: find_heat(library, span)),
             "uploads": uploads,
@@ -241,6 +243,13 @@ def find_short(library: Library) -> dict[str, str]:
     return {
         one.camera: f"{one.text.removeprefix(f'{one.camera}: ')} days" for one in found if one.text
     }
+
+
+def find_troubles(library: Library) -> list[str]:
+    """Return what is wrong with this computer's clock and with the upload tree, as sentences."""
+    doubt = timekeeping.trouble(library.settings, library.storage)
+    strange = own_tree.trouble(library.storage, library.settings.uploads)
+    return [one for one in (doubt, strange and strange.text) if one]
 
 
 def find_unread(library: Library) -> list[Place]:

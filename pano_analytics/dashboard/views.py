@@ -132,13 +132,14 @@ class Overview(View):
     """Each camera: latest picture, when, count today, silent or not, its own pages."""
 
     part = "overview"
-    watches = ("cameras", "now", "short", "unread")
+    watches = ("cameras", "now", "short", "troubles", "unread")
 
     def text(self) -> str:
         answers = self.answers
         zone = self.library.zone
         shown = payloads.overview(answers.cameras, answers.now, answers.short)
-        return payloads.dumps(shown | {"unread": payloads.unread(answers.unread, zone)})
+        notices = {"troubles": answers.troubles, "unread": payloads.unread(answers.unread, zone)}
+        return payloads.dumps(shown | notices)
 
 
 class Activity(View):

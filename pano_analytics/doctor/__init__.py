@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from pano_analytics import alike, timekeeping
+from pano_analytics import alike, own_tree, timekeeping
 from pano_analytics.doctor import (
     arrivals,
     clock,
@@ -67,6 +67,7 @@ def _all(library: Library) -> Iterator[Finding]:
     yield from reception.check(library)
     yield from overwritten.check(library)
     yield from _own_clock(library)
+    yield from _own_tree(library)
     yield from disk.check(library)
     yield from zone.check(library)
 
@@ -76,6 +77,13 @@ def _own_clock(library: Library) -> Iterator[Finding]:
     if doubt:
         advice = "Set this computer's clock, or run `pano clock --confirm` if it is right."
         yield Finding(None, "clock_doubtful", "problem", "certain", doubt, advice)
+
+
+def _own_tree(library: Library) -> Iterator[Finding]:
+    found = own_tree.trouble(library.storage, library.settings.uploads)
+    if found:
+        advice = "Look at what is mounted there (findmnt); docs/troubleshooting.md tells more."
+        yield Finding(None, found.word, "problem", "certain", found.text, advice)
 
 
 def knock(server: Server) -> pd.DataFrame:

@@ -30,6 +30,8 @@ WORDS: dict[str, str] = {
     "connection_refused": "the upload server closes connections of a camera",
     "upload_refused": "the upload server refuses files or folders of a camera",
     "clock_doubtful": "this computer's own clock cannot be right; nothing is deleted",
+    "uploads_strange": "the upload tree is not the one that the library knows",
+    "marker_missing": "the marker of the upload tree is not there; nothing is culled",
     "disk_small": "the disk cannot hold the days wanted",
     "zone_rules_old": "this machine's zone database shows another hour than the one pano uses",
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pano_analytics import timekeeping
+from pano_analytics import own_tree, timekeeping
 from pano_analytics.catalog import MANIFEST, Catalog, Change, Day
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.home import NAME as HOME
@@ -79,6 +79,7 @@ def ingest(
     make_executor: MakeExecutor | None = None,
     openers: Openers | None = None,
     is_called_away: Callable[[], bool] | None = None,
+    accept_tree: bool = False,
 ) -> Summary:
     """Bring the catalog of `settings.library` up to date with `settings.uploads`.
 
@@ -93,9 +94,11 @@ def ingest(
     root, storage = _checked_root(settings), Storage(_library(settings))
     began = time.monotonic()
     with storage.lock(LOCK, wait), heartbeat.beating(storage) as beat:
+        if not accept_tree:
+            own_tree.require(storage, root)
         run = _Run(settings, root, storage, progress or _silent, make_executor, openers)
         run.recover()
-        run.look(is_full, is_listing_unknown)
+        run.look(is_full or accept_tree, is_listing_unknown)
         if is_inspecting:
             run.open_waiting(is_called_away or _never)
         run.finish()
@@ -119,6 +122,7 @@ def ingest_folders(
     root, storage = _checked_root(settings), Storage(_library(settings))
     began = time.monotonic()
     with storage.lock(LOCK), heartbeat.beating(storage) as beat:
+        own_tree.require(storage, root)
         run = _Run(settings, root, storage, _silent, None, openers)
         run.recover()
         run.look_at(folders)

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 
+from pano_analytics import own_tree
 from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.home import Home
 from pano_analytics.ingest.unread import NAME as UNREAD
@@ -33,7 +34,8 @@ def update(
 
     With `is_full` every page is made and held against what is there. Raises
     SettingsError where the folder is not the site's to write in, LibraryError
-    where there is no library, SiteBusy, SiteFull.
+    where there is no library, StrangeTree where the uploads are not those that the
+    library knows, SiteBusy, SiteFull.
     """
     refuse_place(folder, settings.uploads, settings.library)
     site, home = SiteFolder(folder, settings.site.readers), _home(settings)
@@ -44,6 +46,9 @@ def update(
         looked = _looked_at(settings, folder)
         if not is_full and _is_current(site, known, looked):
             return Summary(folder, len(known.cameras), len(known.days))
+        if settings.uploads is not None and settings.uploads.is_dir():
+            # Another disk is mounted there: no page goes for what it lacks.
+            own_tree.require(Storage(settings.library or folder), settings.uploads)
         from pano_analytics.site import build
 
         return build.build(settings, site, known, home.root_id, looked, is_full, progress)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pano_analytics import timekeeping
+from pano_analytics import own_tree, timekeeping
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 
@@ -47,6 +47,10 @@ def _uploads(settings: Settings) -> Iterator[Problem]:
         return
     if is_empty and _age_s(settings, "manifest.json") is not None:
         yield _problem("uploads_unreachable", f"{root} is empty; is its disk mounted?")
+        return
+    found = settings.library and own_tree.trouble(Storage(settings.library), root)
+    if found:
+        yield _problem(found.word, found.text)
 
 
 def _ingest(settings: Settings, up_s: float) -> Iterator[Problem]:

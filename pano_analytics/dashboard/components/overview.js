@@ -38,14 +38,19 @@ function unreadNotice(place) {
     place.snippet && h("pre", {}, place.snippet))
 }
 
+// What holds culling or ingest back: this computer's clock, or another disk at the uploads' place.
+function troubleNotice(text) {
+  return h("p", { class: "unread trouble" }, icon("warn"), text[0].toUpperCase() + text.slice(1))
+}
+
 PARTS.overview = (place, line) => {
   const cards = h("div", { class: "cards" })
   const head = h("header", {})
   const notices = h("div", { class: "notices", role: "status" })
   const host = h("section", { class: "overview", "aria-label": "Cameras" }, head, notices, cards)
   const draw = () => {
-    const { cameras, call, unread } = line.data
-    refill(notices, unread.map(unreadNotice))
+    const { cameras, call, troubles, unread } = line.data
+    refill(notices, [...troubles.map(troubleNotice), ...unread.map(unreadNotice)])
     refill(cards, cameras.map(cameraCard))
     refill(head, h("h2", {}, "Cameras"), asDataFrame(call))
   }
