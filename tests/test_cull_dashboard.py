@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -31,6 +33,7 @@ from serving import (
 import pano_analytics
 from pano_analytics.culling import adopt, cull
 from pano_analytics.settings import load
+from pano_analytics.timekeeping import PAGE
 
 # More than any disk has: so sparse a file takes no space.
 HUGE = 10**12
@@ -61,8 +64,26 @@ def culled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     os.truncate(huge, HUGE)
     command = [*PANO, "ingest", "--quiet", "--no-inspect", *config]
     subprocess.run(command, check=True, timeout=DEADLINE_S)
+    _leap(folder / "library" / PAGE)
     with serving(folder / "library", folder) as server:
         yield server
+
+
+def _leap(page: Path) -> None:
+    """Let the library have known a time 40 days ago: this computer's clock is in doubt."""
+    document = json.loads(page.read_bytes())
+    for name in ("time_us", "start_time_us"):
+        document["known"][name] -= 40 * 86_400_000_000
+    page.write_text(json.dumps(document))
+
+
+def test_the_overview_says_that_the_clock_is_in_doubt(
+    visit: Callable[..., Page], culled: Served
+) -> None:
+    """Why nothing is culled stands above the cameras, with what to do."""
+    page = visit(culled.url)
+    expect(page.locator(".notices .trouble")).to_contain_text("40 days ahead")
+    expect(page.locator(".notices .trouble")).to_contain_text("pano clock --confirm")
 
 
 @pytest.fixture
@@ -72,7 +93,7 @@ def rows(culled: Served) -> dict[str, dict[str, Any]]:
 
 
 def place(row: dict[str, Any]) -> str:
-    return f"{quote(row['camera'])}/{row['date']}/{row['media_id']}"
+    return f"{quote(row['camera'])}/{row['date']:%Y-%m-%d}/{row['media_id']}"
 
 
 @pytest.mark.parametrize("kind", ["snapshot", "clip"])
