@@ -535,11 +535,7 @@ def _numbers(ids: pa.ChunkedArray) -> np.ndarray:
 
 
 def _root(library: Library, has_rows: bool) -> Path:
-    root = library.uploads
-    if root is None:
-        raise UploadTreeError(
-            "expected an upload root: give --uploads DIR or `uploads` in pano.toml."
-        )
+    root = library.settings.the_uploads()
     if not root.is_dir() or (has_rows and not any(root.iterdir())):
         raise UploadTreeError(
             f"{root}: expected the uploads that the library knows; there are none. "

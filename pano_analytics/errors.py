@@ -9,6 +9,28 @@ from pathlib import Path
 _FROM_ABOVE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
+# code -> what it means: of every command, and the one place where that is written.
+EXIT_CODES: dict[int, str] = {
+    0: "Done. For `ingest`, `rebuild`, `cull` and `site` also: another run is at work, nothing "
+    "was done. For `up`, `receive`, `serve` and `ingest --watch`: stopped as asked.",
+    1: "A place that the system refuses, or an error that nobody foresaw (please report it).",
+    2: "Settings or options cannot be used, or one is missing: no upload root or library is "
+    "named, the library lies within the uploads, a name or password is not accepted.",
+    3: "The upload tree is missing, empty where uploads are known, not readable as a whole, or "
+    "not the one that belongs to the library. Nothing was changed.",
+    4: "The library is missing, of a newer pano, damaged, not the one that was meant, or in a "
+    "place where it cannot be made or written.",
+    5: "A file cannot be read, shown or converted.",
+    6: "A question to the library was not understood.",
+    7: "An address or port is not available, or a certificate cannot be used.",
+    8: "Something needs attention: disagreements, a problem or a finding was reported, more is "
+    "to be deleted than a run may, or a first upload did not come in time.",
+    9: "The disk of the library, or of the site, is full. What is there stays whole.",
+    130: "Interrupted from the keyboard. The next run continues from there.",
+    143: "Ended by SIGTERM, in order. The next run continues from there.",
+}
+
+
 class PanoError(Exception):
     """The parent of every error this package raises on purpose.
 

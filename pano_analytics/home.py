@@ -82,24 +82,20 @@ def make_library(settings: Settings) -> Storage:
     a mistyped `--library` alone must not. Raises LibraryError where the folder
     cannot be made.
     """
-    if settings.library is None:
-        raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
-    storage = Storage(settings.library)
+    storage = Storage(settings.the_library())
     if settings.uploads is None or Home.read(storage) is not None:
         return storage
     try:
-        settings.library.mkdir(parents=True, exist_ok=True)
+        storage.root.mkdir(parents=True, exist_ok=True)
         Home.settle(storage, settings)
     except OSError as error:
-        raise refused(error, None, settings.library) or error from error
+        raise refused(error, None, storage.root) or error from error
     return storage
 
 
 def library_of(settings: Settings) -> Storage:
     """Return the library of `settings`; LibraryError where there is none."""
-    if settings.library is None:
-        raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
-    storage = Storage(settings.library)
+    storage = Storage(settings.the_library())
     if Home.read(storage) is None:
         raise LibraryError(
             f"{settings.library}: expected a library; there is none yet. "

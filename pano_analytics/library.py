@@ -19,7 +19,7 @@ from pano_analytics import settings as settings_room
 from pano_analytics.analysis import activity
 from pano_analytics.catalog import Catalog, Day, Part
 from pano_analytics.columns import MEDIA, TABLES
-from pano_analytics.errors import LibraryError, MediaError, QueryError
+from pano_analytics.errors import LibraryError, MediaError, QueryError, SettingsError
 from pano_analytics.home import Home
 from pano_analytics.ingest import split
 from pano_analytics.journal import Journal
@@ -94,7 +94,7 @@ class Library:
     def of(cls, settings: Settings, origin: str = "settings") -> Library:
         """Return the library that `settings` name; it may be empty still."""
         if settings.library is None:
-            raise LibraryError(f"{origin}: expected `library`, the folder of the library; add it.")
+            raise SettingsError(f"{origin}: expected `library`, the folder of the library; add it.")
         return cls(settings.library, settings)
 
     def __repr__(self) -> str:

@@ -71,9 +71,7 @@ def rebuild(
     readable as a whole, and LibraryError where journal and library are not of
     one kind. Nothing is changed then, but for true facts noted in the journal.
     """
-    if settings.library is None:
-        raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
-    storage = Storage(settings.library)
+    storage = Storage(settings.the_library())
     began = time.monotonic()
     with storage.lock(LOCK, wait):
         work = _Rebuild(settings, storage)
@@ -111,11 +109,7 @@ class _Rebuild:
 
     @property
     def root(self) -> Path:
-        if self.settings.uploads is None:
-            raise UploadTreeError(
-                "expected an upload root: give --uploads DIR or `uploads` in pano.toml."
-            )
-        return self.settings.uploads
+        return self.settings.the_uploads()
 
     def check(self) -> None:
         """Refuse a tree that is not there, and a journal that is of another library."""

@@ -407,6 +407,23 @@ class Settings(_Strict):
         """Folder below the upload root, as configured -> the name of a camera that has it."""
         return {folder: camera.name for camera in self.cameras for folder in camera.upload_folders}
 
+    def the_uploads(self) -> Path:
+        """Return the upload root; SettingsError where none is set."""
+        if self.uploads is None:
+            raise SettingsError(_not_set("an upload root", "uploads", "DIR"))
+        return self.uploads
+
+    def the_library(self) -> Path:
+        """Return the folder of the library; SettingsError where none is set, or within uploads."""
+        if self.library is None:
+            raise SettingsError(_not_set("a library", "library", "LIB"))
+        if self.uploads and self.library.resolve().is_relative_to(self.uploads.resolve()):
+            raise SettingsError(
+                f"{self.library}: expected a library outside the upload tree; nothing of ours "
+                f"may lie in somebody's evidence. Choose another folder."
+            )
+        return self.library
+
     def zone_of(self, camera: str) -> ZoneInfo:
         """Return the zone of this camera's clock."""
         return ZoneInfo(self.camera(camera).zone or self.zone)
@@ -419,6 +436,10 @@ class Settings(_Strict):
         """Return after how many days this camera's uploads go; None where they are kept."""
         days = self.camera(camera).keep_days or self.keep_days
         return days if isinstance(days, int) else None
+
+
+def _not_set(what: str, key: str, value: str) -> str:
+    return f"expected {what}: give --{key} {value}, or set `{key}` in pano.toml (see `pano init`)."
 
 
 def find(config: str | os.PathLike[str] | None = None) -> Path | None:

@@ -78,7 +78,7 @@ def test_a_snapshot_comes_to_rest_with_all_it_tells(
     row = library.media().iloc[0]
     assert row["camera"] == "porch"
     assert row["start"].isoformat() == "2026-03-03T12:00:00+01:00"
-    assert row["date"] == NOON.date()
+    assert row["date"] == datetime(NOON.year, NOON.month, NOON.day)
     assert (row["state"], row["trigger"], row["kind"]) == ("complete", "motion", "snapshot")
     assert (row["width"], row["height"], row["time_source"]) == (320, 180, "name")
     assert library.thumbnail(row).size == (320, 180)

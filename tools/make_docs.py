@@ -106,24 +106,15 @@ def _section(name: str, command: click.Command) -> str:
 
 
 def _exit_codes() -> str:
-    lines = [f"| {code} | {what} |" for code, what in sorted(_codes())]
+    lines = [f"| {code} | {what} |" for code, what in errors.EXIT_CODES.items()]
     head = """\
 ## Exit codes
 
-What all commands have in common; a command that has one of its own says so in its help.
+The same for all commands.
 
 | code | what it means |
 |---|---|"""
     return "\n".join([head, *lines, ""])
-
-
-def _codes() -> Iterator[tuple[int, str]]:
-    yield 0, "Done. For `pano ingest` also: another run is at work, nothing was done."
-    yield 130, "Interrupted from the keyboard."
-    for kind in vars(errors).values():
-        is_error = isinstance(kind, type) and issubclass(kind, errors.PanoError)
-        if is_error and kind.exit_code and kind is not errors.PanoError:
-            yield kind.exit_code, (kind.__doc__ or "").splitlines()[0]
 
 
 PAGES: dict[str, Callable[[], str]] = {"columns.md": columns_page, "cli.md": cli_page}

@@ -95,7 +95,17 @@ def main(argv: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         say("pano: interrupted", err=True)
         code = INTERRUPTED
-    except Exception:
-        say_text(traceback.format_exc(), err=True, nl=False)
-        code = 1
+    except Exception as error:
+        code = _unforeseen(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Print an error that no command expects; with its traceback, unless a path was refused."""
+    told = refused(error, None, None) if isinstance(error, OSError) else None
+    if told is not None:
+        say(f"pano: {told}", err=True)
+        return told.exit_code
+    say_text(traceback.format_exc(), err=True, nl=False)
+    say("pano: an error that nobody foresaw; please report the lines above.", err=True)
+    return PanoError.exit_code

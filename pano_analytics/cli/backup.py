@@ -69,14 +69,11 @@ def command(
     from pano_analytics import settings as room
     from pano_analytics.backup import backup
     from pano_analytics.cli.options import resolve
-    from pano_analytics.errors import LibraryError
 
     settings = resolve(config, None, library)
-    if settings.library is None:
-        raise LibraryError("expected a library: give --library LIB or `library` in pano.toml.")
     is_sealing = encrypt or passphrase_file is not None
     kept = backup(
-        settings.library,
+        settings.the_library(),
         target,
         room.find(config),
         with_catalog,

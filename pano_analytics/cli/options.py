@@ -63,6 +63,8 @@ def resolve(config: Path | None, uploads: Path | None, library: Path | None) -> 
         home = Home.read(Storage(library)) if library is not None else None
         settings = home.settings if home else room.Settings()
     settings = _given(settings, uploads, library)
+    if settings.library is not None:
+        settings.the_library()  # refuses one that lies within the uploads
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[SETTINGS] = settings

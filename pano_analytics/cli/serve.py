@@ -77,7 +77,7 @@ def _opened(config: Path | None, uploads: Path | None, library: Path | None) -> 
 
     # Settings may name a library that ingest is yet to make; a folder alone must be one.
     found = room.find(config)
-    if found is None and uploads is None:
+    if found is None and uploads is None and library is not None:
         return pano_analytics.open(library)
     return Library.of(resolve(config, uploads, library), str(found or "the options"))
 

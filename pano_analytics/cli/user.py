@@ -10,7 +10,7 @@ import click
 
 from pano_analytics.cli.options import resolve
 from pano_analytics.cli.terminal import say, say_text, shown
-from pano_analytics.errors import SettingsError
+from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.sessions import Sessions
 from pano_analytics.users import UserError, Users, check_name
 
@@ -26,6 +26,14 @@ _CONFIG = click.option(
 def library_folder(library: Path | None, config: Path | None) -> Path:
     """Return the library folder that the options or the settings name. Raises SettingsError."""
     return _named(resolve(config, None, library).library)
+
+
+def _known(library: Path | None, config: Path | None) -> Path:
+    """Return the library folder, which must be there: nobody is listed of a mistyped one."""
+    folder = library_folder(library, config)
+    if not folder.exists():
+        raise LibraryError(f"{folder}: expected a library; there is none. Is its name right?")
+    return folder
 
 
 def _named(named: Path | None) -> Path:
@@ -92,7 +100,7 @@ def list_(**where: Any) -> None:
     Examples:
       pano user list --library LIB
     """
-    for user in Users(library_folder(**where)).all():
+    for user in Users(_known(**where)).all():
         say_text(f"{user.name}\t{user.added.astimezone():%Y-%m-%d}")
 
 
@@ -107,7 +115,7 @@ def remove(name: str, **where: Any) -> None:
     Examples:
       pano user remove anna
     """
-    Users(library_folder(**where)).remove(name)
+    Users(_known(**where)).remove(name)
     say(f"{name} can no longer log in.")
 
 

@@ -7,20 +7,15 @@ from functools import cache
 from pathlib import Path
 
 from pano_analytics import alike, layouts
-from pano_analytics.errors import UploadTreeError
 from pano_analytics.home import library_of
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 
 
 def places(settings: Settings) -> tuple[Path, Storage]:
-    """Return the upload root and the library; UploadTreeError or LibraryError if one is not set."""
+    """Return the upload root and the library; SettingsError if one is not set."""
     storage = library_of(settings)
-    if settings.uploads is None:
-        raise UploadTreeError(
-            "expected an upload root: give --uploads DIR or `uploads` in pano.toml."
-        )
-    return settings.uploads, storage
+    return settings.the_uploads(), storage
 
 
 def tops(settings: Settings) -> Callable[[str], str]:

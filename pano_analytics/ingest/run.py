@@ -91,7 +91,7 @@ def ingest(
     every file that nothing reads, in folders that did not change as well. Raises
     UploadTreeError, LibraryBusy (another run is at work) or another LibraryError.
     """
-    root, storage = _checked_root(settings), Storage(_library(settings))
+    root, storage = _checked_root(settings), Storage(settings.the_library())
     began = time.monotonic()
     with storage.lock(LOCK, wait), heartbeat.beating(storage) as beat:
         if not accept_tree:
@@ -119,7 +119,7 @@ def ingest_folders(
     folder below a day's stands for the whole day; one that is gone is left to
     the next `ingest`. The rest is as there.
     """
-    root, storage = _checked_root(settings), Storage(_library(settings))
+    root, storage = _checked_root(settings), Storage(settings.the_library())
     began = time.monotonic()
     with storage.lock(LOCK), heartbeat.beating(storage) as beat:
         own_tree.require(storage, root)
@@ -150,27 +150,12 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def _checked_root(settings: Settings) -> Path:
-    if settings.uploads is None:
-        raise UploadTreeError(
-            "expected an upload root: give --uploads DIR or `uploads` in pano.toml."
-        )
-    if not settings.uploads.is_dir():
+    if not settings.the_uploads().is_dir():
         raise UploadTreeError(
             f"{settings.uploads}: expected the folder that the cameras upload to; there is none. "
             f"Is its disk mounted? Nothing was changed."
         )
-    return settings.uploads
-
-
-def _library(settings: Settings) -> Path:
-    if settings.library is None:
-        raise UploadTreeError("expected a library: give --library LIB or `library` in pano.toml.")
-    if settings.uploads and settings.library.resolve().is_relative_to(settings.uploads.resolve()):
-        raise UploadTreeError(
-            f"{settings.library}: expected a library outside the upload tree; "
-            f"nothing of ours may lie in somebody's evidence. Choose another folder."
-        )
-    return settings.library
+    return settings.the_uploads()
 
 
 class _Run:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pano_analytics.errors import UploadTreeError
+from pano_analytics.errors import LibraryError, UploadTreeError
 from pano_analytics.media import encode_path
 from pano_analytics.receive import quotas
 from pano_analytics.receive.accounts import Account, Accounts
@@ -182,26 +182,16 @@ def _limits(said: Receive) -> Limits:
 
 def places(settings: Settings) -> tuple[Path, Path]:
     """Return (upload root, library), both there. Raises UploadTreeError where they cannot be."""
-    uploads, library = settings.uploads, settings.library
-    if uploads is None or library is None:
-        raise UploadTreeError(
-            "expected an upload root and a library: give --uploads DIR and --library LIB, or "
-            "`uploads` and `library` in pano.toml."
-        )
+    uploads, library = settings.the_uploads(), settings.the_library()
     if not uploads.is_dir():
         raise UploadTreeError(
             f"{uploads}: expected the folder that the cameras are to upload to; there is none. "
             f"Is its disk mounted? If it is a new one, make it."
         )
-    if library.resolve().is_relative_to(uploads.resolve()):
-        raise UploadTreeError(
-            f"{library}: expected a library outside the upload tree; nothing of ours may lie in "
-            f"somebody's evidence. Choose another folder."
-        )
     try:
         Storage(library).make()
     except OSError as error:
-        raise UploadTreeError(
+        raise LibraryError(
             f"{library}: expected a library folder that can be made; {error.strerror}."
         ) from error
     return uploads.resolve(), library

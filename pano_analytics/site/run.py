@@ -55,9 +55,7 @@ def update(
 
 
 def _home(settings: Settings) -> Home:
-    if settings.library is None:
-        raise LibraryError("expected `library`, the folder of the library; give --library.")
-    home = Home.read(Storage(settings.library))
+    home = Home.read(Storage(settings.the_library()))
     if home is None:
         raise LibraryError(
             f"{settings.library}: expected a library; there is none yet. "

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pano_analytics.errors import LibraryBusy, PanoError, SettingsError
+from pano_analytics.errors import LibraryBusy, PanoError
 from pano_analytics.logs import FORM, on_stderr, rotating
 from pano_analytics.settings import Settings, Up
 from pano_analytics.storage import Storage
@@ -75,13 +75,10 @@ def up(
 
 
 def _library(settings: Settings) -> Path:
-    if settings.uploads is None or settings.library is None:
-        raise SettingsError(
-            "expected `uploads` and `library`: set them in pano.toml (`pano init` proposes one), "
-            "or give --uploads and --library."
-        )
-    Storage(settings.library).make()
-    return settings.library
+    settings.the_uploads()
+    library = settings.the_library()
+    Storage(library).make()
+    return library
 
 
 def _log_to(settings: Settings, storage: Storage, is_quiet: bool) -> list[logging.Handler]:

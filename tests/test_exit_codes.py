@@ -1,0 +1,201 @@
+"""Every command ends bad situations with the code of the one table, and without a traceback."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import pano_analytics
+from pano_analytics.cli import main
+from pano_analytics.errors import EXIT_CODES, PanoError
+
+ROOT = Path(pano_analytics.__file__).parent
+# Each command as it is called where all is well; those that serve end at once where it is not.
+COMMANDS = {
+    "ingest": "ingest --quiet",
+    "up": "up",
+    "receive": "receive",
+    "camera add": "camera add porch",
+    "camera list": "camera list",
+    "camera password": "camera password porch",
+    "camera remove": "camera remove porch",
+    "serve": "serve --port 0",
+    "site": "site pages",
+    "user list": "user list",
+    "user remove": "user remove anna",
+    "status": "status",
+    "doctor": "doctor",
+    "cull": "cull",
+    "cull --adopt": "cull --adopt",
+    "cull --delete": "cull --delete",
+    "check": "check",
+    "rebuild": "rebuild",
+    "backup": "backup kept.tar",
+}
+
+
+def settings(uploads: str | None, library: str | None) -> None:
+    """Write a pano.toml here that names these folders."""
+    said = {"uploads": uploads, "library": library, "zone": "UTC"}
+    lines = [f'{key} = "{value}"' for key, value in said.items() if value]
+    Path("pano.toml").write_text("\n".join(lines))
+
+
+def upload() -> None:
+    """Lay one upload below `uploads`."""
+    Path("uploads").mkdir()
+    Path("uploads/a.jpg").write_bytes(b"x")
+
+
+def nothing() -> None:
+    """Leave the folder empty: neither settings nor options."""
+
+
+def no_library() -> None:
+    upload()
+    settings("uploads", None)
+
+
+def bad_settings() -> None:
+    Path("pano.toml").write_text("zone = 3")
+
+
+def no_text() -> None:
+    Path("pano.toml").write_bytes(b"\xff\xfe\x00")
+
+
+def odd_zone() -> None:
+    upload()
+    Path("pano.toml").write_text(
+        'uploads = "uploads"\nlibrary = "library"\nzone = "posix/Europe/Berlin"'
+    )
+
+
+def inside() -> None:
+    upload()
+    settings("uploads", "uploads/library")
+
+
+def file_as_library() -> None:
+    upload()
+    Path("library").write_text("x")
+    settings("uploads", "library")
+
+
+def refused_place() -> None:
+    upload()
+    settings("uploads", "/sys/pano")
+
+
+SITUATIONS: dict[Callable[[], None], int] = {
+    nothing: 2,
+    no_library: 2,
+    bad_settings: 2,
+    no_text: 2,
+    odd_zone: 2,
+    inside: 2,
+    file_as_library: 4,
+    refused_place: 4,
+}
+
+
+def ended(call: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Return the exit code of `pano CALL`, and what it said of an error."""
+    with pytest.raises(SystemExit) as ending:
+        main(call.split())
+    code = ending.value.code
+    return (code if isinstance(code, int) else 1), capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PANO_CONFIG", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.__name__)
+def test_each_command_says_the_same_of_a_situation(
+    command: str, situation: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong decides the code, not the command that meets it."""
+    if situation is refused_place and command == "serve":
+        pytest.skip("it serves what somebody else may still make")
+    situation()
+    code, told = ended(COMMANDS[command], capsys)
+    assert (code, "Traceback" in told) == (SITUATIONS[situation], False), told
+    assert code in EXIT_CODES
+    assert "expected" in told or "cannot be used" in told
+
+
+@pytest.mark.parametrize("command", ["ingest", "receive", "rebuild", "cull", "check", "init"])
+def test_a_missing_tree_is_code_3(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """For all commands that read or write it, once there is a library."""
+    upload()
+    settings("uploads", "library")
+    ended("ingest --quiet", capsys)
+    Path("uploads").rename("elsewhere")
+    call = "init --uploads uploads --output new.toml" if command == "init" else COMMANDS[command]
+    code, told = ended(call, capsys)
+    assert (code, "Traceback" in told) == (3, False), told
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        one
+        for one in COMMANDS
+        if one.split()[0] not in ("ingest", "up", "receive", "camera", "rebuild")
+    ],
+)
+def test_a_missing_library_is_code_4(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """For all commands that do not make one."""
+    places = "--library nowhere" + (" --uploads empty" if command == "check" else "")
+    Path("empty").mkdir()
+    code, told = ended(f"{COMMANDS[command]} {places}", capsys)
+    assert (code, "Traceback" in told) == (4, False), told
+
+
+def test_every_error_has_its_code_in_the_table() -> None:
+    """No error class and no sys.exit() ends with a code that the table does not have."""
+    for module in pkgutil.walk_packages([str(ROOT)], "pano_analytics."):
+        if not re.search(r"\.(plots|dashboard|__main__|demo)\b", module.name):
+            importlib.import_module(module.name)
+    kinds = [PanoError]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        assert kind.exit_code in EXIT_CODES, kind
+    for path in ROOT.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "sys.exit":
+                codes = [one.value for one in ast.walk(call) if isinstance(one, ast.Constant)]
+                known = [one for one in codes if isinstance(one, int)]
+                assert set(known) <= set(EXIT_CODES), (path, known)
+
+
+def test_codes_in_the_help_of_commands_are_in_the_table() -> None:
+    """And the page of commands shows the table once."""
+    page = (ROOT.parent / "docs" / "cli.md").read_text(encoding="utf-8")
+    for text in re.findall(r"Exit codes: (.*?)\n\n", page, re.DOTALL):
+        said = re.findall(r"(?:^|[,;]\s+)(\d+) ", text)
+        assert {int(one) for one in said} <= set(EXIT_CODES)
+    for code in EXIT_CODES:
+        assert page.count(f"\n| {code} | ") == 1
+
+
+def test_what_nobody_foresaw_is_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for a report, after the lines that a report needs."""
+    monkeypatch.setattr("pano_analytics.settings.find", lambda _: 1 / 0)
+    code, told = ended("status", capsys)
+    assert code == 1
+    assert told.rstrip().endswith("please report the lines above.")
