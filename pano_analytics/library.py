@@ -28,6 +28,7 @@ from pano_analytics.queries import Queries
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 from pano_analytics.times import from_epoch_us, instant, is_day
+from pano_analytics.wording import many
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -100,7 +101,8 @@ class Library:
     def __repr__(self) -> str:
         manifest = self.catalog.manifest()
         rows = sum(part.rows for part in manifest.media.values())
-        return f"<Library {self.folder}: {rows} uploads of {len(manifest.cameras())} cameras>"
+        cameras = many(len(manifest.cameras()), "camera")
+        return f"<Library {self.folder}: {many(rows, 'upload')} of {cameras}>"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the library, and a row for each camera."""

@@ -64,3 +64,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def many(count: int, what: str) -> str:
+    """Return a count in words: "1 clip", "3 clips", "1,200 clips"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -22,6 +22,7 @@ from pano_analytics import plots
 from pano_analytics.errors import PanoError, QueryError
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
+from pano_analytics.wording import many
 
 NOON = datetime(2026, 3, 3, 12, 0, 0)
 
@@ -407,3 +408,11 @@ def test_a_notebook_shows_the_library_safely(tmp_path: Path) -> None:
 def test_types_are_shipped() -> None:
     """The marker that tells type checkers to read the package's own types lies in it."""
     assert (Path(pano_analytics.__file__).parent / "py.typed").is_file()
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (1200, "1,200 files")]
+)
+def test_counts_have_the_right_number(count: int, said: str) -> None:
+    """One of something is not several."""
+    assert many(count, "file") == said

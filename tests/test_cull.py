@@ -717,7 +717,7 @@ def test_more_than_a_cap_asks(
     before = tree(root)
     with pytest.raises(TooMany, match=rf"{word}.*Nothing was deleted.*--up-to 2"):
         cull(capped, now=NOW)
-    with pytest.raises(TooMany, match="at most 1 files, as --up-to says"):
+    with pytest.raises(TooMany, match="at most 1 file, as --up-to says"):
         cull(capped, now=NOW, up_to=1)
     assert tree(root) == before
     assert set(Library.of(settings).media().state) == {"complete"}
@@ -864,7 +864,7 @@ def test_the_command_shows_adopts_and_deletes(aged: Settings) -> None:
     """As an owner calls it: look, adopt, delete, look again."""
     shown = called(aged)
     assert shown.exit_code == 0
-    assert "1 files, 3 bytes, would go with --delete" in shown.stdout
+    assert "1 file, 3 bytes, would go with --delete" in shown.stdout
     assert "kept for 10 days" in shown.stdout
     assert "adopt" in shown.stderr
     refused = called(aged, "--delete")
@@ -877,7 +877,7 @@ def test_the_command_shows_adopts_and_deletes(aged: Settings) -> None:
     assert one["due"][0]["reason"] == "kept for 10 days"
     assert [(left["camera"], left["left_files"]) for left in one["cameras"]] == [("porch", 1)]
     assert one["due"][0]["path"] in called(aged, "--files").stdout
-    assert called(aged, "--delete").stdout == "cull: 1 files deleted, 3 bytes\n"
+    assert called(aged, "--delete").stdout == "cull: 1 file deleted, 3 bytes\n"
     assert json.loads(called(aged, "--delete", "--json").stdout)["files"] == 0
     assert "0 files" in called(aged).stdout
 

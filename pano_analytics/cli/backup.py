@@ -9,6 +9,7 @@ import click
 
 from pano_analytics.cli.terminal import say
 from pano_analytics.errors import SettingsError
+from pano_analytics.wording import many
 
 
 @click.command("backup")
@@ -83,7 +84,7 @@ def command(
     what = ["with the catalog" if kept.has_catalog else "without the catalog"]
     what += [] if kept.has_secrets else ["without secrets"]
     what += ["encrypted"] if kept.is_encrypted else []
-    say(f"{target}: {kept.files} files, {kept.size_bytes / 1e6:.1f} MB, {', '.join(what)}")
+    say(f"{target}: {many(kept.files, 'file')}, {kept.size_bytes / 1e6:.1f} MB, {', '.join(what)}")
 
 
 def passphrase(file: str | None, is_new: bool) -> str:

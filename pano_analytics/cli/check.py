@@ -12,6 +12,7 @@ import click
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.terminal import say, shown
 from pano_analytics.errors import AttentionNeeded
+from pano_analytics.wording import many
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +80,7 @@ def command(
     for line in _json_lines(found) if as_json else _table(found):
         say(line)
     if len(found):
-        raise AttentionNeeded(f"{len(found)} disagreements found.")
+        raise AttentionNeeded(f"{many(len(found), 'disagreement')} found.")
 
 
 def _json_lines(found: pd.DataFrame) -> Iterator[str]:

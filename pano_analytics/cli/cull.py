@@ -14,6 +14,7 @@ import click
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.progress import Bar
 from pano_analytics.cli.terminal import say, shown
+from pano_analytics.wording import many
 
 if TYPE_CHECKING:
     from pano_analytics.culling import Culled, Due, Plan, Room
@@ -134,7 +135,7 @@ _STAYED = {
 
 def line(done: Culled) -> str:
     """Return the culling in one line."""
-    notes = [f"{done.files:,} files deleted, {size(done.size_bytes)}"]
+    notes = [f"{many(done.files, 'file')} deleted, {size(done.size_bytes)}"]
     for count, word in (
         (done.finished, "of them left by a run that was killed"),
         (done.rows_dropped, "old rows dropped"),
@@ -182,11 +183,11 @@ def _in_words(found: Plan, short: list[Room], files: bool) -> Iterator[str]:
     for stays in found.stays:
         yield f"stays: {shown(stays.path)}: {stays.reason}"
     yield from (f"disk too small: {one.text} days" for one in short if one.is_short)
-    yield f"{len(found.due):,} files, {size(found.size_bytes)}, would go with --delete"
+    yield f"{many(len(found.due), 'file')}, {size(found.size_bytes)}, would go with --delete"
 
 
 def _wish(keep_days: int | None) -> str:
-    return "kept, whatever their age" if keep_days is None else f"kept for {keep_days} days"
+    return "kept, whatever their age" if keep_days is None else f"kept for {many(keep_days, 'day')}"
 
 
 def _by_day(due: list[Due]) -> Iterator[str]:

@@ -65,8 +65,8 @@ def command(settings: Settings, as_json: bool, ftp: str | None, user: str | None
 def _of_library(settings: Settings) -> tuple[pd.DataFrame, str]:
     """Return what is found, and what was looked at."""
     from pano_analytics.doctor import examine
-    from pano_analytics.doctor.findings import many
     from pano_analytics.library import Library
+    from pano_analytics.wording import many
 
     library = Library.of(settings)
     found = examine(library)
@@ -108,7 +108,7 @@ def _plain(value: Any) -> Any:
 
 def _in_words(found: pd.DataFrame, looked_at: str) -> Iterator[str]:
     """Yield each finding with its cameras, and what to do once for all who need the same."""
-    from pano_analytics.doctor.findings import many
+    from pano_analytics.wording import many
 
     alike = ["severity", "word", "advice"]
     for (severity, word, advice), cases in found.groupby(alike, sort=False):

@@ -16,6 +16,7 @@ from pano_analytics.cli.progress import Bar
 from pano_analytics.cli.terminal import say, say_text, shown
 from pano_analytics.errors import LibraryBusy, PanoError
 from pano_analytics.logs import on_stderr
+from pano_analytics.wording import many
 
 if TYPE_CHECKING:
     from pano_analytics.ingest.run import Summary
@@ -207,7 +208,7 @@ def line(summary: Summary) -> str:
     tally = summary.tally
     opened = ", ".join(f"{count} {state}" for state, count in sorted(summary.opened.items()))
     notes = [
-        f"{summary.files} files in {summary.units} folders",
+        f"{many(summary.files, 'file')} in {many(summary.units, 'folder')}",
         f"{tally.new} new, {tally.changed} changed, {tally.missing} missing",
         f"{sum(summary.opened.values())} opened" + (f" ({opened})" if opened else ""),
     ]

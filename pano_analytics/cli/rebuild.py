@@ -9,6 +9,7 @@ import click
 
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.terminal import say
+from pano_analytics.wording import many
 
 if TYPE_CHECKING:
     from pano_analytics.rebuild import Rebuilt
@@ -56,6 +57,6 @@ def line(made: Rebuilt) -> str:
     """Return the rebuild in one line."""
     opened = ", ".join(f"{count} {state}" for state, count in sorted(made.opened.items()))
     return (
-        f"rebuild: {made.rows} uploads, {made.gone} of them gone; opened {opened or 'none'}; "
-        f"generation {made.generation}; {made.seconds:.1f} s"
+        f"rebuild: {many(made.rows, 'upload')}, {made.gone} of them gone; "
+        f"opened {opened or 'none'}; generation {made.generation}; {made.seconds:.1f} s"
     )

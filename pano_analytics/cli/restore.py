@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pano_analytics.cli.terminal import say
+from pano_analytics.wording import many
 
 
 @click.command("restore")
@@ -40,7 +41,7 @@ def command(source: Path, library: Path, passphrase_file: str | None) -> None:
 
     words = passphrase(passphrase_file, is_new=False) if is_encrypted(source) else None
     done = restore(source, library, words)
-    say(f"{library}: {len(done.files)} files restored, {len(done.left)} left as they are")
+    say(f"{library}: {many(len(done.files), 'file')} restored, {len(done.left)} left as they are")
     if SETTINGS in done.files:
         say(f"the settings file is {library / SETTINGS}; put it where it is looked for")
     if not done.has_catalog:

@@ -17,6 +17,7 @@ from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.progress import Bar
 from pano_analytics.cli.terminal import say
 from pano_analytics.errors import SettingsError
+from pano_analytics.wording import many
 
 if TYPE_CHECKING:
     from pano_analytics.settings import Settings
@@ -80,12 +81,12 @@ def _ending_on_sigterm() -> Iterator[None]:
 def line(done: Summary) -> str:
     """Return the run in one line."""
     notes = [
-        f"{done.cameras} cameras, {done.days} days",
-        f"{done.days_made} days made anew",
-        f"{done.written} files written, {done.removed} removed",
+        f"{many(done.cameras, 'camera')}, {many(done.days, 'day')}",
+        f"{many(done.days_made, 'day')} made again",
+        f"{many(done.written, 'file')} written, {done.removed} removed",
     ]
     if done.clips_packed:
-        notes.append(f"{done.clips_packed} clips packed")
+        notes.append(f"{many(done.clips_packed, 'clip')} packed")
     if done.clips_waiting:
-        notes.append(f"{done.clips_waiting} clips wait for room")
+        notes.append(f"{many(done.clips_waiting, 'clip')} waiting for room")
     return f"site: {'; '.join(notes)}; {done.seconds:.1f} s"

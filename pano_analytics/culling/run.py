@@ -31,6 +31,7 @@ from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 from pano_analytics.timekeeping import Time
 from pano_analytics.tree import Tree, adopted
+from pano_analytics.wording import many
 
 LAST_RUN = "state/cull.json"
 _FORMAT = 1
@@ -131,8 +132,8 @@ def _refuse_too_many(found: Plan, up_to: int | None) -> None:
     count = len(found.due)
     if up_to is not None and count > up_to:
         raise TooMany(
-            f"expected at most {up_to:,} files, as --up-to says; this run would delete {count:,} "
-            f"files ({_gb(found.size_bytes)}). Nothing was deleted. {_advice(count)}"
+            f"expected at most {many(up_to, 'file')}, as --up-to says; this run would "
+            f"delete {many(count, 'file')} ({_gb(found.size_bytes)}). Nothing was deleted. {_advice(count)}"
         )
 
 

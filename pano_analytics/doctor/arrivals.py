@@ -8,7 +8,8 @@ from math import exp, lgamma, sqrt
 import pandas as pd
 
 from pano_analytics.doctor.case import Case
-from pano_analytics.doctor.findings import Finding, many, span
+from pano_analytics.doctor.findings import Finding, span
+from pano_analytics.wording import many
 
 # A part of the file came, or nothing of use: how a camera that gives up leaves it.
 _CUT = ("partial", "damaged", "empty")

@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 
 from pano_analytics.doctor.case import Case
-from pano_analytics.doctor.findings import Finding, many, span
+from pano_analytics.doctor.findings import Finding, span
+from pano_analytics.wording import many
 
 _NEWEST = 40
 _FEWEST = 5

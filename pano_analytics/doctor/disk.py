@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pano_analytics.culling.forecast import Room, rooms
 from pano_analytics.doctor.findings import Finding
 from pano_analytics.library import Library
+from pano_analytics.wording import many
 
 
 def check(library: Library) -> Iterator[Finding]:
@@ -18,8 +19,9 @@ def check(library: Library) -> Iterator[Finding]:
 
 def _short(room: Room, possible_days: int, keep_days: int) -> Finding:
     evidence = (
-        f"only {possible_days} of {keep_days} days: it uploads {_size(room.bytes_per_day)} a day, "
-        f"and its disk has {_size(room.disk_bytes)} for all cameras that share it"
+        f"only {possible_days} of {many(keep_days, 'day')}: it uploads "
+        f"{_size(room.bytes_per_day)} a day, and its disk has "
+        f"{_size(room.disk_bytes)} for all cameras that share it"
     )
     advice = (
         "Lower keep_days to what fits, let the camera send less (a lower bit rate, fewer false "

@@ -76,11 +76,6 @@ def _rank(one: Finding) -> tuple[int, int, str, str]:
     return SEVERITIES.index(one.severity), words.index(one.word), one.advice, one.camera or ""
 
 
-def many(count: int, what: str) -> str:
-    """Return a count in words: "1 clip", "3 clips"."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
 def span(seconds: float) -> str:
     """Return a length of time as a person would say it, the sign left out."""
     size = abs(seconds)

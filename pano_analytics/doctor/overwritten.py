@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pano_analytics.doctor.findings import Finding, many
+from pano_analytics.doctor.findings import Finding
 from pano_analytics.journal import Journal
 from pano_analytics.library import Library
+from pano_analytics.wording import many
 
 _ADVICE = (
     "The earlier bytes are in a copy of the uploads, if anywhere. Let the cameras upload to `pano "

@@ -9,7 +9,8 @@ import pandas as pd
 
 from pano_analytics.doctor.arrivals import OPENED, is_many
 from pano_analytics.doctor.case import Case
-from pano_analytics.doctor.findings import Finding, many
+from pano_analytics.doctor.findings import Finding
+from pano_analytics.wording import many
 
 _NEWEST = 20
 # Streams called 15 a second give 14.9; no floor is meant that sharply.

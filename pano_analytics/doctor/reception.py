@@ -14,12 +14,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pano_analytics.doctor.arrivals import is_many, is_rising
-from pano_analytics.doctor.findings import Finding, many, span
+from pano_analytics.doctor.findings import Finding, span
 from pano_analytics.doctor.ports import ADVICE, reason
 from pano_analytics.library import Library
 from pano_analytics.receive import records, refusals
 from pano_analytics.receive.accounts import FILE_NAME, Accounts
 from pano_analytics.settings import Receive
+from pano_analytics.wording import many
 
 # So many in a row: a client that asked and changed its mind is no closed port.
 _IN_A_ROW = 3
