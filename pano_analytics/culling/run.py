@@ -133,7 +133,8 @@ def _refuse_too_many(found: Plan, up_to: int | None) -> None:
     if up_to is not None and count > up_to:
         raise TooMany(
             f"expected at most {many(up_to, 'file')}, as --up-to says; this run would "
-            f"delete {many(count, 'file')} ({_gb(found.size_bytes)}). Nothing was deleted. {_advice(count)}"
+            f"delete {many(count, 'file')} ({_gb(found.size_bytes)}). Nothing was "
+            f"deleted. {_advice(count)}"
         )
 
 
