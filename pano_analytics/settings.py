@@ -69,7 +69,7 @@ def _public_path(path: str) -> str:
 
 def _check_folder(folder: str) -> str:
     path = PurePosixPath(folder)
-    if path.is_absolute() or ".." in path.parts or not folder.strip():
+    if path.is_absolute() or ".." in path.parts or not (path.parts or folder == "."):
         raise ValueError(
             "a folder below the upload root, such as 'front_door', or '.' for the root itself"
         )

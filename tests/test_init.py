@@ -210,6 +210,7 @@ STRAY = st.binary(min_size=1, max_size=40).filter(
 @given(st.sets(FOLDER | STRAY, min_size=1, max_size=6))
 @example({b'"""', b"\\", b"'''\n[[cameras]]", b"a\nb", b"a b"})
 @example({b" a", b"a", b"a ", b"\x7f", b"\x85", b"100%25", b"\xff"})
+@example({b"Porch", b"porch", "T\u00fcr".encode(), "Tu\u0308r".encode()})
 @example({b"2026-11-20", b"AMC0028V_795UUB", b"# x", b"[x]", b"~", b"~root"})
 def test_no_folder_name_breaks_the_proposal(folders: set[bytes]) -> None:
     """Whatever folders are called, the proposal loads, and ingest finds by it what lies there."""

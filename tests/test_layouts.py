@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -753,3 +754,48 @@ def test_a_template_reads_back_what_it_writes(moment: datetime, seq: int) -> Non
     reading = template.read(f"{moment:%Y/%m-%d/%H%M%S}_{seq}.jpg")
     assert reading is not None
     assert (reading.start, reading.sequence) == (moment, str(seq))
+
+
+# What docs/cameras.md says
+
+
+CAMERAS_PAGE = (Path(__file__).parents[1] / "docs/cameras.md").read_text(encoding="utf-8")
+_SAID = re.findall(
+    r"^\| [^|]+ \| `(.+)` \| (\w+) \| (\w+) \| (\w+) \| (\w+) \|$", CAMERAS_PAGE, re.M
+)
+
+
+def test_cameras_page_has_every_family() -> None:
+    """Each family of layouts has an example in the table of what is read."""
+    families = {layouts.family_of(read(path).layout or "").__name__ for path, *_ in _SAID}
+    assert families == {family.__name__ for family in layouts.FAMILIES.values()}
+
+
+@pytest.mark.parametrize(("path", "end", "cause", "channel", "clock"), _SAID)
+def test_cameras_page_says_what_is_read(
+    path: str, end: str, cause: str, channel: str, clock: str
+) -> None:
+    """The example is read, and tells neither more nor less than the table says."""
+    reading = read(path)
+    assert reading.start is not None
+    assert f"{reading.start:%Y-%m-%d %H:%M:%S}" == "2026-11-20 09:50:06" or "09.50.00" in path
+    known = (reading.end is not None, reading.trigger is not None, reading.channel is not None)
+    assert known == (end == "yes", cause == "yes", channel == "yes")
+    assert reading.zone == ("utc" if clock == "UTC" else "camera")
+
+
+@pytest.mark.parametrize(
+    ("template", "path"),
+    [
+        ("{date:%YY%mM%dD%HH}/{any}{start:%MM%SS}{length}.{ext}",
+         "porch/2026Y11M20D09H/E150M06S27.mp4"),
+        ("{start:%d-%m-%Y_%H.%M.%S}.{ext}", "porch/20-11-2026_09.50.06.jpg"),
+    ],
+)  # fmt: skip
+def test_templates_of_the_cameras_page_read_its_examples(template: str, path: str) -> None:
+    """Both stand in the page, and the names are read on the camera's own clock."""
+    assert f'"{template}"' in CAMERAS_PAGE
+    assert path.removeprefix("porch/") in CAMERAS_PAGE
+    reading = Template.parse(template).read(path)
+    assert reading is not None
+    assert (reading.start, reading.zone) == (datetime(2026, 11, 20, 9, 50, 6), "camera")

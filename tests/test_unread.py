@@ -23,6 +23,7 @@ from pano_analytics.errors import AttentionNeeded
 from pano_analytics.ingest import memory, unread
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
+from pano_analytics.proposal import propose
 from pano_analytics.settings import Settings, check, load
 from pano_analytics.site.run import update
 from pano_analytics.storage import Storage
@@ -257,3 +258,14 @@ def test_dafang_cameras_are_read(tmp_path: Path) -> None:
     assert (len(media), set(media["layout"])) == (18, {"dafang"})
     assert media["wall_start"].min() == START
     assert status.look(settings)["is_healthy"]
+
+
+def test_init_proposes_a_template_for_names_that_no_layout_knows(tmp_path: Path) -> None:
+    """Without the signs of comments the proposed lines read every file."""
+    lay_unread(tmp_path)
+    text = propose(tmp_path / "uploads", "UTC")
+    lines = [line.removeprefix("# ") for line in text.splitlines()]
+    table = lines[lines.index("[[cameras]]") :][:3]
+    settings = settings_in(tmp_path, **tomllib.loads("\n".join(table)))
+    run(settings)
+    assert len(Library.of(settings).media()) == 18

@@ -12,6 +12,7 @@ from pathlib import Path
 from textwrap import fill
 from zoneinfo import ZoneInfo
 
+from pano_analytics import alike, layouts
 from pano_analytics.errors import LibraryError
 from pano_analytics.home import Home
 from pano_analytics.media import encode_path
@@ -89,13 +90,15 @@ keep_days = {days}
 
 
 def _old_cameras(original: Original, cameras: list[Found], zone: str, hours: int) -> list[str]:
-    found = {one.folder: one for one in cameras}
-    return [_old_table(old, found.get(old.folder), zone, hours) for old in original.cameras]
+    found = {alike.key(one.folder or ""): one for one in cameras}
+    return [
+        _old_table(old, found.get(alike.key(old.folder)), zone, hours) for old in original.cameras
+    ]
 
 
 def _others(original: Original, cameras: list[Found]) -> list[Found]:
-    known = {old.folder.partition("/")[0] for old in original.cameras}
-    return [one for one in cameras if one.folder not in known]
+    known = {alike.key(old.folder.partition("/")[0]) for old in original.cameras}
+    return [one for one in cameras if alike.key(one.folder or "") not in known]
 
 
 def _common_hours_late(cameras: list[Found]) -> int:
@@ -195,7 +198,7 @@ def _names(cameras: Iterable[Found], taken: Collection[str]) -> dict[str, str]:
     names = {
         one.camera: one.camera
         for one in cameras
-        if _on_one_line(one.camera) == one.camera and one.camera not in taken
+        if _on_one_line(one.camera) == one.camera and alike.find(one.camera, taken) is None
     }
     for camera in cameras:
         if camera.camera not in names:
@@ -206,7 +209,7 @@ def _names(cameras: Iterable[Found], taken: Collection[str]) -> dict[str, str]:
 
 def _free(name: str, taken: Collection[str]) -> str:
     numbered = (f"{name} {number}" for number in count(2))
-    return next(one for one in chain([name], numbered) if one not in taken)
+    return next(one for one in chain([name], numbered) if alike.find(one, taken) is None)
 
 
 def _on_one_line(text: str) -> str:
@@ -267,9 +270,17 @@ def _zone_remark(camera: Found, zone: str) -> list[str]:
 
 def _stranger(camera: Found) -> str:
     what = f"folder {quoted(camera.folder)}" if camera.folder else "root itself"
+    template = layouts.propose(camera.unread)
+    if template is None:
+        return (
+            f"# In the {what}, no layout knows the names of the {camera.unknown} sampled files; a\n"
+            "# template in `layout` can describe them (see docs/settings.md).\n"
+        )
+    folder = "" if camera.folder else '# folder = "."\n'
     return (
-        f"# In the {what} none of {camera.unknown} sampled files has a known layout;\n"
-        "# a template in `layout` can tell how they are called (see docs/pano.toml).\n"
+        f"# In the {what}, no layout knows the names of the {camera.unknown} sampled files. This\n"
+        f"# template reads them; try it with `pano explain`, and remove the signs # to use it:\n"
+        f"# [[cameras]]\n# name = {quoted(camera.camera)}\n{folder}# layout = {quoted(template)}\n"
     )
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pano_analytics import layouts
+from pano_analytics import alike, layouts
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.media import Reading, encode_path, locate
 
@@ -35,6 +35,9 @@ _FEWEST = 5
 _NEARLY_ALL = 0.8
 _MOST_HOURS = 26
 
+# From so many names a template is proposed.
+_MOST_UNREAD = 12
+
 
 @dataclass
 class Found:
@@ -49,12 +52,15 @@ class Found:
     folder: str | None = None
     layouts: Counter[str] = field(default_factory=Counter)
     unknown: int = 0
+    unread: list[str] = field(default_factory=list)
     lags: list[timedelta] = field(default_factory=list)
 
-    def add(self, reading: Reading, lag: timedelta | None) -> None:
-        """Count one sampled name."""
+    def add(self, path: str, reading: Reading, lag: timedelta | None) -> None:
+        """Count one sampled name; `unread` are some that nothing reads."""
         if reading.kind == "unknown":
             self.unknown += 1
+            if layouts.kind_of(path.rpartition(".")[2]) and len(self.unread) < _MOST_UNREAD:
+                self.unread.append(path)
         elif reading.kind != "ignore":
             self.layouts[f"{reading.layout} {reading.kind}"] += 1
             self.lags += [] if lag is None else [lag]
@@ -79,11 +85,12 @@ def look(root: Path, zone: ZoneInfo) -> list[Found]:
     found: dict[str, Found] = {}
     for path in _sampled(root):
         name = layouts.camera_below(path, {}, _root_name(root))
-        camera = found.setdefault(name, Found(name))
-        if path.startswith(f"{name}/"):
-            camera.folder = name
+        camera = found.setdefault(alike.key(name), Found(name))
+        first, slash, _ = path.partition("/")
+        if slash and alike.key(first) == alike.key(name):
+            camera.folder = first
         reading = layouts.read(path)
-        camera.add(reading, _lag(root, path, reading, zone))
+        camera.add(path, reading, _lag(root, path, reading, zone))
     return sorted(found.values(), key=lambda one: one.camera)
 
 
