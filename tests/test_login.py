@@ -217,6 +217,20 @@ def test_one_network_of_ipv6_is_one_address() -> None:
     assert network_of("10.0.0.1") != network_of("10.0.0.2")
 
 
+def test_a_neighbour_by_ipv6_locks_nobody_out() -> None:
+    """Ten failures of one address stop that one; of many addresses of a /64, the whole /64."""
+    attempts = auth.Attempts(lambda: 0.0)
+    for _ in range(10):
+        attempts.note("2001:db8::1")
+    assert attempts.wait_s("2001:db8::1") == 300
+    assert attempts.wait_s("2001:db8::2") == 0
+    for number in range(100):
+        attempts.note(f"2001:db8::1:{number:x}")
+    assert attempts.wait_s("2001:db8::2") == 300
+    assert attempts.wait_s("2001:db8:0:1::2") == 0
+    assert attempts.wait_s("device 7") == 0
+
+
 def test_failures_take_bounded_memory() -> None:
     """A flood of addresses is forgotten from its beginning."""
     attempts = auth.Attempts(lambda: 0.0)
@@ -246,7 +260,7 @@ def test_strangers_cannot_lock_out_the_owner(inside: Inside) -> None:
     door.attempts = auth.Attempts()
     browser = "; ".join(cookies_of(log_in(inside.url)))
     for number in range(100):
-        door.attempts.note(f"address 10.0.0.{number}")
+        door.attempts.note(f"10.0.0.{number}")
     assert log_in(inside.url).headers["location"] == "/"
     for _ in range(auth.Attempts.LIMIT):
         log_in(inside.url, password="wrong")

@@ -27,7 +27,7 @@ from tornado.routing import Matcher
 from tornado.web import RequestHandler, create_signed_value, decode_signed_value
 
 from pano_analytics.dashboard.headers import FORM_POLICY, nonce_of
-from pano_analytics.dashboard.limits import Attempts, network_of
+from pano_analytics.dashboard.limits import Attempts
 from pano_analytics.dashboard.origin import is_same_origin, sign_of_another
 from pano_analytics.errors import PanoError
 from pano_analytics.sessions import IDLE_DAYS, SESSION_DAYS, Session, Sessions
@@ -262,6 +262,7 @@ class Unadmitted(Matcher):
             self.door.note(login)
         request.visitor = login.user if login else LOCAL_VISITOR  # type: ignore[attr-defined]
         request.login = login.id if login else ""  # type: ignore[attr-defined]
+        request.connection.context.is_admitted = True  # type: ignore[union-attr]
         nonce_of(request)
 
 
@@ -360,7 +361,7 @@ class LoginHandler(_Form):
         # Nothing so long can be right, and nothing so long is counted, checked or kept.
         is_possible = len(name) <= NAME_MAX_LENGTH and len(password) <= PASSWORD_MAX_LENGTH
         device = self.door.known_device(self.request, name, self.prefix) if is_possible else None
-        key = f"device {device}" if device else f"address {network_of(self._address())}"
+        key = f"device {device}" if device else self._address()
         if wait_s := self.door.attempts.wait_s(key):
             self._slow_down(wanted, wait_s)
         elif is_possible and await self._is_right(key, name, password, bool(device)):

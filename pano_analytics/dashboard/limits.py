@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer, _HTTPRequestContext, _ProxyAdapter
 from tornado.httputil import HTTPMessageDelegate
 from tornado.ioloop import IOLoop
@@ -30,6 +31,8 @@ PER_ADDRESS = 64
 PER_CLIENT = 256
 TOTAL = 1024
 DESCRIPTORS = 8192
+# Strangers get short answers: who has not read one by then does not mean to.
+ANSWER_S = 10.0
 PAUSE_S, FREED_AT_ONCE = 1.0, 16
 ACCEPTED_AT_ONCE = 128
 WEBSOCKET_BYTES = 256 * 1024
@@ -60,11 +63,11 @@ class Attempts:
     """Failed logins of the last minutes, by whoever tries: 10 in 5 minutes, then one waits.
 
     They are counted by address, and for a browser that was logged in before by that
-    browser, so that strangers can lock nobody out, whatever names they try. `clock`
-    gives seconds.
+    browser, so that strangers can lock nobody out, whatever names they try. Many
+    addresses of one network of IPv6 count together as well. `clock` gives seconds.
     """
 
-    LIMIT, WINDOW_S, KEPT = 10, 300.0, 10_000
+    LIMIT, NETWORK_LIMIT, WINDOW_S, KEPT = 10, 100, 300.0, 10_000
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -72,22 +75,30 @@ class Attempts:
 
     def wait_s(self, key: str) -> float:
         """Return the seconds until another try is heard; 0.0 where it is heard now."""
-        tries = self._failed.get(key, deque())
-        if len(tries) < self.LIMIT:
-            return 0.0
-        return max(0.0, tries[0] + self.WINDOW_S - self._clock())
+        return max(self._wait_s(*counted) for counted in self._counted(key))
 
     def note(self, key: str) -> None:
         """Count a try: before it is checked, or many at once would all pass."""
-        tries = self._failed.pop(key, deque(maxlen=self.LIMIT))
-        tries.append(self._clock())
-        self._failed[key] = tries
+        for name, limit in self._counted(key):
+            tries = self._failed.pop(name, deque(maxlen=limit))
+            tries.append(self._clock())
+            self._failed[name] = tries
         while len(self._failed) > self.KEPT:
             del self._failed[next(iter(self._failed))]
 
     def forget(self, key: str) -> None:
         """Start again from zero after a right password."""
         self._failed.pop(key, None)
+
+    def _counted(self, key: str) -> list[tuple[str, int]]:
+        network = network_of(key)
+        return [(key, self.LIMIT)] + [(network, self.NETWORK_LIMIT)] * (network != key)
+
+    def _wait_s(self, key: str, limit: int) -> float:
+        tries = self._failed.get(key, deque())
+        if len(tries) < limit:
+            return 0.0
+        return max(0.0, tries[0] + self.WINDOW_S - self._clock())
 
 
 def raise_descriptor_limit() -> None:
@@ -106,13 +117,21 @@ def most_connections() -> int:
 
 @dataclass(eq=False, slots=True)
 class Held:
-    """One open connection: who holds it, and since when (s) the server waits for a request."""
+    """One open connection: who holds it, and since when (s) it waits or is being answered."""
 
     stream: Any
     peer: str
-    waiting_since: float | None
+    context: Any
+    since: float
+    is_waiting: bool = True
     client: str | None = None
     """Behind a proxy, whose request is being answered."""
+
+    def may_go(self, now: float) -> bool:
+        """Return whether it may be closed for another: no whole request came, or a stranger
+        does not read the answer, which is short.
+        """
+        return self.is_waiting or not (self.context.is_admitted or now - self.since < ANSWER_S)
 
 
 class Connections:
@@ -122,31 +141,32 @@ class Connections:
         self._clock = clock
         self._held: dict[Any, Held] = {}
 
-    def admit(self, stream: Any, peer: str, per_address: int | None) -> bool:
+    def admit(self, stream: Any, peer: str, context: Any, per_address: int | None) -> bool:
         """Take `stream` in, closing another one where needed. False where none can go."""
         self._forget_closed()
         mine = [held for held in self._held.values() if held.peer == peer]
         is_full = per_address is not None and len(mine) >= per_address
-        if is_full and not self._close_longest_waiting(mine):
+        if is_full and not self._close_longest(self._that_may_go(mine)):
             return False
         if len(self._held) >= most_connections() and not self.make_room():
             return False
-        self._held[stream] = Held(stream, peer, self._clock())
+        self._held[stream] = Held(stream, peer, context, self._clock())
         return True
 
     def make_room(self) -> bool:
         """Close a connection of whoever keeps the server waiting most; False where nobody does."""
-        waiting = [held for held in self._held.values() if held.waiting_since is not None]
-        if not waiting:
-            return False
-        most = Counter(held.peer for held in waiting).most_common(1)[0][0]
-        return self._close_longest_waiting([held for held in waiting if held.peer == most])
+        idle = self._that_may_go(self._held.values())
+        most = Counter(held.peer for held in idle).most_common(1)
+        return self._close_longest([held for held in idle if held.peer == most[0][0]])
 
-    def _close_longest_waiting(self, among: list[Held]) -> bool:
-        waiting = [held for held in among if held.waiting_since is not None]
-        if not waiting:
+    def _that_may_go(self, among: Iterable[Held]) -> list[Held]:
+        now = self._clock()
+        return [held for held in among if held.may_go(now)]
+
+    def _close_longest(self, idle: list[Held]) -> bool:
+        if not idle:
             return False
-        longest = min(waiting, key=lambda held: held.waiting_since or 0.0)
+        longest = min(idle, key=lambda held: held.since)
         del self._held[longest.stream]
         longest.stream.close()
         return True
@@ -158,12 +178,12 @@ class Connections:
     def wait(self, stream: Any) -> None:
         """Note that the server waits for a request on `stream`."""
         if held := self._held.get(stream):
-            held.waiting_since, held.client = self._clock(), None
+            held.since, held.is_waiting, held.client = self._clock(), True, None
 
     def begin(self, stream: Any) -> None:
-        """Note that a whole request came on `stream`; it is not closed for others now."""
+        """Note that a whole request came on `stream`."""
         if held := self._held.get(stream):
-            held.waiting_since = None
+            held.since, held.is_waiting = self._clock(), False
 
     def of_client(self, stream: Any, client: str) -> int:
         """Note that `stream` carries a request of `client`; return how many such there are."""
@@ -179,6 +199,8 @@ class Context(_HTTPRequestContext):
 
     is_crowded = False
     """Whether this client has too many requests at a time."""
+    is_admitted = False
+    """Whether the request at hand passed the door."""
 
     def __init__(self, stream: Any, address: Any, *more: Any) -> None:
         super().__init__(stream, address, *more)
@@ -219,17 +241,13 @@ class BoundedServer(HTTPServer):
 
     def handle_stream(self, stream: Any, address: Any) -> None:
         peer = network_of(str(address[0])) if isinstance(address, tuple) and address else ""
+        context = Context(stream, address, self.protocol, self.trusted_downstream)
         # All visitors of a proxy come from its address.
-        if not self.connections.admit(stream, peer, None if self.xheaders else PER_ADDRESS):
+        most = None if self.xheaders else PER_ADDRESS
+        if not self.connections.admit(stream, peer, context, most):
             log.warning("a connection from %s was refused: too many are open", peer)
             stream.close()
             return
-        self._serve(stream, address)
-
-    def _serve(self, stream: Any, address: Any) -> None:
-        from tornado.http1connection import HTTP1ServerConnection
-
-        context = Context(stream, address, self.protocol, self.trusted_downstream)
         connection = HTTP1ServerConnection(stream, self.conn_params, context)
         self._connections.add(connection)
         connection.start_serving(self)
@@ -246,6 +264,7 @@ class Arrival(HTTPMessageDelegate):
     def __init__(self, connections: Connections, inner: HTTPMessageDelegate, conn: Any) -> None:
         self._connections, self._inner = connections, inner
         self._stream, self._context = conn.stream, conn.context
+        self._context.is_admitted = False
         connections.wait(self._stream)
 
     def headers_received(self, start_line: Any, headers: Any) -> Any:
