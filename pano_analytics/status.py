@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from pano_analytics import alike, culling, own_tree, timekeeping
 from pano_analytics.catalog import Catalog, Manifest, Part, counts
-from pano_analytics.errors import LibraryError
+from pano_analytics.errors import LibraryError, PanoError
 from pano_analytics.home import library_of
 from pano_analytics.ingest import heartbeat, split, unread
 from pano_analytics.ingest.run import LOCK
@@ -180,9 +180,21 @@ def _culling(settings: Settings, storage: Storage) -> dict[str, Any]:
         "is_scheduled": settings.cull.scheduled,
         "is_adopted": storage.exists(ADOPTED),
         "last_run": culling.last_run(storage),
+        "is_stopped": _is_stopped(settings, storage),
         "clock_doubt": timekeeping.trouble(settings, storage),
         "cameras": [{**one._asdict(), "is_short": one.is_short, "text": one.text} for one in found],
     }
+
+
+def _is_stopped(settings: Settings, storage: Storage) -> bool:
+    """Tell whether the last culling failed, and what it failed of is still so."""
+    last = culling.last_run(storage)
+    if last is None or last["exit"] in _MEANT:
+        return False
+    try:
+        return culling.is_stopped(settings)
+    except (OSError, PanoError, pa.ArrowException):
+        return True
 
 
 def _receive(storage: Storage) -> dict[str, Any] | None:
@@ -284,7 +296,7 @@ def _cull_stopped(told: dict[str, Any]) -> Iterator[dict[str, str]]:
     culled = told["last_run"]
     # One who tried by hand before it was allowed was told so then and there.
     is_meant = told["is_adopted"] or told["is_scheduled"]
-    if is_meant and culled is not None and culled["exit"] not in _MEANT:
+    if is_meant and culled is not None and told["is_stopped"]:
         yield _problem("cull_stopped", f"exit {culled['exit']}: {culled['error']}")
 
 

@@ -726,6 +726,30 @@ def test_more_than_a_cap_asks(
     assert "cull_stopped" not in [one["what"] for one in status.look(capped)["problems"]]
 
 
+def test_a_stopped_culling_is_a_problem_while_its_cause_is_there(
+    settings: Settings, root: Path
+) -> None:
+    """A cap that was raised and a marker that is back stop nothing any more."""
+    capped = settings.model_copy(
+        update={"cull": settings.cull.model_copy(update={"most_files": 1})}
+    )
+
+    def is_told(now: Settings) -> bool:
+        return "cull_stopped" in [one["what"] for one in status.look(now)["problems"]]
+
+    with pytest.raises(TooMany):
+        cull(capped, now=NOW)
+    assert is_told(capped)
+    assert not is_told(settings)
+    marker = root / MARKER
+    marker.rename(root.parent / "aside")
+    with pytest.raises(WrongRoot):
+        cull(settings, now=NOW)
+    assert is_told(settings)
+    (root.parent / "aside").rename(marker)
+    assert not is_told(settings)
+
+
 @pytest.mark.parametrize("is_scheduled", [False, True])
 def test_a_refusal_by_hand_alarms_nobody(tmp_path: Path, is_scheduled: bool) -> None:
     """Before the root is adopted a refused call is a problem only where a schedule makes it."""

@@ -6,7 +6,7 @@ from pano_analytics.culling.due import Due
 from pano_analytics.culling.forecast import Room, forecast, rooms
 from pano_analytics.culling.marker import adopt
 from pano_analytics.culling.plan import Plan, plan
-from pano_analytics.culling.run import Culled, TooMany, cull, last_run
+from pano_analytics.culling.run import Culled, TooMany, cull, is_stopped, last_run
 
 __all__ = [
     "Culled",
@@ -17,6 +17,7 @@ __all__ = [
     "adopt",
     "cull",
     "forecast",
+    "is_stopped",
     "last_run",
     "plan",
     "rooms",

@@ -19,16 +19,16 @@ from pano_analytics import timekeeping
 from pano_analytics.catalog import MANIFEST, Catalog, Change, Day, Part
 from pano_analytics.culling.due import Due
 from pano_analytics.culling.places import places
-from pano_analytics.culling.plan import Left, Plan, make, plan_table
-from pano_analytics.errors import AttentionNeeded, PanoError
+from pano_analytics.culling.plan import Left, Plan, make, plan, plan_table
+from pano_analytics.errors import AttentionNeeded, PanoError, UploadTreeError
 from pano_analytics.ingest import memory
 from pano_analytics.ingest.days import settle
-from pano_analytics.ingest.heartbeat import ENDED
+from pano_analytics.ingest.heartbeat import ENDED, INTERRUPTED
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.journal import Journal
 from pano_analytics.removal import AT_WORK, Carried, carry_out, mark_at_work
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
+from pano_analytics.storage import Storage, StorageFull
 from pano_analytics.timekeeping import Time
 from pano_analytics.tree import Tree, adopted
 from pano_analytics.wording import many
@@ -353,3 +353,23 @@ def _code(came: BaseException) -> int:
 def last_run(storage: Storage) -> dict[str, Any] | None:
     """Return how the last culling ended, None where there was none."""
     return storage.document(LAST_RUN, _FORMAT)
+
+
+def is_stopped(settings: Settings) -> bool:
+    """Tell whether what ended the last culling would end one now, too. Writes nothing.
+
+    Asked again are the tree and its marker, the clock, the caps and a full disk; any
+    other error stands until a culling ends well.
+    """
+    _, storage = places(settings)
+    before = last_run(storage)
+    code = 0 if before is None else before["exit"]
+    if code == StorageFull.exit_code:
+        return _free(storage) < RESERVE_BYTES
+    if code not in (UploadTreeError.exit_code, TooMany.exit_code):
+        return code not in (0, ENDED, INTERRUPTED)
+    try:
+        found = plan(settings)
+    except PanoError:
+        return True
+    return found.trouble is not None or bool(held_back(settings, found, before))
