@@ -467,7 +467,7 @@ def test_every_attempt_is_told(tmp_path: Path) -> None:
         library = Library.of(here)
         told = check(library)
         told = told[told["what"] == "overwrite_tried"]
-        [found] = [finding for finding in reception.check(library) if finding.camera == "porch"]
+        [found] = [one for one in reception.check(library) if one.word == "overwrite_tried"]
         where = ["--uploads", str(here.uploads), "--library", str(here.library)]
         listed = CliRunner().invoke(pano, ["camera", "list", *where])
         as_json = CliRunner().invoke(pano, ["camera", "list", "--json", *where])
