@@ -225,6 +225,8 @@ class Dashboard(_Strict):
 class Up(_Strict):
     """How `pano up` tells that all parts are at work."""
 
+    # False where another process, or another container, runs `pano receive`.
+    receive: bool = True
     log: LocalPath | None = None
     health_address: str = "127.0.0.1"
     health_port: int = Field(default=5007, ge=0, le=65535)

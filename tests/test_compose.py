@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -26,8 +27,7 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compose") / "compose"
     shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("secrets", ".env"))
     shutil.copy(folder / ".env.example", folder / ".env")
-    for kind in ("cameras", "people"):
-        account(folder, kind, "anna", "pass-word")
+    account(folder, "people", "anna", "pass-word")
     return folder
 
 
@@ -60,23 +60,43 @@ def test_three_services_that_come_back(beside: Path) -> None:
         assert one["read_only"]
         assert one["cap_drop"] == ["ALL"]
         assert one["security_opt"] == ["no-new-privileges:true"]
-        assert one["healthcheck"]["test"] == ["CMD", "healthy"]
+        assert one["healthcheck"]["test"][:2] == ["CMD", "healthy"]
         assert one["mem_limit"]
 
 
-def test_only_what_vsftpd_demands_is_roots(beside: Path) -> None:
-    """pano and web run as uid 1000 without any right of root; ftp has three."""
+def test_nothing_is_roots(beside: Path) -> None:
+    """All run as uid 1000 without any right of root."""
     services = config(beside)["services"]
-    assert {name: one.get("user") for name, one in services.items()} == {
-        "ftp": None,
-        "pano": "1000:1000",
-        "web": "1000:1000",
-    }
-    assert {name: one.get("cap_add") for name, one in services.items()} == {
-        "ftp": ["SETUID", "SETGID", "SYS_CHROOT"],
-        "pano": None,
-        "web": None,
-    }
+    assert {one.get("user") for one in services.values()} == {"1000:1000"}
+    assert {one.get("cap_add") for one in services.values()} == {None}
+
+
+def test_uploads_come_by_pano_receive_alone(beside: Path) -> None:
+    """The server that never replaces a whole upload, on the ports that its settings tell."""
+    ftp = config(beside)["services"]["ftp"]
+    assert (ftp["image"], ftp["command"]) == ("localhost/pano", ["receive"])
+    loaded = settings.load(HERE / "pano.toml")
+    first, last = loaded.receive.passive_ports
+    published = {int(one["published"]) for one in ftp["ports"]}
+    assert published == {2121, *range(first, last + 1)}
+    assert {one["target"] for one in ftp["ports"]} == published
+    assert loaded.receive.port == 2121
+    assert loaded.receive.masquerade
+    assert not loaded.up.receive
+    assert not list(HERE.rglob("vsftpd*"))
+
+
+def test_the_health_of_the_upload_server() -> None:
+    """Healthy while somebody greets at its port, and not otherwise."""
+    command = [sys.executable, HERE / "pano" / "healthy", "ftp"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+    with socket.create_server(("127.0.0.1", 2121)) as door:
+        for greeting, code in ((b"220 Hello\r\n", 0), (b"421 Full\r\n", 1)):
+            with subprocess.Popen(command, stderr=subprocess.DEVNULL) as asking:
+                connection, _ = door.accept()
+                with connection:
+                    connection.sendall(greeting)
+                assert asking.wait(20) == code
 
 
 def test_only_ftp_writes_uploads(beside: Path) -> None:
@@ -113,10 +133,10 @@ def test_the_settings_in_the_container_can_be_used() -> None:
 
 def test_passwords_are_kept_as_hashes(beside: Path) -> None:
     """An account is a name and a SHA-512 hash; a second word for it replaces the first."""
-    account(beside, "cameras", "gate", "first-word")
-    before = (beside / "secrets" / "cameras").read_text()
-    account(beside, "cameras", "gate", "second-word")
-    after = (beside / "secrets" / "cameras").read_text()
+    account(beside, "people", "gate", "first-word")
+    before = (beside / "secrets" / "people").read_text()
+    account(beside, "people", "gate", "second-word")
+    after = (beside / "secrets" / "people").read_text()
     assert "word" not in after
     assert [line.split(":")[0] for line in after.splitlines()] == ["anna", "gate"]
     assert before.splitlines()[0] == after.splitlines()[0]
@@ -135,7 +155,7 @@ def test_a_made_password_is_shown_once(beside: Path) -> None:
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a:b", "a b", "x" * 33])
 def test_no_account_is_a_path(beside: Path, name: str) -> None:
     """A name that could lead elsewhere, or to no line of its own, is refused."""
-    assert account(beside, "cameras", name, "x").returncode == 2
+    assert account(beside, "people", name, "x").returncode == 2
 
 
 @pytest.mark.long

@@ -1,12 +1,13 @@
 #!/bin/bash
-# Make an account, or give it another password: ./account.sh cameras NAME | ./account.sh people NAME
+# Make an account of a person, or give it another password: ./account.sh people NAME
+# Cameras have theirs from `docker compose exec ftp pano camera add NAME`.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 kind=${1:-}
 name=${2:-}
-if [[ $kind != cameras && $kind != people ]] || [[ ! $name =~ ^[A-Za-z0-9_-]{1,32}$ ]]; then
-    echo "usage: $0 cameras|people NAME    (letters, digits, - and _)" >&2
+if [[ $kind != people ]] || [[ ! $name =~ ^[A-Za-z0-9_-]{1,32}$ ]]; then
+    echo "usage: $0 people NAME    (letters, digits, - and _)" >&2
     echo "The password is read from standard input, or made if nothing comes." >&2
     exit 2
 fi
@@ -14,7 +15,7 @@ fi
 password=
 [[ -t 0 ]] || IFS= read -r password || true
 if [[ -z $password ]]; then
-    # No letters that are mistaken for each other when typed into a camera.
+    # No letters that are mistaken for each other when typed in.
     password=$(LC_ALL=C tr -dc 'abcdefghijkmnpqrstuvwxyz23456789' </dev/urandom | head -c 16 || true)
     echo "Account $name, password $password   (shown this once)"
 fi
@@ -30,4 +31,3 @@ hash=$(printf '%s\n' "$password" | openssl passwd -6 -stdin)
 # Written into the file, not over it: containers hold the file itself.
 cat "secrets/.$kind.new" >"secrets/$kind"
 rm "secrets/.$kind.new"
-[[ $kind == people ]] || echo "Its folder comes with the next start of the upload server: restart ftp"

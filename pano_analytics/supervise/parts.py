@@ -74,7 +74,7 @@ class Errand:
 def parts_of(settings: Settings, where: tuple[str, ...]) -> tuple[Part, ...]:
     """Return the parts that last; `where` are the options that give each its settings."""
     return (
-        Part("receive", ("receive", *where), lambda: has_accounts(settings), _greeter(settings)),
+        Part("receive", ("receive", *where), lambda: is_to_receive(settings), _greeter(settings)),
         Part("ingest", ("ingest", "--watch", *where)),
         Part("serve", ("serve", *where), is_well=lambda: is_serving(settings)),
     )
@@ -89,6 +89,11 @@ def errands_of(settings: Settings, where: tuple[str, ...]) -> tuple[Errand, ...]
         mark = _manifest_mark(settings)
         errands.append(Errand("site", ("site", *where), _is_site_due, mark))
     return tuple(errands)
+
+
+def is_to_receive(settings: Settings) -> bool:
+    """Tell whether `pano up` is to run the upload server."""
+    return settings.up.receive and has_accounts(settings)
 
 
 def has_accounts(settings: Settings) -> bool:
