@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, cast
 
 import holoviews as hv
-import hvplot.pandas  # noqa: F401  gives frames their .hvplot
 import numpy as np
 import pandas as pd
+import panel as pn
+from bokeh.model import Model
+from bokeh.models.ui import UIElement
+from panel.io.notebook import patch_inline_stylesheets
+
+# A notebook asks no other host: scripts and styles come with it, not from a CDN. This must be
+# set before hvPlot loads them. Whoever wants the CDN sets PANEL_INLINE=false.
+if "PANEL_INLINE" not in os.environ:
+    hv.extension.inline = True
+    pn.config.inline = True  # type: ignore[misc]
+
+import hvplot.pandas  # noqa: F401  gives frames their .hvplot
 
 from pano_analytics import arguments
 from pano_analytics.analysis.activity import WEEKDAYS
 from pano_analytics.errors import QueryError
+
+
+def _with_styles_inside(_: pn.viewable.Viewable, root: Model) -> None:
+    """Put style sheets into a figure that HoloViews shows, as Panel does for its own views."""
+    if pn.config.inline:
+        for model in root.select({"type": UIElement}):
+            patch_inline_stylesheets(model)
+
+
+pn.viewable.Viewable._preprocessing_hooks.append(_with_styles_inside)
 
 # Shades of one hue from "nothing" on: the same reading in print and for the colour-blind.
 COLOURS = ["#eef1f4", "#cfe6e3", "#9fd0ca", "#6bb7ae", "#3a9b91", "#0f766e", "#0a4f4a"]

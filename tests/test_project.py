@@ -93,10 +93,14 @@ def conda_specs() -> dict[str, str]:
     return {spec.name.normalized: str(spec.version or "*") for spec in specs}
 
 
+def extras() -> dict[str, list[str]]:
+    return dict(project()["project"]["optional-dependencies"])
+
+
 def wanted_of_conda() -> dict[str, str]:
-    wanted = {
-        CONDA_NAMES.get(one.name, one.name): str(one.specifier) for one in requirements("core")
-    }
+    # Whoever lives in conda opens the notebooks there.
+    told = [*requirements("core"), *map(Requirement, extras()["notebook"])]
+    wanted = {CONDA_NAMES.get(one.name, one.name): str(one.specifier) for one in told}
     return {"python": project()["project"]["requires-python"], **wanted}
 
 

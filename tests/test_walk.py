@@ -36,6 +36,9 @@ BEFORE = {
 }
 # What one line builds on: an alternative to what stands above it, or a thing of the reader's own.
 NEEDED = {
+    ".venv/bin/pano ingest --uploads data/sample/uploads --library data/sample-library": [
+        "cd /opt/pano",
+    ],
     "pano init --from pano-docker.json --uploads /mnt/HD2/pano/FTP": [
         "rm pano.toml",
         "sudo install -d -o anna /mnt/HD2/pano/FTP",

@@ -37,7 +37,7 @@ TIMEOUT_S = 60.0
 # What `timeout` and the commands themselves return when they are ended from outside.
 ENDED = {124, 130, 143}
 # Programs that keep running until they are stopped.
-SERVICES = re.compile(r"^(pano (up|serve|receive)\b|pano ingest .*--watch)")
+SERVICES = re.compile(r"^(pano (up|serve|receive)\b|pano ingest .*--watch|\S*/jupyter lab)")
 READY = r"https?://\S+|listening|takes uploads|ready"
 WRITABLE = ("etc", "home", "mnt", "opt", "root", "run", "srv", "usr/local", "var/lib")
 
