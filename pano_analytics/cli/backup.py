@@ -65,7 +65,7 @@ def command(
     Examples:
       pano backup /mnt/usb/pano.tar --library /var/lib/pano
       pano backup "/mnt/usb/pano-$(date +%F).tar.gz" --with-catalog
-      pano backup /mnt/cloud/pano.tar.gz --passphrase-file /root/pano.passphrase
+      pano backup /mnt/cloud/pano.tar.gz --passphrase-file /etc/pano.passphrase
     """
     from pano_analytics import settings as room
     from pano_analytics.backup import backup

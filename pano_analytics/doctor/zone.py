@@ -1,4 +1,4 @@
-"""Does this machine know the clock laws that pano goes by?"""
+"""Tells when this machine does not know the clock laws that pano goes by."""
 
 from __future__ import annotations
 
