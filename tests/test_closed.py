@@ -31,6 +31,7 @@ from serving import (
 )
 from test_server import knock, pano
 
+from pano_analytics.dashboard import neighbour
 from pano_analytics.users import Users
 
 
@@ -325,3 +326,33 @@ def test_an_unreadable_list_is_no_empty_one(own_library: Path) -> None:
         "sys.exit(1)"
     )
     assert subprocess.run([PANO[0], "-c", code]).returncode == 0
+
+
+def test_a_program_is_judged_by_its_sockets() -> None:
+    """A client that listens to others is a forwarder, by IPv4, IPv6 or one mapped to the other."""
+    for family, host, client in (
+        (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+        (socket.AF_INET6, "::1", "::1"),
+        (socket.AF_INET, "127.0.0.1", "::ffff:127.0.0.1"),
+    ):
+        with socket.create_server((host, 0), family=family) as server:
+            port = server.getsockname()[1]
+            for listens_on, is_forwarder in (("0.0.0.0", True), ("::", True), ("127.0.0.1", False)):
+                command = [PANO[0], "-c", CLIENT, listens_on, client, str(port)]
+                with subprocess.Popen(command) as program:
+                    wire, peer = server.accept()
+                    found = neighbour.forwards(peer, wire.getsockname())
+                    program.kill()
+                    wire.close()
+                assert (found is not None) == is_forwarder, (client, listens_on, found)
+
+
+CLIENT = """
+import socket, sys, time
+on, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+kinds = {True: socket.AF_INET6, False: socket.AF_INET}
+listener = socket.create_server((on, 0), family=kinds[":" in on])
+wire = socket.socket(kinds[":" in host])
+wire.connect((host, port))
+time.sleep(60)
+"""

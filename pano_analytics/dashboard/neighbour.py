@@ -7,8 +7,11 @@ connections from other machines.
 
 from __future__ import annotations
 
+# pathlib takes ten times as long, and a visitor waits.
+# ruff: noqa: PTH115, PTH116
 import ipaddress
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,17 +19,18 @@ from pathlib import Path
 from typing import Any
 
 PROC = Path("/proc")
-LISTENING = "0A"
+# State 0A; the far end of such a socket is port 0.
+_LISTENER = re.compile(r":0000 0A ")
+_LOOPBACK = re.compile(r"(0{16}FFFF0000)?[0-9A-F]{6}7F:|0{24}01000000:")
 SYSTEM_ACCOUNTS = range(1, 1000)
 NOBODY = 65534
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One TCP socket of this computer, as /proc/net/tcp has it."""
+    """One TCP socket of this computer, as /proc/net/tcp has it; `here` is ADDRESS:PORT in hex."""
 
-    here: tuple[str, int]
-    there: tuple[str, int]
+    here: str
     state: str
     uid: int
     inode: str
@@ -38,15 +42,19 @@ def forwards(peer: Any, local: Any) -> str | None:
     Both are socket addresses of this computer. None where it may be one, and where the
     system does not tell.
     """
-    wires = list(_wires())
-    ends = (_plain(peer), _plain(local))
-    found = next((wire for wire in wires if (wire.here, wire.there) == ends), None)
+    table = _table()
+    found = _between(table, peer, local)
     if found is None:
         return None
     if _is_system(found.uid):
         return f"it comes from a program of the system account {found.uid}"
-    open_to_others = {wire.inode for wire in wires if _is_open_to_others(wire)}
-    if _sockets_beside(found) & open_to_others:
+    open_to_others = {
+        wire.inode
+        for wire in map(_wire, filter(_LISTENER.search, table))
+        if wire.uid == found.uid and not _LOOPBACK.match(wire.here)
+    }
+    # Looking through programs takes a while: not where there is nothing to be found.
+    if open_to_others and _sockets_beside(found) & open_to_others:
         return "it comes from a program that other machines can connect to"
     return None
 
@@ -55,47 +63,57 @@ def _is_system(uid: int) -> bool:
     return uid != os.geteuid() and (uid in SYSTEM_ACCOUNTS or uid == NOBODY)
 
 
-def _is_open_to_others(wire: Wire) -> bool:
-    return wire.state == LISTENING and not ipaddress.ip_address(wire.here[0]).is_loopback
-
-
-def _wires() -> Iterator[Wire]:
+def _table() -> list[str]:
+    lines: list[str] = []
     for name in ("tcp", "tcp6"):
-        try:
-            lines = (PROC / "net" / name).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for fields in map(str.split, lines):
-            here, there = _ends(fields[1]), _ends(fields[2])
-            yield Wire(here, there, fields[3], int(fields[7]), fields[9])
+        with suppress(OSError):
+            lines += (PROC / "net" / name).read_text().splitlines()[1:]
+    return lines
 
 
-def _ends(text: str) -> tuple[str, int]:
-    address, _, port = text.partition(":")
-    # In words of four bytes, each with its last byte first.
-    words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
-    return _plain((str(ipaddress.ip_address(b"".join(words))), int(port, 16)))
+def _wire(line: str) -> Wire:
+    fields = line.split()
+    return Wire(fields[1], fields[3], int(fields[7]), fields[9])
 
 
-def _plain(end: Any) -> tuple[str, int]:
+def _between(table: list[str], peer: Any, local: Any) -> Wire | None:
+    """Return the socket at the other end: its own end is `peer`, the far one `local`."""
+    for is_mapped in (False, True):
+        ends = f" {_hex(peer, is_mapped)} {_hex(local, is_mapped)} "
+        for line in table:
+            if ends in line:
+                return _wire(line)
+    return None
+
+
+def _hex(end: Any, is_mapped: bool) -> str:
+    """Return a socket address as the table has it, IPv4 as it is or mapped into IPv6."""
     address = ipaddress.ip_address(str(end[0]).partition("%")[0])
-    return str(getattr(address, "ipv4_mapped", None) or address), int(end[1])
+    plain = getattr(address, "ipv4_mapped", None) or address
+    packed = plain.packed
+    if is_mapped and plain.version == 4:
+        packed = bytes(10) + b"\xff\xff" + packed
+    # In words of four bytes, each with its last byte first.
+    words = [packed[at : at + 4][::-1].hex().upper() for at in range(0, len(packed), 4)]
+    return f"{''.join(words)}:{int(end[1]):04X}"
 
 
 def _sockets_beside(wire: Wire) -> set[str]:
     """Return the inodes of all sockets of the program that holds `wire`; none if it is ours."""
-    for folder in PROC.glob("[0-9]*"):
+    # The newest first: whoever connects now has mostly not run for long.
+    for number in sorted(map(int, filter(str.isdigit, os.listdir(PROC))), reverse=True):
         with suppress(OSError):  # it ended meanwhile, or is another's
-            if folder.stat().st_uid == wire.uid and folder.name != str(os.getpid()):
-                inodes = set(_sockets_of(folder))
+            folder = f"{PROC}/{number}"
+            if number != os.getpid() and os.stat(folder).st_uid == wire.uid:
+                inodes = set(_sockets_of(f"{folder}/fd"))
                 if wire.inode in inodes:
                     return inodes
     return set()
 
 
-def _sockets_of(folder: Path) -> Iterator[str]:
-    for entry in (folder / "fd").iterdir():
+def _sockets_of(folder: str) -> Iterator[str]:
+    for name in os.listdir(folder):
         with suppress(OSError):  # closed meanwhile
-            name = str(entry.readlink())
-            if name.startswith("socket:["):
-                yield name[8:-1]
+            target = os.readlink(f"{folder}/{name}")
+            if target.startswith("socket:["):
+                yield target[8:-1]

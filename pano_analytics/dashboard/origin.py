@@ -123,10 +123,8 @@ def _odd_connection(request: HTTPServerRequest) -> str | None:
     wishes = [wish.strip().lower() for wish in request.headers.get("Connection", "").split(",")]
     if "upgrade" in wishes and "Upgrade" not in request.headers:
         return "it asks to upgrade the connection without saying to what"
-    # The two headers that nginx puts in front of those that it passes on.
-    if "close" in wishes and [name.lower() for name in request.headers][:2] == [
-        "host",
-        "connection",
-    ]:
+    # nginx puts these two in front of the headers that it passes on.
+    names = [name.lower() for name in request.headers]
+    if "close" in wishes and names[:2] == ["host", "connection"] and len(names) > 2:
         return "it closes the connection as proxies do"
     return None
