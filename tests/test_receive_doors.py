@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ftplib
-import gc
 import logging
 import os
 import resource
@@ -151,6 +150,20 @@ def test_the_time_to_log_in_is_bounded(tmp_path: Path, monkeypatch: pytest.Monke
     assert door.LOGIN_S == 30
 
 
+def test_an_idle_session_ends(tmp_path: Path) -> None:
+    """A camera that says nothing more is closed; it only has to log in again."""
+    here = settings_of(tmp_path)
+    let_in(here, "porch")
+    with serving(here) as running:
+        assert running.receiver.server.handler.timeout == 300
+        running.receiver.server.handler.timeout = 0.2
+        idle = login(running)
+        assert idle.getline().startswith("421 Control connection timed out")
+        until(lambda: not running.receiver.server.ip_map)
+        idle.close()
+        assert remembered(running.told()) == []
+
+
 # --- passwords ----------------------------------------------------------------------------
 
 
@@ -293,29 +306,20 @@ def test_no_more_descriptors(tmp_path: Path) -> None:
     assert len(log) < 20_000
 
 
-def test_accepting_pauses_when_the_system_has_no_descriptor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_accepting_pauses_when_the_system_has_no_descriptor(tmp_path: Path) -> None:
     """accept() that fails is tried again a second later, not a million times; it is told."""
     here = settings_of(tmp_path)
     let_in(here, "porch")
     with serving(here) as running:
-        gc.collect()  # so that no socket of another test gives its descriptor back meanwhile
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        used = max(map(int, os.listdir("/proc/self/fd"))) + 1
         waiting = socket.socket()
+        # What is open stays open; nothing more can be opened.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (used, hard))
-            spare: list[int] = []
-            with suppress(OSError):
-                while True:
-                    spare.append(os.open(os.devnull, os.O_RDONLY))
             waiting.connect((ADDRESS, running.port))
             time.sleep(0.3)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            for one in spare:
-                os.close(one)
         waiting.settimeout(30)
         assert waiting.recv(3) == b"220"
         waiting.close()

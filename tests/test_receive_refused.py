@@ -123,7 +123,8 @@ def make_folder_of(ftp: ftplib.FTP) -> None:
         (["CWD no/such"], "folder_not_entered"),
         (["STOR day/../day"], "upload_refused"),
         (["RNFR none.mp4_"], "rename_refused"),
-        (["DELE x.jpg"], "not_permitted"),
+        (["DELE x.jpg"], "whole_kept"),
+        (["RMD day"], "not_permitted"),
         (["RETR x.jpg"], "not_permitted"),
         (["XSHA1 x.jpg"], "unsupported_command"),
         (["SITE CHMOD 777 x.jpg"], "unsupported_command"),
@@ -271,6 +272,7 @@ def test_an_upload_that_stops(tmp_path: Path) -> None:
         ftp = login(running)
         connection = begin(ftp, "x.jpg", TINY_JPEG[:1000])
         assert "wifi" in seen(running, "porch", "stalled").meaning.advice
+        assert "The camera sends it again" in listed(running)
         connection.close()
         ftp.close()
 

@@ -1,4 +1,4 @@
-"""`pano camera`: which cameras may upload, and what to type into them."""
+"""`pano camera`: the upload accounts of cameras, and what to type into them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _STDIN = click.option(
 
 @click.group()
 def command() -> None:
-    """Say which cameras may upload here.
+    """Manage the upload accounts of cameras.
 
     \b
     Examples:
@@ -75,9 +75,11 @@ def add(
     is_waiting: bool | None,
     timeout_s: float,
 ) -> None:
-    """Let the camera NAME upload: say what to type into it, and wait for its first upload.
+    """Create an upload account for the camera NAME and wait for its first upload.
 
-    The password is made here, shown this once, and kept only as a hash.
+    Prints what to type into the camera. The password is generated, shown only once,
+    and stored only as a hash. While it waits, it says what the server refuses, and
+    what to do about it.
 
     \b
     Exit codes: 0 done (and the first upload whole, if waited for), 2 settings or
@@ -115,7 +117,7 @@ def password(
     is_waiting: bool | None,
     timeout_s: float,
 ) -> None:
-    """Give the camera NAME a new password, which ends the old one.
+    """Give the camera NAME a new password; the old one stops working.
 
     \b
     Examples:
@@ -136,7 +138,7 @@ def password(
 @click.argument("name")
 @settings_options
 def remove(settings: Settings, name: str) -> None:
-    """Let the camera NAME upload no more; what it uploaded stays.
+    """Remove the upload account of the camera NAME; what it uploaded stays.
 
     \b
     Examples:
@@ -144,14 +146,14 @@ def remove(settings: Settings, name: str) -> None:
     """
     _, accounts = _where(settings)
     account = accounts.remove(name)
-    say(f"{account.camera} can upload no more; its folder stays.")
+    say(f"{account.camera} can no longer upload; its folder stays.")
 
 
 @command.command(name="list")
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def list_(settings: Settings, as_json: bool) -> None:
-    """List the cameras that may upload, what they uploaded, and what was refused.
+    """List the cameras that have an upload account, what they uploaded, and what was refused.
 
     Below each camera stands what the server refused of it in the last day and
     what to do about it: logins, uploads, folders, connections. Refusals of clients
@@ -181,6 +183,8 @@ def _list_in_words(told: dict[str, Any]) -> Iterator[str]:
     names = [one["camera"] for one in told["cameras"]]
     for one in told["cameras"]:
         yield _line(one)
+        if _is_still_cut(one):
+            yield f"    {_CUT_ADVICE}"
         yield from _refusals(one["camera"], open_)
     for refused in open_:
         if refused["camera"] not in names:
@@ -191,6 +195,18 @@ def _list_in_words(told: dict[str, Any]) -> Iterator[str]:
         yield (
             f"{address}: many wrong logins; passwords from there are checked slowly until {end}."
         )
+
+
+_CUT_ADVICE = (
+    "The camera sends it again. If it goes on: check the camera's wifi signal first; where every "
+    "upload is cut, set `check_contents = false` under [receive]."
+)
+
+
+def _is_still_cut(one: dict[str, Any]) -> bool:
+    """Tell whether nothing came whole since the last upload that was cut."""
+    cut, last = one["last_cut"], one["last"]
+    return bool(cut) and (not last or last["at"] < cut["at"])
 
 
 def _refusals(camera: str, refusals: list[dict[str, Any]]) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Is our own upload server as cameras need it? What `pano receive` tells, and a knock at its door.
+"""Is our own upload server as cameras need it? What it recorded, and a connection to it.
 
-Where it has no accounts, uploads come some other way, and nothing is said. That cameras
+Where it has no accounts, uploads come some other way, and nothing is reported. That cameras
 log in and then open no connection for data is the surest sign of closed ports there is,
 for it is seen from where the cameras are; this computer, asking itself, passes no firewall.
 """
@@ -48,7 +48,7 @@ def check(library: Library) -> Iterator[Finding]:
 
 
 def _never_came(library: Library, tallies: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    """Name the cameras that were let in and never uploaded; the others have rows by now."""
+    """Name the cameras that have an account and never uploaded; the others have rows by now."""
     known = set(library.camera_names())
     now = datetime.now(UTC)
     for account in Accounts(library.folder).all():
@@ -60,7 +60,7 @@ def _never_came(library: Library, tallies: Mapping[str, Mapping[str, Any]]) -> I
             continue  # the cause is told already
         login = tally.get("last_login")
         evidence = (
-            f"it may upload as {account.name!r} for {span(waiting.total_seconds())}, and "
+            f"its account {account.name!r} was added {span(waiting.total_seconds())} ago; it "
             + (f"logged in {_ago(login)}, but nothing came" if login else "never logged in")
         )
         told = (account.camera, "camera_silent", "problem", "certain", evidence, _FIRST_ADVICE)
@@ -68,9 +68,9 @@ def _never_came(library: Library, tallies: Mapping[str, Mapping[str, Any]]) -> I
 
 
 _FIRST_ADVICE = (
-    "Type address, port, user and password into the camera as `pano camera add` said them, use the "
-    "camera's own test button, and let it record on motion; `pano camera password NAME` says all "
-    "of it again."
+    "Type address, port, user and password into the camera as `pano camera add` showed them, use "
+    "the camera's own test button, and turn on recording on motion; `pano camera password NAME` "
+    "shows all of it again, with a new password."
 )
 
 
@@ -188,11 +188,15 @@ _TRIED_ADVICE = (
 )
 
 
+# `_no_connection` counts the first in a row, `_tried` tells of the second.
+_TOLD_ELSEWHERE = ("data_never_opened", "whole_kept")
+
+
 def _tells_of_refusals(told: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what was refused in the last day, and has not worked since."""
     for one in refusals.unsettled(told):
-        if one.kind == "data_never_opened" and one.camera in told.get("cameras", {}):
-            continue  # `_no_connection` counts these in a row
+        if one.kind in _TOLD_ELSEWHERE and one.camera in told.get("cameras", {}):
+            continue
         yield _refusal(one, one.address in told.get("bans", {}))
 
 

@@ -32,6 +32,7 @@ DAYS = 15
 """Of so many days uploads are counted by day."""
 MOST_TRIES = 100
 _MOST_REFUSED = 20
+_MANY_REFUSALS = 40
 
 
 @dataclass
@@ -166,9 +167,10 @@ class Record:
         """Count something that was refused; return its entry."""
         entry = self.refusals.note(refusal, now())
         self._is_new = True
-        # What a camera meets for the first time is told at once: there are few such kinds,
-        # while strangers could make the disk busy.
-        if entry.count == 1 and entry.camera is not None:
+        # What is met for the first time is written at once; strangers, who could make the
+        # disk busy, have to wait where they are many.
+        is_flood = entry.camera is None and len(self.refusals) > _MANY_REFUSALS
+        if entry.count == 1 and not is_flood:
             self._is_urgent = True
         return entry
 

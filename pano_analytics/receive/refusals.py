@@ -221,6 +221,13 @@ KINDS: dict[str, Kind] = {
         "a rename was refused",
         "The upload stays under its first name. Turn renaming off in the camera if it can.",
     ),
+    "whole_kept": Kind(
+        "upload",
+        "an attempt to change, rename or remove a whole upload",
+        "The upload stays as it is. If no camera of yours does that, somebody else uses the "
+        "account: `pano camera password NAME`.",
+        "upload",
+    ),
     "resume_refused": Kind(
         "upload",
         "an upload could not be continued",
@@ -362,6 +369,9 @@ class Refusals:
                 self._groups[key] = kept
             else:
                 del self._groups[key]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._groups.values()))
 
     def all(self) -> list[Refusal]:
         """Return all entries, those of cameras first, by name and then by time."""

@@ -312,6 +312,7 @@ class Session(Control):
             return
         if is_media(Path(path).name):
             self.service.tried(self.account.camera, what, path, self.remote_ip)
+            self._kind = "whole_kept"
 
     # --- answers that wait for the disk
 
