@@ -252,7 +252,7 @@ def restore(source: Path, folder: Path, passphrase: str | None = None) -> Restor
     """
     index = _verified(source, passphrase)
     storage = Storage(folder)
-    _refuse_strangers(storage, index["root_id"])
+    _refuse_strangers(storage, index)
     with storage.lock(LOCK, wait=True):
         has_catalog = storage.exists(MANIFEST)
         chosen = [name for name in index["files"] if _is_wanted(storage, name, has_catalog)]
@@ -353,15 +353,29 @@ def _stranger(source: Path, came: str) -> LibraryError:
     )
 
 
-def _refuse_strangers(storage: Storage, root_id: str) -> None:
-    """Refuse a folder that holds anything but this library."""
-    there = {path.name for path in storage.root.iterdir()} if storage.root.is_dir() else set()
-    if there <= {"state"} or _identity(storage, root_id) == root_id:
+def _refuse_strangers(storage: Storage, index: Mapping[str, Any]) -> None:
+    """Refuse a folder that holds anything but this library, or a part of this backup."""
+    root_id = index["root_id"]
+    if _is_begun(storage, index["files"]) or _identity(storage, root_id) == root_id:
         return
     raise LibraryError(
         f"{storage.root}: expected a new or empty folder, or the library that the backup is of; "
         f"it holds something else. Choose another folder; nothing was restored."
     )
+
+
+def _is_begun(storage: Storage, files: Mapping[str, Any]) -> bool:
+    """Tell whether all that is there was put there by a restore of this backup that ended early."""
+    names = (name.removeprefix("./") for name in storage.files("."))
+    rest = (
+        name for name in names if not name.startswith("state/") and not name.endswith(TEMPORARY)
+    )
+    return all(name in files and _measured_at(storage.path(name)) == files[name] for name in rest)
+
+
+def _measured_at(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return _measured(file)
 
 
 def _identity(storage: Storage, root_id: str) -> str | None:

@@ -26,6 +26,7 @@ EXIT_CODES: dict[int, str] = {
     8: "Something needs attention: disagreements, a problem or a finding was reported, more is "
     "to be deleted than a run may, or a first upload did not come in time.",
     9: "The disk of the library, or of the site, is full. What is there stays whole.",
+    10: "A disk failed that holds neither library nor uploads, or it is not known which one did.",
     130: "Interrupted from the keyboard. The next run continues from there.",
     143: "Ended by SIGTERM, in order. The next run continues from there.",
 }
@@ -96,15 +97,42 @@ class AttentionNeeded(PanoError):
     exit_code = 8
 
 
+class DiskFailed(PanoError):
+    """A disk that holds neither library nor uploads failed, or it is not known which one did."""
+
+    exit_code = 10
+
+
+class DiskFull(PanoError):
+    """A disk has no space left; what is there stays complete."""
+
+    exit_code = 9
+
+
+_FAILING = (errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ESTALE)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoError | None:
     """Return what it means that the system refused a path, by whose path it is.
 
-    A LibraryError or UploadTreeError for theirs, for any other a PanoError, and None
-    where the error tells of no path. The folders above count as theirs: a refusal there
-    is a refusal of all below.
+    A LibraryError or UploadTreeError for theirs, DiskFull where there is no space,
+    DiskFailed where another disk fails or it is not told which one did, else a PanoError;
+    None where neither a path nor a disk is at fault. The folders above count as theirs:
+    a refusal there is a refusal of all below.
     """
+    if error.errno in _FULL:
+        return DiskFull(
+            f"{error.filename or 'a file'}: expected space to write; the disk or the quota is "
+            f"full. What was there is as it was. Free some space and run the same again."
+        )
     if not isinstance(error.filename, str):
-        return None
+        if error.errno not in _FAILING:
+            return None
+        return DiskFailed(
+            f"expected a disk that reads and writes; {error.strerror or error}. What was there is "
+            f"as it was; look at the disks (dmesg, smartctl) and run the same again."
+        )
     path, why = Path(error.filename).absolute(), error.strerror or str(error)
     is_above = error.errno in _FROM_ABOVE
     if _lies_at(path, library, is_above):
@@ -117,7 +145,8 @@ def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoE
             f"{path}: expected an upload tree that may be read; {why}. "
             f"{_advice(error)}, or name another with --uploads. Nothing was changed."
         )
-    return PanoError(
+    kind = DiskFailed if error.errno in _FAILING else PanoError
+    return kind(
         f"{path}: expected a place that can be used; {why}. {_advice(error)}, or name another."
     )
 
@@ -125,6 +154,8 @@ def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoE
 def _advice(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return "Run pano as a user who may use it"
+    if error.errno == errno.EIO:
+        return "Look at the disk (dmesg, smartctl) and run the same again"
     return "Look what is there"
 
 

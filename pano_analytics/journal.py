@@ -18,6 +18,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
@@ -26,7 +27,7 @@ import pyarrow.parquet as pq
 
 from pano_analytics.columns import schema
 from pano_analytics.layouts.names import kind_of
-from pano_analytics.storage import Storage
+from pano_analytics.storage import Storage, naming
 
 FOLDER = "journal"
 FOLD_ABOVE = 64
@@ -119,7 +120,7 @@ class Journal:
 
     def read_plan(self, name: str) -> pa.Table:
         """Return what is to be culled by one plan (schema PLAN)."""
-        return pq.read_table(self.storage.path(name), partitioning=None).cast(PLAN)
+        return _read(self.storage.path(name)).cast(PLAN)
 
     def close_plan(self, name: str) -> None:
         """Confirm that all of a plan is done, for good."""
@@ -161,16 +162,13 @@ class Journal:
         return _steady(lambda: self._read_seen(self._files("seen"), only)).sort_by("noted")
 
     def _read_seen(self, names: Iterable[str], only: list[tuple[str, str, str]] | None) -> pa.Table:
-        tables = [
-            _shaped(pq.read_table(self.storage.path(name), filters=only, partitioning=None), SEEN)
-            for name in names
-        ]
+        tables = [_shaped(_read(self.storage.path(name), filters=only), SEEN) for name in names]
         return self._remembered(pa.concat_tables([SEEN.empty_table(), *tables]))
 
     def forgotten(self) -> pa.Table:
         """Return of which uploads all is over that was noted until then (schema FORGOTTEN)."""
         names = self._named("forgotten")
-        tables = [pq.read_table(self.storage.path(name), partitioning=None) for name in names]
+        tables = [_read(self.storage.path(name)) for name in names]
         return pa.concat_tables([FORGOTTEN.empty_table(), *tables])
 
     def _remembered(self, facts: pa.Table) -> pa.Table:
@@ -190,10 +188,9 @@ class Journal:
         """Return columns of one file of gone rows; those it was written without are null."""
         path = self.storage.path(name)
         asked = list(dict.fromkeys([*columns, "media_id", "noted"]))
-        there = pq.read_schema(path).names
-        found = pq.read_table(
-            path, columns=[one for one in asked if one in there], partitioning=None
-        )
+        with naming(path):
+            there = pq.read_schema(path).names
+        found = _read(path, columns=[one for one in asked if one in there])
         rows = _shaped(found, pa.schema([GONE.field(column) for column in asked]))
         return self._remembered(rows).select(list(columns))
 
@@ -232,7 +229,8 @@ class Journal:
         )
 
     def _sources(self, name: str) -> list[str]:
-        metadata = pq.read_schema(self.storage.path(name)).metadata or {}
+        with naming(self.storage.path(name)) as path:
+            metadata = pq.read_schema(path).metadata or {}
         return list(json.loads(metadata.get(_FOLDED, b"[]")))
 
     def arrivals(self) -> dict[str, int]:
@@ -300,6 +298,11 @@ def _grew(was: Fact, fact: Fact) -> bool:
         return False
     is_soon: bool = fact["mtime"] - was["mtime"] < _GROWING
     return is_soon and fact["size_bytes"] > was["size_bytes"]
+
+
+def _read(path: Path, **how: Any) -> pa.Table:
+    with naming(path):
+        return pq.read_table(path, partitioning=None, **how)
 
 
 def _shaped(found: pa.Table, wanted: pa.Schema) -> pa.Table:

@@ -126,11 +126,12 @@ class Storage:
         return self.path(name).exists()
 
     def read(self, name: str) -> bytes:
-        return self.path(name).read_bytes()
+        with naming(self.path(name)) as path:
+            return path.read_bytes()
 
     def read_range(self, name: str, offset: int, size_bytes: int) -> bytes:
         """Return `size_bytes` bytes from `offset`; fewer where the file ends before."""
-        with self.path(name).open("rb") as file:
+        with naming(self.path(name)) as path, path.open("rb") as file:
             file.seek(offset)
             return file.read(size_bytes)
 
@@ -139,7 +140,7 @@ class Storage:
         with self._explained():
             temporary = self._temporary(name)
             try:
-                with self.create(temporary) as file:
+                with naming(temporary), self.create(temporary) as file:
                     write(file)
                 temporary.rename(self.path(name))
             except BaseException:
@@ -154,7 +155,7 @@ class Storage:
         with self._explained():
             temporary = self._temporary(name)
             try:
-                with self.create(temporary, mode) as file:
+                with naming(temporary), self.create(temporary, mode) as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -294,6 +295,18 @@ def sync_path(path: Path) -> None:
     """Bring a file, or a folder's own names, to the disk; raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[Path]:
+    """Let an error of a read, a write or a sync say which file it was: the system does not."""
+    try:
+        yield path
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise

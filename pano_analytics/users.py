@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from pano_analytics import alike
 from pano_analytics.errors import LibraryError, PanoError
 from pano_analytics.passwords import weakness
-from pano_analytics.storage import TEMPORARY, Storage, give_to_owner
+from pano_analytics.storage import TEMPORARY, Storage, give_to_owner, naming
 
 FILE_NAME = "users.json"
 UPLOADERS_NAME = "uploaders.json"
@@ -297,7 +297,7 @@ def write_private(path: Path, data: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with naming(temporary), os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

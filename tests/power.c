@@ -13,6 +13,8 @@
  *
  * PANO_DISK_FAIL_AT=N with PANO_DISK_ERRNO=E: the Nth call of this process fails, and with
  * PANO_DISK_FAIL_ON all after it. PANO_DISK_KILL_AT=N: the process is killed before it.
+ * PANO_DISK_READS: calls that open to read, read, list or ask for a status count as well.
+ * A process that forks many to fail at different calls says so by power_arm instead.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -59,7 +61,7 @@ static char root[PATH_MAX], shadow[PATH_MAX];
 static size_t root_length;
 static int journal = -1;
 static long fail_at, kill_at, fail_errno = EIO;
-static int fail_on;
+static int fail_on, with_reads;
 static atomic_long calls, copies;
 static pthread_mutex_t in_order = PTHREAD_MUTEX_INITIALIZER;
 static __thread int inside;
@@ -84,6 +86,7 @@ __attribute__((constructor)) static void begin(void) {
     if (getenv("PANO_DISK_ERRNO")) fail_errno = atol(getenv("PANO_DISK_ERRNO"));
     if (getenv("PANO_DISK_KILL_AT")) kill_at = atol(getenv("PANO_DISK_KILL_AT"));
     fail_on = getenv("PANO_DISK_FAIL_ON") != NULL;
+    with_reads = getenv("PANO_DISK_READS") != NULL;
 }
 
 /* --- where something lies --- */
@@ -243,6 +246,13 @@ static int fails(const char *call, const char *path) {
     return 0;
 }
 
+/* The Nth call from now on fails with `error`; 0 for none. Returns how many there were so far. */
+long power_arm(long at, int error) {
+    fail_at = at;
+    fail_errno = error;
+    return atomic_exchange(&calls, 0);
+}
+
 #define ENTER int outer = inside++; int kept = errno; (void)kept
 #define LEAVE inside = outer
 #define IS_OURS (!outer && root_length)
@@ -253,7 +263,7 @@ static int opened(int dir, const char *name, int flags, mode_t mode) {
     ENTER;
     char path[PATH_MAX];
     int writes = flags & (O_CREAT | O_WRONLY | O_RDWR | O_TRUNC);
-    if (!(IS_OURS && writes && of_name(dir, name, path))) {
+    if (!(IS_OURS && (writes || with_reads) && of_name(dir, name, path))) {
         LEAVE;
         return real_openat(dir, name, flags, mode);
     }
@@ -412,4 +422,42 @@ ssize_t send(int fd, const void *data, size_t size, int flags) {
     LEAVE;
     errno = kept;
     return real_send(fd, data, size, flags);
+}
+
+/* Reading, where it counts (PANO_DISK_READS). */
+#define READS(name, where, type, failed, symbol, signature, ...) \
+    static type (*real) signature; \
+    if (real == NULL) real = dlsym(RTLD_NEXT, symbol); \
+    ENTER; \
+    char path[PATH_MAX]; \
+    int is_ours = IS_OURS && with_reads && (where); \
+    errno = kept; \
+    int is_failed = is_ours && fails(name, path); \
+    int why = errno; \
+    LEAVE; \
+    errno = why; \
+    if (is_failed) return failed; \
+    return real(__VA_ARGS__)
+
+ssize_t read(int fd, void *into, size_t size) {
+    READS("read", of_descriptor(fd, path), ssize_t, -1, "read", (int, void *, size_t), fd, into, size);
+}
+ssize_t pread64(int fd, void *into, size_t size, off_t at) {
+    READS("read", of_descriptor(fd, path), ssize_t, -1, "pread64", (int, void *, size_t, off_t), fd, into, size, at);
+}
+ssize_t pread(int fd, void *into, size_t size, off_t at) { return pread64(fd, into, size, at); }
+DIR *opendir(const char *name) {
+    READS("list", of_name(AT_FDCWD, name, path), DIR *, NULL, "opendir", (const char *), name);
+}
+DIR *fdopendir(int fd) {
+    READS("list", of_descriptor(fd, path), DIR *, NULL, "fdopendir", (int), fd);
+}
+int stat(const char *name, struct stat *found) {
+    READS("stat", of_name(AT_FDCWD, name, path), int, -1, "stat", (const char *, struct stat *), name, found);
+}
+int lstat(const char *name, struct stat *found) {
+    READS("stat", of_name(AT_FDCWD, name, path), int, -1, "lstat", (const char *, struct stat *), name, found);
+}
+int fstatat(int dir, const char *name, struct stat *found, int flags) {
+    READS("stat", of_name(dir, name, path), int, -1, "fstatat", (int, const char *, struct stat *, int), dir, name, found, flags);
 }

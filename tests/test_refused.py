@@ -15,6 +15,8 @@ from shared_files import snapshot_path
 
 import pano_analytics
 from pano_analytics.errors import (
+    DiskFailed,
+    DiskFull,
     LibraryError,
     PanoError,
     PartError,
@@ -163,6 +165,9 @@ def test_a_wrong_question_is_no_torn_part(home: Path) -> None:
         ("/srv", IsADirectoryError(21, "a folder"), PanoError),
         ("/elsewhere", PermissionError(13, "no"), PanoError),
         (None, BrokenPipeError(32, "pipe"), None),
+        (None, OSError(5, "broken"), DiskFailed),
+        ("/elsewhere", OSError(5, "broken"), DiskFailed),
+        ("/srv/lib/parts", OSError(28, "full"), DiskFull),
     ],
 )
 def test_whose_path_was_refused(path: str | None, error: OSError, kind: type | None) -> None:

@@ -58,10 +58,8 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except OSError as error:
             settings = ctx.meta.get(SETTINGS)
-            told = settings and refused(error, settings.uploads, settings.library)
-            if not told:
-                raise
-            raise told from error
+            where = (settings.uploads, settings.library) if settings else (None, None)
+            raise refused(error, *where) or error from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

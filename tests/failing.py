@@ -1,0 +1,113 @@
+"""Runs a `pano` command many times, each time with another call to the disk failing.
+
+Started with `power.c` preloaded: everything is loaded once, then each run is a fork on a
+fresh copy of a home, in which the n-th call fails. Prints one JSON line for each run.
+
+    python failing.py HOME WORK SPEC      SPEC: {"argv", "errors", "points" or "most", "stdin"}
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import json
+import os
+import shutil
+import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+LIBRARY = ctypes.CDLL(os.environ["LD_PRELOAD"])
+
+
+def fresh(home: Path, work: Path) -> None:
+    """Lay a copy of `home` at `work`."""
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(home, work, symlinks=True)
+
+
+def run(argv: list[str], work: Path, at: int, error: int, stdin: str) -> dict[str, Any]:
+    """Run a command in a fork, with the call number `at` failing; return what came of it."""
+    output, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(output)
+        os._exit(_in_fork(argv, work, at, error, stdin, told))
+    os.close(told)
+    with os.fdopen(output, "rb") as file:
+        text = file.read().decode()
+    _, status = os.waitpid(child, 0)
+    return {"at": at, "error": error, "code": os.waitstatus_to_exitcode(status), **json.loads(text)}
+
+
+def _in_fork(argv: list[str], work: Path, at: int, error: int, stdin: str, told: int) -> int:
+    os.chdir(work)
+    sys.stdin = io.StringIO(stdin)
+    sys.stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    sys.stderr = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    from pano_analytics.cli import main
+
+    LIBRARY.power_arm(at, error)
+    try:
+        main(argv)
+        code: object = 0
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        traceback.print_exc()
+        code = 99
+    calls = LIBRARY.power_arm(0, 0)
+    said = [stream.buffer.getvalue().decode() for stream in (sys.stdout, sys.stderr)]  # type: ignore[attr-defined]
+    with os.fdopen(told, "wb") as file:
+        file.write(json.dumps({"calls": calls, "out": said[0], "err": said[1]}).encode())
+    return code if isinstance(code, int) else 0
+
+
+def points(calls: int, most: int) -> list[int]:
+    """Return up to `most` of the calls 1 to `calls`, evenly spread."""
+    if calls <= most:
+        return list(range(1, calls + 1))
+    return sorted({1 + round(i * (calls - 1) / (most - 1)) for i in range(most)})
+
+
+def main() -> None:
+    home, work, spec = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+    warm(spec["argv"])
+    fresh(home, work)
+    undisturbed = run(spec["argv"], work, 0, 0, spec["stdin"])
+    print(json.dumps(undisturbed), flush=True)
+    for error in spec["errors"]:
+        for at in points(undisturbed["calls"], spec["most"]):
+            fresh(home, work)
+            failed = run(spec["argv"], work, at, error, spec["stdin"])
+            again = run(spec["argv"], work, 0, 0, spec["stdin"])
+            look = run(["status", "--json", *spec["where"]], work, 0, 0, "")
+            print(json.dumps({**failed, "again": again, "look": look}), flush=True)
+
+
+def warm(argv: list[str]) -> None:
+    """Load what the commands load, and let threads open files where processes would."""
+    import duckdb  # noqa: F401
+    import pandas  # noqa: F401
+
+    from pano_analytics import (  # noqa: F401
+        backup,
+        check,
+        inspect,
+        library,
+        rebuild,
+        status,
+    )  # fmt: skip
+    from pano_analytics.cli import COMMANDS, pano
+    from pano_analytics.ingest import parallel
+    from pano_analytics.ingest import run as ingesting  # noqa: F401
+
+    parallel.pool = lambda workers: ThreadPoolExecutor(1)  # type: ignore[assignment]
+    for name in COMMANDS:
+        pano.get_command(None, name)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()
