@@ -7,7 +7,10 @@ be concluded from that. Looks at a few hundred files; nothing is written.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -18,9 +21,9 @@ from pano_analytics.storage import Storage
 from pano_analytics.times import epoch_us
 from pano_analytics.tree import MARKER, Doomed, Tree, WrongRoot, adopted
 
-# So many camera-days are looked at, spread over all that the library holds, and so
-# many uploads of each.
-_DAYS, _UPLOADS = 8, 25
+# So many uploads are looked for, of so many camera-days, spread over all that the library
+# holds: all of a small library.
+_UPLOADS, _PLACES = 200, 8
 
 One = TypeVar("One")
 
@@ -95,13 +98,27 @@ def _strange(storage: Storage, root: Path) -> str | None:
 def _counted(tree: Tree, catalog: Catalog) -> tuple[int, int]:
     """Return how many known uploads were looked for, and how many of them are there."""
     looked_for = there = 0
-    for part in _spread(_parts(catalog), _DAYS):
+    for part, count in _chosen(_parts(catalog)):
         known = _known(catalog, part)
         names = {file.path for file in known}
-        for file, found in tree.look(_spread(known, _UPLOADS)):
+        for file, found in tree.look(_spread(known, count)):
             looked_for += 1
             there += not found.is_absent or _is_renamed(tree, file, names)
     return looked_for, there
+
+
+def _chosen(parts: list[Part]) -> list[tuple[Part, int]]:
+    """Return some parts and how many uploads of each: the more, the more it holds."""
+    held = list(accumulate(map(_held, parts)))
+    if not held or (held[-1] <= _UPLOADS and len(parts) <= 2 * _PLACES):
+        return [(part, _UPLOADS) for part in parts]
+    places = [(n + 1) * held[-1] // _PLACES for n in range(_PLACES)]
+    counted = Counter(bisect_left(held, place) for place in places)
+    return [(parts[index], count * _UPLOADS // _PLACES) for index, count in counted.items()]
+
+
+def _held(part: Part) -> int:
+    return part.rows if part.held is None else part.held
 
 
 def _parts(catalog: Catalog) -> list[Part]:
@@ -110,7 +127,7 @@ def _parts(catalog: Catalog) -> list[Part]:
     except LibraryError:
         return []  # what cannot be read is made anew, and tells nothing until then
     days = sorted(media, key=lambda day: (day.date, day.camera))
-    return [media[day] for day in days if media[day].held != 0]
+    return [media[day] for day in days if _held(media[day])]
 
 
 def _known(catalog: Catalog, part: Part) -> list[Doomed]:

@@ -173,7 +173,7 @@ def test_no_upload_at_all_is_a_page(tmp_path: Path) -> None:
     mine.ingest()
     (mine.uploads / snapshot_path(PORCH, NOON)).unlink()
     lay_picture(mine.uploads, GATE, NOON)
-    mine.ingest(is_full=True)
+    mine.ingest(accept_tree=True)
     assert mine.update().days == 1
     crawl(mine.site)
 
