@@ -85,11 +85,14 @@ def _strange(storage: Storage, root: Path) -> str | None:
                 f"the library's from now on, delete the marker and run `pano cull --adopt`."
             )
         looked_for, there = _counted(tree, Catalog(storage))
+        is_empty = not tree.names(())
     if 2 * there >= looked_for:
         return None
+    lacking = f"of {looked_for} that were looked for, {looked_for - there} are not there"
     return (
-        f"{root}: expected the uploads that the library knows; of {looked_for} that were looked "
-        f"for, {looked_for - there} are not there. Is its disk mounted, and is it the right one? "
+        f"{root}: expected the uploads that the library knows; "
+        f"{'the folder is empty' if is_empty else lacking}. "
+        f"Is its disk mounted? Is it the right one? "
         f"Nothing was changed. Another tree needs another library (--library). If most uploads "
         f"were deleted, or this tree is to be the library's, run `pano ingest --accept-tree`."
     )

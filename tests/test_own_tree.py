@@ -141,6 +141,16 @@ def test_an_owner_may_say_that_it_is_meant(
     assert "uploads_strange" not in words(settings)
 
 
+def test_an_empty_tree_can_be_meant_too(settings: Settings, root: Path) -> None:
+    """Said on purpose, all uploads are missing; without that nothing is."""
+    shutil.rmtree(root)
+    root.mkdir()
+    with pytest.raises(UploadTreeError, match="the folder is empty"):
+        run(settings)
+    assert run(settings, accept_tree=True).tally.missing == 12
+    assert states(settings) == {"missing": 12}
+
+
 def test_another_disk_of_this_kind_has_another_marker(settings: Settings, root: Path) -> None:
     """A clone of the uploads that another library adopted is refused by its marker alone."""
     adopt(settings)

@@ -98,7 +98,7 @@ def ingest(
             own_tree.require(storage, root)
         run = _Run(settings, root, storage, progress or _silent, make_executor, openers)
         run.recover()
-        run.look(is_full or accept_tree, is_listing_unknown)
+        run.look(is_full or accept_tree, is_listing_unknown, may_be_empty=accept_tree)
         if is_inspecting:
             run.open_waiting(is_called_away or _never)
         run.finish()
@@ -204,12 +204,15 @@ class _Run:
             opened.sweep(self.catalog, self.storage.read(AT_WORK).decode())
             self.storage.remove_tree(ASIDE)
 
-    def look(self, is_full: bool, is_listing_unknown: bool = False) -> None:
+    def look(
+        self, is_full: bool, is_listing_unknown: bool = False, may_be_empty: bool = False
+    ) -> None:
         """Walk, read names and commit what is new, changed or gone."""
         self._is_listing_unknown = is_listing_unknown
         trouble = walk.Trouble()
         units = walk.units(self.root, trouble)
-        if not units and (self.catalog.manifest().media or self._anew.is_on):
+        is_known = bool(self.catalog.manifest().media) or self._anew.is_on
+        if not units and is_known and not may_be_empty:
             raise UploadTreeError(
                 f"{self.root}: expected the uploads that the library knows; the folder is empty. "
                 f"Is its disk mounted? Nothing was changed."
