@@ -9,12 +9,12 @@ BIN := .venv/bin
 
 setup: .venv/.done
 
-# uv where the package index has it (three times as quick), else plain pip:
-# both check every file against the hashes in requirements.lock.
-.venv/.done: requirements.lock pyproject.toml
+# uv where the package index has it (three times as quick), else plain pip: both check
+# every file against the hashes in requirements.lock, and uv itself against its own.
+.venv/.done: requirements.lock requirements-build.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pano needs Python 3.11 or newer; PYTHON=python3.12 make $(MAKECMDGOALS) chooses one")'
 	$(PYTHON) -m venv .venv
-	if $(BIN)/pip install --quiet --disable-pip-version-check uv; then \
+	if $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.lock; then \
 	    $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock && \
 	    $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
@@ -53,9 +53,12 @@ bench: setup
 lock:
 	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --universal --fork-strategy fewest --generate-hashes \
 	    --no-header --no-annotate --quiet -o requirements.lock
+	echo "uv==$$($(BIN)/uv --version | cut -d ' ' -f 2)" | $(BIN)/uv pip compile - --universal --generate-hashes \
+	    --no-header --no-annotate --quiet -o requirements-build.lock
 
 docs: setup
 	$(BIN)/python tools/make_docs.py
+	$(BIN)/python tools/make_notices.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
