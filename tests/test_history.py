@@ -67,7 +67,7 @@ def test_history_survives_the_catalog(settings: Settings, library: Library, uplo
         run(settings)
     lay(picture(3), uploads / at(3))
     (uploads / at(1)).unlink()
-    run(settings)
+    run(settings, accept_tree=True)
     [media_id] = library.media(state="missing").media_id
     before = library.history(media_id)
     renew(settings)
