@@ -179,6 +179,6 @@ def test_paths_keep_their_own_bytes(tmp_path: Path) -> None:
     run(settings)
     path = Library.of(settings).media()["path"].iloc[0]
     assert path.split("/")[0] == DECOMPOSED
-    assert tops(settings)(path) == DECOMPOSED
+    assert tops(settings)(path).split("/")[0] == DECOMPOSED
     assert as_on_disk(tmp_path / "uploads", COMPOSED) == DECOMPOSED
     assert layouts.camera_below(path, {}, "root") == COMPOSED
