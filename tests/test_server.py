@@ -230,12 +230,17 @@ def test_a_port_that_is_taken(library_folder: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--library", "nothing"], []])
-def test_a_library_that_is_not_there(tmp_path: Path, arguments: list[str]) -> None:
-    """The error says how to make one."""
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [(["--library", "nothing"], 4, "pano ingest"), ([], 2, "expected `library`")],
+)
+def test_a_library_that_is_not_there(
+    tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    """The error says how to make one, or how to name it."""
     run = pano("serve", *arguments, cwd=tmp_path)
-    assert run.returncode == 4
-    assert "pano ingest" in run.stderr
+    assert run.returncode == code
+    assert words in run.stderr
     assert "Traceback" not in run.stderr
 
 
@@ -243,7 +248,8 @@ def test_the_settings_say_where(library_folder: Path, tmp_path: Path) -> None:
     """Address and port stand in pano.toml, and a library that is still to be filled is served."""
     port = free_port()
     config = tmp_path / "pano.toml"
-    config.write_text(f'library = "empty"\nuploads = "."\n[dashboard]\nport = {port}\n')
+    (tmp_path / "uploads").mkdir()
+    config.write_text(f'library = "empty"\nuploads = "uploads"\n[dashboard]\nport = {port}\n')
     process = subprocess.Popen([*PANO, "serve", "--config", str(config)], stdout=subprocess.PIPE)
     try:
         url = f"http://127.0.0.1:{port}"
