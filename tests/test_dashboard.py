@@ -329,6 +329,33 @@ def test_the_picture_zooms_and_pans(visit: Visit, site: Served) -> None:
     expect(stage).to_have_attribute("data-scale", "1.00")
 
 
+@pytest.mark.parametrize("width", [320, 390, 430])
+@pytest.mark.parametrize("kind", ["clip", "snapshot"])
+def test_the_viewer_closes_from_its_first_line_on_a_phone(
+    visit: Visit, site: Served, width: int, kind: str, tmp_path: Path
+) -> None:
+    """The close button stands beside the title, not on a line of its own; all fits the width."""
+    page = ready(visit(f"{site.url}/?mode=files&kind={kind}", (width, 780)))
+    page.locator(".tile").first.click()
+    expect(page.locator(".viewer header .downloads a").first).to_be_visible()
+    title = page.locator(".viewer .title b").bounding_box()
+    close = page.get_by_role("button", name="Close (Esc)").bounding_box()
+    assert title is not None
+    assert close is not None
+    assert close["y"] < title["y"] + title["height"]
+    assert close["x"] + close["width"] <= width
+    lines = page.locator(
+        ".viewer > header > .button:not(.close), .viewer .downloads a"
+    ).evaluate_all(
+        "all => new Set(all.map(one => Math.round(one.getBoundingClientRect().top / 20))).size"
+    )
+    page.screenshot(path=tmp_path / "viewer.png")
+    place = page.locator(".viewer .place").bounding_box()
+    assert place is not None
+    assert place["y"] > close["y"] + close["height"] / 2
+    assert lines == 1 or width < 360
+
+
 def test_two_fingers_zoom_on_a_phone(visit: Visit, site: Served) -> None:
     """Spreading two fingers enlarges the picture between them."""
     page = ready(visit(f"{site.url}/?mode=files&kind=snapshot", PHONE))

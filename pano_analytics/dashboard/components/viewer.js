@@ -38,6 +38,7 @@ class Viewer {
     const info = button("info", "Details (i)", () => this.toggleDetails())
     const full = button("full", "Full screen (f)", () => this.fullScreen())
     this.closeButton = button("close", "Close (Esc)", () => this.close())
+    this.closeButton.classList.add("close")
     this.before.classList.add("before")
     this.after.classList.add("after")
     this.dialog = h("dialog", { class: "viewer", "aria-label": "Viewer" },
