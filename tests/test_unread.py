@@ -25,6 +25,7 @@ from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.proposal import propose
 from pano_analytics.settings import Settings, check, load
+from pano_analytics.site import run as site_run
 from pano_analytics.site.run import update
 from pano_analytics.storage import Storage
 
@@ -154,6 +155,7 @@ def test_the_dashboard_says_it_on_its_first_page(settings: Settings) -> None:
 def test_the_site_says_it_and_notices_a_change(settings: Settings, tmp_path: Path) -> None:
     """The first page names the folder; a new unread file makes a new page, without an upload."""
     site = tmp_path / "site"
+    assert site_run.UNREAD == unread.NAME
     update(settings, site)
     page = (site / "index.html").read_text()
     assert "attic/motion: 18 files" in page

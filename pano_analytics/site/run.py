@@ -16,7 +16,6 @@ from pathlib import Path
 from pano_analytics import own_tree
 from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.home import Home
-from pano_analytics.ingest.unread import NAME as UNREAD
 from pano_analytics.settings import Settings
 from pano_analytics.site.folder import Known, SiteFolder, refuse_place
 from pano_analytics.site.summary import Progress, Summary
@@ -82,6 +81,10 @@ def _looked_at(settings: Settings, folder: Path) -> dict[str, object]:
         "unread": _unread(settings),
         "rest": blake2b(rest.encode(), digest_size=8).hexdigest(),
     }
+
+
+# `ingest.unread.NAME`, not imported: a quiet run loads little.
+UNREAD = "state/unread.json"
 
 
 def _unread(settings: Settings) -> str:
