@@ -41,7 +41,7 @@ from pano_analytics.ingest.run import LOCK
 from pano_analytics.journal import FOLDER as JOURNAL
 from pano_analytics.journal import Journal
 from pano_analytics.media import media_id
-from pano_analytics.storage import TEMPORARY, Storage
+from pano_analytics.storage import TEMPORARY, Storage, sync_path
 from pano_analytics.timekeeping import PAGE as CLOCK_PAGE
 from pano_analytics.tree import ADOPTED
 from pano_analytics.users import FILE_NAME as USERS
@@ -176,6 +176,7 @@ def _appearing(target: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
+        sync_path(target.parent)
     except OSError as error:
         raise LibraryError(
             f"{target}: expected to write the backup; {error}. "

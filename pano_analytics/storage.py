@@ -77,7 +77,10 @@ class Storage:
 
     def _make(self, folder: Path) -> None:
         if not folder.is_relative_to(self.root):
+            missing = [one for one in (folder, *folder.parents) if not one.exists()]
             folder.mkdir(parents=True, exist_ok=True)
+            for one in missing:
+                sync_path(one.parent)
             return
         try:
             folder.mkdir(0o700 | self._rights)
@@ -89,6 +92,8 @@ class Storage:
                 raise
         else:
             give_to_owner(folder, folder.parent)
+            if folder == self.root:
+                sync_path(folder.parent)  # else all below it goes with a power cut
 
     @cached_property
     def granted(self) -> Readers:

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from pano_analytics import alike
 from pano_analytics.errors import LibraryError, PanoError
 from pano_analytics.passwords import weakness
-from pano_analytics.storage import TEMPORARY, Storage, give_to_owner, naming
+from pano_analytics.storage import TEMPORARY, Storage, give_to_owner, naming, sync_path
 
 FILE_NAME = "users.json"
 UPLOADERS_NAME = "uploaders.json"
@@ -306,3 +306,4 @@ def write_private(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    sync_path(path.parent)

@@ -127,7 +127,7 @@ def check(name: str, undisturbed: Any, runs: list[Any]) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_failing_call_is_one_line(name: str, home: Path, tmp_path: Path) -> None:
     """A few calls of each command, spread over it."""
-    undisturbed, *runs = sweep(home, tmp_path, name, [errno.EIO], 5)
+    undisturbed, *runs = sweep(home, tmp_path, name, [errno.EIO], 3)
     check(name, undisturbed, runs)
 
 
