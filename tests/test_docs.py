@@ -197,17 +197,14 @@ def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 def test_the_sample_loads() -> None:
     """docs/pano.toml is taken as it is, and says nothing that it does not say."""
     loaded = settings.load(ROOT / "docs" / "pano.toml")
-    assert [camera.name for camera in loaded.cameras] == ["front_door", "barn"]
+    assert [camera.name for camera in loaded.cameras] == ["front_door", "barn", "gate"]
 
 
 def test_the_sample_names_every_key() -> None:
-    """Each key of each table of the settings stands in docs/pano.toml."""
+    """Each key of each table of the settings is in docs/pano.toml."""
     said = tomllib.loads((ROOT / "docs" / "pano.toml").read_text(encoding="utf-8"))
-    tables = [
-        said,
-        *said["cameras"],
-        *(table for table in said.values() if isinstance(table, dict)),
-    ]
+    cameras = {key: value for camera in said["cameras"] for key, value in camera.items()}
+    tables = [said, cameras, *(table for table in said.values() if isinstance(table, dict))]
     told = {frozenset(table) for table in tables}
     for model in models(settings.Settings):
         assert frozenset(model.model_fields) in told, model.__name__
