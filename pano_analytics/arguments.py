@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
@@ -123,6 +124,45 @@ def whole(value: Any, what: str, least: int = 0) -> int | None:
     if number is None or isinstance(value, (bool, np.bool_)) or number < least:
         raise QueryError(f"{what}: expected a whole number from {least} on; came {shown(value)}.")
     return number
+
+
+def frame(value: Any, columns: Sequence[str], source: str) -> pd.DataFrame:
+    """Return a frame that has `columns`, such as `source` gives."""
+    if not isinstance(value, pd.DataFrame):
+        raise QueryError(f"expected a frame as {source} gives it; came {shown(value)}.")
+    missing = [name for name in columns if name not in value.columns]
+    if missing:
+        raise QueryError(
+            f"expected a frame as {source} gives it, with the columns {', '.join(columns)}; "
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+        )
+    return value
+
+
+def aware_times(value: pd.DataFrame, columns: Sequence[str], source: str) -> None:
+    """Raise QueryError where one of `columns` does not hold aware times."""
+    for name in columns:
+        if not isinstance(value[name].dtype, pd.DatetimeTZDtype):
+            raise QueryError(
+                f"{name}: expected aware times, as {source} gives them; came {value[name].dtype}."
+            )
+
+
+def length(value: Any, what: str) -> pd.Timedelta:
+    """Return a length of time of at least 0: text such as "10 min", a timedelta of any kind."""
+    try:
+        found = pd.Timedelta(value) if isinstance(value, _LENGTHS) else pd.NaT
+    except ValueError:
+        found = pd.NaT
+    if not isinstance(found, pd.Timedelta) or found < pd.Timedelta(0):
+        raise QueryError(
+            f"{what}: expected a length of time from 0 on, such as timedelta(minutes=10) or "
+            f"'10 min'; came {shown(value)}."
+        )
+    return found
+
+
+_LENGTHS = (str, timedelta, np.timedelta64)
 
 
 def yes_or_no(value: Any, what: str) -> bool:

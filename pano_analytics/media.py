@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pano_analytics import alike
+from pano_analytics.errors import MediaError
 
 SCHEMA_VERSION = 3
 
@@ -163,9 +164,17 @@ def decode_path(path: str) -> bytes:
     return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), raw)
 
 
-def locate(root: Path, path: str) -> Path:
-    """Return where the upload `path` lies below `root`."""
-    return root / os.fsdecode(decode_path(path))
+def locate(root: str | os.PathLike[str], path: str) -> Path:
+    """Return where the upload `path` (as in the column) lies below `root`.
+
+    Raises MediaError for anything but an upload root and the text of that column.
+    """
+    if not isinstance(root, (str, os.PathLike)) or not isinstance(path, str) or "\0" in path:
+        raise MediaError(
+            "expected an upload root and a path out of the column `path`, which is text; "
+            f"came {root!r} and {path!r:.60}."
+        )
+    return Path(root) / os.fsdecode(decode_path(path))
 
 
 def as_on_disk(root: Path | None, path: str) -> str:

@@ -39,6 +39,7 @@ pn.viewable.Viewable._preprocessing_hooks.append(_with_styles_inside)
 COLOURS = ["#eef1f4", "#cfe6e3", "#9fd0ca", "#6bb7ae", "#3a9b91", "#0f766e", "#0a4f4a"]
 # Each step is twice the one before, and means the same on every camera and day.
 STEPS = [0, 1, 2, 4, 8, 16, 32, 64]
+_COUNTED = ("camera", "bucket", "snapshots", "clips")
 
 
 def activity(frame: pd.DataFrame, *, columns: int = 2) -> hv.Layout:
@@ -49,7 +50,7 @@ def activity(frame: pd.DataFrame, *, columns: int = 2) -> hv.Layout:
     Of days and weekdays bars. Hovering shows the counts. Raises QueryError for a frame
     of other columns.
     """
-    _expect(frame, ("camera", "bucket", "snapshots", "clips"), "library.activity()")
+    arguments.frame(frame, _COUNTED, "library.activity()")
     most = arguments.whole(columns, "columns", least=1)
     by = _bucket_size(frame["bucket"])
     counted, draw = (by_wall_hour(frame), _heatmap) if by == "hour" else (_by_day(frame), _bars)
@@ -101,10 +102,13 @@ def _bars(name: Any, counts: pd.DataFrame) -> hv.Bars:
 
 
 def by_wall_hour(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return `camera, day, hour, snapshots, clips, files`, a row each hour of the wall clock.
+    """Return `camera, day, hour, snapshots, clips, files`, one row per hour of the wall clock.
 
-    `day` is text such as `Sun 22 Nov`, in the order of time.
+    `frame` is what `library.activity()` counted by hour; `day` is text such as `Sun 22 Nov`,
+    in the order of time. Raises QueryError for another frame.
     """
+    arguments.frame(frame, _COUNTED, "library.activity()")
+    arguments.aware_times(frame, ("bucket",), "library.activity()")
     wall = frame["bucket"].dt.tz_localize(None)
     days = pd.DataFrame(
         {"camera": frame["camera"], "date": wall.dt.normalize(), "hour": wall.dt.hour}
@@ -145,13 +149,8 @@ def timeline(frame: pd.DataFrame) -> hv.Overlay:
     A clip is a bar of its length with a mark at its beginning; what is not whole
     is hollow. Raises QueryError for a frame of other columns.
     """
-    _expect(frame, ("camera", "kind", "start", "end", "state"), "library.media()")
-    for column in ("start", "end"):
-        if not isinstance(frame[column].dtype, pd.DatetimeTZDtype):
-            raise QueryError(
-                f"{column}: expected aware times, as library.media() gives them; "
-                f"came {frame[column].dtype}."
-            )
+    arguments.frame(frame, ("camera", "kind", "start", "end", "state"), "library.media()")
+    arguments.aware_times(frame, ("start", "end"), "library.media()")
     cameras = list(frame["camera"].unique())
     shown = _in_lanes(frame, cameras)
     marks = [_marks(shown, kind, is_whole) for kind in _MARKS for is_whole in (True, False)]
@@ -202,14 +201,3 @@ def _lengths(shown: pd.DataFrame) -> hv.Segments:
     return hv.Segments(clips, ["start", "lane", "end", "until"]).opts(
         color=_MARKS["clip"][0], line_width=7
     )
-
-
-def _expect(frame: Any, columns: tuple[str, ...], source: str) -> None:
-    if not isinstance(frame, pd.DataFrame):
-        raise QueryError(f"expected a frame as {source} gives it; came {arguments.shown(frame)}.")
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        raise QueryError(
-            f"expected a frame as {source} gives it, with the columns {', '.join(columns)}; "
-            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
-        )

@@ -18,10 +18,12 @@ from shared_files import MEDIA, clip_path, lay, needs_media, snapshot_path
 from test_library import made
 
 import pano_analytics
-from pano_analytics import plots
+from pano_analytics import culling, doctor, plots
+from pano_analytics.analysis.periods import period_numbers, periods
 from pano_analytics.errors import PanoError, QueryError
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
+from pano_analytics.media import locate
 from pano_analytics.wording import many
 
 NOON = datetime(2026, 3, 3, 12, 0, 0)
@@ -119,13 +121,46 @@ def _asked(library: Library) -> dict[str, Callable[[Any], Any]]:
         "open": pano_analytics.open,
         "plots.activity": plots.activity,
         "plots.timeline": plots.timeline,
+        "plots.by_wall_hour": plots.by_wall_hour,
     }
 
 
-def test_odd_arguments_are_refused_in_words(library: Library) -> None:
+def _asked_beside(library: Library) -> dict[str, Callable[[Any], Any]]:
+    """Return each public function beside the library, by each of its arguments."""
+    uploads, root = library.media(), library.uploads
+    settings = library.settings
+    return {
+        "periods": lambda value: periods(value, timedelta(minutes=10)),
+        "periods gap": lambda value: periods(uploads, value),
+        "period_numbers": lambda value: period_numbers(value, timedelta(minutes=10)),
+        "period_numbers gap": lambda value: period_numbers(uploads, value),
+        "locate": lambda value: locate(value, "porch/x.jpg"),
+        "locate path": lambda value: locate(root, value),  # type: ignore[arg-type]
+        "doctor.examine": doctor.examine,
+        "doctor.knock": doctor.knock,
+        "culling.plan": culling.plan,
+        "culling.plan now": lambda value: culling.plan(library, value),
+        "culling.cull": culling.cull,
+        "culling.cull now": lambda value: culling.cull(library, now=value),
+        "culling.cull up_to": lambda value: culling.cull(library, up_to=value),
+        "culling.adopt": culling.adopt,
+        "culling.forecast": culling.forecast,
+        "culling.forecast now": lambda value: culling.forecast(library, value),
+        "culling.rooms": lambda value: culling.rooms(value, library.catalog),
+        "culling.rooms catalog": lambda value: culling.rooms(settings, value),
+        "culling.rooms now": lambda value: culling.rooms(settings, library.catalog, value),
+        "culling.last_run": culling.last_run,
+        "culling.is_stopped": culling.is_stopped,
+    }
+
+
+@pytest.mark.parametrize("listed", [_asked, _asked_beside], ids=lambda one: one.__name__)
+def test_odd_arguments_are_refused_in_words(
+    library: Library, listed: Callable[[Library], dict[str, Callable[[Any], Any]]]
+) -> None:
     """No public question ends in an error of Python, pandas or DuckDB, whatever it is given."""
     bare = []
-    for name, ask in _asked(library).items():
+    for name, ask in listed(library).items():
         for odd in [*ODD, library.media()]:
             try:
                 ask(odd)
@@ -145,6 +180,44 @@ def test_every_public_question_is_asked_oddly(library: Library) -> None:
         if not name.startswith("_") and inspect.signature(method).parameters and name != "of"
     }
     assert public == {name.split()[0] for name in _asked(library)} & public
+
+
+def test_every_public_function_is_asked_oddly(library: Library) -> None:
+    """The lists miss no function of what tab completion offers."""
+    asked = {name.split()[0] for name in {**_asked(library), **_asked_beside(library)}}
+    for module in (culling, doctor, plots):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if name in getattr(module, "__all__", [name]) and not name.startswith("_"):
+                is_own = function.__module__.startswith(module.__name__)
+                said = f"{module.__name__.rpartition('.')[2]}.{name}"
+                assert said in asked or not is_own, said
+
+
+def test_culling_takes_a_library(library: Library) -> None:
+    """What a notebook holds in its hand is enough for every function of culling."""
+    assert culling.plan(library).frame().empty
+    assert culling.last_run(library) == culling.last_run(library.storage)
+    assert culling.is_stopped(library) == culling.is_stopped(library.settings)
+    assert culling.forecast(library)["camera"].tolist() == ["garden", "porch"]
+
+
+def test_periods_take_what_the_library_gives(library: Library) -> None:
+    """Cameras as categories, labels that come twice, gaps in any type, no upload at all."""
+    uploads = library.media()
+    twice = pd.concat([uploads, uploads])
+    for gap in (timedelta(minutes=10), "10 min", pd.Timedelta("10min"), np.timedelta64(10, "m")):
+        found = periods(uploads, gap)
+        assert found[["camera", "snapshots", "clips"]].to_numpy().tolist() == [
+            *(["porch", 2, 1], ["garden", 1, 0])
+        ]
+        assert period_numbers(twice, gap).tolist() == [0] * 8
+        assert period_numbers(twice, gap).index.equals(twice.index)
+    assert periods(twice, "10 min")["snapshots"].tolist() == [4, 2]
+    assert periods(uploads.head(0), "10 min").empty
+    assert len(periods(library.media(camera="garden"), "0 s")) == 1
+    for gap in (10, "-1 min", "soon", pd.NaT, None):
+        with pytest.raises(QueryError, match="gap: expected a length of time"):
+            periods(uploads, gap)  # type: ignore[arg-type]
 
 
 def test_a_name_almost_right_is_told(library: Library) -> None:

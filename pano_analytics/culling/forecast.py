@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pano_analytics.catalog import Catalog, Part, sizes
+from pano_analytics.culling.places import clock, settings_of, shown, storage_of
 from pano_analytics.errors import QueryError
 from pano_analytics.ingest import split
 from pano_analytics.media import as_on_disk, locate
@@ -79,9 +80,8 @@ def forecast(library: Library, now: datetime | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if now is not None and (not isinstance(now, datetime) or now.tzinfo is None):
-        raise QueryError(f"now: expected an aware datetime; came {now!r}.")
-    found = rooms(library.settings, library.catalog, now)
+    settings = settings_of(library)
+    found = rooms(settings, Catalog(storage_of(settings)), now)
     rows = [{**one._asdict(), "is_short": one.is_short, "text": one.text} for one in found]
     frame = pd.DataFrame(rows, columns=[*Room._fields, "is_short", "text"])
     return frame.astype({"keep_days": "Int64", "possible_days": "Int64"})
@@ -89,7 +89,9 @@ def forecast(library: Library, now: datetime | None = None) -> pd.DataFrame:
 
 def rooms(settings: Settings, catalog: Catalog, now: datetime | None = None) -> list[Room]:
     """Return what the disk has for each camera that holds anything; none without upload root."""
-    settings = split.followed(settings, catalog.storage)
+    if not isinstance(catalog, Catalog):
+        raise QueryError(f"catalog: expected that of a library; came {shown(catalog)}.")
+    settings, now = split.followed(settings_of(settings), catalog.storage), clock(now)
     if not _is_mounted(settings.uploads):
         return []
     today = (now or datetime.now(UTC)).date()

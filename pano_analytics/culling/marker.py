@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING
 
 from pano_analytics.catalog import Catalog
-from pano_analytics.culling.places import places
+from pano_analytics.culling.places import places, settings_of
 from pano_analytics.culling.run import keep_reserve
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.settings import Settings
@@ -14,19 +15,22 @@ from pano_analytics.times import epoch_us
 from pano_analytics.tree import MARKER, Doomed, Tree, WrongRoot, adopted
 from pano_analytics.tree import adopt as note
 
+if TYPE_CHECKING:
+    from pano_analytics.library import Library
+
 # So many of the newest uploads are looked for: a mount point that is bare, or
 # another disk, has none of them.
 _LOOKED_FOR = 1000
 
 
-def adopt(settings: Settings) -> bool:
-    """Mark the upload root as the one that the library of `settings` may cull.
+def adopt(where: Settings | Library) -> bool:
+    """Mark the upload root as the one that this library may cull.
 
     Returns False where that was done before. Raises WrongRoot where the root
     carries another library's marker, or holds none of the newest uploads that
     the library knows; UploadTreeError where there is no root; LibraryError.
     """
-    root, storage = places(settings)
+    root, storage = places(settings_of(where))
     with storage.lock(LOCK, wait=True), Tree.opened(root) as tree:
         known, found = adopted(storage), tree.identity()
         if known is not None and known == found:

@@ -3,13 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cache
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 from pano_analytics import alike, layouts
+from pano_analytics.errors import QueryError
 from pano_analytics.home import library_of
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
+
+
+def settings_of(where: Any) -> Settings:
+    """Return the settings that are meant by a library or by themselves; else QueryError."""
+    settings = getattr(where, "settings", where)
+    if not isinstance(settings, Settings):
+        raise QueryError(f"expected a library or its settings; came {shown(where)}.")
+    return settings
+
+
+def storage_of(where: Any) -> Storage:
+    """Return the folder of the library that is meant by itself, a library or settings."""
+    return where if isinstance(where, Storage) else library_of(settings_of(where))
+
+
+def clock(now: Any) -> datetime | None:
+    """Return a moment to plan for; QueryError for what is no aware datetime."""
+    if now is not None and (not isinstance(now, datetime) or now.tzinfo is None):
+        raise QueryError(f"now: expected an aware datetime; came {shown(now)}.")
+    return now
+
+
+def most_files(up_to: Any) -> int | None:
+    """Return how many files may go; QueryError for what is no whole number from 0 on."""
+    if up_to is None:
+        return None
+    if isinstance(up_to, bool) or not isinstance(up_to, Integral) or up_to < 0:
+        raise QueryError(f"up_to: expected a whole number from 0 on; came {shown(up_to)}.")
+    return int(up_to)
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message, as `arguments` does, which is loaded only where it is needed.
+
+    It needs pandas, and a culling by schedule does without.
+    """
+    from pano_analytics import arguments
+
+    return arguments.shown(value)
 
 
 def places(settings: Settings) -> tuple[Path, Storage]:

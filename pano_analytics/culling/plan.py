@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pano_analytics import timekeeping
 from pano_analytics.catalog import Catalog, Day
 from pano_analytics.culling.due import Due
-from pano_analytics.culling.places import places, tops
+from pano_analytics.culling.places import clock, places, settings_of, tops
 from pano_analytics.culling.sight import Sights
 from pano_analytics.ingest.split import followed
 from pano_analytics.journal import PLAN, Journal
@@ -123,9 +123,9 @@ def plan(where: Settings | Library, now: datetime | None = None) -> Plan:
     seen is measured by time that passed (see `timekeeping`), whatever the clock was set
     to. Only files that are as they were catalogued go, reached without following a link.
     Nothing is written. Raises UploadTreeError where there is no upload root,
-    LibraryError where there is no library.
+    LibraryError where there is no library, QueryError for other arguments.
     """
-    settings = where if isinstance(where, Settings) else where.settings
+    settings, now = settings_of(where), clock(now)
     root, storage = places(settings)
     with Tree.opened(root) as tree:
         try:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pano_analytics import timekeeping
 from pano_analytics.catalog import MANIFEST, Catalog, Change, Day, Part
 from pano_analytics.culling.due import Due
-from pano_analytics.culling.places import places
+from pano_analytics.culling.places import clock, most_files, places, settings_of, storage_of
 from pano_analytics.culling.plan import Left, Plan, make, plan, plan_table
 from pano_analytics.errors import AttentionNeeded, PanoError, UploadTreeError
 from pano_analytics.ingest import memory
@@ -32,6 +32,9 @@ from pano_analytics.storage import Storage, StorageFull
 from pano_analytics.timekeeping import Time
 from pano_analytics.tree import Tree, adopted
 from pano_analytics.wording import many
+
+if TYPE_CHECKING:
+    from pano_analytics.library import Library
 
 LAST_RUN = "state/cull.json"
 _FORMAT = 1
@@ -73,7 +76,7 @@ class Culled:
 
 
 def cull(
-    settings: Settings,
+    where: Settings | Library,
     *,
     up_to: int | None = None,
     wait: bool = False,
@@ -86,10 +89,12 @@ def cull(
     may go, whatever the caps in the settings say. Holds the library's lock. Raises
     ClockDoubt where the clock cannot be right, TooMany where more would go than `up_to`,
     WrongRoot where the upload root is not the one that was adopted, LibraryBusy,
-    UploadTreeError or another LibraryError; nothing is deleted then. Where a camera
+    UploadTreeError, QueryError or another LibraryError; nothing is deleted then. Where a camera
     exceeds a cap, nothing of that camera is deleted, and TooMany is raised at the end.
     What a killed culling planned is finished first, and counts for no cap.
     """
+    settings, now = settings_of(where), clock(now)
+    up_to = most_files(up_to)
     root, storage = places(settings)
     with storage.lock(LOCK, wait), _noted(storage) as done, Tree.opened(root) as tree:
         tree.require(adopted(storage))
@@ -350,17 +355,18 @@ def _code(came: BaseException) -> int:
     return 1 if isinstance(came, Exception) else ENDED
 
 
-def last_run(storage: Storage) -> dict[str, Any] | None:
-    """Return how the last culling ended, None where there was none."""
-    return storage.document(LAST_RUN, _FORMAT)
+def last_run(where: Storage | Settings | Library) -> dict[str, Any] | None:
+    """Return how the last culling of a library ended, None where there was none."""
+    return storage_of(where).document(LAST_RUN, _FORMAT)
 
 
-def is_stopped(settings: Settings) -> bool:
+def is_stopped(where: Settings | Library) -> bool:
     """Tell whether what ended the last culling would end one now, too. Writes nothing.
 
     Asked again are the tree and its marker, the clock, the caps and a full disk; any
     other error stands until a culling ends well.
     """
+    settings = settings_of(where)
     _, storage = places(settings)
     before = last_run(storage)
     code = 0 if before is None else before["exit"]

@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from pano_analytics import alike, own_tree, timekeeping
+from pano_analytics import alike, arguments, own_tree, timekeeping
 from pano_analytics.doctor import (
     arrivals,
     clock,
@@ -25,7 +25,7 @@ from pano_analytics.doctor import (
 from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
 from pano_analytics.doctor.ports import Server
-from pano_analytics.errors import LibraryError, SettingsError
+from pano_analytics.errors import LibraryError, QueryError, SettingsError
 from pano_analytics.home import Home
 from pano_analytics.ingest import heartbeat, unread
 from pano_analytics.library import Library
@@ -44,6 +44,8 @@ def examine(library: Library) -> pd.DataFrame:
     each camera. Raises LibraryError where there is no library yet, and SettingsError where
     `[doctor] ignore` names no finding.
     """
+    if not isinstance(library, Library):
+        raise QueryError(f"expected a library; came {arguments.shown(library)}.")
     if Home.read(library.storage) is None:
         raise LibraryError(
             f"{library.folder}: expected a library; there is none yet. Make it with `pano ingest`."
@@ -91,6 +93,8 @@ def knock(server: Server) -> pd.DataFrame:
 
     Logs in as a camera does, opens its passive ports, lists the folder and uploads nothing.
     """
+    if not isinstance(server, Server):
+        raise QueryError(f"expected a doctor.Server; came {arguments.shown(server)}.")
     return table(ports.knock(server), ZoneInfo("UTC"))
 
 
