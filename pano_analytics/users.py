@@ -33,8 +33,10 @@ SECRET_NAME = "login.secret"
 LOCK_NAME = "users.lock"
 FORMAT = 1
 
-PASSWORD_MIN_LENGTH = 8
+PASSWORD_LENGTHS = range(12, 129)
+"""How many characters a new password has, as OWASP ASVS 4.0.3 asks (2.1.1, 2.1.2)."""
 PASSWORD_MAX_LENGTH = 1024
+"""The most that a login may send: passwords from before that rule still open."""
 NAME_MAX_LENGTH = 64
 
 # One of the parameter sets that OWASP's Password Storage Cheat Sheet holds equal
@@ -216,10 +218,13 @@ def check_name(name: str) -> str:
 
 def check_password(password: str, name: str = "") -> str:
     """Return `password` of the user `name`, or raise UserError; the message does not repeat it."""
-    if not PASSWORD_MIN_LENGTH <= len(password) <= PASSWORD_MAX_LENGTH:
+    # Several spaces count as one (ASVS 2.1.1), so that they make no password longer.
+    length = len(re.sub(" +", " ", password))
+    if length not in PASSWORD_LENGTHS or len(password) not in PASSWORD_LENGTHS:
         raise UserError(
-            f"expected a password of {PASSWORD_MIN_LENGTH} to {PASSWORD_MAX_LENGTH} characters; "
-            f"came {len(password)}. A few words in a row are long and easy to remember."
+            f"expected a password of {PASSWORD_LENGTHS.start} to {PASSWORD_LENGTHS.stop - 1} "
+            f"characters, several spaces counted as one; came {length} ({len(password)} with all "
+            f"spaces). A few words in a row are long and easy to remember."
         )
     if reason := weakness(password, name):
         raise UserError(

@@ -233,7 +233,7 @@ def test_a_library_that_is_not_there_is_not_made(tmp_path: Path) -> None:
 def test_common_passwords_are_refused(tmp_path: Path) -> None:
     """What is guessed first cannot be set; the message does not repeat it."""
     where = ["--password-stdin", "--library", str(tmp_path)]
-    for password in ("password123", "letmein!!", "anna-2026", "aaaaaaaaaaaa"):
+    for password in ("password12345", "letmein!!!!!", "anna-20261128", "aaaaaaaaaaaa"):
         output, error = run("add", "anna", *where, typed=password)
         assert isinstance(error, UserError)
         assert "hard to guess" in str(error)

@@ -86,6 +86,8 @@ def _log_plainly() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[on_stderr()])
     for handler in logging.getLogger().handlers:
         handler.addFilter(Calm())
+    # Who logs in and out is written down, not only who fails to.
+    logging.getLogger("pano_analytics.dashboard.auth").setLevel(logging.INFO)
     # Every picture that is gone, every address that is mistyped would be a line.
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
     # And so would each browser that is yet to trust a certificate of our own.

@@ -67,7 +67,7 @@ def command() -> None:
 def add(name: str, password_stdin: bool, **where: Any) -> None:
     """Let NAME log in, or give NAME a new password (which ends NAME's sessions).
 
-    A password has 8 characters or more and is not one of those that are guessed first.
+    A new password has 12 to 128 characters and is not one of those that are guessed first.
 
     \b
     Examples:

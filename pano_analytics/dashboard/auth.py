@@ -28,7 +28,7 @@ from tornado.web import RequestHandler, create_signed_value, decode_signed_value
 
 from pano_analytics.dashboard.headers import FORM_POLICY, nonce_of
 from pano_analytics.dashboard.limits import Attempts
-from pano_analytics.dashboard.origin import is_same_origin, sign_of_another
+from pano_analytics.dashboard.origin import is_same_origin, peer_of, sign_of_another
 from pano_analytics.errors import PanoError
 from pano_analytics.sessions import IDLE_DAYS, SESSION_DAYS, Session, Sessions
 from pano_analytics.users import NAME_MAX_LENGTH, PASSWORD_MAX_LENGTH, Users, login_secret
@@ -280,9 +280,16 @@ class Turnstile(RequestHandler):
         if refusal.status == 401 and self._is_page():
             self.redirect(f"{self.prefix}/login?next={quote(self.request.uri or '/', safe='')}")
         else:
+            self._note(refusal)
             self.set_status(refusal.status)
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish(refusal.sentence + "\n")
+
+    def _note(self, refusal: Refusal) -> None:
+        # Whoever has yet to log in gets a 401; that is no event. The query may hold anything.
+        if refusal.status != 401:
+            asked = f"{self.request.method} {self.request.path}"
+            log.warning("refused %s from %s: %s", asked, peer_of(self.request), refusal.sentence)
 
     def _is_page(self) -> bool:
         # Browsers say what an answer is for; who does not say is taken for a reader of pages.
@@ -312,22 +319,40 @@ class _Form(RequestHandler):
     def compute_etag(self) -> None:
         return None
 
-    async def end(self, ids: list[str]) -> None:
+    def address(self) -> str:
+        return str(self.request.remote_ip)
+
+    async def end(self, sessions: list[Session]) -> None:
         """End these sessions, and close the pages that are open with them."""
         loop = asyncio.get_running_loop()
+        ids = [session.id for session in sessions]
         await loop.run_in_executor(self.door.known_pool, self.door.sessions.end, ids)
+        for one in sessions:
+            log.info("session %s of %s ended from %s", one.short_id, one.user, self.address())
         turn_out = getattr(self.application, "turn_out", None)
         if turn_out is not None:
             turn_out()
 
     def prepare(self) -> None:
+        if self.request.method == "POST" and not _is_form(self.request):
+            self._refuse(415, "Expected a form (application/x-www-form-urlencoded).")
+            return
         try:
             self.door.has_users()
         except (PanoError, OSError) as error:
             log.error("nobody is let in: %s", error)
-            self.set_status(503)
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-            self.finish(UNREADABLE + "\n")
+            self._refuse(503, UNREADABLE)
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(sentence + "\n")
+
+
+def _is_form(request: HTTPServerRequest) -> bool:
+    kind = request.headers.get("Content-Type", "").partition(";")[0]
+    has_body = bool(request.body)
+    return not has_body or kind.strip().lower() == "application/x-www-form-urlencoded"
 
 
 class LoginHandler(_Form):
@@ -361,8 +386,9 @@ class LoginHandler(_Form):
         # Nothing so long can be right, and nothing so long is counted, checked or kept.
         is_possible = len(name) <= NAME_MAX_LENGTH and len(password) <= PASSWORD_MAX_LENGTH
         device = self.door.known_device(self.request, name, self.prefix) if is_possible else None
-        key = f"device {device}" if device else self._address()
+        key = f"device {device}" if device else self.address()
         if wait_s := self.door.attempts.wait_s(key):
+            log.warning("too many failed logins from %s", self.address())
             self._slow_down(wanted, wait_s)
         elif is_possible and await self._is_right(key, name, password, bool(device)):
             await self._admit(name)
@@ -372,13 +398,13 @@ class LoginHandler(_Form):
             again = f"{self.prefix}/login?failed=1&next={quote(wanted, safe='')}"
             self.redirect(again, status=303)
 
-    def _address(self) -> str:
-        return str(self.request.remote_ip)
-
     async def _is_right(self, key: str, name: str, password: str, is_known: bool) -> bool:
         self.door.attempts.note(key)
         if not await self.door.is_right(name, password, is_known):
-            log.warning("failed login from %s", self._address())
+            # A name that nobody has is not written down: it may be a password.
+            known = self.door.users.get(name)
+            who = f"as {known.name}" if known else "with an unknown name"
+            log.warning("failed login %s from %s", who, self.address())
             return False
         self.door.attempts.forget(key)
         return True
@@ -396,10 +422,11 @@ class LoginHandler(_Form):
         def begin() -> bytes:
             if before is not None:
                 self.door.sessions.end([before.id])
-            return self.door.ticket(name, self._address(), browser)
+            return self.door.ticket(name, self.address(), browser)
 
         loop = asyncio.get_running_loop()
         ticket = await loop.run_in_executor(self.door.known_pool, begin)
+        log.info("login of %s from %s", name, self.address())
         self._hand_out("", ticket, self.door.session_days)
         self._hand_out(DEVICE, self.door.device_mark(name), DEVICE_DAYS)
 
@@ -432,7 +459,7 @@ class LogoutHandler(_Form):
     async def post(self) -> None:
         login = self.door.session_of(self.request, self.prefix)
         if login is not None:
-            await self.end([login.id])
+            await self.end([login])
         options = cookie_options(self.request.protocol, self.prefix)
         self.clear_cookie(self.door.cookie_for(self.request, self.prefix), **options)
         # Pictures that the browser kept go with the login.
@@ -462,8 +489,8 @@ class SessionsHandler(_Form):
         login, own = self._own()
         wanted = self.get_body_argument("end", "")
         # Only one's own are looked through, so nobody can end those of others.
-        others = [one.id for one in own if login is not None and one.id != login.id]
-        await self.end([one for one in others if wanted in ("others", one)])
+        others = [one for one in own if login is not None and one.id != login.id]
+        await self.end([one for one in others if wanted in ("others", one.id)])
         self.redirect(f"{self.prefix}/sessions", status=303)
 
 

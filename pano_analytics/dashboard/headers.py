@@ -82,7 +82,10 @@ class Headers(OutputTransform):
     def transform_first_chunk(
         self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
     ) -> tuple[int, HTTPHeaders, bytes]:
-        is_page = headers.get("Content-Type", "").startswith("text/html")
+        kind = headers.get("Content-Type", "")
+        if kind.startswith("text/") and "charset" not in kind:
+            headers["Content-Type"] = f"{kind}; charset=utf-8"
+        is_page = kind.startswith("text/html")
         policy = PAGE_POLICY if is_page else PLAIN_POLICY
         headers.setdefault("Content-Security-Policy", policy.format(nonce=nonce_of(self._request)))
         for name, value in HEADERS.items():

@@ -119,7 +119,9 @@ def context(certificate: Path, key: Path) -> Any:
     # 1.3 sends tickets after the handshake. A camera that only writes closes with them
     # unread, which resets the connection, and the end of its file is lost.
     made.set_max_proto_version(SSL.TLS1_2_VERSION)
-    made.set_options(SSL.OP_NO_COMPRESSION)
+    made.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    # Old cameras know AES in CBC mode only; that is still better than plain text.
+    made.set_cipher_list(b"DEFAULT:!aNULL:!PSK:!SRP")
     load(made, certificate, key)
     return made
 
