@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import ssl
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,14 @@ from serving import NAME, PANO, PASSWORD, Inside, Served, addresses, ask, cookie
 
 from pano_analytics.certificates import ensure_certificate, server_context
 from pano_analytics.receive import tls
-from pano_analytics.users import PASSWORD_LENGTHS, UserError, Users, check_password
+from pano_analytics.users import (
+    PASSWORD_LENGTHS,
+    UserError,
+    Users,
+    check_password,
+    hash_password,
+    is_password,
+)
 
 FORM = "application/x-www-form-urlencoded"
 LONGEST = "tide " * 25 + "low"
@@ -165,3 +175,71 @@ def test_passwords_are_typed_unseen(tmp_path: Path) -> None:
         done = subprocess.run([*PANO, *words, "--help"], capture_output=True, text=True, check=True)
         assert "--password TEXT" not in done.stdout
         assert "--passphrase TEXT" not in done.stdout
+
+
+# --- code ------------------------------------------------------------------------------
+
+CODE = Path(__file__).parent.parent / "pano_analytics"
+MAKES_CODE = {"eval", "exec", "compile", "__import__"}
+UNSAFE_MODULES = {"pickle", "marshal", "shelve", "yaml", "xml", "lxml", "telnetlib", "random"}
+# Scenes and cameras of the demonstration are played by dice; nothing of them is secret.
+PLAYS = {"demo"}
+
+
+def doubtful(tree: ast.AST) -> Iterator[str]:
+    """Yield what makes code or objects of text, calls a shell or is a weak algorithm."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from {one.name.split(".")[0] for one in node.names} & UNSAFE_MODULES
+        elif isinstance(node, ast.ImportFrom):
+            yield from {str(node.module).split(".")[0]} & UNSAFE_MODULES
+        elif isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name):
+                yield from {node.func.id} & MAKES_CODE
+            elif isinstance(node.func, ast.Attribute):
+                yield from {node.func.attr} & {"system", "popen", "md5", "sha1", "getoutput"}
+            yield from {str(one.arg) for one in node.keywords} & {"shell"}
+
+
+def test_no_code_is_made_of_text() -> None:
+    """No eval, no shell, no pickle, YAML or XML, no MD5 or SHA-1; secrets come from `secrets`."""
+    assert set(doubtful(ast.parse("import pickle; eval(x); os.system(y); run(z, shell=True)"))) == {
+        "pickle", "eval", "system", "shell"
+    }  # fmt: skip
+    files = [file for file in CODE.rglob("*.py") if not PLAYS & set(file.relative_to(CODE).parts)]
+    assert len(files) > 100
+    found = {(file.name, what) for file in files for what in doubtful(ast.parse(file.read_text()))}
+    assert found == set()
+
+
+def test_browsers_store_no_evidence() -> None:
+    """Scripts of ours keep how a page looks, not what it shows; they evaluate no text."""
+    scripts = [*(CODE / "dashboard").rglob("*.js"), *(CODE / "dashboard").rglob("*.html")]
+    text = "\n".join(script.read_text(encoding="utf-8") for script in scripts)
+    kept = set(re.findall(r"(?:local|session)Storage\.\w+\(\s*(\S+?)[,)]", text))
+    assert kept == {'"pano-theme"', '"pano-details"', '"pano-scroll"'}
+    for word in ("indexedDB", "document.cookie", "eval(", "new Function"):
+        assert word not in text
+
+
+def test_password_managers_may_fill_the_form(locked: Served) -> None:
+    """The fields say what they are for, and nothing forbids to paste."""
+    page = ask(locked.url, "/login").text
+    assert 'autocomplete="username"' in page
+    assert 'autocomplete="current-password"' in page
+    assert "onpaste" not in page
+    assert "<script" not in page
+
+
+def test_hashes_are_salted_and_slow() -> None:
+    """128 bits of salt, new for each hash; the hash says how it was made, so this may change."""
+    one, two = hash_password(PASSWORD), hash_password(PASSWORD)
+    method, cost, block, parallel, salt, digest = one.split("$")
+    assert method == "scrypt"
+    assert int(cost) * int(parallel) >= 2**16
+    assert int(block) == 8
+    assert len(bytes.fromhex(salt)) == 16
+    assert len(bytes.fromhex(digest)) == 32
+    assert one != two
+    assert is_password(PASSWORD, one)
+    assert is_password(PASSWORD, hash_password(PASSWORD, parallel=1))

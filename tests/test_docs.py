@@ -245,16 +245,3 @@ def test_links_lead_somewhere(page: Path) -> None:
     """Every link to a file of the project finds it."""
     targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     assert [one for one in targets if not (page.parent / one).exists()] == []
-
-
-def test_every_promise_of_security_names_a_test_that_is_there() -> None:
-    """design/security.md gives a test for each promise; a renamed test is noticed."""
-    text = (ROOT / "docs" / "design" / "security.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| [^|]+ \|( `(?:test_|…)[^|]*) \|$", text, re.MULTILINE)
-    assert len(rows) > 25
-    for row in rows:
-        module = ""
-        for name, test in re.findall(r"`(test_\w+|…)(?:::(test_\w+))?`", row):
-            module = module if name == "…" else name
-            source = (ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8")
-            assert not test or f"def {test}(" in source, (module, test)
