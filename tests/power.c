@@ -68,11 +68,21 @@ static __thread int inside;
 
 #define FIND(name) real_##name = dlsym(RTLD_NEXT, #name)
 
+/* Begin with what the environment says now: also for a process that was forked. */
+void power_begin(void);
+
 __attribute__((constructor)) static void begin(void) {
     FIND(open); FIND(openat); FIND(close); FIND(fsync); FIND(fdatasync);
     FIND(renameat); FIND(renameat2); FIND(linkat); FIND(symlinkat); FIND(unlinkat);
     FIND(mkdirat); FIND(ftruncate); FIND(write); FIND(pwrite); FIND(writev);
     FIND(copy_file_range); FIND(sendfile); FIND(send);
+    power_begin();
+}
+
+void power_begin(void) {
+    calls = fail_at = kill_at = root_length = 0;
+    fail_errno = EIO;
+    journal = -1;
     const char *said = getenv("PANO_DISK_ROOT");
     if (said == NULL || realpath(said, root) == NULL) return;
     root_length = strlen(root);

@@ -113,7 +113,7 @@ class Disk:
                 self._note(path)
             else:
                 names[name] = Name("f", key, b"")
-                copy = self.device / "before" / str(len(self._before.files))
+                copy = self.device / "before" / key  # one for all the names of a file
                 shutil.copyfile(path, copy)
                 found = path.stat()
                 self._before.files[key] = Bytes(found.st_mode & 0o7777, found.st_mtime_ns, copy)

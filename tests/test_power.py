@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,19 @@ def test_numbers_of_inodes_are_used_again(disk: Disk, tmp_path: Path) -> None:
     assert do(disk, steps).returncode == 0
     assert left(disk, tmp_path, "lazy")["a"] == b"first"
     assert left(disk, tmp_path, "eager")["a"] == b""
+
+
+def test_a_file_with_two_names_is_one(tmp_path: Path) -> None:
+    """Names that lay there at first may be those of one file; others keep their bytes."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in ("a", "b", "c"):
+        (root / name).write_text(name)
+        os.link(root / name, root / f"{name}-too")
+    left = Disk.made(root, tmp_path / "device").after_cut(tmp_path / "left")
+    assert {path.name: path.read_text() for path in left.iterdir()} == {
+        f"{name}{more}": name for name in ("a", "b", "c") for more in ("", "-too")
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)
