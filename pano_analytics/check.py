@@ -37,6 +37,7 @@ from pano_analytics.library import Library
 from pano_analytics.media import GONE_STATES, encode_path, locate
 from pano_analytics.receive import records
 from pano_analytics.times import from_epoch_us, instant, sane
+from pano_analytics.wording import many
 
 DEPTHS = ("presence", "size", "decode", "hash")
 
@@ -257,10 +258,10 @@ class _Check:
         except FileNotFoundError:
             if self._is_retired(part):
                 return None
-            yield said("part_missing", expected=f"{part.rows} rows", found="no file")
+            yield said("part_missing", expected=many(part.rows, "row"), found="no file")
             return None
         except (OSError, pa.ArrowException, LibraryError) as error:
-            yield said("part_unreadable", expected=f"{part.rows} rows", found=_line(error))
+            yield said("part_unreadable", expected=many(part.rows, "row"), found=_line(error))
             return None
         if found.num_rows != part.rows:
             yield said("part_rows", expected=str(part.rows), found=str(found.num_rows))
@@ -456,7 +457,7 @@ class _Check:
         ids, counts = np.unique(np.concatenate(self._ids), return_counts=True)
         for number, count in zip(ids[counts > 1], counts[counts > 1], strict=True):
             yield Finding(
-                "row_twice", media_id=f"{number:016x}", expected="1 row", found=f"{count} rows"
+                "row_twice", media_id=f"{number:016x}", expected="1 row", found=many(count, "row")
             )
 
     def _unfinished(self) -> Iterator[Finding]:
@@ -464,7 +465,7 @@ class _Check:
         for name in journal.open_plans():
             files = journal.read_plan(name).num_rows
             yield Finding(
-                "cull_unfinished", part=name, expected="no open plan", found=f"{files} files"
+                "cull_unfinished", part=name, expected="no open plan", found=many(files, "file")
             )
 
     def _tried(self) -> Iterator[Finding]:

@@ -32,6 +32,7 @@ from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 from pano_analytics.supervise.state import read_state
 from pano_analytics.tree import ADOPTED
+from pano_analytics.wording import many, plural
 
 # The words that `problems` uses.
 PROBLEMS = (
@@ -274,14 +275,15 @@ def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[d
         yield _problem("part_unreadable", "a part of the catalog cannot be read; `pano check`")
     for camera in told["cameras"]:
         if camera["is_silent"]:
-            since = camera["arrived"] or "ever"
-            yield _problem("camera_silent", f"{camera['camera']}: nothing since {since}")
+            since = f"since {camera['arrived']}" if camera["arrived"] else "ever came"
+            yield _problem("camera_silent", f"{camera['camera']}: nothing {since}")
     for place in told["unread"]:
         if place["is_problem"]:
             yield _problem("unread", place["text"])
     for camera in told["culling"]["cameras"]:
         if camera["is_short"]:
-            yield _problem("disk_too_small", f"{camera['text']} days fit on its disk")
+            days = plural(camera["keep_days"], "day")
+            yield _problem("disk_too_small", f"{camera['text']} {days} fit on its disk")
     if told["culling"]["clock_doubt"]:
         yield _problem("clock_doubtful", told["culling"]["clock_doubt"])
     yield from _cull_stopped(told["culling"])
@@ -343,13 +345,14 @@ def _lines(told: dict[str, Any]) -> list[str]:
         f"{_room(told['library'])})",
         f"uploads   {told['uploads']['path'] or 'not set'} ({_room(told['uploads'])})",
         f"last run  {_run_in_words(told)}",
-        f"rows      {told['rows']}: {told['snapshots']} snapshots, {told['clips']} clips"
+        f"rows      {told['rows']}: {many(told['snapshots'], 'snapshot')}, "
+        + many(told["clips"], "clip")
         + (f"; {told['waiting']} still to open" if told["waiting"] else ""),
         f"states    {states or 'none'}",
     ]
     short = {one["camera"]: one["text"] for one in told["culling"]["cameras"] if one["text"]}
     lines += [
-        f"camera    {one['camera']}: {one['rows']} rows, latest {one['latest'] or 'never'}"
+        f"camera    {one['camera']}: {many(one['rows'], 'row')}, latest {one['latest'] or 'never'}"
         + (", SILENT" if one["is_silent"] else "")
         + short.get(one["camera"], "").replace(f"{one['camera']}: ", ", ", 1)
         for one in told["cameras"]
@@ -389,7 +392,7 @@ def _ago(seconds: float) -> str:
     for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
+    return many(round(seconds), "second")
 
 
 def _iso(moment: datetime) -> str:

@@ -26,6 +26,7 @@ from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 from pano_analytics.times import from_epoch_us
 from pano_analytics.tree import ADOPTED
+from pano_analytics.wording import many
 
 PAGE = "clock.json"
 """What a library knows of time: a page in its folder."""
@@ -269,7 +270,7 @@ def _span(us: int) -> str:
     for unit, size in (("years", 31_557_600), ("days", 86_400), ("hours", 3600)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{seconds / 60:.0f} minutes"
+    return many(round(seconds / 60), "minute")
 
 
 def look(storage: Storage, wall: datetime | None = None) -> Time:

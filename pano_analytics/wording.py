@@ -68,4 +68,9 @@ def printable(text: str) -> str:
 
 def many(count: int, what: str) -> str:
     """Return a count in words: "1 clip", "3 clips", "1,200 clips"."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+    return f"{count:,} {plural(count, what)}"
+
+
+def plural(count: float, what: str) -> str:
+    """Return the noun `what` as it is said of so many: "clip" of 1, else "clips"."""
+    return what if count == 1 else f"{what}s"

@@ -160,9 +160,27 @@ def differing(name: str, folder: Path) -> tuple[datetime, datetime] | None:
             other = ZoneInfo.from_file(file, key=name)
     except (OSError, ValueError):
         return None
+    return _ends(day for day in _days_about_now() if _at(ZoneInfo(name), day) != _at(other, day))
+
+
+def differing_in_duckdb(name: str) -> tuple[datetime, datetime] | None:
+    """Return the first and last day, a year about now, on which DuckDB's own rules differ.
+
+    None where they agree about the zone `name`.
+    """
+    with duckdb.connect() as database:
+        found = shift(database, name)
+    if found is None:
+        return None
+    days = _days_about_now()
+    moments = np.array([int(day.timestamp()) * _US for day in days])
+    by = (found.there(moments) - moments).tolist()
+    return _ends(day for day, shifted in zip(days, by, strict=True) if shifted)
+
+
+def _days_about_now() -> list[datetime]:
     today = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    days = [today + timedelta(days=count) for count in range(-366, 367)]
-    return _ends(day for day in days if _at(ZoneInfo(name), day) != _at(other, day))
+    return [today + timedelta(days=count) for count in range(-366, 367)]
 
 
 def _at(zone: ZoneInfo, moment: datetime) -> timedelta | None:

@@ -226,7 +226,7 @@ def test_the_command_exits_0_or_8(settings: Settings) -> None:
     well = CliRunner().invoke(pano, ["status", *where])
     assert well.exit_code == 0, well.output
     assert well.stdout.splitlines()[-1] == "healthy"
-    assert "porch: 1 rows" in well.stdout
+    assert "porch: 1 row," in well.stdout
     ill = CliRunner().invoke(pano, ["status", *where, "--json", "--max-age", "0.000001"])
     assert isinstance(ill.exception, AttentionNeeded)
     assert (ill.exception.exit_code, str(ill.exception)) == (8, "status: stale")

@@ -14,7 +14,7 @@ import click
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.progress import Bar
 from pano_analytics.cli.terminal import say, shown
-from pano_analytics.wording import many
+from pano_analytics.wording import many, plural
 
 if TYPE_CHECKING:
     from pano_analytics.culling import Culled, Due, Plan, Room
@@ -162,7 +162,7 @@ def size(size_bytes: float) -> str:
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size_bytes >= factor:
             return f"{size_bytes / factor:.1f} {unit}"
-    return f"{size_bytes:.0f} bytes"
+    return many(round(size_bytes), "byte")
 
 
 # --- the plan, for people -----------------------------------------------------
@@ -174,15 +174,18 @@ def _in_words(found: Plan, short: list[Room], files: bool) -> Iterator[str]:
         own = [due for due in found.due if due.camera == one.camera]
         yield from map(_of_file, own) if files else _by_day(own)
         since = f" since {one.left_since:%Y-%m-%d}" if one.left_since else ""
-        yield f"  left {one.left_files:>12,} files {size(one.left_bytes):>10}{since}"
+        left = many(one.left_files, "file")
+        yield f"  left {left:>18} {size(one.left_bytes):>10}{since}"
         if one.waiting_until:
             yield (
-                f"       {one.waiting_files:>12,} of these are old, but have been known to pano "
-                f"for less than that: they go from {one.waiting_until:%Y-%m-%d} on"
+                f"       {one.waiting_files:>12,} of these old enough, but known to pano for less "
+                f"time than that: deleted from {one.waiting_until:%Y-%m-%d} on"
             )
     for stays in found.stays:
         yield f"stays: {shown(stays.path)}: {stays.reason}"
-    yield from (f"disk too small: {one.text} days" for one in short if one.is_short)
+    for room in short:
+        if room.is_short:
+            yield f"disk too small: {room.text} {plural(room.keep_days or 0, 'day')}"
     yield f"{many(len(found.due), 'file')}, {size(found.size_bytes)}, would go with --delete"
 
 
@@ -198,7 +201,7 @@ def _by_day(due: list[Due]) -> Iterator[str]:
         group = list(own)
         total = size(sum(one.size_bytes for one in group))
         why = reason or "lie beside clips that go"
-        yield f"  {day}  {len(group):>6,} files {total:>10}  {why}"
+        yield f"  {day}  {many(len(group), 'file'):>12} {total:>10}  {why}"
 
 
 def _of_file(one: Due) -> str:

@@ -14,6 +14,7 @@ import click
 
 from pano_analytics import demo
 from pano_analytics.cli.terminal import say
+from pano_analytics.wording import many
 
 if TYPE_CHECKING:
     from pano_analytics.settings import Settings
@@ -161,9 +162,10 @@ def _show(bar: Any, done: int, total: int) -> None:
 
 def _line(made: demo.DemoSummary) -> str:
     return (
-        f"{made.root}: {made.snapshots} snapshots and {made.clips} clips of {made.events} "
-        f"events ({made.false_alarms} false alarms), {made.bytes_ / 1e6:.0f} MB "
-        f"in {made.seconds:.0f} s; times of {made.zone}; truth in {made.truth}"
+        f"{made.root}: {many(made.snapshots, 'snapshot')} and {many(made.clips, 'clip')} of "
+        f"{many(made.events, 'event')} ({many(made.false_alarms, 'false alarm')}), "
+        f"{made.bytes_ / 1e6:.0f} MB in {made.seconds:.0f} s; "
+        f"times of {made.zone}; truth in {made.truth}"
     )
 
 

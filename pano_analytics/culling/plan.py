@@ -27,6 +27,7 @@ from pano_analytics.storage import Storage
 from pano_analytics.timekeeping import Time, latest_us
 from pano_analytics.times import epoch_us, from_epoch_us
 from pano_analytics.tree import Doomed, Tree, WrongRoot, adopted
+from pano_analytics.wording import many
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -253,12 +254,8 @@ def _due(day: Day, row: Row, keep_days: int) -> Due:
 
 def _reason(keep_days: int, late: timedelta, what: str) -> str:
     """Return why an upload goes; what came within a day of what it shows needs no word."""
-    told = f"kept for {_days(keep_days)}"
+    told = f"kept for {many(keep_days, 'day')}"
     return told if late <= timedelta(days=1) else f"{told} since {what}"
-
-
-def _days(count: int) -> str:
-    return "1 day" if count == 1 else f"{count} days"
 
 
 # --- what lies there ----------------------------------------------------------
@@ -367,7 +364,7 @@ def _remains(tree: Tree, due: Iterable[Due], time: Time) -> list[Due]:
             since=came,
             size_bytes=seen.size_bytes,
             mtime_us=seen.mtime_us,
-            reason=f"cut off, and kept for {_days(found[file].keep_days)} since it arrived",
+            reason=f"cut off, and kept for {many(found[file].keep_days, 'day')} since it arrived",
         )
         for file, seen in tree.look(found)
         if seen.trouble is None

@@ -148,7 +148,10 @@ def _refuse_held(found: Plan, held: Mapping[str, str], done: Culled) -> None:
         return
     count = sum(one.camera in held for one in found.due)
     told = "; ".join(f"{camera}: expected {why}" for camera, why in sorted(held.items()))
-    others = f"{done.files:,} files of other cameras were deleted." if done.files else ""
+    others = ""
+    if done.files:
+        were = "was" if done.files == 1 else "were"
+        others = f"{many(done.files, 'file')} of other cameras {were} deleted."
     nothing = "of it" if done.files else ""
     raise TooMany(
         f"{told}. Nothing {nothing + ' ' if nothing else ''}was deleted. "
@@ -216,11 +219,12 @@ def _exceeded(settings: Settings, left: Left, own: list[Due], since: datetime) -
     longer = [one for one in uploads if one.is_over(since)]
     would = f"; it would lose {len(own):,} ({_gb(size_bytes)})"
     if len(own) > caps.most_files:
-        return f"at most {caps.most_files:,} files a run (most_files){would}"
+        return f"at most {many(caps.most_files, 'file')} per run (most_files){would}"
     if size_bytes > caps.most_gb * 1e9:
-        return f"at most {caps.most_gb:g} GB a run (most_gb){would}"
+        return f"at most {caps.most_gb:g} GB per run (most_gb){would}"
     if len(longer) > caps.most_share * there:
-        return f"at most {caps.most_share:.0%} of its {there:,} uploads a run (most_share){would}"
+        of_its = f"at most {caps.most_share:.0%} of its {many(there, 'upload')}"
+        return f"{of_its} per run (most_share){would}"
     return ""
 
 

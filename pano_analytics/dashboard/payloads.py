@@ -25,7 +25,7 @@ from pano_analytics.dashboard.selection import (
     text_of,
 )
 from pano_analytics.dashboard.snippets import activity_call, cameras_call, item_call, media_call
-from pano_analytics.wording import STATE_BADGES, TIME_BADGES, day_label, safe_link
+from pano_analytics.wording import STATE_BADGES, TIME_BADGES, day_label, many, safe_link
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -63,10 +63,6 @@ def when_text(moment: datetime, now: datetime) -> str:
         return f"{('Today', 'Yesterday')[days]} {moment:%H:%M}"
     year = "" if moment.year == now.year else f" {moment.year}"
     return f"{moment:%a} {moment.day} {moment:%b}{year} {moment:%H:%M}"
-
-
-def _files(number: int) -> str:
-    return f"{number:,} file" if number == 1 else f"{number:,} files"
 
 
 # --- The bar.
@@ -326,13 +322,10 @@ def _count_text(uploads: Uploads) -> str:
     if frame.empty:
         return "Nothing here"
     if uploads.has_more:
-        return f"The newest {_files(len(frame))}"
+        return f"The newest {many(len(frame), 'file')}"
     clips = int((frame["kind"] == "clip").sum())
-    return f"{_files(len(frame))}: {_of(len(frame) - clips, 'snapshot')}, {_of(clips, 'clip')}"
-
-
-def _of(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    kinds = f"{many(len(frame) - clips, 'snapshot')}, {many(clips, 'clip')}"
+    return f"{many(len(frame), 'file')}: {kinds}"
 
 
 def _problems(frame: pd.DataFrame, selection: Selection) -> list[Json]:
@@ -546,5 +539,5 @@ def _length(row: Json) -> str:
     if row["duration_s"]:
         parts.append(f"{row['duration_s']:.1f} s in the file")
     if row["fps"]:
-        parts.append(f"{row['fps']:.0f} pictures a second")
+        parts.append(f"{many(round(row['fps']), 'picture')} per second")
     return ", ".join(parts)

@@ -31,6 +31,7 @@ from pano_analytics.demo.plan import Plan, make_plan
 from pano_analytics.demo.story import INCIDENT
 from pano_analytics.demo.truth import truth_path
 from pano_analytics.errors import UploadTreeError
+from pano_analytics.wording import many
 
 log = logging.getLogger("pano.demo")
 
@@ -144,7 +145,8 @@ def contents(plan: Plan, event: Event, stock: Path) -> Iterator[tuple[Upload, by
 
 
 def _line(event: Event) -> str:
-    return f"{event.moment.camera}: {event.moment.story} {len(event.uploads)} uploads"
+    uploads = many(len(event.uploads), "upload")
+    return f"{event.moment.camera}: {event.moment.story} {uploads}"
 
 
 # --- FTP, as cameras speak it -----------------------------------------------------------

@@ -152,7 +152,7 @@ def _came(clock: Clock) -> str:
     low, high = map(span, sorted((clock.quickest_s, clock.middle_s), key=abs))
     side = "after" if clock.quickest_s >= 0 else "before"
     length = low if low == high else f"{low} to {high}"
-    return f"the newest {clock.uploads} uploads came {length} {side} the moments they name"
+    return f"the newest {many(clock.uploads, 'upload')} came {length} {side} the moments they name"
 
 
 def _steady_days(case: Case, ahead_s: float) -> pd.Series:
@@ -229,7 +229,8 @@ def _inner(case: Case) -> list[Finding]:
 
 def _late(case: Case, clock: Clock) -> list[Finding]:
     evidence = (
-        f"of the newest {clock.uploads} uploads the quickest came {span(clock.quickest_s)} after "
+        f"of the newest {many(clock.uploads, 'upload')} the quickest came "
+        f"{span(clock.quickest_s)} after "
         f"what they show, half of them within {span(clock.middle_s)}"
     )
     advice = (

@@ -34,6 +34,7 @@ WORDS: dict[str, str] = {
     "marker_missing": "the marker of the upload tree is not there; nothing is culled",
     "disk_small": "the disk cannot hold the days wanted",
     "zone_rules_old": "this machine's zone database shows another hour than the one pano uses",
+    "zone_rules_duckdb": "DuckDB's own zone rules show another hour than the database pano uses",
 }
 SEVERITIES = ("problem", "advice")
 CONFIDENCES = ("certain", "likely", "possible")
@@ -65,6 +66,8 @@ def table(findings: Iterable[Finding], zone: ZoneInfo) -> pd.DataFrame:
     """Return findings as a frame, problems first, then by word and camera."""
     ranked = sorted(findings, key=_rank)
     frame = pd.DataFrame([asdict(one) for one in ranked], columns=list(COLUMNS))
+    # None where a finding concerns all; pandas would make it NaN, which is no name and no null.
+    frame["camera"] = pd.Series([one.camera for one in ranked], frame.index, dtype=object)
     since = pd.to_datetime(frame["since"], utc=True).dt.as_unit("us")
     return frame.astype({"value": "float64", "limit": "float64"}).assign(
         since=since.dt.tz_convert(zone)

@@ -15,7 +15,7 @@ from pano_analytics.wording import many
 _NEWEST = 20
 # Streams called 15 a second give 14.9; no floor is meant that sharply.
 _NEARLY = 0.95
-_KINDS = (("clip", "clips"), ("snapshot", "snapshots"))
+_KINDS = ("clip", "snapshot")
 
 
 def resolution(case: Case) -> list[Finding]:
@@ -24,10 +24,10 @@ def resolution(case: Case) -> list[Finding]:
     Lines are the shorter side, so that a camera hung on its side is judged alike. What
     the newest are is the most frequent size of the newest 20 that decode.
     """
-    return [one for kind, kinds in _KINDS for one in _resolution(case, kind, kinds)]
+    return [one for kind in _KINDS for one in _resolution(case, kind)]
 
 
-def _resolution(case: Case, kind: str, kinds: str) -> list[Finding]:
+def _resolution(case: Case, kind: str) -> list[Finding]:
     seen = case.of(kind).dropna(subset=["width", "height"])
     if seen.empty:
         return []
@@ -39,7 +39,7 @@ def _resolution(case: Case, kind: str, kinds: str) -> list[Finding]:
     dropped = better.index[-1] if len(better) >= _NEWEST / 2 else None
     newest = sizes.tail(_NEWEST)
     number = int(((newest["width"] == now[0]) & (newest["height"] == now[1])).sum())
-    evidence = f"{number} of the newest {len(newest)} {kinds} are {now[0]}x{now[1]}"
+    evidence = f"{number} of the newest {many(len(newest), kind)} are {now[0]}x{now[1]}"
     if dropped is not None:
         was = _usual(better.tail(_NEWEST))
         evidence += f"; {many(len(better), kind)} before were {was[0]}x{was[1]}"
@@ -102,7 +102,7 @@ def _rate(rates: pd.Series) -> str:
 
 def unsupported(case: Case) -> list[Finding]:
     """Return whether uploads are in formats that pano does not read, or too large to look at."""
-    return [one for kind in ("clip", "snapshot") for one in _unsupported(case, kind)]
+    return [one for kind in _KINDS for one in _unsupported(case, kind)]
 
 
 def _unsupported(case: Case, kind: str) -> list[Finding]:

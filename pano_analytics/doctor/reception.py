@@ -172,7 +172,7 @@ def _tried(camera: str, tally: Mapping[str, Any], days: int) -> Iterator[Finding
         return
     last = tries[-1]
     evidence = (
-        f"{many(len(tries), 'attempt')} to replace or remove whole uploads in {days} days, "
+        f"{many(len(tries), 'attempt')} to replace or remove whole uploads in {many(days, 'day')}, "
         f"{tally['tries']} in all; the last: {last['path']}, {records.try_in_words(last)}"
     )
     began = datetime.fromisoformat(tries[0]["at"])

@@ -1,8 +1,10 @@
-"""Tells when this machine does not know the clock laws that pano goes by."""
+"""Tells when this machine, or DuckDB, does not know the clock laws that pano goes by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+import duckdb
 
 from pano_analytics import zone_rules, zones
 from pano_analytics.doctor.findings import Finding
@@ -10,7 +12,7 @@ from pano_analytics.library import Library
 
 
 def check(library: Library) -> Iterator[Finding]:
-    """Yield a finding for each other zone database here that shows another clock."""
+    """Yield a finding for each other zone database here, DuckDB's too, that shows another clock."""
     newest, *others = zones.databases()
     settings = library.settings
     names = {settings.zone, *(camera.zone for camera in settings.cameras if camera.zone)}
@@ -25,7 +27,25 @@ def check(library: Library) -> Iterator[Finding]:
                 )
                 yield Finding(None, "zone_rules_old", "advice", "certain", evidence, _ADVICE)
 
+    yield from _duckdb(settings.zone, newest)
 
+
+def _duckdb(name: str, newest: zones.Database) -> Iterator[Finding]:
+    days = zone_rules.differing_in_duckdb(name)
+    if days is not None:
+        evidence = (
+            f"{name} by the rules that DuckDB {duckdb.__version__} brings is another clock than by "
+            f"{newest.folder} ({newest.version or 'no version'}), which pano uses, from "
+            f"{days[0]:%Y-%m-%d} to {days[1]:%Y-%m-%d} or longer"
+        )
+        yield Finding(None, "zone_rules_duckdb", "advice", "certain", evidence, _DUCKDB_ADVICE)
+
+
+_DUCKDB_ADVICE = (
+    "Nothing is wrong in pano: library.sql corrects it, and refuses a statement that it cannot "
+    "correct. Only if you read the Parquet files with DuckDB yourself, the hours it shows are by "
+    "its own rules: use library.sql or pandas. Name this in `ignore` once you know it."
+)
 _ADVICE = (
     "Update the system's package tzdata: other programs on this machine, the clock on its screen "
     "among them, may show another hour than pano. Look also whether the cameras know the new law."

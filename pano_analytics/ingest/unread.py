@@ -21,6 +21,7 @@ from pano_analytics.settings import Camera, Settings
 from pano_analytics.storage import Storage
 from pano_analytics.times import from_epoch_us
 from pano_analytics.whose import owner_of
+from pano_analytics.wording import many
 
 NAME = "state/unread.json"
 FORMAT = 1
@@ -173,7 +174,7 @@ class Place:
 
     def text(self, zone: ZoneInfo) -> str:
         """Return what there is, in one sentence; times on the clock of `zone`."""
-        count = "1 file" if self.files == 1 else f"{self.files:,} files"
+        count = many(self.files, "file")
         since = self.first.astimezone(zone).isoformat(" ", timespec="minutes")[:16]
         where = self.folder or "the upload root itself"
         name = self.sample.rpartition("/")[2]

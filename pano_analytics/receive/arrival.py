@@ -15,6 +15,7 @@ from pano_analytics.media import Inspection, Reading, locate
 from pano_analytics.settings import Settings
 from pano_analytics.times import wall_to_utc
 from pano_analytics.whose import owner_of
+from pano_analytics.wording import many
 
 # An upload comes within a minute or two of what it shows: less says nothing of a clock.
 _NEAR = timedelta(minutes=2)
@@ -141,8 +142,8 @@ def _length(off: timedelta) -> str:
             rest = off - count * one
             if unit == "hour" and abs(rest) > _NEAR:
                 break  # 90 minutes are no hour
-            return f"{count} {unit}{'' if count == 1 else 's'}"
-    return f"{round(off / (_HOUR / 60))} minutes"
+            return many(count, unit)
+    return many(round(off / (_HOUR / 60)), "minute")
 
 
 def _what_to_do(off: timedelta, settings: Settings, camera: str) -> str:

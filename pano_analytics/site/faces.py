@@ -12,7 +12,7 @@ from pano_analytics.site import names, pages, plan, words
 from pano_analytics.site.folder import Known
 from pano_analytics.site.items import Link
 from pano_analytics.site.shown import Row, Shown, Work, picture_of, records
-from pano_analytics.wording import day_label
+from pano_analytics.wording import day_label, many
 
 _LATEST = 12
 # Periods of the newest days are shown with a picture each, older ones in words.
@@ -188,7 +188,7 @@ def _card(work: Work, camera: Shown) -> Card:
         when=work.clock.when(rows["start"].iloc[-1]) if len(rows) else "",
         is_silent=work.is_silent(camera),
         counts=camera.counts(),
-        days=words.count(len(camera.days), "day"),
+        days=many(len(camera.days), "day"),
         live=words.web(said.live_url),
         admin=words.web(said.admin_url),
     )

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from pano_analytics.times import WallClock
-from pano_analytics.wording import STATE_BADGES, TIME_BADGES, Badge, day_label, safe_link
+from pano_analytics.wording import STATE_BADGES, TIME_BADGES, Badge, day_label, many, safe_link
 
 Row = dict[str, Any]
 
@@ -60,15 +60,10 @@ class Clock:
         return f" {moment:%Z}" if self._wall.is_repeated(wall) else ""
 
 
-def count(number: int, noun: str) -> str:
-    """Return `1 clip`, `1,200 clips`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def counts(snapshots: int, clips: int) -> str:
     """Return `14 pictures, 3 clips`, without what there is none of."""
     said = [
-        count(int(number), noun)
+        many(int(number), noun)
         for number, noun in ((snapshots, "picture"), (clips, "clip"))
         if number
     ]

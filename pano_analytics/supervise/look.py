@@ -12,6 +12,7 @@ from pathlib import Path
 from pano_analytics import own_tree, timekeeping
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
+from pano_analytics.wording import many
 
 Problem = dict[str, str]
 
@@ -60,7 +61,8 @@ def _ingest(settings: Settings, up_s: float) -> Iterator[Problem]:
     signs = [_age_s(settings, name) for name in ("manifest.json", "state/heartbeat.json")]
     age_s = min([up_s, *(age for age in signs if age is not None)])
     if age_s > INGEST_S:
-        yield _problem("stale", f"ingest brought nothing to an end for {age_s / 3600:.0f} hours")
+        hours = many(round(age_s / 3600), "hour")
+        yield _problem("stale", f"no run of ingest has ended for {hours}")
 
 
 def _disks(settings: Settings) -> Iterator[Problem]:
