@@ -11,24 +11,24 @@ _FROM_ABOVE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTD
 
 # code -> what it means: of every command, and the one place where that is written.
 EXIT_CODES: dict[int, str] = {
-    0: "Done. For `ingest`, `rebuild`, `cull` and `site` also: another run is at work, nothing "
-    "was done. For `up`, `receive`, `serve` and `ingest --watch`: stopped as asked.",
-    1: "A place that the system refuses, or an error that nobody foresaw (please report it).",
-    2: "Settings or options cannot be used, or one is missing: no upload root or library is "
-    "named, the library lies within the uploads, a name or password is not accepted.",
-    3: "The upload tree is missing, empty where uploads are known, not readable as a whole, or "
-    "not the one that belongs to the library. Nothing was changed.",
-    4: "The library is missing, of a newer pano, damaged, not the one that was meant, or in a "
-    "place where it cannot be made or written.",
+    0: "Done. For `ingest`, `rebuild`, `cull` and `site` also: another run is active, nothing was "
+    "done. For `up`, `receive`, `serve` and `ingest --watch`: stopped as asked.",
+    1: "A path could not be accessed, or an unexpected error (please report it).",
+    2: "Invalid or missing settings or options: no upload root or library is given, the library "
+    "is inside the upload tree, a name or password is not accepted.",
+    3: "The upload tree is missing, empty although uploads are known, not fully readable, or not "
+    "the one that belongs to the library. Nothing was changed.",
+    4: "The library is missing, written by a newer pano, damaged, not the expected one, or cannot "
+    "be created or written.",
     5: "A file cannot be read, shown or converted.",
-    6: "A question to the library was not understood.",
+    6: "A query of the library is invalid.",
     7: "An address or port is not available, or a certificate cannot be used.",
-    8: "Something needs attention: disagreements, a problem or a finding was reported, more is "
-    "to be deleted than a run may, or a first upload did not come in time.",
-    9: "The disk of the library, or of the site, is full. What is there stays whole.",
-    10: "A disk failed that holds neither library nor uploads, or it is not known which one did.",
+    8: "Something needs attention: a difference, problem or finding was reported, more would be "
+    "deleted than one run may delete, or a first upload did not arrive in time.",
+    9: "The disk of the library or the site is full. Existing files are intact.",
+    10: "A disk other than those of library and uploads failed, or it is unknown which one did.",
     130: "Interrupted from the keyboard. The next run continues from there.",
-    143: "Ended by SIGTERM, in order. The next run continues from there.",
+    143: "Stopped cleanly by SIGTERM. The next run continues from there.",
 }
 
 
@@ -68,8 +68,9 @@ class PartError(LibraryError):
         """Return the error that names the file `part` and says what to do."""
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         return cls(
-            f"{part}: expected a part of the catalog that can be read; {why}. If pano may read it, "
-            f"`pano check` says what is wrong, and `pano rebuild` makes the catalog anew."
+            f"{part}: expected a readable part of the catalog; {why}. If pano has permission to "
+            f"read it, `pano check` shows what is wrong, and `pano rebuild` rebuilds the "
+            f"catalog."
         )
 
 
@@ -86,7 +87,7 @@ class MediaError(PanoError):
 
 
 class QueryError(PanoError, ValueError):
-    """A question to the library was not understood."""
+    """A query of the library is invalid."""
 
     exit_code = 6
 
@@ -123,40 +124,38 @@ def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoE
     """
     if error.errno in _FULL:
         return DiskFull(
-            f"{error.filename or 'a file'}: expected space to write; the disk or the quota is "
-            f"full. What was there is as it was. Free some space and run the same again."
+            f"{error.filename or 'a file'}: expected free space; the disk or the quota is full. "
+            f"Existing files are unchanged. Free some space and run the command again."
         )
     if not isinstance(error.filename, str):
         if error.errno not in _FAILING:
             return None
         return DiskFailed(
-            f"expected a disk that reads and writes; {error.strerror or error}. What was there is "
-            f"as it was; look at the disks (dmesg, smartctl) and run the same again."
+            f"expected a working disk; {error.strerror or error}. Existing files are unchanged; "
+            f"check the disks (dmesg, smartctl) and run the command again."
         )
     path, why = Path(error.filename).absolute(), error.strerror or str(error)
     is_above = error.errno in _FROM_ABOVE
     if _lies_at(path, library, is_above):
         return LibraryError(
-            f"{path}: expected a library that may be read and written to; {why}. "
-            f"{_advice(error)}, or name another with --library."
+            f"{path}: expected a library that pano can read and write; {why}. {_advice(error)}, "
+            f"or choose another with --library."
         )
     if _lies_at(path, uploads, is_above):
         return UploadTreeError(
-            f"{path}: expected an upload tree that may be read; {why}. "
-            f"{_advice(error)}, or name another with --uploads. Nothing was changed."
+            f"{path}: expected an upload tree that pano can read; {why}. {_advice(error)}, or "
+            f"choose another with --uploads. Nothing was changed."
         )
     kind = DiskFailed if error.errno in _FAILING else PanoError
-    return kind(
-        f"{path}: expected a place that can be used; {why}. {_advice(error)}, or name another."
-    )
+    return kind(f"{path}: cannot use this path; {why}. {_advice(error)}, or choose another.")
 
 
 def _advice(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
-        return "Run pano as a user who may use it"
+        return "Run pano as a user with permission to access it"
     if error.errno == errno.EIO:
-        return "Look at the disk (dmesg, smartctl) and run the same again"
-    return "Look what is there"
+        return "Check the disk (dmesg, smartctl) and run the command again"
+    return "Check what is at that path"
 
 
 def _lies_at(path: Path, folder: Path | None, is_above: bool) -> bool:

@@ -375,7 +375,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
 
 def _run_in_words(told: dict[str, Any]) -> str:
     run = told["last_run"]
-    now = "; another is at work" if told["is_running"] else ""
+    now = "; another is running" if told["is_running"] else ""
     if run is None:
         return f"never{now}"
     how = "well" if not run["exit"] else f"with exit {run['exit']}"

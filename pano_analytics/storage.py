@@ -255,8 +255,8 @@ class Storage:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise LibraryBusy(
-                    f"{self.root}: another run is at work here; nothing was done. "
-                    f"Wait for it, or call again with --wait."
+                    f"{self.root}: another run is active; nothing was done. Wait until it ends, "
+                    f"or use --wait."
                 ) from None
             yield
 

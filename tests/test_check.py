@@ -372,7 +372,7 @@ def test_the_command_lists_and_exits_8(tmp_path: Path) -> None:
     library = Library.of(settings)
     where = ["--uploads", str(settings.uploads), "--library", str(settings.library)]
     clean = CliRunner().invoke(pano, ["check", *where])
-    assert (clean.exit_code, clean.stdout) == (0, "nothing disagrees\n")
+    assert (clean.exit_code, clean.stdout) == (0, "no differences found\n")
     _file_missing(library)
     listed = CliRunner().invoke(pano, ["check", *where])
     assert f"  {at(1)}: expected complete, found no file" in listed.stdout

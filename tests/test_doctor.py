@@ -730,7 +730,7 @@ def test_nothing_is_said_of_a_healthy_home(home: Settings, tmp_path: Path) -> No
     config = written(home, tmp_path)
     told = CliRunner().invoke(pano, ["doctor", "--config", config])
     assert (told.exit_code, told.output) == (
-        *(0, "nothing to say: 1 camera, the newest 14 days of each\n"),
+        *(0, "no problems found: 1 camera, the newest 14 days of each\n"),
     )
     told = CliRunner().invoke(pano, ["doctor", "--json", "--config", config])
     assert json.loads(told.output) == {"findings": [], "is_healthy": True}
@@ -793,7 +793,7 @@ def test_a_server_is_tried_from_the_command_line(tmp_path: Path) -> None:
         words = ["doctor", "--ftp", f"{server.host}:{server.port}", "--user", "cam"]
         right = CliRunner().invoke(pano, words, input="secret\n")
         wrong = CliRunner().invoke(pano, words, input="sesame\n")
-    assert (right.exit_code, "nothing to say" in right.output) == (0, True)
+    assert (right.exit_code, "no problems found" in right.output) == (0, True)
     assert "login_refused" in wrong.output
     assert "sesame" not in wrong.output + str(wrong.exception)
     assert CliRunner().invoke(pano, words[:3]).exit_code == 2

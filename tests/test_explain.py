@@ -112,7 +112,7 @@ def test_words_tell_the_same() -> None:
     for part in ("a clip", "amcrest-hour", "motion (M)", "2021-03-06T23:59:59 (the camera's clock"):
         assert part in said
     assert "2021-03-07T00:00:30" in said
-    assert "not told by the path" in said
+    assert "not given by the path" in said
 
 
 def test_words_say_why_nothing_is_read() -> None:

@@ -169,7 +169,7 @@ def test_a_changed_unit_is_shown_and_kept(tmp_path: Path) -> None:
     config, units = written_settings(tmp_path), tmp_path / "units"
     words = ["--config", config, "--user", "--folder", units]
     assert "pano.service: new" in pano_install(*words).output
-    assert "as it should be" in pano_install(*words).output
+    assert "up to date" in pano_install(*words).output
     mine = (units / "pano.service").read_text().replace("MemoryMax=1G", "MemoryMax=3G")
     (units / "pano.service").write_text(mine)
     told = CliRunner().invoke(pano, ["install", *map(str, words)])
@@ -187,7 +187,7 @@ def test_a_unit_of_ours_follows_the_settings(tmp_path: Path) -> None:
     words = ["--config", config, "--system", "--account", "daemon", "--folder", units]
     pano_install(*words)
     config.write_text(config.read_text().replace('folder = "www"', 'folder = "pages"'))
-    assert "brought up to date" in pano_install(*words).output
+    assert "updated" in pano_install(*words).output
     assert f"ReadWritePaths={tmp_path}/pages" in (units / "pano.service").read_text()
     assert [path.name for path in units.iterdir()] == ["pano.service"]
 

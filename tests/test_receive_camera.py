@@ -108,7 +108,7 @@ def test_list_remove(where: list[str], tmp_path: Path) -> None:
         ("porch", "porch", None)
     ]
     assert not told["is_receiving"]
-    assert "nothing came yet" in run("list", *where).output
+    assert "no uploads yet" in run("list", *where).output
     assert run("remove", "porch", *where).exit_code == 0
     assert accounts(tmp_path) == []
     assert (tmp_path / "uploads" / "porch").is_dir()
@@ -126,9 +126,9 @@ def test_list_remove(where: list[str], tmp_path: Path) -> None:
         ([".hidden"], "not hidden"),
         (["@eaDir"], "not hidden"),
         (["a\nb"], "on one line"),
-        (["2026-11-22"], "would not count"),
-        (["AMC0028V_795UUB"], "would not count"),
-        (["yard", "--folder", "other"], "would not count"),
+        (["2026-11-22"], "would not be assigned"),
+        (["AMC0028V_795UUB"], "would not be assigned"),
+        (["yard", "--folder", "other"], "would not be assigned"),
     ],
 )
 def test_what_cannot_be(where: list[str], tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -210,8 +210,8 @@ def test_add_waits_and_confirms(waiting: tuple[Running, list[str]]) -> None:
     assert done.exit_code == 0, done.output
     assert "Refused: porch from 127.0.0.1: wrong password" in done.output
     assert "pano camera password NAME" in done.output
-    assert "no picture and no clip: porch/test.txt" in done.output
-    assert "was cut" in done.output
+    assert "neither a picture nor a clip: porch/test.txt" in done.output
+    assert "was cut off" in done.output
     assert re.search(r"first upload arrived, whole, clock \d+ days off \(behind\)", done.output)
 
 

@@ -272,7 +272,7 @@ def test_an_upload_that_stops(tmp_path: Path) -> None:
         ftp = login(running)
         connection = begin(ftp, "x.jpg", TINY_JPEG[:1000])
         assert "wifi" in seen(running, "porch", "stalled").meaning.advice
-        assert "The camera sends it again" in listed(running)
+        assert "The camera will send it again" in listed(running)
         connection.close()
         ftp.close()
 

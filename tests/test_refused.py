@@ -92,7 +92,7 @@ def test_a_place_that_is_nobodys_is_one_line_too(home: Path) -> None:
     """A folder that cannot be made, named as an argument."""
     came, words = said(home, "site", "/proc/none/below")
     assert (came, len(words.splitlines())) == (1, 1), words
-    assert words.startswith("pano: /proc/none: expected a place that can be used; No such file")
+    assert words.startswith("pano: /proc/none: cannot use this path; No such file")
 
 
 @pytest.mark.parametrize("command", ["status", "ingest", "check", "cull"])

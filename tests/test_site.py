@@ -497,7 +497,7 @@ def test_the_site_of_another_library_is_refused(own: Home, tmp_path: Path) -> No
 
 
 def test_two_runs_do_not_meet(own: Home) -> None:
-    """The second says that another is at work; as a command it exits 0."""
+    """The second says that another is running; as a command it exits 0."""
     site = SiteFolder(own.site)
     with site.locked(), pytest.raises(SiteBusy, match="another run"):
         own.update()

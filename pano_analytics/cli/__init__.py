@@ -19,23 +19,26 @@ from pano_analytics.errors import PanoError, refused
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "Propose a settings file from an upload tree."),
     "ingest": ("ingest", "Bring the library up to date with the upload tree."),
-    "up": ("up", "Run all parts in one command, and keep them at work."),
-    "receive": ("receive", "Take the cameras' uploads by FTP until ended."),
-    "camera": ("camera", "Say which cameras may upload here."),
-    "demo": ("demo", "Make demonstration uploads in DIR: a home seen by its cameras."),
-    "serve": ("serve", "Serve the dashboard until interrupted."),
-    "site": ("site", "Write pages of all cameras into FOLDER, or what of them changed."),
-    "user": ("user", "Say who may log in to the dashboard."),
-    "install": ("install", "Make pano a service that starts with this machine."),
-    "status": ("status", "Say how the library is doing, for people and monitors."),
-    "doctor": ("doctor", "Say what is wrong with what arrives, and what to do."),
-    "cull": ("cull", "Show which uploads were kept long enough, and delete them when told to."),
-    "clock": ("clock", "Show whether this computer's clock can be right, or confirm that it is."),
-    "check": ("check", "Say what disagrees between upload tree, catalog, journal and thumbnails."),
-    "rebuild": ("rebuild", "Make the catalog anew of upload tree and journal."),
-    "backup": ("backup", "Keep what only we know in one file."),
-    "restore": ("restore", "Put a backup into a library."),
-    "explain": ("explain", "Say what is read from an upload's path, or why nothing is."),
+    "up": ("up", "Run all parts with one command, and restart those that fail."),
+    "receive": ("receive", "Run the FTP server that cameras upload to."),
+    "camera": ("camera", "Manage the upload accounts of cameras."),
+    "demo": ("demo", "Generate demo uploads in DIR: a home seen by its cameras."),
+    "serve": ("serve", "Serve the dashboard."),
+    "site": ("site", "Write static pages of all cameras to FOLDER, or update them."),
+    "user": ("user", "Manage the users of the dashboard."),
+    "install": ("install", "Install pano as a service that starts with this machine."),
+    "status": ("status", "Show the state of the library, for people and monitoring tools."),
+    "doctor": ("doctor", "Find problems with the cameras and their uploads, and suggest fixes."),
+    "cull": ("cull", "Show which uploads are past their retention time; --delete removes them."),
+    "clock": (
+        "clock",
+        "Check whether this computer's clock is plausible, or confirm that it is right.",
+    ),
+    "check": ("check", "Report differences between upload tree, catalog, journal and thumbnails."),
+    "rebuild": ("rebuild", "Rebuild the catalog from the upload tree and the journal."),
+    "backup": ("backup", "Back up what cannot be recreated from the uploads to one file."),
+    "restore": ("restore", "Restore a backup into a library."),
+    "explain": ("explain", "Show what pano reads from an upload's path, or why it reads nothing."),
 }
 
 
@@ -105,5 +108,5 @@ def _unforeseen(error: Exception) -> int:
         say(f"pano: {told}", err=True)
         return told.exit_code
     say_text(traceback.format_exc(), err=True, nl=False)
-    say("pano: an error that nobody foresaw; please report the lines above.", err=True)
+    say("pano: unexpected error; please report the lines above.", err=True)
     return PanoError.exit_code

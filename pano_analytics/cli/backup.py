@@ -17,7 +17,8 @@ from pano_analytics.wording import many
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="The settings file; else $PANO_CONFIG, else ./pano.toml, else none. It goes in too.",
+    help="The settings file, which is backed up too; else $PANO_CONFIG, else ./pano.toml, else "
+    "none.",
 )
 @click.option(
     "--library", type=click.Path(path_type=Path, file_okay=False), help="The folder of the library."
@@ -25,18 +26,20 @@ from pano_analytics.wording import many
 @click.option(
     "--with-catalog",
     is_flag=True,
-    help="Also rows and thumbnails, which `pano rebuild` could make again.",
+    help="Include rows and thumbnails, which `pano rebuild` could recreate.",
 )
 @click.option(
     "--without-secrets",
     is_flag=True,
     help="Leave out users, the secret that signs logins, and the settings file.",
 )
-@click.option("--encrypt", is_flag=True, help="Encrypt it with a passphrase, which is asked for.")
+@click.option(
+    "--encrypt", is_flag=True, help="Encrypt the backup with a passphrase, and prompt for it."
+)
 @click.option(
     "--passphrase-file",
     type=click.Path(allow_dash=True),
-    help="Encrypt it with the first line of this file (- for standard input).",
+    help="Encrypt the backup with the first line of this file (- for standard input).",
 )
 def command(
     target: Path,
@@ -47,15 +50,15 @@ def command(
     encrypt: bool,
     passphrase_file: str | None,
 ) -> None:
-    """Keep what only we know in one file.
+    """Back up what cannot be recreated from the uploads to one file.
 
     TARGET is a tar file, gzipped if its name ends in .gz or .tgz: the journal,
     the library's identity, users, the secret that signs logins, the settings
-    file, and the thumbnails of uploads that are gone. The upload tree is not
-    in it. It appears complete or not at all, and only its owner can read it.
-    Waits for a run that is at work.
+    file, and the thumbnails of uploads that are gone. The uploads themselves are not
+    included. The file appears only when complete, and only its owner can read it. Waits
+    for a running ingest to finish.
 
-    An encrypted backup is lost with its passphrase: nobody can read it without.
+    Without its passphrase, an encrypted backup cannot be read by anybody.
 
     \b
     Exit codes: 0 done, 2 settings or usage, 4 no library, or TARGET cannot be
@@ -93,8 +96,9 @@ def passphrase(file: str | None, is_new: bool) -> str:
         return _first_line(file)
     if not sys.stdin.isatty():
         raise SettingsError(
-            "expected a passphrase; standard input is no terminal to ask at. Give it with "
-            "--passphrase-file FILE, or --passphrase-file - to read it from standard input."
+            "expected a passphrase; standard input is not a terminal, so pano cannot prompt for "
+            "it. Use --passphrase-file FILE, or --passphrase-file - to read it from standard "
+            "input."
         )
     typed: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=is_new, err=True)
     return typed

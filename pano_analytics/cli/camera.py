@@ -29,7 +29,7 @@ _WAIT = click.option(
     "--wait/--no-wait",
     "is_waiting",
     default=None,
-    help="Wait for the first upload and say how it is.  [default: if `pano receive` is at work]",
+    help="Wait for the first upload and report on it.  [default: if `pano receive` is running]",
 )
 _TIMEOUT = click.option(
     "--timeout",
@@ -38,10 +38,10 @@ _TIMEOUT = click.option(
     default=900.0,
     show_default=True,
     metavar="SECONDS",
-    help="Wait no longer than this.",
+    help="Stop waiting after this time.",
 )
 _STDIN = click.option(
-    "--password-stdin", is_flag=True, help="Take the password from standard input."
+    "--password-stdin", is_flag=True, help="Read the password from standard input."
 )
 
 
@@ -61,8 +61,12 @@ def command() -> None:
 @command.command()
 @click.argument("name")
 @settings_options
-@click.option("--user", help="What the camera logs in as.  [default: made of NAME]")
-@click.option("--folder", help="Below the upload root.  [default: the settings', else NAME]")
+@click.option(
+    "--user", help="The user name that the camera logs in with.  [default: derived from NAME]"
+)
+@click.option(
+    "--folder", help="Folder below the upload root.  [default: from the settings, else NAME]"
+)
 @_STDIN
 @_WAIT
 @_TIMEOUT
@@ -78,12 +82,12 @@ def add(
     """Create an upload account for the camera NAME and wait for its first upload.
 
     Prints what to type into the camera. The password is generated, shown only once,
-    and stored only as a hash. While it waits, it says what the server refuses, and
-    what to do about it.
+    and stored only as a hash. While waiting, the command shows what the server refuses
+    and what to do about it.
 
     \b
-    Exit codes: 0 done (and the first upload whole, if waited for), 2 settings or
-    usage, 3 upload root missing, 8 nothing came in time.
+    Exit codes: 0 done (and the first upload is complete, if waited for), 2 settings or
+    usage, 3 upload root missing, 8 no upload arrived in time.
 
     \b
     Examples:
@@ -99,7 +103,7 @@ def add(
     settings = _settle_folder(settings, account)
     room.make_folder(account, uploads)
     accounts.add(account)
-    say_text(f"{account.camera} may upload, into {account.jail(uploads)}. Type into the camera:\n")
+    say_text(f"{account.camera} can now upload to {account.jail(uploads)}. Enter in the camera:\n")
     _show(settings, account, shown)
     _wait_if_asked(settings, account, is_waiting, timeout_s)
 
@@ -129,7 +133,7 @@ def password(
     new, shown = _password(password_stdin)
     known = accounts.of_camera(name)
     account = accounts.set_password(name, room.check_password(new, known.name, known.camera))
-    say_text(f"{account.camera} has a new password. Type into the camera:\n")
+    say_text(f"{account.camera} has a new password. Enter in the camera:\n")
     _show(settings, account, shown)
     _wait_if_asked(settings, account, is_waiting, timeout_s)
 
@@ -151,14 +155,14 @@ def remove(settings: Settings, name: str) -> None:
 
 @command.command(name="list")
 @settings_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_(settings: Settings, as_json: bool) -> None:
     """List the cameras that have an upload account, what they uploaded, and what was refused.
 
-    Below each camera stands what the server refused of it in the last day and
-    what to do about it: logins, uploads, folders, connections. Refusals of clients
-    that are not known as a camera follow, by address. With --json all refusals
-    of the last 15 days; `is_open` tells that nothing has worked since.
+    Below each camera, lists what the server refused from it in the last day (logins,
+    uploads, folders, connections) and what to do about it. Then lists refusals of
+    clients that are not a known camera, by address. With --json, prints all refusals of
+    the last 15 days; `is_open` is true if nothing has succeeded since.
 
     \b
     Examples:
@@ -193,13 +197,13 @@ def _list_in_words(told: dict[str, Any]) -> Iterator[str]:
             yield f"    {refused['advice']}"
     for address, end in told["bans"].items():
         yield (
-            f"{address}: many wrong logins; passwords from there are checked slowly until {end}."
+            f"{address}: many failed logins; login attempts from there are slowed down until {end}."
         )
 
 
 _CUT_ADVICE = (
-    "The camera sends it again. If it goes on: check the camera's wifi signal first; where every "
-    "upload is cut, set `check_contents = false` under [receive]."
+    "The camera will send it again. If this keeps happening, check the camera's Wi-Fi signal "
+    "first; if every upload is cut off, set `check_contents = false` under [receive]."
 )
 
 
@@ -270,13 +274,14 @@ def _line(one: dict[str, Any]) -> str:
 
     last, cut = one["last"], one["last_cut"]
     notes = [f"{one['camera']}: user {one['user']}, folder {one['folder']}"]
-    notes.append(f"{one['whole'] or 0} whole, last {last['at']}" if last else "nothing came yet")
+    notes.append(f"{one['whole'] or 0} complete, last {last['at']}" if last else "no uploads yet")
     if cut:
-        notes.append(f"{one['cut']} cut, last: {cut['reason']}")
+        notes.append(f"{one['cut']} cut off, last: {cut['reason']}")
     if one["tries"]:
         last_try = one["last_tries"][-1]
         notes.append(
-            f"{one['tries']} attempts to replace or remove whole uploads, which were kept; last: "
+            f"{one['tries']} attempts to replace or remove complete uploads, which were kept; "
+            f"last: "
             f"{last_try['path']}, {try_in_words(last_try)}"
         )
     return "; ".join(notes)
@@ -306,9 +311,9 @@ def _settle_folder(settings: Settings, account: Account) -> Settings:
     config = room.find(click.get_current_context().params.get("config"))
     if config is None:
         raise SettingsError(
-            f"uploads into {account.folder!r} would not count as {account.camera!r}'s: that is "
-            f"told by a folder of the camera's name, or by a settings file. Choose another NAME or "
-            f"--folder, or make a pano.toml (`pano init`)."
+            f"uploads to {account.folder!r} would not be assigned to {account.camera!r}: that "
+            f"needs a folder with the camera's name, or a settings file. Choose another NAME or "
+            f"--folder, or create a pano.toml (`pano init`)."
         )
     changed = _with_camera(config, account)
     say(f"{config}: added {account.camera!r} with its folder {account.folder!r}.")
@@ -329,8 +334,8 @@ def _with_camera(config: Path, account: Account) -> Settings:
         checked = room.check(tomllib.loads(text), str(config))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
-            f"{config}: expected cameras as [[cameras]] tables, to add one; {error}. Add this "
-            f"yourself:\n{table}"
+            f"{config}: cannot add the camera: expected cameras as [[cameras]] tables; {error}. "
+            f"Add this yourself:\n{table}"
         ) from error
     mode = stat.S_IMODE(config.stat().st_mode)
     Storage(config.parent.absolute()).replace(config.name, text.encode(), mode)
@@ -342,7 +347,7 @@ def _password(from_stdin: bool) -> tuple[str, str]:
     from pano_analytics.receive.accounts import new_password
 
     if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n"), "the one that you gave"
+        return sys.stdin.readline().rstrip("\r\n"), "the one that you entered"
     made = new_password()
     return made, made
 
@@ -383,7 +388,7 @@ def _wait_if_asked(
     if not is_running:
         say_text("\n`pano receive` is not running: start it first.")
     if is_waiting if is_waiting is not None else is_running or sys.stdout.isatty():
-        say_text(f"\nWaiting for {account.camera}'s first upload (Ctrl-C ends the waiting) …")
+        say_text(f"\nWaiting for {account.camera}'s first upload (Ctrl-C to stop waiting) …")
         _wait(settings, storage, account, time.monotonic() + timeout_s)
 
 
@@ -411,8 +416,8 @@ def _wait(settings: Settings, storage: Storage, account: Account, until: float) 
             return
         time.sleep(POLL_S)
     raise AttentionNeeded(
-        f"no picture and no clip of {account.camera} came in time. Does the camera reach this "
-        f"computer? `pano camera list` shows what comes later, and what was refused."
+        f"no picture or clip from {account.camera} arrived in time. Can the camera reach this "
+        f"computer? `pano camera list` shows later uploads, and what was refused."
     )
 
 
@@ -426,13 +431,13 @@ def _news(told: dict[str, Any], account: Account, since: str) -> Iterator[str]:
             source = f" from {one.address}" if one.address else ""
             yield f"Refused: {who}{source}: {one.text}. {one.meaning.advice}"
     for address, end in told.get("bans", {}).items():
-        yield f"{address}: many wrong logins; passwords are checked slowly until {end}."
+        yield f"{address}: many failed logins; login attempts are slowed down until {end}."
     tally = told.get("cameras", {}).get(account.camera, {})
     if (tally.get("last_login") or "") >= since:
         yield f"{account.camera} logged in from {tally['last_address']}."
     cut = tally.get("last_cut")
     if cut and cut["at"] >= since:
-        yield f"An upload was cut: {cut['path']} ({cut['reason']}). The camera will try again."
+        yield f"An upload was cut off: {cut['path']} ({cut['reason']}). The camera will try again."
 
 
 def _has_come(
@@ -451,7 +456,7 @@ def _has_come(
     at = datetime.fromisoformat(last["at"])
     found = arrival.look(settings, account.camera, last["path"], at)
     if not found.is_media:
-        say(f"A file arrived that is no picture and no clip: {last['path']} (a test?).")
+        say(f"A file arrived that is neither a picture nor a clip: {last['path']} (a test file?).")
         return False
     for line in arrival.in_words(found, settings, account.camera):
         say(line)

@@ -29,12 +29,12 @@ DEPTHS = ("presence", "size", "decode", "hash")
     type=click.Choice(DEPTHS),
     default="presence",
     show_default=True,
-    help="How deep to look; each looks at all that the cheaper ones look at.",
+    help="How thorough the check is; each depth includes the cheaper ones.",
 )
-@click.option("--camera", multiple=True, help="Only this camera; may be given several times.")
-@click.option("--start", help="Only camera-days from here on, such as 2026-11-20.")
-@click.option("--end", help="Only camera-days before this.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--camera", multiple=True, help="Only this camera; can be repeated.")
+@click.option("--start", help="Only days from this date on, such as 2026-11-20.")
+@click.option("--end", help="Only days before this date.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def command(
     settings: Settings,
     depth: str,
@@ -43,16 +43,16 @@ def command(
     end: str | None,
     as_json: bool,
 ) -> None:
-    """Say what disagrees between upload tree, catalog, journal and thumbnails.
+    """Report differences between upload tree, catalog, journal and thumbnails.
 
-    In rising cost: presence (names, parts, locators), size (and modification
-    time), decode (every upload is opened), hash (the bytes are those that were
-    catalogued). Nothing is written. Uploads that came after the last run began
-    are left to the next one.
+    Depths, from cheap to expensive: presence (names, parts, locators), size (and
+    modification time), decode (opens every upload), hash (compares the bytes with the
+    catalogued hash). Nothing is written. Uploads that arrived after the last run began
+    are ignored.
 
     \b
-    Exit codes: 0 nothing disagrees, 2 settings or usage, 3 upload tree missing,
-    4 no readable catalog (`pano rebuild` makes one), 8 disagreements found.
+    Exit codes: 0 no differences, 2 settings or usage, 3 upload tree missing, 4 no
+    readable catalog (`pano rebuild` makes one), 8 differences found.
 
     \b
     Examples:
@@ -95,7 +95,7 @@ def _plain(value: Any) -> Any:
 def _table(found: pd.DataFrame) -> Iterator[str]:
     """Yield a section a kind of disagreement: what to do, then the cases."""
     if not len(found):
-        yield "nothing disagrees"
+        yield "no differences found"
     for what, cases in found.groupby("what", sort=True):
         yield f"{what} ({len(cases)}): {cases['advice'].iloc[0]}"
         for case in cases.itertuples():

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @click.command("clock")
 @settings_options
-@click.option("--confirm", is_flag=True, help="Say that this computer's clock is right now.")
+@click.option("--confirm", is_flag=True, help="Confirm that this computer's clock is right now.")
 def command(settings: Settings, confirm: bool) -> None:
-    """Show whether this computer's clock can be right, or confirm that it is.
+    """Check whether this computer's clock is plausible, or confirm that it is right.
 
     Nothing is deleted while the clock disagrees with the time that has passed since
-    pano last looked: it was set, it leapt, or the computer was switched off for
-    long. When it is set right again, culling goes on by itself. If it is right
-    as it is, confirm it.
+    pano last ran: somebody changed the clock, it jumped, or the computer was off for a
+    long time. Once it is correct again, culling resumes by itself. If it is already
+    right, confirm it.
 
     \b
     Exit codes: 0 the clock agrees, 2 settings or usage, 4 library unusable,
@@ -46,4 +46,4 @@ def command(settings: Settings, confirm: bool) -> None:
     found = timekeeping.look(storage)
     if found.doubt:
         raise AttentionNeeded(found.doubt)
-    click.echo(f"{found.wall:%Y-%m-%d %H:%M} UTC, as it should be")
+    click.echo(f"{found.wall:%Y-%m-%d %H:%M} UTC, plausible")

@@ -23,18 +23,20 @@ if TYPE_CHECKING:
 
 @click.command("cull")
 @settings_options
-@click.option("--delete", is_flag=True, help="Delete what the plan shows.")
+@click.option("--delete", is_flag=True, help="Delete the files that the plan lists.")
 @click.option(
     "--up-to",
     type=click.IntRange(min=0),
     metavar="FILES",
-    help="With --delete: so many files may go, whatever the caps in the settings say.",
+    help="With --delete: allow up to this many files, whatever the limits in the settings are.",
 )
-@click.option("--adopt", is_flag=True, help="Mark the upload root as the one to cull, once.")
-@click.option("--files", is_flag=True, help="Show every file, not sums by day.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object (see docs/retention.md).")
-@click.option("--wait", is_flag=True, help="Wait for another run instead of leaving it to it.")
-@click.option("--quiet", "-q", is_flag=True, help="With --delete: print nothing but errors.")
+@click.option("--adopt", is_flag=True, help="Mark the upload root as the one to cull; needed once.")
+@click.option("--files", is_flag=True, help="Show every file, not totals per day.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object (see docs/retention.md)."
+)
+@click.option("--wait", is_flag=True, help="Wait for another run to finish instead of exiting.")
+@click.option("--quiet", "-q", is_flag=True, help="With --delete: print errors only.")
 def command(
     settings: Settings,
     delete: bool,
@@ -45,22 +47,21 @@ def command(
     wait: bool,
     quiet: bool,
 ) -> None:
-    """Show which uploads were kept long enough, and delete them when told to.
+    """Show which uploads are past their retention time; --delete removes them.
 
-    How long is `keep_days` in the settings, for all cameras or for one. An
-    upload is old when the time it shows, its arrival and when pano first saw
-    it are all that long ago. Without --delete the command only shows its plan:
-    what would go, why, and what is left. With --delete it deletes exactly
-    that, in the upload root that carries the marker which --adopt wrote, and
-    nowhere else. What is known of a deleted upload stays for `rows_days`, with
-    its thumbnails.
+    The retention time is `keep_days` in the settings, for all cameras or per camera. An
+    upload is due when its recording time, its arrival and the time when pano first saw
+    it are all longer ago than that. Without --delete, the command only shows its plan:
+    what would be deleted, why, and what remains. With --delete it deletes exactly that,
+    and only in the upload root that has the marker written by --adopt. The catalog rows
+    of a deleted upload stay for `rows_days`, with its thumbnails.
 
     \b
-    Exit codes: 0 done (or another run is at work), 2 settings or usage,
-    3 upload root missing, or not the one that was adopted, 4 library
-    unusable, 8 this computer's clock cannot be right (see `pano clock`), or
-    more of a camera would go than a run may delete without being told, 9 the
-    library's disk full, 143 ended by SIGTERM; the next run finishes.
+    Exit codes: 0 done (or another run is active), 2 settings or usage,
+    3 upload root missing, or not the adopted one, 4 library unusable, 8 this computer's
+    clock is implausible (see `pano clock`), or a camera would lose more than one run
+    may delete without --up-to, 9 the library's disk full, 143 ended by SIGTERM; the
+    next run finishes.
 
     \b
     Examples:
@@ -79,9 +80,9 @@ def command(
 
 def _refuse_mixed(delete: bool, adopt: bool, up_to: int | None) -> None:
     if adopt and delete:
-        raise click.UsageError("--adopt and --delete are two decisions: give one at a time.")
+        raise click.UsageError("--adopt and --delete cannot be combined: use one at a time.")
     if up_to is not None and not delete:
-        raise click.UsageError("--up-to says how much --delete may: give both, or neither.")
+        raise click.UsageError("--up-to needs --delete.")
 
 
 def _adopt(settings: Settings) -> None:
@@ -89,7 +90,7 @@ def _adopt(settings: Settings) -> None:
 
     is_new = adopt(settings)
     how = "is now" if is_new else "was already"
-    say(f"{settings.uploads} {how} the upload root that `pano cull --delete` may delete in.")
+    say(f"{settings.uploads} {how} the upload root in which `pano cull --delete` may delete.")
 
 
 def _show(settings: Settings, files: bool, as_json: bool) -> None:
@@ -190,7 +191,7 @@ def _in_words(found: Plan, short: list[Room], files: bool) -> Iterator[str]:
 
 
 def _wish(keep_days: int | None) -> str:
-    return "kept, whatever their age" if keep_days is None else f"kept for {many(keep_days, 'day')}"
+    return "kept forever" if keep_days is None else f"kept for {many(keep_days, 'day')}"
 
 
 def _by_day(due: list[Due]) -> Iterator[str]:

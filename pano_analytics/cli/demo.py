@@ -52,11 +52,9 @@ def _parsed(text: str) -> datetime | date | None:
 
 @click.command(name="demo")
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--seed", default=1, show_default=True, help="Another seed gives other events.")
 @click.option(
-    "--seed", default=1, show_default=True, help="Another number tells another fortnight."
-)
-@click.option(
-    "--end", type=_End(), default=None, help="The last day, or the last instant; without it, now."
+    "--end", type=_End(), default=None, help="The last day, or the last moment; now by default."
 )
 @click.option(
     "--days",
@@ -70,15 +68,17 @@ def _parsed(text: str) -> datetime | date | None:
     default=len(demo.CAMERAS),
     show_default=True,
     type=click.IntRange(1, len(demo.CAMERAS)),
-    help="Only the first so many.",
+    help="Use only the first N cameras.",
 )
 @click.option(
     "--zone",
     default=None,
-    help="The zone of the home, such as Europe/Berlin; without it, this machine's.",
+    help="The time zone of the home, such as Europe/Berlin; this machine's by default.",
 )
 @click.option(
-    "--live", is_flag=True, help="Then run `pano up`, with cameras that keep uploading by FTP."
+    "--live",
+    is_flag=True,
+    help="Then run `pano up`, with simulated cameras that keep uploading by FTP.",
 )
 @click.option(
     "--library",
@@ -90,13 +90,13 @@ def _parsed(text: str) -> datetime | date | None:
     type=click.IntRange(0, 65535),
     default=5006,
     show_default=True,
-    help="With --live: where the dashboard is; 0 takes a free port.",
+    help="With --live: the port of the dashboard; 0 picks a free one.",
 )
 @click.option(
     "--upload-to",
     metavar="HOST:PORT",
-    help="Be only the cameras of DIR, uploading there by FTP; the password of all of them is "
-    "taken from $PANO_DEMO_PASSWORD.",
+    help="Only simulate the cameras of DIR, and upload by FTP to this address; "
+    "$PANO_DEMO_PASSWORD is the password of all of them.",
 )
 def command(
     directory: Path,
@@ -110,14 +110,14 @@ def command(
     port: int,
     upload_to: str | None,
 ) -> None:
-    """Make demonstration uploads in DIR: a home seen by its cameras.
+    """Generate demo uploads in DIR: a home seen by its cameras.
 
-    DIR must be new or empty; it becomes an upload root as cameras fill it by FTP. What
-    truly happened is written beside it, into DIR.truth.parquet.
+    DIR must be new or empty; it becomes an upload root like one that cameras fill by
+    FTP. What really happened is written beside it, to DIR.truth.parquet.
 
-    With --live it is then kept alive until Ctrl-C: `pano up` receives what
-    simulated cameras upload by FTP every half minute, and serves the dashboard.
-    DIR is made only where it is not there yet.
+    With --live, the demo then runs until Ctrl-C: simulated cameras upload by FTP every
+    half minute, and `pano up` receives the uploads and serves the dashboard. DIR is
+    generated only if it does not exist yet.
 
     \b
     Examples:
@@ -195,7 +195,7 @@ def _live(directory: Path, library: Path, port: int) -> None:
         settings,
         [*parts_of(settings, where), cameras],
         is_quiet=True,
-        on_well=lambda: say(f"Dashboard: {address} (Ctrl-C ends it)"),
+        on_well=lambda: say(f"Dashboard: {address} (press Ctrl-C to stop)"),
     )
 
 
@@ -203,7 +203,7 @@ def _settings(directory: Path, library: Path, port: int) -> str:
     """Return the settings of the demonstration, all of it on this computer only."""
     import json  # TOML takes text as JSON writes it
 
-    return f"""# Made by `pano demo --live`, anew at each start.
+    return f"""# Written by `pano demo --live` at each start.
 uploads = {json.dumps(str(directory.absolute()), ensure_ascii=False)}
 library = {json.dumps(str(library.absolute()), ensure_ascii=False)}
 

@@ -25,25 +25,25 @@ _WIDEST = 100
 
 @click.command("doctor")
 @settings_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object (see docs/doctor.md).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (see docs/doctor.md).")
 @click.option(
     "--ftp",
     metavar="HOST[:PORT]",
-    help="Only try this upload server, as a camera would; the password from standard input.",
+    help="Only test this upload server, as a camera would; reads the password from standard input.",
 )
-@click.option("--user", help="Whom to log in as with --ftp.")
+@click.option("--user", help="The user name to log in with for --ftp.")
 def command(settings: Settings, as_json: bool, ftp: str | None, user: str | None) -> None:
-    """Say what is wrong with what arrives, and what to do.
+    """Find problems with the cameras and their uploads, and suggest fixes.
 
-    Looks at the newest uploads of each camera in the library: is its clock
-    right, does it send clips and snapshots, do they come whole, are they as
-    large and as smooth as wanted, do browsers play them; can the disk hold the
-    days wanted, and cameras reach `pano receive`, where that is used. Nothing
-    is written and nothing uploaded. What is wanted stands in [doctor] of the
-    settings; docs/doctor.md explains each finding.
+    Looks at the newest uploads of each camera in the library: whether its clock is
+    right, whether it sends clips and snapshots, whether they are complete, have the
+    expected resolution and frame rate, and play in browsers. Also checks whether the
+    disk can hold the configured days, and whether cameras can reach `pano receive`, if
+    it is used. Nothing is written or uploaded. The expected values are set under
+    [doctor] in the settings; docs/doctor.md explains each finding.
 
     \b
-    Exit codes: 0 nothing to say, 2 settings or usage, 4 no library, 8 findings.
+    Exit codes: 0 no problems, 2 settings or usage, 4 no library, 8 problems found.
 
     \b
     Examples:
@@ -83,7 +83,7 @@ def _of_server(ftp: str | None, user: str | None) -> tuple[pd.DataFrame, str]:
     if not host or not (port or "21").isdecimal() or int(port or 21) > 65_535:
         raise click.UsageError(f"--ftp: expected HOST or HOST:PORT; came {ftp!r}.")
     server = Server(host, int(port or 21), user, _password())
-    return knock(server), f"{host}:{server.port}, tried as a camera would"
+    return knock(server), f"{host}:{server.port}, tested as a camera would"
 
 
 def _password() -> str:
@@ -121,7 +121,7 @@ def _in_words(found: pd.DataFrame, looked_at: str) -> Iterator[str]:
         # To be pasted: a line that is broken would be none.
         yield from (f"       {shown(line)}" for line in snippet)
         yield ""
-    yield f"{many(len(found), 'finding') if len(found) else 'nothing to say'}: {looked_at}"
+    yield f"{many(len(found), 'finding') if len(found) else 'no problems found'}: {looked_at}"
 
 
 def _wrapped(text: str, first: str, then: str = "    ") -> list[str]:

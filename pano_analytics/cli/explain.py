@@ -33,8 +33,13 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("paths", nargs=-1, metavar="PATH...")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--stdin", "from_stdin", is_flag=True, help="Read paths from stdin; so does a '-'.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@click.option(
+    "--stdin",
+    "from_stdin",
+    is_flag=True,
+    help="Read paths from standard input, as does a path of '-'.",
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -43,7 +48,7 @@ Examples:
 @click.option(
     "--uploads",
     metavar="DIR",
-    help="Take paths as lying below this upload root, which then names the camera.",
+    help="Treat paths as below this upload root; their folder then tells the camera.",
 )
 def command(
     paths: tuple[str, ...],
@@ -52,17 +57,17 @@ def command(
     config: Path | None,
     uploads: str | None,
 ) -> None:
-    """Say what is read from an upload's path, or why nothing is.
+    """Show what pano reads from an upload's path, or why it reads nothing.
 
-    Only the text is looked at, no file is opened: any path can be tried. Below
-    the `uploads` of the settings the camera is the one that ingest takes.
-    Times are the wall clock that the name spells.
+    Only the text of the path is used and no file is opened, so any path can be tried.
+    For paths below `uploads` of the settings, the camera is the one that ingest
+    assigns. Times are local times as given in the name.
 
     \b
     Exit codes: 0 done, 2 settings or usage.
     """
     if not paths and not from_stdin:
-        raise click.UsageError("expected a PATH, or - or --stdin for paths one a line")
+        raise click.UsageError("expected a PATH, or - or --stdin to read one path per line")
     root = _root(config, uploads)
     for path in _asked(paths, from_stdin):
         reading = root.read(path) if root else read(path)
@@ -170,7 +175,7 @@ def _in_words(path: str, camera: str | None, reading: Reading) -> str:
     if reading.layout:
         lines.append(f"  layout   {reading.layout}")
     if reading.kind in ("snapshot", "clip"):
-        lines.append(f"  camera   {_printable(camera) if camera else 'not told by the path'}")
+        lines.append(f"  camera   {_printable(camera) if camera else 'not given by the path'}")
         if reading.channel is not None:
             lines.append(f"  channel  {reading.channel}")
         lines.extend(_event_and_times(reading))
@@ -183,8 +188,8 @@ def _what(reading: Reading) -> str:
     return {
         "snapshot": "a snapshot",
         "clip": "a clip",
-        "ignore": "no upload: it is passed over",
-        "unknown": "nothing is read from it",
+        "ignore": "not an upload: ignored",
+        "unknown": "not recognized",
     }[reading.kind]
 
 
@@ -193,7 +198,7 @@ def _event_and_times(reading: Reading) -> Iterator[str]:
         raw = f" ({_printable(reading.trigger_raw)})" if reading.trigger_raw else ""
         yield f"  trigger  {reading.trigger}{raw}"
     if reading.start is None:
-        yield "  start    not told by the path"
+        yield "  start    not given by the path"
         return
     whose = "UTC" if reading.zone == "utc" else "the camera's clock"
     fold = ", marked as summer time" if reading.fold == 0 else ""

@@ -29,27 +29,33 @@ if TYPE_CHECKING:
 @click.option(
     "--no-inspect", is_flag=True, help="Names and sizes only; a later run opens the files."
 )
-@click.option("--full", is_flag=True, help="Look at every folder, however old.")
+@click.option("--full", is_flag=True, help="Scan every folder, however old.")
 @click.option(
     "--accept-tree",
     is_flag=True,
-    help="Take the tree as it is: most known uploads were deleted, or it is another one.",
+    help="Accept the tree as it is, if most known uploads were deleted or it is a different tree.",
 )
-@click.option("--wait", is_flag=True, help="Wait for another run instead of leaving it to it.")
+@click.option("--wait", is_flag=True, help="Wait for another run to finish instead of exiting.")
 @click.option(
     "--unknown",
     is_flag=True,
-    help="List every file that nothing reads, with the reason: an unknown name, a link, ...",
+    help="List every file that is not read, with the reason: an unknown name, a link, ...",
 )
-@click.option("--watch", is_flag=True, help="Keep running, and bring in each upload as it ends.")
-@click.option("--poll", is_flag=True, help="With --watch: ask, where the kernel tells nothing.")
+@click.option(
+    "--watch", is_flag=True, help="Keep running, and ingest each upload when it is complete."
+)
+@click.option(
+    "--poll",
+    is_flag=True,
+    help="With --watch: poll, for file systems without change notifications.",
+)
 @click.option(
     "--log",
     "log_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a line a run, and each warning, to this file; it rotates.",
+    help="Write one line per run, and each warning, to this file; it is rotated.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 def command(
     settings: Settings,
     no_inspect: bool,
@@ -64,11 +70,11 @@ def command(
 ) -> None:
     """Bring the library up to date with the upload tree.
 
-    Reads the names first, so that everything shows at once, then opens new
-    files, newest day first. Run again with nothing new it does nothing. The
-    upload tree is only ever read. With --watch it goes on doing so. A tree that
-    lacks most of the uploads that the library knows is refused: another disk
-    may be mounted there. If it is meant, say so with --accept-tree.
+    Reads the names first, so that all uploads show at once, then opens new files,
+    newest day first. If nothing is new, it does nothing. The upload tree is only read,
+    never changed. With --watch it keeps running. A tree that lacks most of the uploads
+    that the library knows is refused, since another disk may be mounted there; to use
+    it anyway, pass --accept-tree.
 
     \b
     Exit codes: 0 done (or another run is at work; or --watch ended by
@@ -100,9 +106,9 @@ def command(
 def _refuse_mixed(watch: bool, poll: bool, once: dict[str, bool]) -> None:
     mixed = [name for name, is_given in once.items() if is_given and watch]
     if mixed:
-        raise click.UsageError(f"--watch opens every file and never ends: leave out {mixed[0]}.")
+        raise click.UsageError(f"--watch cannot be combined with {mixed[0]}.")
     if poll and not watch:
-        raise click.UsageError("--poll says how --watch is to look: give both, or neither.")
+        raise click.UsageError("--poll needs --watch.")
 
 
 @contextmanager
@@ -116,7 +122,7 @@ def _ending(is_watching: bool) -> Iterator[Stop]:
     except schedule.Stopped:
         sys.exit(0 if is_watching else 143)
     except KeyboardInterrupt:
-        say("pano: interrupted; the next run goes on from here.", err=True)
+        say("pano: interrupted; the next run continues from here.", err=True)
         sys.exit(130)
 
 

@@ -16,14 +16,14 @@ _STDOUT = "-"
 @click.option(
     "--uploads",
     type=click.Path(path_type=Path),
-    help="The folder that the cameras upload to; only its names are looked at.",
+    help="The folder that the cameras upload to; only its file names are read.",
 )
 @click.option(
     "--from",
     "original",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="JSON",
-    help="The settings of the original system (pano-docker.json), to be taken over.",
+    help="Settings of the original system (pano-docker.json) to import.",
 )
 @click.option(
     "--output",
@@ -34,17 +34,17 @@ _STDOUT = "-"
 def command(uploads: Path | None, original: Path | None, output: str) -> None:
     """Propose a settings file from an upload tree.
 
-    Finds the cameras, the layouts of their names and whether their clocks fit
-    this computer's zone, from a sample of the newest names. A file that is
-    already there is never touched. Needs --uploads or --from.
+    Detects the cameras, the layouts of their file names and whether their clocks match
+    this computer's time zone, from a sample of the newest names. An existing file is
+    never changed. Needs --uploads or --from.
 
-    With --from, cameras, folders, days to keep and links of the original system
-    are taken over; links without their credentials. --uploads says where its
-    folder of uploads is now, if it is not where that file says.
+    With --from, imports cameras, folders, days to keep and links of the original
+    system; links without their credentials. Use --uploads if its upload folder is no
+    longer where that file says.
 
     \b
     Exit codes: 0 done, 2 settings or usage (such as an --output that exists),
-    3 upload tree missing or no folder.
+    3 upload tree missing or not a folder.
 
     \b
     Examples:
@@ -66,7 +66,7 @@ def command(uploads: Path | None, original: Path | None, output: str) -> None:
     if uploads is None and old is not None and not (old.uploads and old.uploads.is_dir()):
         say(f"{original}: its base_data_dir is not on this computer: give --uploads", err=True)
     cameras = text.count("\n[[cameras]]\n")
-    say(f"{output}: {cameras} camera{'' if cameras == 1 else 's'}; look it over, then")
+    say(f"{output}: {cameras} camera{'' if cameras == 1 else 's'}; review it, then run")
     say(f"pano ingest{'' if output == 'pano.toml' else f' --config {output}'}")
 
 
@@ -81,8 +81,8 @@ def _write(target: Path, uploads: Path | None, text: str) -> None:
             file.write(text)
     except FileExistsError:
         raise SettingsError(
-            f"{target}: expected no such file yet, and it is not overwritten; "
-            "choose another with --output, or --output - to see the proposal."
+            f"{target}: the file already exists and is not overwritten; choose another with "
+            "--output, or print the proposal with --output -."
         ) from None
     except OSError as error:
         raise SettingsError(

@@ -27,25 +27,33 @@ if TYPE_CHECKING:
     "--system/--user",
     "is_system",
     default=None,
-    help="Services of the machine (root's default), or your own.",
+    help="Install system services (the default for root), or services of your own user.",
 )
 @click.option(
     "--account",
     metavar="NAME",
-    help="Who runs services of the machine; else who has the library, else who called sudo.",
+    help="Account that runs system services; else the owner of the library, else the user who "
+    "called sudo.",
 )
 @click.option(
-    "--timers", is_flag=True, help="Instead of `pano up`: timers for its parts, and `pano serve`."
+    "--timers",
+    is_flag=True,
+    help="Instead of `pano up`, install timers for its parts, and `pano serve`.",
 )
-@click.option("--dry-run", is_flag=True, help="Show units and commands, and do nothing.")
 @click.option(
-    "--overwrite", is_flag=True, help="Replace changed units too; the old ones stay as .before."
+    "--dry-run", is_flag=True, help="Show units and commands without writing or running them."
+)
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Also replace changed units; the old ones are kept as .before.",
 )
 @click.option("--uninstall", is_flag=True, help="Stop the services and remove their units.")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write the units there only; nothing is made, started or asked of accounts.",
+    help="Only write the units to this folder; create no folders, check no accounts and start "
+    "nothing.",
 )
 def command(
     config: Path | None,
@@ -57,12 +65,12 @@ def command(
     uninstall: bool,
     folder: Path | None,
 ) -> None:
-    """Make pano a service that starts with this machine.
+    """Install pano as a service that starts with this machine.
 
-    Writes a unit for `pano up` with the paths of this installation, sandboxed so
-    that it can write to its own folders only, and starts it. A unit that somebody
-    changed is shown and kept, unless --overwrite is given. Library, uploads and
-    settings are never touched, by --uninstall neither.
+    Writes a unit for `pano up` with the paths of this installation, sandboxed so that
+    it can write only to its own folders, and starts it. A unit that was changed by hand
+    is shown and kept, unless --overwrite is given. Library, uploads and settings are
+    never changed, not even by --uninstall.
 
     \b
     Exit codes: 0 done, 2 settings or usage, or a step that failed, 8 changed units
@@ -185,7 +193,7 @@ class _Job:
         if BOOTED.is_dir() or self.is_dry:
             self._run(commands)
             return
-        say("systemd does not run this machine. Where it does, these come next:")
+        say("This machine does not run systemd. On one that does, run next:")
         for one in commands:
             say(f"  {shlex.join(one)}")
 
@@ -215,10 +223,10 @@ def _stays(unit: Unit, overwrite: bool) -> bool:
 _WORDS = {
     ("new", False): "new",
     ("new", True): "new",
-    ("same", False): "as it should be",
-    ("same", True): "as it should be",
-    ("ours", False): "brought up to date",
-    ("ours", True): "brought up to date",
-    ("changed", False): "kept, since somebody changed it",
-    ("changed", True): "replaced; what somebody changed stays beside it as .before",
+    ("same", False): "up to date",
+    ("same", True): "up to date",
+    ("ours", False): "updated",
+    ("ours", True): "updated",
+    ("changed", False): "kept, since it was changed by hand",
+    ("changed", True): "replaced; the changed unit is kept beside it as .before",
 }

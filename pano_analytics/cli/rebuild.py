@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @click.command("rebuild")
 @settings_options
-@click.option("--wait", is_flag=True, help="Wait for another run instead of leaving it to it.")
-@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@click.option("--wait", is_flag=True, help="Wait for another run to finish instead of exiting.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 def command(settings: Settings, wait: bool, quiet: bool) -> None:
-    """Make the catalog anew of upload tree and journal.
+    """Rebuild the catalog from the upload tree and the journal.
 
-    Every upload is opened again, beside the catalog that is there: readers keep
-    the old one until the new one is whole, and so does a rebuild that is
-    killed. Needs room for a second catalog with its thumbnails. Rows of files
-    that are gone come back from the journal.
+    Opens every upload again. The new catalog is built beside the existing one, which
+    stays in use until the new one is complete, or if the rebuild is killed. Needs space
+    for a second catalog with its thumbnails. Rows of files that are gone are restored
+    from the journal.
 
     \b
-    Exit codes: 0 done (or another run is at work), 2 settings or usage,
+    Exit codes: 0 done (or another run is active), 2 settings or usage,
     3 upload tree missing, empty or not readable as a whole, 4 library unusable,
     130 interrupted.
 
@@ -48,7 +48,7 @@ def command(settings: Settings, wait: bool, quiet: bool) -> None:
         if bar is not None:
             bar.close()
     for path in made.unreadable_parts:
-        say(f"pano: {path}: could not be read; its uploads were read anew", err=True)
+        say(f"pano: {path}: could not be read; its uploads were read again", err=True)
     if not quiet:
         say(line(made))
 

@@ -26,21 +26,21 @@ class NotInstalled(PanoError):
 
 @click.command("receive")
 @settings_options
-@click.option("--address", help="Listen here.  [default: 0.0.0.0, all of this computer's]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Listen here.  [default: 2121]")
-@click.option("--verbose", "-v", is_flag=True, help="A line for each upload, too.")
+@click.option("--address", help="Address to listen on.  [default: 0.0.0.0, all of this computer's]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 2121]")
+@click.option("--verbose", "-v", is_flag=True, help="Also print a line for each upload.")
 def command(settings: Settings, address: str | None, port: int | None, verbose: bool) -> None:
-    """Take the cameras' uploads by FTP until ended.
+    """Run the FTP server that cameras upload to.
 
-    Each camera logs in with its own account (see `pano camera add`), is kept in
-    its own folder below the upload root, and can only upload. A name appears
-    with its last byte: what is cut stays aside. Ports, TLS and limits stand in
-    pano.toml, under [receive].
+    Each camera logs in with its own account (see `pano camera add`), is confined to its
+    own folder below the upload root, and can only upload. A file appears in that folder
+    once it is complete; uploads that were cut off are kept aside. Ports, TLS and limits
+    are set in pano.toml, under [receive].
 
     \b
-    Exit codes: 0 ended by SIGTERM, uploads under way finished; 2 settings or
-    usage, 3 upload root missing, 4 library unusable, 7 address or port cannot
-    be had, 130 interrupted.
+    Exit codes: 0 ended by SIGTERM, after uploads in progress finished; 2 settings or
+    usage, 3 upload root missing, 4 library unusable, 7 address or port not available,
+    130 interrupted.
 
     \b
     Examples:
@@ -61,7 +61,7 @@ def command(settings: Settings, address: str | None, port: int | None, verbose: 
     try:
         server.serve(own, _announce)
     except KeyboardInterrupt:
-        say("pano: interrupted; cameras try again what was under way.", err=True)
+        say("pano: interrupted; cameras will retry unfinished uploads.", err=True)
         sys.exit(130)
 
 
@@ -79,11 +79,11 @@ def _announce(receiver: Receiver) -> None:
     said = receiver.service.said
     cameras = len(receiver.service.accounts.all())
     say(
-        f"Taking uploads at ftp://{lan_address(said)}:{receiver.port} (TLS {said.tls}) for "
+        f"Accepting uploads at ftp://{lan_address(said)}:{receiver.port} (TLS {said.tls}) for "
         f"{cameras} camera{'' if cameras == 1 else 's'}."
     )
     if not cameras:
-        say("No camera may upload yet: `pano camera add NAME` lets one in.")
+        say("No camera has an upload account yet: add one with `pano camera add NAME`.")
 
 
 def _log_plainly(verbose: bool) -> None:

@@ -16,16 +16,16 @@ from pano_analytics.wording import many
 @click.option(
     "--passphrase-file",
     type=click.Path(allow_dash=True),
-    help="The passphrase of an encrypted backup is the first line of this file (- for standard"
-    " input); else it is asked for.",
+    help="Read the passphrase of an encrypted backup from the first line of this file (- for "
+    "standard input); prompts by default.",
 )
 def command(source: Path, library: Path, passphrase_file: str | None) -> None:
-    """Put a backup into a library.
+    """Restore a backup into a library.
 
-    SOURCE is what `pano backup` wrote; every byte of it is verified first.
-    LIBRARY is a new or empty folder, or the library that the backup is of: its
-    journal is then joined with the backup's, users and settings become those
-    of the backup, and a catalog that is there stays.
+    SOURCE is a file written by `pano backup`; it is verified completely first. LIBRARY
+    is a new or empty folder, or the library that was backed up: its journal is then
+    merged with that of the backup, users and settings are replaced by those of the
+    backup, and an existing catalog is kept.
 
     \b
     Exit codes: 0 done, 2 no passphrase for an encrypted backup, 4 the backup is
@@ -43,8 +43,14 @@ def command(source: Path, library: Path, passphrase_file: str | None) -> None:
     done = restore(source, library, words)
     say(f"{library}: {many(len(done.files), 'file')} restored, {len(done.left)} left as they are")
     if SETTINGS in done.files:
-        say(f"the settings file is {library / SETTINGS}; put it where it is looked for")
+        say(
+            f"the settings file was restored to {library / SETTINGS}; move it to where pano "
+            f"looks for it"
+        )
     if not done.has_catalog:
-        say(f"now make the catalog again: pano rebuild --library {library}")
+        say(f"next, rebuild the catalog: pano rebuild --library {library}")
     if not done.has_secrets:
-        say("it was made without secrets: `pano user add` adds users; settings are yours to copy")
+        say(
+            "the backup has no secrets: add users with `pano user add`, and copy your settings "
+            "file yourself"
+        )

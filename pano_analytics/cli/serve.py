@@ -22,30 +22,30 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command("serve")
 @place_options
-@click.option("--address", help="Listen here; 0.0.0.0 for others too.  [default: 127.0.0.1]")
-@click.option("--port", type=_PORT, help="Listen here; 0 takes a free one.  [default: 5006]")
+@click.option("--address", help="Address to listen on; 0.0.0.0 for all.  [default: 127.0.0.1]")
+@click.option("--port", type=_PORT, help="Port to listen on; 0 picks a free one.  [default: 5006]")
 @click.option(
     "--tls",
     type=click.Choice(["none", "own"]),
-    help="HTTPS with a certificate made on first start, or HTTP.  [default: none]",
+    help="Use HTTPS with a certificate created on first start, or HTTP.  [default: none]",
 )
-@click.option("--certificate", type=_FILE, help="HTTPS with this certificate (PEM).")
-@click.option("--key", type=_FILE, help="The key of the certificate (PEM).")
-@click.option("--prefix", help="What all addresses begin with, such as /cameras/.")
+@click.option("--certificate", type=_FILE, help="Use HTTPS with this certificate (PEM).")
+@click.option("--key", type=_FILE, help="The private key of the certificate (PEM).")
+@click.option("--prefix", help="Path prefix of all URLs, such as /cameras/.")
 @click.option(
-    "--behind-proxy", is_flag=True, default=None, help="Believe a reverse proxy in front."
+    "--behind-proxy", is_flag=True, default=None, help="Trust the headers of a reverse proxy."
 )
 def command(config: Path | None, uploads: Path | None, library: Path | None, **given: Any) -> None:
-    """Serve the dashboard until interrupted.
+    """Serve the dashboard.
 
-    Without a user only this computer may look, and any other address is
-    refused: add users first with `pano user add NAME`. Give others HTTPS, so
-    that no password can be read on the way: see docs/https.md. All of this may
-    also stand in pano.toml, under [dashboard].
+    Without users, only this computer has access and any other --address is refused:
+    first add users with `pano user add NAME`. Use HTTPS for other computers, so that
+    nobody can read passwords on the network: see docs/https.md. All of this can also be
+    set in pano.toml, under [dashboard].
 
     \b
     Exit codes: 0 stopped, 2 settings or usage, 4 library unusable,
-    7 address or port cannot be had, needs a user, or certificate unusable.
+    7 address or port not available, no user yet, or certificate unusable.
 
     \b
     Examples:

@@ -27,20 +27,21 @@ if TYPE_CHECKING:
 @click.command("site")
 @settings_options
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option("--full", is_flag=True, help="Make every page, and compare it with what is there.")
-@click.option("--json", "as_json", is_flag=True, help="Say what was done as one JSON object.")
-@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@click.option("--full", is_flag=True, help="Generate every page, and replace those that differ.")
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as one JSON object.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 def command(
     settings: Settings, folder: Path | None, full: bool, as_json: bool, quiet: bool
 ) -> None:
-    """Write pages of all cameras into FOLDER, or what of them changed.
+    """Write static pages of all cameras to FOLDER, or update them.
 
-    The pages need no server and hardly any script: open index.html from disk,
-    or let any web server serve the folder. FOLDER is the site's own; without
-    it, `folder` of [site] in the settings is meant. Pages go with their media.
+    The pages need no special server and hardly any JavaScript: open index.html from
+    disk, or serve the folder with any web server. FOLDER must contain nothing but the
+    site; the default is `folder` under [site] in the settings. Pages are removed when
+    their media are gone.
 
     \b
-    Exit codes: 0 done (or another run is at work), 2 settings or usage, a
+    Exit codes: 0 done (or another run is active), 2 settings or usage, a
     folder that is not the site's own, 4 no library, 9 the disk is full, 143
     ended by SIGTERM.
 
@@ -54,8 +55,7 @@ def command(
     wanted = folder or settings.site.folder
     if wanted is None:
         raise SettingsError(
-            "site: expected a FOLDER for the pages, or `folder` in [site] of the settings; "
-            "neither was given."
+            "site: expected FOLDER, or `folder` under [site] in the settings; neither was given."
         )
     bar = Bar() if sys.stderr.isatty() and not quiet and not as_json else None
     with _ending_on_sigterm():

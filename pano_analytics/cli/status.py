@@ -16,20 +16,22 @@ if TYPE_CHECKING:
 
 @click.command("status")
 @settings_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object (see docs/operations.md).")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object (see docs/operations.md)."
+)
 @click.option(
     "--max-age",
     type=click.FloatRange(min=0, min_open=True),
     metavar="MINUTES",
-    help="Count a last run that ended longer ago as a problem.",
+    help="Report a problem if the last run ended longer ago than this.",
 )
 def command(settings: Settings, as_json: bool, max_age: float | None) -> None:
-    """Say how the library is doing, for people and monitors.
+    """Show the state of the library, for people and monitoring tools.
 
-    Quick, and nothing is written: whether the uploads can be reached, when the
-    last run was and how it ended, what waits, which cameras are silent (see
-    silent_after_hours in the settings), and what the disks have left. Times are
-    in the zone of the settings, in JSON in UTC.
+    Fast, and writes nothing: shows whether the uploads can be reached, when the last
+    run was and how it ended, what is waiting, which cameras are silent (see
+    silent_after_hours in the settings), and the free space of the disks. Times are in
+    the time zone of the settings, or in UTC with --json.
 
     \b
     Exit codes: 0 healthy, 2 settings or usage, 4 no library, 8 a problem (upload

@@ -11,19 +11,19 @@ from pano_analytics.cli.options import place_options, resolve
 
 @click.command("up")
 @place_options
-@click.option("--quiet", "-q", is_flag=True, help="Show only what is wrong; the log has all.")
+@click.option("--quiet", "-q", is_flag=True, help="Show only problems; the log has everything.")
 def command(config: Path | None, uploads: Path | None, library: Path | None, quiet: bool) -> None:
-    """Run all parts in one command, and keep them at work.
+    """Run all parts with one command, and restart those that fail.
 
-    Receives uploads once a camera has an account (`pano camera add`), ingests
-    them as they arrive, and serves the dashboard. Culls once a day where
-    `scheduled` is true under [cull], and writes pages where `folder` is set
-    under [site]. What dies is started again; all write one log that rotates;
-    http://127.0.0.1:5007/healthz tells how they are, and so does `pano status`.
+    Receives uploads once a camera has an account (`pano camera add`), ingests them as
+    they arrive, and serves the dashboard. Culls once a day if `scheduled` is true under
+    [cull], and writes pages if `folder` is set under [site]. Parts that exit are
+    restarted. All parts write to one log, which is rotated;
+    http://127.0.0.1:5007/healthz and `pano status` show their health.
 
     \b
     Exit codes: 0 stopped, 2 settings or usage, 4 library unusable,
-    7 another `pano up` at work, or the health port taken.
+    7 another `pano up` is running, or the health port is in use.
 
     \b
     Examples:

@@ -16,10 +16,10 @@ from pano_analytics.users import UserError, Users, check_name
 
 _FOLDER = click.Path(path_type=Path)
 _LIBRARY = click.option(
-    "--library", type=_FOLDER, help="The library folder; else what pano.toml says."
+    "--library", type=_FOLDER, help="The library folder; else the one in pano.toml."
 )
 _CONFIG = click.option(
-    "--config", type=_FOLDER, help="Settings; else PANO_CONFIG, else ./pano.toml."
+    "--config", type=_FOLDER, help="The settings file; else $PANO_CONFIG, else ./pano.toml."
 )
 
 
@@ -32,7 +32,7 @@ def _known(library: Path | None, config: Path | None) -> Path:
     """Return the library folder, which must be there: nobody is listed of a mistyped one."""
     folder = library_folder(library, config)
     if not folder.exists():
-        raise LibraryError(f"{folder}: expected a library; there is none. Is its name right?")
+        raise LibraryError(f"{folder}: expected a library; there is none. Check the path.")
     return folder
 
 
@@ -40,14 +40,14 @@ def _named(named: Path | None) -> Path:
     if named is None:
         raise SettingsError(
             'expected a library: --library LIB, or a pano.toml with `library = "LIB"` given by '
-            "--config, PANO_CONFIG or lying here; found none."
+            "--config or PANO_CONFIG or in this folder; found none."
         )
     return named
 
 
 @click.group()
 def command() -> None:
-    """Say who may log in to the dashboard.
+    """Manage the users of the dashboard.
 
     \b
     Examples:
@@ -65,9 +65,9 @@ def command() -> None:
 @_LIBRARY
 @_CONFIG
 def add(name: str, password_stdin: bool, **where: Any) -> None:
-    """Let NAME log in, or give NAME a new password (which ends NAME's sessions).
+    """Add the user NAME, or give NAME a new password (which ends NAME's sessions).
 
-    A new password has 12 to 128 characters and is not one of those that are guessed first.
+    A new password needs 12 to 128 characters and must not be a common one.
 
     \b
     Examples:
@@ -94,7 +94,7 @@ def _password(from_stdin: bool) -> str:
 @_LIBRARY
 @_CONFIG
 def list_(**where: Any) -> None:
-    """List who may log in, one name per line, with the day it was added.
+    """List the users, one per line, with the day each was added.
 
     \b
     Examples:
@@ -109,7 +109,7 @@ def list_(**where: Any) -> None:
 @_LIBRARY
 @_CONFIG
 def remove(name: str, **where: Any) -> None:
-    """Remove NAME's login; pages that NAME has open are closed.
+    """Remove the user NAME and close the pages that NAME has open.
 
     \b
     Examples:
@@ -124,10 +124,10 @@ def remove(name: str, **where: Any) -> None:
 @_LIBRARY
 @_CONFIG
 def sessions(name: str | None, **where: Any) -> None:
-    """List who is logged in, or where NAME is: one session per line, the last seen first.
+    """List the open sessions, of all users or of NAME, one per line, most recent first.
 
-    Columns: id, name, when it began, when it was last seen (to within five
-    minutes), the address it was begun from, and the browser.
+    Columns: id, user, start, last activity (to within five minutes), the address that
+    logged in, and the browser.
 
     \b
     Examples:
@@ -143,11 +143,11 @@ def sessions(name: str | None, **where: Any) -> None:
 @command.command(name="end-sessions")
 @click.argument("name", required=False)
 @click.option("--id", "session_id", help="Only the session with this id.")
-@click.option("--all", "is_all", is_flag=True, help="Those of everybody.")
+@click.option("--all", "is_all", is_flag=True, help="End the sessions of all users.")
 @_LIBRARY
 @_CONFIG
 def end_sessions(name: str | None, session_id: str | None, is_all: bool, **where: Any) -> None:
-    """End NAME's sessions, one session, or all of them; pages that are open are closed.
+    """End NAME's sessions, one session, or all of them, and close their open pages.
 
     \b
     Examples:
@@ -167,8 +167,8 @@ def end_sessions(name: str | None, session_id: str | None, is_all: bool, **where
 
 def _not_one(session_id: str, count: int) -> str:
     return (
-        f"expected the id of one session, came {session_id!r}, which {count} have. "
-        f"`pano user sessions` lists them."
+        f"expected the id of one session, got {session_id!r}, which matches {count}. `pano user "
+        f"sessions` lists them."
     )
 
 

@@ -228,8 +228,8 @@ def _alone(storage: Storage) -> Iterator[None]:
                 # Somebody may only be asking whether one is at work.
                 if not left:
                     raise ReceiveError(
-                        f"{storage.root}: expected no `pano receive` at work on this library; "
-                        f"one is at work. `pano camera list` shows what it received."
+                        f"{storage.root}: expected no other `pano receive` for this library; "
+                        f"one is running. `pano camera list` shows what it received."
                     ) from None
                 time.sleep(0.1)
         yield
