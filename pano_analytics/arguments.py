@@ -48,7 +48,7 @@ def _each(value: Any, what: str) -> Iterable[Any]:
         return [value]
     is_several = isinstance(value, Iterable) and not isinstance(value, (bytes, Mapping))
     if not is_several or isinstance(value, pd.DataFrame):
-        raise QueryError(f"{what}: expected a name or several; came {shown(value)}.")
+        raise QueryError(f"{what}: expected one or more names; got {shown(value)}.")
     return list(value)
 
 
@@ -76,7 +76,8 @@ def row(value: Any, what: str = "row") -> dict[str, Any] | str:
     if isinstance(value, (pd.DataFrame, pd.Index)) or _is_column(value):
         if len(value) != 1:
             raise QueryError(
-                f"{what}: expected one row; came {len(value)}. Choose one, as with .iloc[0]."
+                f"{what}: expected one row; got {len(value)}. Choose one, for example with "
+                f".iloc[0]."
             )
         return row(value.iloc[0] if hasattr(value, "iloc") else value[0], what)
     fields = _fields(value)

@@ -179,8 +179,8 @@ def _appearing(target: Path) -> Iterator[IO[bytes]]:
         sync_path(target.parent)
     except OSError as error:
         raise LibraryError(
-            f"{target}: expected to write the backup; {error}. "
-            f"Look after the place, or choose another; what was there is as it was."
+            f"{target}: cannot write the backup; {error}. Check the disk, or choose another "
+            f"target; an existing file is unchanged."
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -269,8 +269,8 @@ def _opened(source: Path, passphrase: str | None) -> Iterator[tarfile.TarFile]:
     """Give the members of a backup, to be read in their order."""
     if is_encrypted(source) and passphrase is None:
         raise sealed.SealError(
-            f"{source}: expected the passphrase that this backup is encrypted with; none was "
-            f"given. Nothing was restored; give it with --passphrase-file."
+            f"{source}: this backup is encrypted, and no passphrase was given. Nothing was "
+            f"restored; use --passphrase-file."
         )
     with _readable(source), source.open("rb") as file:
         content: Any = file
@@ -286,7 +286,7 @@ def _readable(source: Path) -> Iterator[None]:
         yield
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise LibraryError(
-            f"{source}: expected a backup that can be read, and room for what is in it; {error}."
+            f"{source}: expected a readable backup, and enough space to restore it; {error}."
         ) from error
 
 
@@ -297,7 +297,9 @@ def _verified(source: Path, passphrase: str | None) -> dict[str, Any]:
     with _opened(source, passphrase) as tar:
         for member in tar:
             if not _is_ours(member) or member.name in found or index is not None:
-                raise _stranger(source, f"a member {member.name!r} that no backup has")
+                raise _stranger(
+                    source, f"the member {member.name!r}, which does not belong in a backup"
+                )
             file = tar.extractfile(member)
             assert file is not None, "a regular member has content"
             if member.name == INDEX:
@@ -305,7 +307,7 @@ def _verified(source: Path, passphrase: str | None) -> dict[str, Any]:
             else:
                 found[member.name] = _measured(file)
     if index is None:
-        raise _stranger(source, f"no {INDEX} at its end: it is cut short")
+        raise _stranger(source, f"no {INDEX} at its end: it is cut off")
     _refuse_damage(source, index["files"], found)
     return index
 
@@ -343,8 +345,8 @@ def _refuse_damage(source: Path, said: Mapping[str, Any], found: Mapping[str, An
     for name in sorted(set(said) | set(found)):
         if said.get(name) != found.get(name):
             raise LibraryError(
-                f"{source}: expected {name} as its {INDEX} says; it is damaged or lacks. "
-                f"Nothing was restored; take another backup."
+                f"{source}: expected {name} as its {INDEX} says; it is damaged or missing. "
+                f"Nothing was restored; use another backup."
             )
 
 
@@ -361,7 +363,7 @@ def _refuse_strangers(storage: Storage, index: Mapping[str, Any]) -> None:
         return
     raise LibraryError(
         f"{storage.root}: expected a new or empty folder, or the library that the backup is of; "
-        f"it holds something else. Choose another folder; nothing was restored."
+        f"it has other content. Choose another folder; nothing was restored."
     )
 
 

@@ -497,8 +497,8 @@ def _decode(data: bytes) -> Manifest:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise LibraryError(
-            f"{MANIFEST}: expected a manifest that pano wrote, came something else ({error}). "
-            f"Make the catalog anew with `pano rebuild`."
+            f"{MANIFEST}: expected a manifest written by pano ({error}). Rebuild the catalog with "
+            f"`pano rebuild`."
         ) from error
 
 

@@ -133,14 +133,14 @@ def load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         context.load_cert_chain(certificate, key, password=_no_password)
     except (OSError, ValueError) as error:
         raise CertificateError(
-            f"expected a certificate (PEM, with those that lead to its root) in {certificate} and "
-            f"its key, without a password, in {key}; {error}. Give both anew, or neither to have "
-            f"one made."
+            f"expected a certificate (PEM, with its intermediate certificates) in {certificate} "
+            f"and its key, without a password, in {key}; {error}. Correct both files, or set "
+            f"neither to have a certificate created."
         ) from error
 
 
 def _no_password() -> str:
-    raise ValueError("the key is locked with a password")
+    raise ValueError("the key is protected with a password")
 
 
 def _key(path: Path) -> RSAPrivateKey:
@@ -232,7 +232,7 @@ def _cryptography(module: str) -> Any:
         return importlib.import_module(f"cryptography.hazmat.primitives.{module}")
     except ImportError as error:
         raise CertificateError(
-            "expected the package `cryptography`, to make a certificate with; it is not "
+            "creating a certificate needs the package `cryptography`, which is not "
             "installed. Install it with `pip install 'pano-analytics[receive]'`, or give a "
             "certificate and a key of your own."
         ) from error

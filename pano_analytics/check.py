@@ -43,8 +43,8 @@ DEPTHS = ("presence", "size", "decode", "hash")
 
 _INGEST = "run `pano ingest --full`"
 _REBUILD = "run `pano rebuild`"
-_RESTORE = "bring the journal back with `pano restore`, or note it anew with `pano rebuild`"
-_DISK = "look after the disk; bring the file back from a copy of the uploads if there is one"
+_RESTORE = "restore the journal with `pano restore`, or recreate it with `pano rebuild`"
+_DISK = "check the disk; restore the file from a copy of the uploads if there is one"
 
 # What can disagree: the depth that finds it, and what to do.
 WHAT: dict[str, tuple[str, str]] = {
@@ -66,15 +66,15 @@ WHAT: dict[str, tuple[str, str]] = {
     "journal_lacks_gone": ("presence", _RESTORE),
     "overwritten": (
         "presence",
-        "the earlier bytes are in a copy of the uploads, if anywhere; let the cameras upload to "
-        "`pano receive`, which keeps both",
+        "the earlier content may exist in a copy of the uploads; let the cameras upload to `pano "
+        "receive`, which keeps both versions",
     ),
     "overwrite_tried": (
         "presence",
-        "nothing was lost: look at both uploads; if the camera itself does not repeat names, "
-        "give it a new password with `pano camera password NAME`",
+        "nothing was lost: compare both uploads; if the camera itself does not reuse names, give "
+        "it a new password with `pano camera password NAME`",
     ),
-    "cull_unfinished": ("presence", "run `pano cull --delete`, which goes on from there"),
+    "cull_unfinished": ("presence", "run `pano cull --delete`, which continues from there"),
     "size_differs": ("size", _INGEST),
     "mtime_differs": ("size", _INGEST),
     "state_differs": ("decode", _DISK),
@@ -489,7 +489,7 @@ class _Check:
         if home is None:
             raise LibraryError(
                 f"{self.library.folder}: expected library.json; there is none. "
-                f"Bring it back with `pano restore`."
+                f"Restore it with `pano restore`."
             )
         root_name = encode_path(self.root.resolve().name) or "camera"
         behind = timekeeping.look(self.library.storage).behind()

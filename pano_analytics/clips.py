@@ -233,7 +233,8 @@ def _disk_words(path: Path) -> Iterator[None]:
 def _unplayable(path: Path, error: Exception) -> MediaError:
     if getattr(error, "errno", None) == errno.ENOSPC:
         return MediaError(
-            f"no space to convert {path.name}: free some, or move the library to a larger disk"
+            f"not enough space to convert {path.name}: free some, or move the library to a larger "
+            f"disk"
         )
     words = demux.error_words(error)
     return MediaError(f"{path.name} cannot be played: {words}; it may be cut off or damaged")
@@ -243,7 +244,7 @@ def _video(container: InputContainer) -> Any:
     for stream in container.streams.video:
         if stream.codec_context is not None:
             return stream
-    raise Undecodable("it holds no pictures of a known codec")
+    raise Undecodable("it has no pictures in a known codec")
 
 
 def _audios(container: InputContainer) -> list[Any]:
@@ -328,7 +329,7 @@ def _planned(container: InputContainer) -> _Plan:
                 first += 1
         tracks.setdefault(packet.stream_index, _Track(0.1)).add(packet)
     if not key:
-        raise Undecodable("it holds no whole picture")
+        raise Undecodable("it has no complete picture")
     _settle(tracks, video.index)
     return _Plan(tracks, first, key if first else b"", turn)
 
@@ -538,9 +539,9 @@ def _write(clip: _Clip, part: Path, picture_sink: _PictureSink) -> None:
     if not _muxed(clip, part, plan, picture_sink, has_sound=True) and not _muxed(
         clip, part, plan, picture_sink, has_sound=False
     ):
-        raise Undecodable("none of its pictures can be packed into an MP4")
+        raise Undecodable("none of its pictures can be stored in an MP4")
     if not _shows_a_picture(part):
-        raise Undecodable("nothing decodes in the MP4 made of it")
+        raise Undecodable("nothing decodes in the MP4 made from it")
 
 
 def _shows_a_picture(part: Path) -> bool:
@@ -656,7 +657,7 @@ class ClipCache:
         after = _status(source)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             made.unlink(missing_ok=True)
-            raise MediaError(f"{source.name} is still being written: try again in a moment")
+            raise MediaError(f"{source.name} is still being converted: try again in a moment")
         self._evict(made)
 
     def _evict(self, newest: Path) -> None:

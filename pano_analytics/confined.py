@@ -231,5 +231,5 @@ def _reply(job: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:
         # Whatever hostile bytes make a library raise: it is told, and costs this process.
         if is_out_of_memory(error):
-            return {"failed": "takes more memory than one file may take"}
+            return {"failed": "needs more memory than the limit per file"}
         return {"failed": f"failed: {type(error).__name__}: {error}"}

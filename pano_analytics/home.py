@@ -98,7 +98,7 @@ def library_of(settings: Settings) -> Storage:
     storage = Storage(settings.the_library())
     if Home.read(storage) is None:
         raise LibraryError(
-            f"{settings.library}: expected a library; there is none yet. "
-            f"Make it with `pano ingest --uploads DIR --library {settings.library}`."
+            f"{settings.library}: expected a library; there is none yet. Create it with `pano "
+            f"ingest --uploads DIR --library {settings.library}`."
         )
     return storage

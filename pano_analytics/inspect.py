@@ -119,7 +119,7 @@ class _Upload:
 
 def _inspected(upload: _Upload, expected_s: float | None) -> Inspection:
     if upload.size_bytes == 0:
-        return Inspection("empty", "0 bytes: the upload never got its contents")
+        return Inspection("empty", "0 bytes: the upload has no content")
     try:
         format_name = sniff.format_of(upload.content, upload.size_bytes, upload.kind, upload.ending)
         if format_name in sniff.PICTURES:
@@ -149,7 +149,7 @@ def _read(path: Path, file: BinaryIO, size_bytes: int) -> tuple[BinaryIO, str]:
         file.seek(0)
     except OSError as error:
         raise MediaError(
-            f"{path} cannot be read to its end: {error.strerror}; check the disk it lies on"
+            f"{path} cannot be read completely: {error.strerror}; check its disk"
         ) from error
     return file, digest.hexdigest()
 
@@ -168,7 +168,7 @@ def _check_unchanged(path: Path, before: os.stat_result, after: os.stat_result) 
 def _picture(upload: _Upload, format_name: str) -> Inspection:
     if upload.size_bytes > MAX_SNAPSHOT_BYTES:
         raise Unsupported(
-            f"too large to look at: {upload.size_bytes} bytes, more than {MAX_SNAPSHOT_BYTES}; "
+            f"too large to inspect: {upload.size_bytes} bytes, more than {MAX_SNAPSHOT_BYTES}; "
             "not decoded"
         )
     upload.content.seek(0)
@@ -248,7 +248,7 @@ def _open_picture(data: bytes, format_name: str) -> ImageFile:
         # Readers of hostile bytes raise whatever comes, and a file must never end a run.
         if _is_about_format(error):
             raise Unsupported(
-                f"a {format_name} picture of a sort that pano does not read: {error_words(error)}"
+                f"a {format_name} picture of a kind that pano does not read: {error_words(error)}"
             ) from error
         raise Undecodable(f"the {format_name} header is broken: {error_words(error)}") from error
     _check_limits(data, image)
@@ -308,11 +308,11 @@ def _check_limits(data: bytes, image: ImageFile) -> None:
         raise Undecodable(f"more than {_MAX_JPEG_SCANS} scans in one picture: not decoded")
 
 
-_TOO_LARGE = "too large to look at: declares {} x {} pixels, more than {}; not decoded"
+_TOO_LARGE = "too large to inspect: declares {} x {} pixels, more than {}; not decoded"
 
 
 def _refuse_size(data: bytes, image: ImageFile, limit: int) -> NoReturn:
-    """Raise for a picture that is too large to look at: whole, as far as is told, or cut."""
+    """Raise for a picture that is too large to inspect: whole, as far as is told, or cut."""
     verdict = verdict_of(BytesIO(data), image.format or "", len(data))
     words = _TOO_LARGE.format(*image.size, limit)
     if verdict.says == "cut":
@@ -337,7 +337,7 @@ def _decode_picture(data: bytes, image: ImageFile) -> tuple[Image, str | None]:
     if rows:
         return image, f"{trouble}; about {rows / image.height:.0%} of the picture decodes"
     if is_progressive and (coarse := _coarse_picture(data)):
-        return coarse, f"{trouble}; a coarse picture decodes"
+        return coarse, f"{trouble}; a low-resolution picture decodes"
     raise Undecodable(f"no row of the picture decodes: {trouble}")
 
 
@@ -350,7 +350,7 @@ def _load(image: ImageFile) -> str | None:
     except Exception as error:
         words = error_words(error)
         if _is_about_format(error):
-            raise Unsupported(f"a sort of picture that pano does not read: {words}") from error
+            raise Unsupported(f"a kind of picture that pano does not read: {words}") from error
         return "the picture is cut off" if "truncat" in words else words
     return None
 
@@ -560,7 +560,7 @@ def _walk(container: InputContainer, format_name: str) -> _Clip:
         clip.fps = round(1 / period_s, 3) if period_s else None
     declared_s = container.duration / 1e6 if container.duration else 0.0
     if packets.is_too_many:
-        clip.note = f"longer than {MAX_PACKETS} packets: the rest was not looked at"
+        clip.note = f"longer than {MAX_PACKETS} packets: the rest was not inspected"
         clip.duration_s = max(clip.duration_s, declared_s)
     else:
         clip.declared_s = declared_s or None
@@ -573,13 +573,13 @@ def _pictures_of(container: InputContainer) -> VideoStream:
     """Return the stream of moving pictures; a cover picture beside it is not one."""
     streams = container.streams
     if not streams.video and streams.audio:
-        raise Unsupported("it holds sound and no pictures")
+        raise Unsupported("it has sound but no pictures")
     if not streams.video:
-        raise Undecodable("no clip can be read from it: it holds no pictures")
+        raise Undecodable("no clip can be read from it: it has no pictures")
     moving = [s for s in streams.video if "attached_pic" not in str(s.disposition)]
     stream = (moving or streams.video)[0]
     if stream.codec_context is None:
-        raise Unsupported("its pictures are in a coding that pano does not read")
+        raise Unsupported("its pictures are in a codec that pano does not read")
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > MAX_PIXELS:
         raise Unsupported(_TOO_LARGE.format(width, height, MAX_PIXELS))
@@ -626,7 +626,7 @@ class _Packets:
     def _flaw(self, is_cut: bool) -> str | None:
         if is_cut:
             return "its last packet is cut off"
-        return "a stretch of it is zeros" if self._is_hollow else None
+        return "part of it is filled with zeros" if self._is_hollow else None
 
     def _add(self, packet: Packet[Any]) -> None:
         if packet.is_corrupt:
@@ -756,7 +756,7 @@ def _decode_strip(clip: _Clip, stream: VideoStream, keys: list[tuple[float, Pack
             clip.frames.append(_strip_frame(offset_s, picture, _pixel_aspect(stream), turn))
     failed = len(keys) - len(clip.frames)
     if failed and clip.trouble is None:
-        clip.trouble = f"{failed} of the {len(keys)} key frames looked at do not decode"
+        clip.trouble = f"{failed} of the {len(keys)} inspected key frames do not decode"
 
 
 def _pixel_aspect(stream: VideoStream) -> float:

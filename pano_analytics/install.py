@@ -24,7 +24,7 @@ BOOTED = Path("/run/systemd/system")
 """There while systemd runs this machine (sd_booted(3))."""
 _LOWEST_FREE_PORT = 1024
 _MARK = "# pano install: sha256="
-_HINT = "# What `systemctl edit` adds is kept; this file is written anew by `pano install`."
+_HINT = "# `pano install` replaces this file; use `systemctl edit` for changes that are to be kept."
 
 State = Literal["new", "same", "ours", "changed"]
 
@@ -80,7 +80,7 @@ def place(settings: Settings, config: Path, account: str | None) -> Place:
     """
     if settings.uploads is None or settings.library is None:
         raise SettingsError(
-            f"{config}: expected uploads and library in it, so that services know their folders; "
+            f"{config}: expected `uploads` and `library`, so that services know their folders; "
             "add them."
         )
     found = Place(
@@ -96,7 +96,8 @@ def place(settings: Settings, config: Path, account: str | None) -> Place:
     for path in (found.command, found.config, *found.folders):
         if not str(path).isprintable():
             raise SettingsError(
-                f"{str(path)!a}: expected a path of printable signs; systemd takes no other."
+                f"{str(path)!a}: expected a path with printable characters only, as systemd "
+                f"requires."
             )
     return found
 
@@ -115,10 +116,10 @@ def units(at: Place, parts: Iterable[str] = ("up",)) -> dict[str, str]:
 
 
 PARTS: dict[str, tuple[str, str]] = {
-    "up": ("up", "receives, reads, culls and shows camera uploads"),
-    "ingest": ("ingest --quiet", "reads new camera uploads"),
-    "cull": ("cull --delete", "deletes camera uploads that were kept long enough"),
-    "site": ("site", "writes pages of camera uploads"),
+    "up": ("up", "receives, ingests, culls and shows camera uploads"),
+    "ingest": ("ingest --quiet", "ingests new camera uploads"),
+    "cull": ("cull --delete", "deletes camera uploads after their retention time"),
+    "site": ("site", "writes static pages of camera uploads"),
     "serve": ("serve", "shows camera uploads in a browser"),
 }
 """Part -> its words on the command line, and what it does."""
@@ -170,12 +171,18 @@ _KIND = {
 def _limits(part: str) -> list[str]:
     # One part that wants too much is restarted by `pano up`; the others live on.
     policy = ["OOMPolicy=continue"] if part == "up" else []
-    return ["", "# A small box has other things to do.", "MemoryMax=1G", "TasksMax=256", *policy]
+    return [
+        "",
+        "# Leave processor and disk to other programs.",
+        "MemoryMax=1G",
+        "TasksMax=256",
+        *policy,
+    ]
 
 
 _USER_SANDBOX = [
     "",
-    "# What a user's own services can be denied without root.",
+    "# Restrictions that user services can set without root.",
     "NoNewPrivileges=yes",
     "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
     "RestrictRealtime=yes",
@@ -222,7 +229,7 @@ _WRITES: dict[str, Callable[[Place], Iterable[Path | None]]] = {
 
 def _sandbox(at: Place, part: str) -> Iterator[str]:
     writes = [path for path in _WRITES[part](at) if path is not None]
-    yield from ("", "# The whole system read-only, but for what it works on.")
+    yield from ("", "# The whole system is read-only, except for its own folders.")
     yield "ProtectSystem=strict"
     # Nothing in home folders, unless something of ours lies there.
     touched = (at.command, at.config, *at.folders)
@@ -327,8 +334,8 @@ def write(unit: Unit) -> None:
         new.replace(unit.path)
     except OSError as error:
         raise SettingsError(
-            f"{unit.path}: expected a place that can be written to; {error.strerror or error}. "
-            "Services of the machine need root (sudo); --user needs none."
+            f"{unit.path}: cannot write this unit; {error.strerror or error}. System services "
+            "need root (sudo); --user does not."
         ) from error
 
 
@@ -406,14 +413,14 @@ def account_of_services(wished: str | None, library: Path | None) -> str:
     name = wished or _owner(library) or os.environ.get("SUDO_USER") or _own_account()
     if not name or name == "root":
         raise SettingsError(
-            "expected an account for the services that is not root; name one with --account. "
-            "`sudo useradd --system --shell /usr/sbin/nologin pano` makes one."
+            "expected an account for the services that is not root; choose one with --account. "
+            "`sudo useradd --system --shell /usr/sbin/nologin pano` creates one."
         )
     try:
         pwd.getpwnam(name)
     except KeyError:
         raise SettingsError(
-            f"--account {name}: expected an account of this machine; there is none of that name. "
+            f"--account {name}: expected an existing account; there is none with that name. "
             f"`sudo useradd --system --shell /usr/sbin/nologin {shlex.quote(name)}` makes it."
         ) from None
     return name
@@ -447,7 +454,7 @@ def check_access(at: Place) -> None:
         if not _may(at.account, flag, path):
             raise SettingsError(
                 f"{path}: expected a path that the account {at.account} may {deed}; it may not. "
-                "Give it the right, or name another account with --account."
+                "Change the permissions, or choose another account with --account."
             )
 
 

@@ -48,8 +48,8 @@ def open(where: str | os.PathLike[str] | None = None) -> Library:
     path = settings_room.find() if where is None else _path(where)
     if path is None:
         raise LibraryError(
-            "expected a library folder or a pano.toml; none was given and none is here. "
-            "Make one with `pano ingest --uploads DIR --library LIB`."
+            "expected a library folder or a pano.toml; none was given, and there is none in this "
+            "folder. Create one with `pano ingest --uploads DIR --library LIB`."
         )
     if path.suffix == ".toml":
         return Library.of(settings_room.load(path), str(path))
@@ -70,8 +70,8 @@ def _known_settings(folder: Path) -> Settings:
     home = Home.read(Storage(folder))
     if home is None:
         raise LibraryError(
-            f"{folder}: expected a library; there is none yet. "
-            f"Make it with `pano ingest --uploads DIR --library {folder}`."
+            f"{folder}: expected a library; there is none yet. Create it with `pano "
+            f"ingest --uploads DIR --library {folder}`."
         )
     return home.settings
 
@@ -201,9 +201,7 @@ class Library:
         if first and last and last <= first:
             raise QueryError(_empty_range(start, end, is_same=first == last))
         if first and self._is_to_come(first):
-            raise QueryError(
-                f"start: expected a time when something may have come; {start!r} is in the future."
-            )
+            raise QueryError(f"start: expected a time in the past; {start!r} is in the future.")
         return first, last
 
     def _is_to_come(self, moment: datetime) -> bool:
@@ -455,8 +453,8 @@ class Library:
         locator = row["thumb"]
         if not isinstance(locator, str):
             raise MediaError(
-                f"{row.get('path') or row.get('media_id')}: expected a kept thumbnail; there is "
-                f"none, because the file is {row.get('state', 'not decodable')}."
+                f"{row.get('path') or row.get('media_id')}: expected a thumbnail; there is none, "
+                f"because the file is {row.get('state', 'not decodable')}."
             )
         return Image.open(BytesIO(self.thumbnail_bytes(str(locator))))
 
@@ -471,11 +469,11 @@ class Library:
             and size.isascii()
             and size.isdigit()
         ):
-            raise MediaError(f"expected a locator out of the column thumb, came {locator!r}.")
+            raise MediaError(f"expected a locator from the column thumb, got {locator!r}.")
         try:
             data = self.storage.read_range(f"thumbs/{name}", int(offset), int(size))
         except (OSError, LibraryError, OverflowError) as error:
-            raise MediaError(f"{locator}: expected a kept thumbnail; {error}") from error
+            raise MediaError(f"{locator}: expected a thumbnail; {error}") from error
         if len(data) != int(size):
             raise MediaError(
                 f"{locator}: expected {size} bytes, came {len(data)}; run `pano ingest`."
@@ -486,7 +484,9 @@ class Library:
         """Return where the upload of a row (or of a `media_id`) lies; MediaError if it is gone."""
         row = self._row(row, "path")
         if self.uploads is None:
-            raise MediaError(f"{row['path']}: expected `uploads` in the settings to find it below.")
+            raise MediaError(
+                f"{row['path']}: expected `uploads` in the settings, to find the file."
+            )
         path = locate(self.uploads, str(row["path"]))
         root = self.uploads.resolve()
         if not path.resolve().is_relative_to(root) or not path.is_file() or path.is_symlink():
@@ -534,7 +534,7 @@ _CAMERA_COLUMNS = (
 def _empty_range(start: Moment, end: Moment, *, is_same: bool) -> str:
     advice = ""
     if is_same and is_day(start):
-        advice = " A date means its first moment: for the whole day give the next date as end."
+        advice = " A date means its first moment: for a whole day, use the next date as end."
     return f"expected start before end; came start={start!r}, end={end!r}.{advice}"
 
 
@@ -546,8 +546,8 @@ def _parameters(params: Any) -> list[Any] | dict[str, Any] | None:
     if isinstance(params, Iterable) and not isinstance(params, (str, bytes, pd.DataFrame)):
         return [arguments.sql_value(value) for value in params]
     raise QueryError(
-        "params: expected a list for the ? of the statement, or a dictionary for its $names; "
-        f"came {arguments.shown(params)}."
+        "params: expected a list for the ? placeholders of the statement, or a dictionary for its "
+        f"$names; got {arguments.shown(params)}."
     )
 
 

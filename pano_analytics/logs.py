@@ -43,7 +43,7 @@ def rotating(path: Path, uploads: Path | None) -> logging.Handler:
     except OSError as error:
         raise SettingsError(
             f"{path}: expected a log file that can be written; {error.strerror or error}. "
-            f"Make its folder, or give another --log."
+            f"Create its folder, or choose another file with --log."
         ) from error
     handler.setFormatter(Lines(FORM))
     return handler
@@ -109,5 +109,5 @@ class Calm(logging.Filter):
 def _shorten(record: logging.LogRecord, most: int, left_out: int) -> None:
     text = record.getMessage()
     if len(text) > most or left_out > 0:
-        more = f" (and {left_out} more like it since the last line)" if left_out > 0 else ""
+        more = f" (and {left_out} similar since the last line)" if left_out > 0 else ""
         record.msg, record.args = text[:most] + more, ()

@@ -80,21 +80,22 @@ def _strange(storage: Storage, root: Path) -> str | None:
             return str(error)
         if own is not None and found not in (None, own):
             return (
-                f"{root}: expected the upload tree of this library; its marker {MARKER} is that of "
-                f"another. Is the right disk mounted? Nothing was changed. If this tree is to be "
-                f"the library's from now on, delete the marker and run `pano cull --adopt`."
+                f"{root}: expected the upload tree of this library; its marker {MARKER} belongs "
+                f"to another library. Is the right disk mounted? Nothing was changed. To use this "
+                f"tree for this library from now on, delete the marker and run `pano cull "
+                f"--adopt`."
             )
         looked_for, there = _counted(tree, Catalog(storage))
         is_empty = not tree.names(())
     if 2 * there >= looked_for:
         return None
-    lacking = f"of {looked_for} that were looked for, {looked_for - there} are not there"
+    lacking = f"{looked_for - there} of {looked_for} checked uploads are missing"
     return (
         f"{root}: expected the uploads that the library knows; "
         f"{'the folder is empty' if is_empty else lacking}. "
-        f"Is its disk mounted? Is it the right one? "
-        f"Nothing was changed. Another tree needs another library (--library). If most uploads "
-        f"were deleted, or this tree is to be the library's, run `pano ingest --accept-tree`."
+        f"Is its disk mounted, and is it the right one? Nothing was changed. For another tree, "
+        f"use another library (--library). If most uploads were deleted, or to use this tree for "
+        f"this library, run `pano ingest --accept-tree`."
     )
 
 

@@ -28,9 +28,9 @@ def weakness(password: str, name: str = "") -> str | None:
     """Return why `password` of the user `name` is easy to guess, in words; None where it is not."""
     plain = unicodedata.normalize("NFKC", password).casefold()
     if not common().isdisjoint(_forms(plain)):
-        return "it is among the most common passwords, or one with digits or signs behind it"
+        return "it is among the most common passwords, or one of them followed by digits or symbols"
     if _is_repeated(plain) or _is_row(plain):
-        return "it repeats few characters or follows a row of keys"
+        return "it repeats a few characters or follows the keys of a keyboard"
     if name and re.sub(r"[\W\d_]+", "", plain) in (name.casefold(), name.casefold() * 2):
         return "it is the name of the user"
     return None

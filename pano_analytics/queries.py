@@ -120,7 +120,7 @@ class Queries:
             if str(self._catalog.storage.path("parts")) in str(error):
                 raise self._torn(error, self._all()) from error
             raise QueryError(
-                f"expected a question in SQL about the views media and frames; came {error}"
+                f"expected an SQL query of the views media and frames; {error}"
             ) from error
 
     def _all(self) -> list[Part]:
@@ -192,7 +192,7 @@ def _expect_one(cursor: duckdb.DuckDBPyConnection, statement: str) -> None:
     if len(found) != 1:
         raise QueryError(
             f"expected one statement in SQL; came {len(found) or 'none'}. "
-            "Ask each question in a call of its own."
+            "Use one call per statement."
         )
 
 

@@ -115,7 +115,7 @@ class _Rebuild:
         """Refuse a tree that is not there, and a journal that is of another library."""
         if not self.root.is_dir() or not walk.units(self.root, walk.Trouble()):
             raise UploadTreeError(
-                f"{self.root}: expected the uploads to make the catalog of; there are none. "
+                f"{self.root}: expected uploads to rebuild the catalog from; there are none. "
                 f"Is its disk mounted? Nothing was changed."
             )
         own_tree.require(self.storage, self.root)
@@ -123,8 +123,8 @@ class _Rebuild:
         first = self.journal.seen().slice(0, 1).to_pylist()
         if first and media_id(root_id, first[0]["path"]) != first[0]["media_id"]:
             raise LibraryError(
-                f"{self.storage.root}: expected {HOME_PAGE} and journal of one library; their "
-                f"identities differ. Bring {HOME_PAGE} back with `pano restore`."
+                f"{self.storage.root}: expected {HOME_PAGE} and journal of the same library; "
+                f"their identities differ. Restore {HOME_PAGE} with `pano restore`."
             )
 
     def note_what_went(self) -> None:
@@ -202,9 +202,9 @@ class _Rebuild:
         hidden = next((path for path in known if path.startswith(folders) or "./" in folders), None)
         if hidden is not None:
             raise UploadTreeError(
-                f"{self.root}: expected to read all of it; {summary.unreadable[0][0]} could not be "
-                f"({summary.unreadable[0][1]}), and known uploads lie below, such as {hidden}. "
-                f"Make it readable; the catalog is as it was."
+                f"{self.root}: expected a fully readable tree; {summary.unreadable[0][0]} could "
+                f"not be read ({summary.unreadable[0][1]}), and it has known uploads, such as "
+                f"{hidden}. Make it readable; the catalog is unchanged."
             )
 
     def note_what_was_learnt(self) -> None:

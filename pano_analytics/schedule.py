@@ -145,7 +145,9 @@ class _Watcher:
 
     def _attend(self, changes: Changes) -> None:
         if changes.is_partial:
-            log.info("More folders than can be watched: what comes into old days shows later.")
+            log.info(
+                "More folders than can be watched: new files in folders of old days show up later."
+            )
         run_due = again = time.monotonic()
         folders: set[str] = set()
         while True:
@@ -200,7 +202,7 @@ class _Watcher:
 
     def _tell(self, summary: Summary) -> None:
         if self.trouble:
-            log.warning("At work again.")
+            log.warning("Working again.")
             self.trouble = ""
         if summary.generation != self.generation:
             self.told(summary)

@@ -101,8 +101,8 @@ class Reader:
         self._cipher, expected = _keys(passphrase, head)
         if not hmac.compare_digest(mac, expected):
             raise SealError(
-                f"{name}: expected the passphrase that it was encrypted with; this is another, or "
-                f"the first bytes are damaged. Nothing was restored."
+                f"{name}: wrong passphrase, or the first bytes of the file are damaged. Nothing "
+                f"was restored."
             )
         self._number, self._held, self._is_done = 0, b"", False
         self._next = file.read(_CHUNK_BYTES + _TAG_BYTES)
@@ -130,8 +130,8 @@ class Reader:
 
     def _damaged(self) -> SealError:
         return SealError(
-            f"{self._name}: expected an encrypted backup, complete and unchanged; it is damaged or "
-            f"cut short. Nothing was restored; take another backup."
+            f"{self._name}: expected an encrypted backup, complete and unchanged; it is damaged "
+            f"or cut off. Nothing was restored; use another backup."
         )
 
 
@@ -152,7 +152,8 @@ def _cipher() -> Any:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError as error:
         raise SettingsError(
-            "expected `cryptography`, which encrypts backups; it is not installed. Install it: "
+            "encrypting backups needs the package `cryptography`, which is not installed. Install "
+            "it with "
             "pip install 'pano-analytics[receive]'"
         ) from error
     return AESGCM

@@ -88,7 +88,7 @@ class Sessions(Register[Session]):
             return super()._read()
         except LibraryError as error:
             # A session less is a login more, and nobody let in who should not be.
-            log.error("everybody has to log in again: %s", error)
+            log.error("all users have to log in again: %s", error)
             return {}
 
     def begin(self, user: str, stamp: str, address: str, browser: str) -> str:
@@ -98,7 +98,7 @@ class Sessions(Register[Session]):
         try:
             self._change(lambda known: self._current_ones(known | {session.id: session}))
         except OSError as error:
-            log.error("this login holds only until the dashboard ends: %s", error)
+            log.error("this login is valid only until the dashboard stops: %s", error)
             self._unsaved[session.id] = session
         return token
 
@@ -163,7 +163,7 @@ class Sessions(Register[Session]):
         try:
             self._change(with_seen)
         except (OSError, LibraryError) as error:
-            log.error("when visitors were last seen could not be written down: %s", error)
+            log.error("the last activity of sessions could not be saved: %s", error)
 
     def end(self, ids: Iterable[str]) -> None:
         """End the sessions with these ids; unknown ones are none already."""
@@ -176,7 +176,7 @@ class Sessions(Register[Session]):
             self._change(lambda known: {key: one for key, one in known.items() if key not in gone})
             self._ended -= gone
         except OSError as error:
-            log.error("the end of a session could not be written down: %s", error)
+            log.error("the end of a session could not be saved: %s", error)
 
 
 def _id_of(token: str) -> str:

@@ -71,7 +71,8 @@ def _check_folder(folder: str) -> str:
     path = PurePosixPath(folder)
     if path.is_absolute() or ".." in path.parts or not (path.parts or folder == "."):
         raise ValueError(
-            "a folder below the upload root, such as 'front_door', or '.' for the root itself"
+            "a folder below the upload root, such as 'front_door', or '.' for the upload root "
+            "itself"
         )
     return path.as_posix()
 
@@ -287,7 +288,7 @@ class Receive(_Strict):
         if (self.certificate is None) != (self.key is None):
             raise ValueError("a certificate together with its key")
         if self.passive_ports[0] > self.passive_ports[1]:
-            raise ValueError("passive_ports from the lower to the higher, such as [50000, 50099]")
+            raise ValueError("passive_ports from lowest to highest, such as [50000, 50099]")
         return self
 
 
@@ -322,8 +323,8 @@ def _refuse_twice(what: str, values: list[tuple[str, int | None]]) -> None:
     )
     if twice:
         raise ValueError(
-            f"each camera with a {what} of its own, different in more than letter case or "
-            f"composition; came more than once: {', '.join(twice)}"
+            f"a different {what} for each camera, not differing only in letter case or Unicode "
+            f"composition; used more than once: {', '.join(twice)}"
         )
 
 
@@ -359,7 +360,7 @@ class Settings(_Strict):
         for one, other in combinations(self.cameras, 2):
             if one.layout != other.layout and _share_a_folder(one, other):
                 raise ValueError(
-                    f"the same layout for all cameras with a channel of one folder; {one.name!r} "
+                    f"the same layout for all cameras that share a folder by channel; {one.name!r} "
                     f"and {other.name!r} have different ones"
                 )
         return self
@@ -421,8 +422,8 @@ class Settings(_Strict):
             raise SettingsError(_not_set("a library", "library", "LIB"))
         if self.uploads and self.library.resolve().is_relative_to(self.uploads.resolve()):
             raise SettingsError(
-                f"{self.library}: expected a library outside the upload tree; nothing of ours "
-                f"may lie in somebody's evidence. Choose another folder."
+                f"{self.library}: expected a library outside the upload tree, which pano never "
+                f"writes to. Choose another folder."
             )
         return self.library
 
@@ -502,7 +503,7 @@ def _explain(found: Any) -> str:
     if found["type"] == "extra_forbidden":
         return f"{key}: expected {expected}."
     if found["type"] == "missing":
-        return f"{key}: expected {expected}; nothing came. Add it."
+        return f"{key}: expected {expected}; it is missing. Add it."
     if not found["loc"]:
         return f"expected {expected}."
     return f"{key}: expected {expected}; came {_came(key, found['input'])}."
@@ -528,8 +529,7 @@ _WORDS = {
     "is_instance_of": "a folder in quotes",
     "path_type": "a folder in quotes",
     "missing": "a value",
-    "extra_forbidden": "a key that pano knows (see docs/pano.toml for all of them); "
-    "this one it does not know",
+    "extra_forbidden": "a known key (see docs/pano.toml for all of them); this one is unknown",
 }
 
 
@@ -546,4 +546,4 @@ def _expected(found: Any) -> str:
 
 def _came(key: str, value: Any) -> str:
     # An address that is wrong may still hold a password: show none of it.
-    return "an address that is not one" if key.endswith("_url") else repr(value)[:80]
+    return "an invalid address" if key.endswith("_url") else repr(value)[:80]

@@ -265,14 +265,14 @@ def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[d
     if uploads["trouble"]:
         yield _problem(uploads["trouble"]["word"], uploads["trouble"]["text"])
     if run is None:
-        yield _problem("never_ran", "no run of `pano ingest` has ended here yet")
+        yield _problem("never_ran", "no run of `pano ingest` has finished yet")
     elif run["exit"] not in _MEANT:
         yield _problem("last_run_failed", f"exit {run['exit']}: {run['error']}")
     if run is not None and max_age_minutes is not None and run["age_s"] > max_age_minutes * 60:
         yield _problem("stale", f"the last run ended {_ago(run['age_s'])} ago")
     yield from _parts_down(told["up"])
     if told["states"] is None:
-        yield _problem("part_unreadable", "a part of the catalog cannot be read; `pano check`")
+        yield _problem("part_unreadable", "a part of the catalog cannot be read; run `pano check`")
     for camera in told["cameras"]:
         if camera["is_silent"]:
             since = f"since {camera['arrived']}" if camera["arrived"] else "ever came"
@@ -306,7 +306,7 @@ def _parts_down(up: dict[str, Any] | None) -> Iterator[dict[str, str]]:
     if up is None:
         return
     if not up["is_running"]:
-        yield _problem("up_ended", "`pano up` ended without being told to; start it again")
+        yield _problem("up_ended", "`pano up` stopped unexpectedly; start it again")
         return
     for part in up["parts"]:
         if not part["is_well"]:

@@ -185,11 +185,11 @@ class Storage:
             if error.errno in _FULL:
                 raise StorageFull(
                     f"{self.root}: expected space to write; the disk or the quota is full. The "
-                    f"library is as it was before. Free some space there and run the same again."
+                    f"library is unchanged. Free some space and run the command again."
                 ) from error
             if error.errno in _REFUSED:
                 raise LibraryError(
-                    f"{self.root}: expected a library that may be written to; {error.strerror} "
+                    f"{self.root}: expected a writable library; {error.strerror} "
                     f"({error.filename}). Run pano as the user who owns it."
                 ) from error
             raise

@@ -238,18 +238,18 @@ class Time:
         apart_us = known.apart_us()
         expected = from_epoch_us(known.time_us + known.ahead_us)
         return (
-            f"this computer's clock says {self.wall:%Y-%m-%d %H:%M} UTC; by the time that passed "
-            f"since pano last looked it should say {expected:%Y-%m-%d %H:%M} UTC: it is "
+            f"this computer's clock says {self.wall:%Y-%m-%d %H:%M} UTC; by the time that has "
+            f"passed since pano last ran it should say {expected:%Y-%m-%d %H:%M} UTC: it is "
             f"{_span(apart_us)} {'ahead' if apart_us > 0 else 'behind'}. "
-            f"If it is wrong, set it (a time server does). If it is right now, or this computer "
-            f"was switched off for that long, run `pano clock --confirm`. Until then nothing is "
-            f"deleted."
+            f"If it is wrong, set it, preferably with a time server. If it is right now, or this "
+            f"computer was switched off for that long, run `pano clock --confirm`. Until then, "
+            f"nothing is deleted."
         )
 
     def require(self) -> None:
         """Raise ClockDoubt where the clock is in doubt: nothing irreversible may be done."""
         if self.doubt:
-            raise ClockDoubt(f"expected clocks that agree: {self.doubt}")
+            raise ClockDoubt(f"expected a plausible clock: {self.doubt}")
 
     def behind(self) -> tuple[Behind, ...]:
         """Return when the wall clock was behind, the present included where it is now."""
@@ -358,8 +358,9 @@ def _known(document: dict[str, Any]) -> Known:
 
 def _unreadable(storage: Storage, error: Exception) -> LibraryError:
     return LibraryError(
-        f"{storage.path(PAGE)}: expected the page that pano keeps about time; {error}. Bring it "
-        f"back with `pano restore`, or delete it: pano then begins with what the journal knows."
+        f"{storage.path(PAGE)}: expected the file in which pano keeps track of time; {error}. "
+        f"Restore it "
+        f"with `pano restore`, or delete it: pano then starts from the journal."
     )
 
 

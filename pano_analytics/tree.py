@@ -102,7 +102,7 @@ class Tree:
             raise self._unreadable(error.strerror or str(error)) from error
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise self._unreadable("it is no regular file")
+                raise self._unreadable("it is not a regular file")
             return self._identity_in(file.read(_LONGEST_BYTES))
 
     def _identity_in(self, data: bytes) -> str:
@@ -110,15 +110,15 @@ class Tree:
             document = json.loads(data)
             identity = document["identity"] if document["format"] == _FORMAT else None
         except (ValueError, KeyError, TypeError) as error:
-            raise self._unreadable("it holds something else") from error
+            raise self._unreadable("it has other content") from error
         if not (isinstance(identity, str) and identity):
-            raise self._unreadable("it was written by another version")
+            raise self._unreadable("it was written by another version of pano")
         return identity
 
     def _unreadable(self, why: str) -> WrongRoot:
         return WrongRoot(
             f"{self.root}/{MARKER}: expected the marker that `pano cull --adopt` wrote; {why}. "
-            f"Nothing was deleted. If this is the right disk, remove {MARKER} and adopt it again."
+            f"Nothing was deleted. If this is the right disk, delete {MARKER} and adopt it again."
         )
 
     def require(self, identity: str | None) -> None:
@@ -126,8 +126,8 @@ class Tree:
         found = self.identity()
         if identity is None:
             raise WrongRoot(
-                f"{self.root}: expected an upload root that was adopted for culling; it never was. "
-                f"Look at what `pano cull` shows, then run `pano cull --adopt` once. "
+                f"{self.root}: this upload root has not been adopted for culling. Review what "
+                f"`pano cull` shows, then run `pano cull --adopt` once. "
                 f"Nothing was deleted."
             )
         if found is None:
@@ -138,7 +138,7 @@ class Tree:
             )
         if found != identity:
             raise WrongRoot(
-                f"{self.root}: expected the marker of this library; came that of another "
+                f"{self.root}: expected the marker of this library; found that of another "
                 f"({MARKER} says {found[:40]!r}). Is the right disk mounted? Nothing was deleted."
             )
 
@@ -146,7 +146,7 @@ class Tree:
         """Write the marker, whole and on the disk, where there is none yet."""
         temporary = f"{MARKER}.{secrets.token_hex(4)}.part"
         document = {
-            "about": "pano culls the uploads below only where it finds this file as it wrote it",
+            "about": "pano deletes uploads below this folder only if this file is unchanged",
             "format": _FORMAT,
             "identity": identity,
             "adopted": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -160,7 +160,7 @@ class Tree:
                 os.unlink(temporary, dir_fd=self._descriptor)
             raise UploadTreeError(
                 f"{self.root}: expected to write {MARKER}; {error.strerror}. "
-                f"Run pano as a user who may write there."
+                f"Run pano as a user who can write there."
             ) from error
 
     def _write(self, name: str, data: bytes) -> None:
@@ -224,7 +224,7 @@ def open_folder(root: Path, parts: Iterable[str]) -> int:
         above = descriptor
         try:
             if part in ("", ".", ".."):
-                raise OSError(errno.EINVAL, "a name that is none")
+                raise OSError(errno.EINVAL, "an invalid name")
             descriptor = os.open(part, _FOLDER_FLAGS, dir_fd=above)
         finally:
             os.close(above)
@@ -258,7 +258,7 @@ class _Walk:
         self._back_to(same)
         for part in parts[same:]:
             if part in (b"", b".", b".."):
-                raise OSError(errno.EINVAL, "a name that is none")
+                raise OSError(errno.EINVAL, "an invalid name")
             above = self._open[-1][1] if self._open else self._root
             self._open.append((part, os.open(part, _FOLDER_FLAGS, dir_fd=above)))
         return self._open[-1][1] if self._open else self._root
@@ -275,7 +275,7 @@ class _Walk:
             what = "a link, not followed" if stat.S_ISLNK(found.st_mode) else "not a regular file"
             return Found(trouble=what)
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True):
-            return Found(trouble="pano may not delete in its folder")
+            return Found(trouble="pano has no permission to delete in its folder")
         return Found(found.st_size, _mtime_us(found))
 
     def remove(self, file: Doomed) -> Outcome:
@@ -308,7 +308,7 @@ class _Walk:
 def _why(error: OSError) -> str:
     # O_NOFOLLOW and O_DIRECTORY together: ELOOP or ENOTDIR, by the system.
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
-        return "a link or a file on the way to it, not followed"
+        return "a link or a file in its path, not followed"
     return error.strerror or str(error)
 
 
@@ -328,8 +328,8 @@ def adopted(storage: Storage) -> str | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WrongRoot(
-            f"{storage.path(ADOPTED)}: expected what `pano cull --adopt` wrote; {error}. Bring it "
-            f"back with `pano restore`. Nothing was deleted."
+            f"{storage.path(ADOPTED)}: expected what `pano cull --adopt` wrote; {error}. Restore "
+            f"it with `pano restore`. Nothing was deleted."
         ) from error
     return str(identity)
 

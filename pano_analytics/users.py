@@ -133,14 +133,15 @@ class Register(ABC, Generic[_Entry]):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LibraryError(
                 f"{self.path}: expected the {self.key} that `{self.made_by}` wrote; {error!r}. "
-                f"Nobody is let in until it is mended, or removed and the {self.key} added anew."
+                f"All logins are refused until the file is repaired, or removed and the "
+                f"{self.key} added again."
             ) from error
 
     def _change(self, change: Callable[[dict[str, _Entry]], dict[str, _Entry]]) -> None:
         if not self.folder.is_dir():
             raise LibraryError(
-                f"expected a library folder at {self.folder}; there is none. "
-                f"Make it first: `pano ingest --uploads DIR --library {self.folder}`."
+                f"expected a library folder at {self.folder}; there is none. Create it first: "
+                f"`pano ingest --uploads DIR --library {self.folder}`."
             )
         with Storage(self.folder).lock(self.lock_name, wait=True):
             entries = sorted(change(self._read()).values(), key=lambda entry: entry.name)
@@ -172,9 +173,9 @@ class Users(Register[User]):
         if self.path.exists() or not (had_users or (self.folder / SECRET_NAME).exists()):
             return
         raise LibraryError(
-            f"{self.path} is gone, but there were users. Nobody is let in until the file is "
-            f"restored or a user is added with `pano user add NAME`. To go on without any user, "
-            f"remove {SECRET_NAME} beside it and start again."
+            f"{self.path} is missing, but there were users. All logins are refused until the file "
+            f"is restored or a user is added with `pano user add NAME`. To continue without "
+            f"users, remove {SECRET_NAME} beside it and restart."
         )
 
     def add(self, name: str, password: str) -> None:
@@ -193,7 +194,7 @@ class Users(Register[User]):
 
         def without(users: dict[str, User]) -> dict[str, User]:
             if checked not in users:
-                raise UserError(f"{name!r} is no user here. `pano user list` shows who is.")
+                raise UserError(f"there is no user {name!r}. `pano user list` shows all users.")
             return {known: user for known, user in users.items() if known != checked}
 
         self._change(without)
@@ -223,13 +224,13 @@ def check_password(password: str, name: str = "") -> str:
     if length not in PASSWORD_LENGTHS or len(password) not in PASSWORD_LENGTHS:
         raise UserError(
             f"expected a password of {PASSWORD_LENGTHS.start} to {PASSWORD_LENGTHS.stop - 1} "
-            f"characters, several spaces counted as one; came {length} ({len(password)} with all "
-            f"spaces). A few words in a row are long and easy to remember."
+            f"characters, counting several spaces as one; got {length} ({len(password)} with all "
+            f"spaces). A phrase of a few words is long and easy to remember."
         )
     if reason := weakness(password, name):
         raise UserError(
-            f"expected a password that is hard to guess; {reason}. A few words in a row that "
-            f"belong together for you alone are long and easy to remember."
+            f"expected a password that is hard to guess; {reason}. A phrase of a few words that "
+            f"only you connect is long and easy to remember."
         )
     return password
 
@@ -291,8 +292,8 @@ def login_secret(folder: Path) -> bytes:
     kept = path.read_bytes()
     if len(kept) != 32:
         raise LibraryError(
-            f"{path}: expected 32 bytes, came {len(kept)}. Remove the file; a new one is made, "
-            f"and everybody logs in again."
+            f"{path}: expected 32 bytes, came {len(kept)}. Remove the file; a new one is created, "
+            f"and all users have to log in again."
         )
     return kept
 

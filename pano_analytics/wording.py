@@ -9,39 +9,43 @@ Badge = tuple[str, str]
 """A word, and the reason in a sentence."""
 
 STATE_BADGES: dict[str, Badge] = {
-    "partial": ("Partial", "Only part of this file could be read."),
-    "damaged": ("Unreadable", "Nothing in this file could be read."),
+    "partial": ("Partial", "Only part of this file can be read."),
+    "damaged": ("Unreadable", "Nothing in this file can be read."),
     "unsupported": (
         "Not supported",
-        "This file is in a format that pano does not read. It may well be whole.",
+        "This file is in a format that pano does not read. The file itself may be intact.",
     ),
-    "empty": ("Empty", "The file holds nothing."),
+    "empty": ("Empty", "The file has no content."),
     "pending": ("Still arriving", "The camera is still writing this file."),
-    "unread": ("Not opened yet", "Known by its name and size only, so far."),
+    "unread": ("Not opened yet", "So far, only its name and size are known."),
     "missing": ("Gone", "The file is no longer in the upload folder."),
-    "culled": ("Removed", "The file was removed to make room."),
+    "culled": ("Removed", "The file was removed to free space."),
 }
 # What a start rests on other than plainly the name (docs/design/time.md).
 TIME_BADGES: dict[str, Badge] = {
     "name+arrival": (
-        "Hour came twice",
-        "Autumn repeats this hour. Which pass it was is told by when the file arrived.",
+        "Repeated hour",
+        "The end of daylight saving time repeats this hour. The arrival of the file tells which "
+        "of the two it was.",
     ),
     "name+neighbours": (
-        "Hour came twice",
-        "Autumn repeats this hour. Which pass it was is told by other uploads of these minutes.",
+        "Repeated hour",
+        "The end of daylight saving time repeats this hour. Other uploads of these minutes tell "
+        "which of the two it was.",
     ),
     "guess": (
-        "Time doubtful",
-        "Autumn repeats this hour, and nothing tells the pass. The first is assumed.",
+        "Time uncertain",
+        "The end of daylight saving time repeats this hour, and nothing tells which of the two it "
+        "was. The first is assumed.",
     ),
     "gap": (
-        "Time doubtful",
-        "Spring skips this hour: the camera had not set its clock. It is read by the old offset.",
+        "Time uncertain",
+        "The start of daylight saving time skips this hour: the camera had not changed its clock "
+        "yet. Its time is converted with the old offset.",
     ),
     "arrival": (
         "Time from arrival",
-        "The name tells no time, or one that cannot be. This is made from when the file arrived.",
+        "The file name has no valid time. This is the time when the file arrived.",
     ),
 }
 

@@ -144,8 +144,9 @@ def expect_own_clock(statement: str, zone: str) -> None:
     at = (found["zone"] for found in _AT_ZONE.finditer(statement))
     if other or any(one.strip("'") != zone for one in at):
         raise QueryError(
-            f"expected a statement about the clock of {zone} alone: DuckDB's rules for this zone "
-            f"are not those of the newest zone database, and only its clock can be corrected. "
+            f"expected a statement that uses no time zone other than {zone}: DuckDB's rules for "
+            f"this zone are older than the newest zone database, and pano can correct only this "
+            f"zone. "
             f"Leave out {other[0] if other else 'AT TIME ZONE'!r}; give aware times in params."
         )
 

@@ -168,7 +168,7 @@ def test_an_account_takes_the_folder_that_is_there(tmp_path: Path) -> None:
     accounts.add(account)
     assert accounts.of_camera(DECOMPOSED).camera == COMPOSED
     assert accounts.of_camera("TÜRE").camera == COMPOSED
-    with pytest.raises(AccountError, match="account already"):
+    with pytest.raises(AccountError, match="already has an account"):
         accounts.add(new_account(settings, "türE", "another", None, PASSWORD))
 
 

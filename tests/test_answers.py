@@ -147,7 +147,7 @@ def test_the_last_day_of_a_cut_list_does_not_count_itself_whole() -> None:
 def test_a_snapshots_moment_in_its_clip_is_scaled(
     state: str, duration_s: float | None, at: float
 ) -> None:
-    """Ten seconds by the clock in nine of file: six become 5.4; a cut clip keeps its pace."""
+    """Ten seconds by its times in nine of file: six become 5.4; a cut clip keeps its pace."""
     start = pd.Timestamp("2026-11-20T12:00", tz=BERLIN)
     end = start + timedelta(seconds=10)
     known: dict[str, Any] = {"media_id": "c", "start": start, "end": end, "state": state}

@@ -265,8 +265,8 @@ def test_a_date_means_its_first_moment(library: Library, day: Any) -> None:
 @pytest.mark.parametrize(
     ("start", "end", "told"),
     [
-        (date(2026, 3, 3), date(2026, 3, 3), "give the next date as end"),
-        ("2026-03-03", "2026-03-03", "give the next date as end"),
+        (date(2026, 3, 3), date(2026, 3, 3), "use the next date as end"),
+        ("2026-03-03", "2026-03-03", "use the next date as end"),
         (NOON, NOON, "start before end"),
         ("2026-03-04", "2026-03-03", "start before end"),
         ("2200-01-01", None, "in the future"),
@@ -339,7 +339,7 @@ def test_rows_come_in_any_shape(opened: Library) -> None:
         assert library.item(shape)["path"] == row["path"]
         assert len(library.history(shape))
         assert len(library.frames(shape)) == 1
-    with pytest.raises(QueryError, match="expected one row; came 2"):
+    with pytest.raises(QueryError, match="expected one row; got 2"):
         library.thumbnail(frame)
 
 

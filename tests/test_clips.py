@@ -184,7 +184,7 @@ def test_real_clip_is_packed_anew(
 def test_real_stub_leaves_no_file(tmp_path: Path) -> None:
     """A stub gives an error in words, and an older answer does not survive it."""
     target = put(tmp_path, b"stale", "a.mp4")
-    with pytest.raises(MediaError, match="no whole picture"):
+    with pytest.raises(MediaError, match="no complete picture"):
         clips.remux(real("dav/stub_156.dav"), target)
     assert list(tmp_path.iterdir()) == []
 
@@ -351,7 +351,7 @@ def test_broken_headers_cost_only_their_own_pictures(
     ]
     source, target = put(tmp_path, b"".join(parts)), tmp_path / "a.mp4"
     if pictures is None:
-        with pytest.raises(MediaError, match="no whole picture"):
+        with pytest.raises(MediaError, match="no complete picture"):
             clips.remux(source, target)
         assert not target.exists()
     else:

@@ -696,7 +696,7 @@ def test_a_folder_that_may_not_be_written_keeps_its_files(
     """Where pano may not delete, the plan says so beforehand and nothing is marked."""
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
     found = plan(settings, NOW)
-    assert {one.reason for one in found.stays} == {"pano may not delete in its folder"}
+    assert {one.reason for one in found.stays} == {"pano has no permission to delete in its folder"}
     assert cull(settings, now=NOW).files == 0
     assert set(Library.of(settings).media().state) == {"complete"}
 

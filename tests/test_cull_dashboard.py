@@ -106,7 +106,7 @@ def test_its_file_is_gone_and_its_picture_is_not(
         answer = ask(culled.url, path)
         assert (answer.status, answer.text) == (
             410,
-            "This upload was culled to make room; only its entry is left.\n",
+            "This upload was deleted to free space; only its catalog entry is left.\n",
         )
     assert ask(culled.url, f"/thumb/{row['thumb']}.jpg").status == 200
 

@@ -157,7 +157,7 @@ def test_overview_shows_each_camera(visit: Visit, site: Served) -> None:
     )
     live = card.get_by_role("link", name="Live").get_attribute("href")
     assert live == "https://192.168.1.20/live?channel=1"
-    expect(page.get_by_role("article", name="never")).to_contain_text("Never heard of")
+    expect(page.get_by_role("article", name="never")).to_contain_text("No uploads yet")
     expect(page.get_by_role("article", name="never")).to_contain_text("Silent")
 
 
@@ -228,14 +228,14 @@ def test_bad_values_in_the_address_are_named_and_the_rest_holds(visit: Visit, si
     page = ready(visit(site.url + "/" + search))
     expect(headline(page)).to_have_text("2 files: 0 snapshots, 2 clips")
     expect(page.locator(".notices p")).to_have_count(4)
-    expect(page.locator(".notices")).to_contain_text("There is no camera “nobody”.")
+    expect(page.locator(".notices")).to_contain_text("There is no camera named “nobody”.")
 
 
 def test_an_empty_range_says_so_and_leads_to_what_is_nearest(visit: Visit, site: Served) -> None:
     """Nothing found is said in words, with links to the uploads before and after."""
     page = ready(visit(f"{site.url}/?from=2026-11-25&to=2026-11-26"))
     expect(page.locator(".empty")).to_contain_text("Nothing in this range")
-    page.get_by_role("link", name="Nearest before: Fri 20 Nov, 12:10").click()
+    page.get_by_role("link", name="Closest earlier: Fri 20 Nov, 12:10").click()
     expect(headline(page)).to_contain_text("files:")
     assert "from=2026-11-20T12" in page.url
 
@@ -246,7 +246,7 @@ def test_range_kind_and_camera_can_be_chosen_in_the_bar(visit: Visit, site: Serv
     page.get_by_role("link", name="Clips", exact=True).click()
     expect(headline(page)).to_have_text("2 files: 0 snapshots, 2 clips")
     page.get_by_role("navigation", name="Cameras").get_by_text(EVIL).click()
-    expect(headline(page)).to_have_text("Nothing here")
+    expect(headline(page)).to_have_text("No files")
     page.get_by_role("navigation", name="Kind").get_by_text("All").click()
     expect(headline(page)).to_contain_text("13 files")
     page.get_by_role("link", name=re.compile("^Earlier")).click()
@@ -296,7 +296,7 @@ def test_key_frames_seek_and_snapshots_lead_into_the_clip(
     picture = page.locator(".stage img.full")
     expect(picture).to_have_js_property("naturalWidth", 1280)
     page.get_by_role("link", name="Play the clip from 12:10:02").click()
-    # Ten seconds by the clock are nine in the file, and the snapshot came after six.
+    # Ten seconds by its times are nine in the file, and the snapshot came after six.
     page.wait_for_function("document.querySelector('dialog video')?.currentTime >= 5.3")
     assert video(page, "currentTime") < 7.5
 

@@ -194,9 +194,9 @@ def test_a_clock_that_runs_away_is_told_by_how_much() -> None:
 @pytest.mark.parametrize(
     ("lag_s", "month", "cause"),
     [
-        (3603, "01", "keeps UTC"),
+        (3603, "01", "uses UTC"),
         (3603, "07", "daylight saving"),
-        (7203, "07", "keeps UTC"),
+        (7203, "07", "uses UTC"),
         (-3597, "01", "daylight saving"),
         (10_803, "01", "time zone"),
         (2820, "01", "Set the clock"),
@@ -603,7 +603,7 @@ def test_a_camera_that_was_let_in_and_never_came_is_told(receiving: Running) -> 
         pass
     write_record(receiving)
     [found] = reception.check(Library.of(receiving.settings))
-    assert "but nothing came" in found.evidence
+    assert "but uploaded nothing" in found.evidence
 
 
 def test_a_masquerade_that_leads_nowhere_is_told(receiving: Running) -> None:

@@ -305,7 +305,7 @@ def test_sound_alone_is_unsupported(tmp_path: Path) -> None:
     with av.open(out, "w", format="mp4") as container:
         add_sound(container, sound_stream(container, "aac"), 1)
     found = look(tmp_path, out.getvalue(), "a.mp4")
-    assert (found.state, found.state_reason) == ("unsupported", "it holds sound and no pictures")
+    assert (found.state, found.state_reason) == ("unsupported", "it has sound but no pictures")
 
 
 def test_a_picture_over_the_limit_is_too_large_not_damaged(tmp_path: Path) -> None:

@@ -399,7 +399,7 @@ def test_the_address_is_told_as_it_is(own: Secure) -> None:
 def test_plain_http_to_others_is_warned_of(locked_folder: Path, tmp_path: Path) -> None:
     """Served to others by HTTP it says that passwords can be read, and what to set."""
     with serving(locked_folder, tmp_path, "--address", "0.0.0.0") as (_, log):
-        wait_until(lambda: "readable to others" in log.read_text(), "no warning")
+        wait_until(lambda: "sent unencrypted" in log.read_text(), "no warning")
         assert 'tls = "own"' in log.read_text()
 
 

@@ -94,7 +94,7 @@ def test_layouts_seen_are_told(tmp_path: Path) -> None:
     lay(tmp_path / "ftp", "garden/AMC0/2026-11-20/odd.jpg")
     [found] = look(tmp_path / "ftp", ZoneInfo(BERLIN))
     assert found.layouts == {"dahua-deep snapshot": 10, "dahua-deep clip": 1}
-    assert "10 × dahua-deep snapshot, 1 × dahua-deep clip, 1 × of no known layout" in propose(
+    assert "10 × dahua-deep snapshot, 1 × dahua-deep clip, 1 × of unknown layout" in propose(
         tmp_path / "ftp", BERLIN
     )
 
@@ -292,7 +292,8 @@ def test_without_a_tree_it_is_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uploads", "came"), [("file", "a file came"), ("file/below", "a file stands"), ("no", "none")]
+    ("uploads", "came"),
+    [("file", "it is a file"), ("file/below", "part of its path"), ("no", "none")],
 )
 def test_what_is_no_folder_is_told_as_it_is(tmp_path: Path, uploads: str, came: str) -> None:
     """A file, what would lie below one, and nothing at all are told apart."""

@@ -158,7 +158,7 @@ def test_the_tree_adds_what_the_list_lacks(tmp_path: Path) -> None:
     )
     text = propose(tmp_path / "ftp", "UTC", read_original(written(tmp_path, LATE)))
     assert "# amcrest-ip2m-842; seen: 1 × dahua-deep snapshot" in text
-    assert "# amcrest-ip3m-943; nothing of it was seen here" in text
+    assert "# amcrest-ip3m-943; no files seen here" in text
     told = taken_over(tmp_path, LATE, tmp_path / "ftp")
     assert told.uploads == tmp_path / "ftp"
     assert [one.name for one in told.cameras] == ["cam-01", "cam-07", "barn"]
@@ -190,7 +190,7 @@ CAMERA = {"name": "a"}
         ({"camera_list": [CAMERA, "rtsp://u:hunter2@c"]}, r"camera_list\[1\]: expected an object"),
         ({"camera_list": [{"description": "x"}]}, r"camera_list\[0\].name: expected the name"),
         ({"camera_list": [{"name": "../x"}]}, r"camera_list\[0\].name: expected the name"),
-        ({"camera_list": [CAMERA, CAMERA]}, r"camera_list\[1\].name: expected a name once only"),
+        ({"camera_list": [CAMERA, CAMERA]}, r"camera_list\[1\].name: expected a unique name"),
         ({"camera_list": [{**CAMERA, "description": 1}]}, r"camera_list\[0\].description"),
         ({"camera_list": [CAMERA], "max_age_days": -1}, "max_age_days: expected a number of days"),
         ({"camera_list": [CAMERA], "max_age_days": "21"}, "max_age_days: expected a number"),

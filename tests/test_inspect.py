@@ -631,7 +631,7 @@ def test_clip_with_a_hole_is_partial(tmp_path: Path) -> None:
     data = bytearray(moov_first())
     data[len(data) * 2 // 3 :] = bytes(len(data) - len(data) * 2 // 3)
     found = look(tmp_path, bytes(data), "a.mp4")
-    assert (found.state, found.state_reason) == ("partial", "a stretch of it is zeros")
+    assert (found.state, found.state_reason) == ("partial", "part of it is filled with zeros")
 
 
 def test_playlist_is_not_followed(tmp_path: Path) -> None:
@@ -773,7 +773,7 @@ def test_unreadable_file_says_what_to_do(tmp_path: Path) -> None:
     try:
         if user == 0:
             os.seteuid(65534)  # root may read everything
-        with pytest.raises(MediaError, match="right to read"):
+        with pytest.raises(MediaError, match="permission to read"):
             looking.inspect_file(path, "snapshot")
     finally:
         os.seteuid(user)

@@ -264,7 +264,7 @@ def test_settings_must_name_the_folders(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(SettingsError, match="expected a settings file for the services"):
         pano_install("--user")
     (tmp_path / "pano.toml").write_text('uploads = "ftp"\n')
-    with pytest.raises(SettingsError, match="expected uploads and library"):
+    with pytest.raises(SettingsError, match="expected `uploads` and `library`"):
         pano_install("--user")
 
 

@@ -381,7 +381,7 @@ def test_the_deep_link_survives_a_failed_login(visit: Callable[..., Page], locke
     """Who follows a link, mistypes and then logs in stands where the link led, and logs out."""
     page = visit(locked.url + DEEP)
     fill(page, "mistyped it")
-    expect(page.get_by_role("alert")).to_have_text("That name and password do not go together.")
+    expect(page.get_by_role("alert")).to_have_text("Wrong name or password.")
     fill(page, PASSWORD)
     page.wait_for_url(lambda url: urlsplit(url).path == "/")
     query = parse_qs(urlsplit(page.url).query)

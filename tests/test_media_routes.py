@@ -224,7 +224,7 @@ def test_only_a_file_inside_the_upload_folder_is_served(changed: Changed, camera
     make[camera]()
     answer = changed.ask(camera)
     assert answer.status == 404
-    assert answer.text == "This upload is not a file inside the upload folder.\n"
+    assert answer.text == "This upload is not a file in the upload folder.\n"
 
 
 def test_a_folder_that_leads_out_is_not_followed(changed: Changed, tmp_path: Path) -> None:

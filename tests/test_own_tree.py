@@ -178,7 +178,7 @@ def test_a_library_belongs_to_its_tree(settings: Settings, tmp_path: Path) -> No
     lay_days(tmp_path / "other", 9, "attic")
     other = settings.model_copy(update={"uploads": tmp_path / "other"})
     before = {path: path.read_bytes() for path in (tmp_path / "library").glob("*.json")}
-    with pytest.raises(UploadTreeError, match="Another tree needs another library"):
+    with pytest.raises(UploadTreeError, match="For another tree, use another library"):
         run(other)
     assert before == {path: path.read_bytes() for path in (tmp_path / "library").glob("*.json")}
     (tmp_path / "uploads").rename(tmp_path / "moved")

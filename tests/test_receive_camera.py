@@ -118,7 +118,7 @@ def test_list_remove(where: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["porch"], "has an account already"),
+        (["porch"], "already has an account"),
         (["Porch 2", "--user", "PORCH"], "the user"),
         (["porch/2"], "overlaps"),
         (["x", "--user", "a b"], "plain letters"),
@@ -251,7 +251,7 @@ def test_how_far_the_clock_is_off(off: timedelta, words: str, tmp_path: Path) ->
     lines = told(clock, arrived, tmp_path)
     assert lines[0].startswith("first upload arrived, ")
     assert lines[0].endswith(words)
-    assert ("Whole hours" in lines[-1]) == (off == timedelta(hours=-1))
+    assert ("A whole number of hours" in lines[-1]) == (off == timedelta(hours=-1))
     assert len(lines) == (2 if "right" in words else 3)
 
 

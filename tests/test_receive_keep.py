@@ -478,7 +478,7 @@ def test_every_attempt_is_told(tmp_path: Path) -> None:
     assert told["found"].str.contains("127.0.0.1").all()
     assert (found.word, found.severity, found.value) == ("overwrite_tried", "problem", 5)
     assert "porch: user porch" in listed.output
-    assert "5 attempts to replace or remove whole uploads" in listed.output
+    assert "5 attempts to replace or remove complete uploads" in listed.output
     [barn, porch] = json.loads(as_json.stdout)["cameras"]
     assert (barn["tries"], porch["tries"], len(porch["last_tries"])) == (None, 5, 5)
 

@@ -508,7 +508,7 @@ def test_status_tells_of_refused_uploads(running: Running) -> None:
     from zoneinfo import ZoneInfo
 
     lines = status.in_words(told, ZoneInfo("UTC"))
-    assert any(line.startswith("refused   127.0.0.1: speaks another protocol") for line in lines)
+    assert any(line.startswith("refused   127.0.0.1: uses a protocol") for line in lines)
 
 
 def test_every_kind_says_what_to_do() -> None:

@@ -101,7 +101,7 @@ def test_a_manifest_that_may_not_be_read(home: Path, command: str) -> None:
     (home / "library/manifest.json").chmod(0)
     came, words = said(home, command)
     assert came == 4, words
-    assert "manifest.json: expected a library that may be read" in words
+    assert "manifest.json: expected a library that pano can read" in words
     assert "Permission denied" in words
 
 
@@ -151,7 +151,7 @@ def test_a_torn_part_ends_an_ingest_that_needs_it(home: Path) -> None:
 
 def test_a_wrong_question_is_no_torn_part(home: Path) -> None:
     """What DuckDB refuses in a user's own statement stays a QueryError."""
-    with pytest.raises(QueryError, match="expected a question in SQL"):
+    with pytest.raises(QueryError, match="expected an SQL query"):
         pano_analytics.open(home / "library").sql("SELECT * FROM read_parquet('/none.parquet')")
 
 

@@ -363,7 +363,7 @@ def test_sessions_are_given_back(inside: Inside, chromium: Browser) -> None:
     ("error", "sentence"),
     [
         (PanoError("the library is <b>upside down</b>"), "the library is <b>upside down</b>"),
-        (RuntimeError("a secret"), "Something failed while this page was made."),
+        (RuntimeError("a secret"), "This page could not be created."),
     ],
 )
 def test_a_page_that_fails_says_so(

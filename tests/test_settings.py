@@ -16,7 +16,7 @@ from pano_analytics.errors import SettingsError
         ('zone = "Berlin"', "zone", "IANA time zone", "'Berlin'"),
         ("zone = 3", "zone", "text in quotes", "3"),
         ("uploads = 3", "uploads", "a folder in quotes", "3"),
-        ("bogus = 1", "bogus", "a key that pano knows", ""),
+        ("bogus = 1", "bogus", "a known key", ""),
         ("silent_after_hours = 0", "silent_after_hours", "greater than 0", "0"),
         ('[ingest]\nrecheck_days = "x"', "ingest.recheck_days", "a whole number", "'x'"),
         ("[dashboard]\nport = 99999", "dashboard.port", "less than or equal to 65535", "99999"),

@@ -355,8 +355,8 @@ def test_settings_count(own: Home) -> None:
     assert done.removed
     crawl(own.site)
     text = "".join(own.pages().values())
-    assert "Download it to watch it." in text
-    assert "apart by more than 0.1 minutes" in text
+    assert "Download the clip to watch it." in text
+    assert "separated by more than 0.1 minutes" in text
     own.update()
     assert len(list(own.site.rglob("*.mp4"))) == 2
 
@@ -458,7 +458,7 @@ def test_a_folder_with_something_else_is_refused(home: Home, tmp_path: Path) -> 
     with pytest.raises(SettingsError, match=r"photo\.jpg"):
         update(home.settings(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
-    with pytest.raises(SettingsError, match="came a file"):
+    with pytest.raises(SettingsError, match="got a file"):
         update(home.settings(), tmp_path / "photo.jpg")
 
 

@@ -74,7 +74,7 @@ def test_status_says_it_in_words_and_as_json(settings: Settings) -> None:
     assert not told["is_healthy"]
     answer = command(settings, "status")
     assert isinstance(answer.exception, AttentionNeeded)
-    assert "attic/motion: 18 files that nothing reads, since " in answer.output
+    assert "attic/motion: 18 files that pano cannot read, since " in answer.output
     assert place["template"] in answer.output
 
 

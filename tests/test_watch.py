@@ -181,7 +181,7 @@ def test_an_upload_tree_that_went_is_waited_for(tmp_path: Path) -> None:
         assert list(one.states().values()) == ["complete"]
         one.uploads.rmdir()
         (tmp_path / "elsewhere").rename(one.uploads)
-        until(lambda: "At work again." in one.log())
+        until(lambda: "Working again." in one.log())
         one.until_shown(lay(picture(2), one.uploads / snapshot_path("gate", datetime.now())))
     finally:
         one.process.send_signal(signal.SIGINT)

@@ -38,8 +38,8 @@ def adopt(where: Settings | Library) -> bool:
         if found is not None:
             raise WrongRoot(
                 f"{root}: expected an upload root without a marker, or with that of this library; "
-                f"{MARKER} is of another one. If that other library is no more, delete {MARKER} "
-                f"yourself and call again."
+                f"{MARKER} belongs to another one. If that library no longer exists, delete "
+                f"{MARKER} yourself and try again."
             )
         _refuse_strange(storage, tree)
         identity = known or secrets.token_hex(16)
@@ -55,7 +55,7 @@ def _refuse_strange(storage: Storage, tree: Tree) -> None:
     if files and not any(not found.is_absent for _, found in tree.look(files)):
         raise WrongRoot(
             f"{tree.root}: expected the uploads that the library knows; none of the newest "
-            f"{len(files)} is there. Is the right disk mounted? Nothing was written."
+            f"{len(files)} exists. Is the right disk mounted? Nothing was written."
         )
 
 

@@ -126,17 +126,17 @@ class Door:
     def refusal(self, request: HTTPServerRequest, prefix: str = "") -> Refusal | None:
         """Return why `request` is not admitted, or None where it is."""
         if getattr(getattr(request.connection, "context", None), "is_crowded", False):
-            return Refusal(503, "Too many requests at a time. Please ask again in a moment.")
+            return Refusal(503, "Too many requests at once. Please try again in a moment.")
         if not is_same_origin(request):
-            return Refusal(403, "This address answers to its own pages only.")
+            return Refusal(403, "This address only accepts requests from its own pages.")
         if _names_a_document(request):
-            return Refusal(403, "Each visitor gets a page of their own; none can be chosen.")
+            return Refusal(403, "Each visitor gets their own page; it cannot be chosen.")
         if is_open(request.path, prefix):
             return None
         try:
             return self._stranger(request, prefix)
         except (PanoError, OSError) as error:
-            log.error("nobody is let in: %s", error)
+            log.error("all logins are refused: %s", error)
             return Refusal(503, UNREADABLE)
 
     def _stranger(self, request: HTTPServerRequest, prefix: str) -> Refusal | None:
@@ -224,14 +224,15 @@ class Door:
         return await loop.run_in_executor(pool, self.users.verify, name, password)
 
 
-UNREADABLE = "The list of users cannot be read; what is wrong is in the log of the server."
+UNREADABLE = "The list of users cannot be read; see the log of the server."
 _NO_USERS = (
-    "Nobody has a login here yet, so only the computer that serves this may look, without a proxy "
-    "between. This request is refused because {sign}. Add a user there: pano user add NAME"
+    "There are no users yet, so the dashboard can only be opened on the computer that serves it, "
+    "and not through a proxy. This request is refused because {sign}. Add a user on that "
+    "computer: pano user add NAME"
 )
 _NO_USERS_PROXY = (
-    "Nobody has a login here, and behind a proxy nobody is let in without one. "
-    "On the computer that serves this, call: pano user add NAME"
+    "There are no users yet, and behind a proxy nobody can open the dashboard without logging in. "
+    "On the computer that serves it, run: pano user add NAME"
 )
 
 
@@ -275,7 +276,7 @@ class Turnstile(RequestHandler):
     def prepare(self) -> None:
         refusal = self.door.refusal(self.request, self.prefix)
         if refusal is None:  # let in while we were getting here
-            refusal = Refusal(503, "Please ask again.")
+            refusal = Refusal(503, "Please try again.")
         self.set_header("Cache-Control", "no-store")
         if refusal.status == 401 and self._is_page():
             self.redirect(f"{self.prefix}/login?next={quote(self.request.uri or '/', safe='')}")
@@ -340,7 +341,7 @@ class _Form(RequestHandler):
         try:
             self.door.has_users()
         except (PanoError, OSError) as error:
-            log.error("nobody is let in: %s", error)
+            log.error("all logins are refused: %s", error)
             self._refuse(503, UNREADABLE)
 
     def _refuse(self, status: int, sentence: str) -> None:
@@ -363,7 +364,7 @@ class LoginHandler(_Form):
         if self.door.visitor(self.request, self.prefix):
             self.redirect(wanted)
             return
-        note = "That name and password do not go together." if self._has_failed() else ""
+        note = "Wrong name or password." if self._has_failed() else ""
         self._show(wanted, note)
 
     def _has_failed(self) -> bool:

@@ -236,7 +236,7 @@ class BoundedServer(HTTPServer):
         try:
             self._handle_connection(connection, address)
         except OSError as error:
-            log.warning("a connection broke before it began: %s", error)
+            log.warning("a connection failed before its first request: %s", error)
             connection.close()
 
     def handle_stream(self, stream: Any, address: Any) -> None:
@@ -328,7 +328,9 @@ class Acceptor:
 
     def _pause(self, error: OSError) -> None:
         # The connection stays in the queue: accepting again at once would fail for ever.
-        log.error("no connection can be accepted for now, next try in %g s: %s", PAUSE_S, error)
+        log.error(
+            "cannot accept connections at the moment; next attempt in %g s: %s", PAUSE_S, error
+        )
         for _ in range(FREED_AT_ONCE):
             self._make_room()
         self._loop.remove_handler(self._listener)

@@ -84,7 +84,7 @@ def sign_of_another(request: HTTPServerRequest) -> str | None:
     if not is_loopback(peer):
         return f"it comes from {peer or 'a socket without an address'}"
     if not is_loopback(request.remote_ip or ""):
-        return "a header names another address"
+        return "a header contains another address"
     return _wrong_host(request) or _trace_of_proxy(request) or _forwarder(request)
 
 
@@ -103,16 +103,16 @@ def _forwarder(request: HTTPServerRequest) -> str | None:
 def _wrong_host(request: HTTPServerRequest) -> str | None:
     hosts = request.headers.get_list("Host")
     if len(hosts) != 1:
-        return "it has no single Host header"
+        return "it does not have exactly one Host header"
     if not is_loopback(split_host_and_port(hosts[0].lower())[0]):
-        return "it asks for a host that is not this computer's loopback address"
+        return "its Host header is not a loopback address of this computer"
     return None
 
 
 def _trace_of_proxy(request: HTTPServerRequest) -> str | None:
     # nginx speaks HTTP/1.0 to what it stands in front of, unless told otherwise.
     if request.version != "HTTP/1.1":
-        return f"it came by {request.version}"
+        return f"it uses {request.version}"
     for name in request.headers:
         if not CLIENT_HEADERS.fullmatch(name):
             return f"it has the header {name[:64]}, which browsers do not send"
@@ -122,7 +122,7 @@ def _trace_of_proxy(request: HTTPServerRequest) -> str | None:
 def _odd_connection(request: HTTPServerRequest) -> str | None:
     wishes = [wish.strip().lower() for wish in request.headers.get("Connection", "").split(",")]
     if "upgrade" in wishes and "Upgrade" not in request.headers:
-        return "it asks to upgrade the connection without saying to what"
+        return "it asks to upgrade the connection without naming a protocol"
     # nginx puts these two in front of the headers that it passes on.
     names = [name.lower() for name in request.headers]
     if "close" in wishes and names[:2] == ["host", "connection"] and len(names) > 2:

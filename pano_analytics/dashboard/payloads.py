@@ -43,8 +43,8 @@ STATE_COUNTS = {
     "pending": "{n} still arriving",
     "unread": "{n} not opened yet",
     "missing": "{n} gone",
-    "culled": "{n} removed to make room",
-    "complete": "{n} whole",
+    "culled": "{n} removed to free space",
+    "complete": "{n} complete",
 }
 
 
@@ -134,7 +134,7 @@ def _card(row: dict[Any, Any], now: datetime) -> Json:
         "when": when_text(latest, now) if latest else "No uploads yet",
         "today_text": f"{int(row['today']):,} today",
         "silent": bool(row["is_silent"]),
-        "silent_text": f"since {when_text(arrived, now)}" if arrived else "Never heard of",
+        "silent_text": f"since {when_text(arrived, now)}" if arrived else "No uploads yet",
         "live": _web(row["live_url"]),
         "admin": _web(row["admin_url"]),
     }
@@ -284,7 +284,7 @@ def wall_seconds(rows: pd.DataFrame, day: date) -> list[int]:
 
 
 def span_seconds(rows: pd.DataFrame) -> list[float]:
-    """Return how long each upload lasts by the clock, else by what decodes; 0 for a snapshot."""
+    """Return how long each upload lasts by its times, else by what decodes; 0 for a snapshot."""
     by_clock = (rows["end"] - rows["start"]).dt.total_seconds()
     spans = by_clock.where(by_clock > 0).fillna(rows["duration_s"]).fillna(0)
     return [round(float(s), 1) for s in spans.where(rows["kind"] == "clip", 0)]
@@ -307,7 +307,7 @@ def gallery_head(
     return {
         "text": _count_text(uploads),
         "problems": _problems(frame, selection),
-        "more": "Older ones are not listed here: choose a range to see them."
+        "more": "Older ones are not listed: choose a time range to see them."
         if uploads.has_more
         else "",
         "empty": _empty(near, selection, is_known=is_known, is_unread=is_unread)
@@ -320,7 +320,7 @@ def gallery_head(
 def _count_text(uploads: Uploads) -> str:
     frame = uploads.frame
     if frame.empty:
-        return "Nothing here"
+        return "No files"
     if uploads.has_more:
         return f"The newest {many(len(frame), 'file')}"
     clips = int((frame["kind"] == "clip").sum())
@@ -344,18 +344,18 @@ def _problems(frame: pd.DataFrame, selection: Selection) -> list[Json]:
 
 def _empty(near: Near | None, selection: Selection, *, is_known: bool, is_unread: bool) -> Json:
     if not is_known:
-        text = "No uploads yet. They appear here by themselves while ingest runs."
+        text = "No uploads yet. They appear here automatically while ingest runs."
         if is_unread:
-            text = "Files came, but none of them can be read: see the notice above."
+            text = "Files have arrived, but none of them can be read: see the notice above."
         return {"text": text, "links": []}
     links = [
-        _near_link("Nearest before", near.before if near else None),
-        _near_link("Nearest after", near.after if near else None),
-        {"label": "Show everything", "patch": _ALL},
+        _near_link("Closest earlier", near.before if near else None),
+        _near_link("Closest later", near.after if near else None),
+        {"label": "Show all files", "patch": _ALL},
     ]
-    text = "Nothing matches what is chosen."
+    text = "No files match these filters."
     if selection.start or selection.end:
-        text = f"Nothing in this range: {range_label(selection.start, selection.end)}."
+        text = f"No files in this range: {range_label(selection.start, selection.end)}."
     return {"text": text, "links": [link for link in links if link]}
 
 
@@ -484,7 +484,7 @@ def _badges(row: Json) -> list[Json]:
         text, title = STATE_BADGES[row["state"]]
         badges.append({"text": text, "title": _text(row["state_reason"]) or title, "tone": "warn"})
     if row["time_source"] != "name":
-        other = ("Time doubtful", f"Its time comes from: {row['time_source']}.")
+        other = ("Time uncertain", f"Its time comes from: {row['time_source']}.")
         text, title = TIME_BADGES.get(row["time_source"], other)
         badges.append({"text": text, "title": title, "tone": "warn"})
     return badges
@@ -505,9 +505,9 @@ def _facts(row: Json, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
     yield "Culled", f"{row['culled_at']:%Y-%m-%d %H:%M:%S}" if row.get("culled_at") else ""
     yield "Picture", f"{row['width']} x {row['height']}" if row["width"] else ""
     yield "Length", _length(row)
-    yield "Coding", _text(row["codec"])
+    yield "Codec", _text(row["codec"])
     yield "Size", f"{row['size_bytes'] / 1e6:.2f} MB" if row["size_bytes"] else ""
-    yield "Zone", str(zone)
+    yield "Time zone", str(zone)
     yield "File", row["path"]
 
 
@@ -535,9 +535,9 @@ def _clock_text(offset_s: float | None) -> str:
 def _length(row: Json) -> str:
     if row["kind"] != "clip":
         return ""
-    parts = [f"{clip_span(row):.0f} s by the clock"]
+    parts = [f"{clip_span(row):.0f} s by its times"]
     if row["duration_s"]:
         parts.append(f"{row['duration_s']:.1f} s in the file")
     if row["fps"]:
-        parts.append(f"{many(round(row['fps']), 'picture')} per second")
+        parts.append(f"{many(round(row['fps']), 'frame')} per second")
     return ", ".join(parts)

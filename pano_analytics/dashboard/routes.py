@@ -36,7 +36,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _LOCATOR = re.compile(
     r"(?!\.{1,2}/)[\w.~%-]{1,768}/\d{4}-\d\d-\d\d/[0-9a-f-]{1,64}\.pack/\d{1,15}-\d{1,9}", re.ASCII
 )
-_UNKNOWN = "No upload with this address is in the catalog."
+_UNKNOWN = "There is no upload with this address in the catalog."
 
 
 class Refused(HTTPError):
@@ -74,7 +74,7 @@ class Shelf:
     async def thumbnail(self, locator: str) -> bytes:
         """Return the JPEG behind `locator`; raises Refused."""
         if not _LOCATOR.fullmatch(locator):
-            raise Refused(404, "No thumbnail has this address.")
+            raise Refused(404, "There is no thumbnail with this address.")
         return await self._read(lambda: self._thumbnail(locator))
 
     def _thumbnail(self, locator: str) -> bytes:
@@ -90,7 +90,9 @@ class Shelf:
     def _item(self, camera: str, day: str, media_id: str) -> Item:
         row = self._row(camera, day, media_id)
         if row["state"] == "culled":
-            raise Refused(410, "This upload was culled to make room; only its entry is left.")
+            raise Refused(
+                410, "This upload was deleted to free space; only its catalog entry is left."
+            )
         return Item(row, self._file(row))
 
     def _row(self, camera: str, day: str, media_id: str) -> Mapping[str, Any]:
@@ -103,12 +105,12 @@ class Shelf:
 
     def _file(self, row: Mapping[str, Any]) -> Path:
         if self.library.uploads is None:
-            raise Refused(404, "This library knows of no upload folder.")
+            raise Refused(404, "The upload folder is not set for this library.")
         try:
             return self.library.source(row).resolve(strict=True)
         except (MediaError, OSError) as error:
             if os.path.lexists(locate(self.library.uploads, str(row["path"]))):
-                raise Refused(404, "This upload is not a file inside the upload folder.") from error
+                raise Refused(404, "This upload is not a file in the upload folder.") from error
             raise Refused(410, "This upload is no longer in the upload folder.") from error
 
     async def clip(self, item: Item, transcode: bool) -> Path:
@@ -324,7 +326,7 @@ class NotServed(_Plain):
     """An address that Panel brings along and that has no use here."""
 
     async def prepare(self) -> None:
-        raise Refused(404, "This address is not served.")
+        raise Refused(404, "There is no page at this address.")
 
 
 def routes(shelf: Shelf, prefix: str) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:

@@ -91,7 +91,7 @@ def _parsed(search: str, notices: list[str]) -> dict[str, list[str]]:
     try:
         return parse_qs(search.lstrip("?"), max_num_fields=_MOST_VALUES, errors="replace")
     except ValueError:
-        notices.append("The address holds too much and was left aside.")
+        notices.append("The address is too long and was ignored.")
         return {}
 
 
@@ -103,7 +103,9 @@ def _known(
     given: dict[str, list[str]], name: str, known: Iterable[str], notices: list[str]
 ) -> tuple[str, ...]:
     found = {one: alike.find(one, known) for one in given.get(name, ())}
-    notices += [f"There is no {name} “{_short(one)}”." for one, meant in found.items() if not meant]
+    notices += [
+        f"There is no {name} named “{_short(one)}”." for one, meant in found.items() if not meant
+    ]
     return tuple(dict.fromkeys(meant for meant in found.values() if meant))
 
 
@@ -120,7 +122,9 @@ def _moment(given: dict[str, list[str]], name: str, notices: list[str]) -> datet
         return None
     moment = parse_moment(text)
     if moment is None:
-        notices.append(f"“{_short(text)}” is no time; expected one such as 2026-11-22T14:30.")
+        notices.append(
+            f"“{_short(text)}” is not a valid time; expected one such as 2026-11-22T14:30."
+        )
     return moment
 
 
@@ -146,7 +150,7 @@ def _item(given: dict[str, list[str]], notices: list[str]) -> str | None:
     text = given.get("item", [""])[-1]
     if not text or _MEDIA_ID.fullmatch(text):
         return text or None
-    notices.append(f"“{_short(text)}” is no item; expected 16 digits and letters a to f.")
+    notices.append(f"“{_short(text)}” is not a valid item; expected 16 digits and letters a to f.")
     return None
 
 
@@ -156,14 +160,14 @@ def _offset(given: dict[str, list[str]], notices: list[str]) -> float | None:
         return None
     if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text, re.ASCII):
         return float(text)
-    notices.append(f"“{_short(text)}” is no moment of a clip; expected seconds such as 12.5.")
+    notices.append(f"“{_short(text)}” is not a position in a clip; expected seconds such as 12.5.")
     return None
 
 
 def _drop_turned_range(reading: SearchReading) -> None:
     start, end = reading.values["start"], reading.values["end"]
     if start and end and end <= start:
-        reading.notices.append("The range ends before it begins; its end was left out.")
+        reading.notices.append("The time range ends before it begins; its end was ignored.")
         reading.values["end"] = None
 
 

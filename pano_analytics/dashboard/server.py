@@ -128,7 +128,7 @@ class _Guarded(BokehTornado):
     def new_connection(self, protocol: Any, socket: Any, context: Any, session: Any) -> Any:
         made_for = getattr(session.document.session_context.request, "login", None)
         if made_for != getattr(socket.request, "login", None):
-            raise ProtocolError("this page was made for another login")
+            raise ProtocolError("this page belongs to another login")
         self._sockets.add(socket)
         return super().new_connection(protocol, socket, context, session)
 
@@ -168,8 +168,8 @@ def page(library: Library) -> Any:
     """Return the dashboard for one session, or a plain page that says why there is none."""
     if visitor() is None:
         return trouble(
-            "It was started without its login. Start it with `pano serve`, or give `panel serve` "
-            "the option --plugins pano_analytics.dashboard.plugin."
+            "It was started without its login page. Start it with `pano serve`, or run `panel "
+            "serve` with --plugins pano_analytics.dashboard.plugin."
         )
     try:
         build = importlib.import_module("pano_analytics.dashboard.page").build
@@ -180,8 +180,8 @@ def page(library: Library) -> Any:
     except Exception:
         log.exception("the dashboard cannot be shown")
         return trouble(
-            "Something failed while this page was made. Reload it; if that does not help, the "
-            "log of the server tells what it was."
+            "This page could not be created. Reload it; if that does not help, see the log of the "
+            "server."
         )
 
 
@@ -233,8 +233,8 @@ def serve(
 
 
 OVERHEARD = (
-    'passwords cross the network readable to others on it. Set tls = "own" under [dashboard] '
-    "(or --tls own) to serve HTTPS; docs/https.md tells how, also behind a reverse proxy."
+    'passwords are sent unencrypted, and others on the network can read them. Set tls = "own" '
+    "under [dashboard] (or --tls own) to serve HTTPS; see docs/https.md, also for reverse proxies."
 )
 
 
@@ -298,14 +298,15 @@ def check_address(folder: Path, address: str, is_behind_proxy: bool = False) -> 
     users.check_presence()
     if is_behind_proxy:
         raise ServeError(
-            "expected a user before the dashboard is served behind a proxy, through which anybody "
-            "may come; there is none. Add one with `pano user add NAME`."
+            "expected at least one user to serve the dashboard behind a proxy, through which "
+            "anybody may connect; there is none. Add one with `pano user add NAME`."
         )
     if all(map(is_loopback, _resolved(address))):
         return
     raise ServeError(
-        f"expected a user before the dashboard is served on {address or 'every address'}, where "
-        f"others can reach it; there is none. Add one with `pano user add NAME`, or serve on "
+        f"expected at least one user to serve the dashboard on {address or 'every address'}, where "
+        f"other computers can reach it; there is none. Add one with `pano user add NAME`, or "
+        f"serve on "
         f"127.0.0.1."
     )
 
@@ -324,8 +325,8 @@ def _resolved(address: str) -> list[str]:
 def _port_error(error: OSError, address: str, port: int) -> PanoError:
     if error.errno == errno.EADDRINUSE:
         return ServeError(
-            f"expected port {port} on {address} to be free; another program has it. "
-            f"Stop that one, or choose another with --port (0 takes any free one)."
+            f"expected port {port} on {address} to be free; another program uses it. Stop that "
+            f"program, or choose another port with --port (0 picks a free one)."
         )
     return ServeError(
         f"expected to listen on {address} port {port}; {error.strerror or error}. "
@@ -337,6 +338,6 @@ def _greeting(library: Library, said: Dashboard, port: int | None) -> str:
     scheme = "https" if said.is_secure else "http"
     host = socket.gethostname() if said.address in ("", "0.0.0.0", "::") else said.address
     known = Users(library.folder).all()
-    note = "" if known else " (for this computer only; `pano user add NAME` opens it to others)"
+    note = "" if known else " (this computer only; run `pano user add NAME` to allow others)"
     name = f"[{host}]" if ":" in host else host
     return f"Dashboard: {scheme}://{name}:{port}{said.prefix}/{note}"

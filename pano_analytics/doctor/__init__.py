@@ -48,15 +48,16 @@ def examine(library: Library) -> pd.DataFrame:
         raise QueryError(f"expected a library; came {arguments.shown(library)}.")
     if Home.read(library.storage) is None:
         raise LibraryError(
-            f"{library.folder}: expected a library; there is none yet. Make it with `pano ingest`."
+            f"{library.folder}: expected a library; there is none yet. Create it with `pano "
+            f"ingest`."
         )
     ignored = _ignored(library)
     try:
         found = list(_all(library))
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise LibraryError(
-            f"{library.folder}: expected a catalog that can be read; {str(error).splitlines()[0]}. "
-            f"`pano check` says what is wrong with it, `pano rebuild` makes it anew."
+            f"{library.folder}: expected a readable catalog; {str(error).splitlines()[0]}. "
+            f"`pano check` shows what is wrong with it, `pano rebuild` rebuilds it."
         ) from error
     return table((one for one in found if not _is_ignored(one, ignored)), library.zone)
 
@@ -77,14 +78,14 @@ def _all(library: Library) -> Iterator[Finding]:
 def _own_clock(library: Library) -> Iterator[Finding]:
     doubt = timekeeping.trouble(library.settings, library.storage)
     if doubt:
-        advice = "Set this computer's clock, or run `pano clock --confirm` if it is right."
+        advice = "Set this computer's clock, or, if it is right, run `pano clock --confirm`."
         yield Finding(None, "clock_doubtful", "problem", "certain", doubt, advice)
 
 
 def _own_tree(library: Library) -> Iterator[Finding]:
     found = own_tree.trouble(library.storage, library.settings.uploads)
     if found:
-        advice = "Look at what is mounted there (findmnt); docs/troubleshooting.md tells more."
+        advice = "Check what is mounted there (findmnt); see docs/troubleshooting.md."
         yield Finding(None, found.word, "problem", "certain", found.text, advice)
 
 
@@ -137,8 +138,8 @@ def _unread(library: Library) -> Iterator[Finding]:
 
 
 _ALL_SILENT = (
-    "Every camera is silent, so rather not theirs is the fault: does `pano ingest` run (`pano "
-    "status`), does the upload server, is its disk full, is the network there?"
+    "Every camera is silent, so the cause is probably not the cameras. Is `pano ingest` running "
+    "(`pano status`), and the upload server? Is its disk full? Does the network work?"
 )
 
 

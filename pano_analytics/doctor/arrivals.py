@@ -36,11 +36,11 @@ def silent(case: Case, limit_h: float, now: datetime, looked: datetime | None) -
     """
     arrived = case.uploads["arrived"].max()
     advice = (
-        f"Is it on, in the wifi, and does its own page open? Restart it, then look at "
+        f"Is it switched on and connected, and does its web page open? Restart it, then check "
         f"{case.menu.upload}."
     )
     if pd.isna(arrived):
-        evidence = "nothing ever came from it, though it is in the settings"
+        evidence = "it is in the settings, but has never uploaded anything"
         told = (case.camera, "camera_silent", "problem", "certain", evidence, advice)
         return Finding(*told, None, limit_h * 3600)
     silent_s = (now - arrived).total_seconds()
@@ -49,7 +49,7 @@ def silent(case: Case, limit_h: float, now: datetime, looked: datetime | None) -
     if unlooked_s > limit_h * 3600:
         is_certain = False
         evidence += f"; but `pano ingest` last looked {span(unlooked_s)} ago"
-        advice = f"Run `pano ingest` first: something may have come. {advice}"
+        advice = f"Run `pano ingest` first: new uploads may have arrived. {advice}"
     confidence = "certain" if is_certain else "possible"
     told = (case.camera, "camera_silent", "problem", confidence, evidence, advice)
     return Finding(*told, silent_s, limit_h * 3600, arrived.to_pydatetime())
@@ -57,10 +57,10 @@ def silent(case: Case, limit_h: float, now: datetime, looked: datetime | None) -
 
 def _silence(case: Case, silent_s: float, limit_s: float) -> tuple[str, bool]:
     """Return the figures of a silence, and whether it is longer than any the camera had."""
-    evidence = f"nothing came for {span(silent_s)}, longer than the {span(limit_s)} allowed"
+    evidence = f"no uploads for {span(silent_s)}, longer than the {span(limit_s)} allowed"
     longest_s = _longest_silence_s(case)
     if longest_s:
-        evidence += f"; its longest silence in the days before was {span(longest_s)}"
+        evidence += f"; its longest silence before that was {span(longest_s)}"
     return evidence, silent_s > 2 * longest_s
 
 
@@ -107,7 +107,7 @@ def _lacks(case: Case, there: str, lacking: str) -> list[Finding]:
 def _lacking_advice(case: Case, ever: int, lacking: str) -> str:
     if ever:
         return f"It used to send {lacking}s. {case.menu.recording}."
-    return f"If you want {lacking}s as well: {case.menu.recording}. Else name it in `ignore`."
+    return f"If you want {lacking}s as well: {case.menu.recording}. Otherwise add it to `ignore`."
 
 
 # --- cut short --------------------------------------------------------------------------
@@ -135,11 +135,11 @@ def _cut(case: Case, kind: str) -> list[Finding]:
     old, before = int((~recent).sum()), int((is_cut & ~recent).sum())
     if is_rising(newly, new, before, old):
         evidence = (
-            f"{newly} of the last {many(new, kind)} cut; {before} of {old} in the days before"
+            f"{newly} of the last {many(new, kind)} cut off; {before} of {old} in the days before"
         )
         return [_cut_finding(case, evidence, newly / new, max(before / old, _MANY))]
     if is_many(newly + before, new + old):
-        evidence = f"{newly + before} of {many(new + old, kind)} cut, as ever"
+        evidence = f"{newly + before} of {many(new + old, kind)} cut off, as before"
         return [_cut_finding(case, evidence, (newly + before) / (new + old), _MANY)]
     return []
 
@@ -183,9 +183,8 @@ def is_many(wrong: int, every: int) -> bool:
 
 def _cut_finding(case: Case, evidence: str, share: float, limit: float) -> Finding:
     advice = (
-        "The camera gives up in the middle: look at its wifi signal, at the free space of the "
-        "disk that uploads go to, and at the upload server's log; a lower bit rate helps "
-        f"({case.menu.video}: Bit Rate)."
+        "The camera aborts uploads: check its Wi-Fi signal, the free space on the upload disk, "
+        "and the log of the upload server; a lower bit rate helps ({case.menu.video}: Bit Rate)."
     )
     told = (case.camera, "uploads_cut", "problem", "certain", evidence, advice)
     return Finding(*told, share, limit)

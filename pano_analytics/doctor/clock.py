@@ -139,8 +139,8 @@ def _off(case: Case, clock: Clock, ahead_s: float, common_s: float) -> Finding:
 
 
 _COMMON = (
-    "Most cameras are off by the same, so rather not theirs is wrong: look at `zone` in pano.toml, "
-    "and at this computer's own clock and zone (timedatectl)."
+    "Most cameras are off by the same amount, so the cause is probably not the cameras: check "
+    "`zone` in pano.toml, and this computer's own clock and time zone (timedatectl)."
 )
 
 
@@ -152,7 +152,8 @@ def _came(clock: Clock) -> str:
     low, high = map(span, sorted((clock.quickest_s, clock.middle_s), key=abs))
     side = "after" if clock.quickest_s >= 0 else "before"
     length = low if low == high else f"{low} to {high}"
-    return f"the newest {many(clock.uploads, 'upload')} came {length} {side} the moments they name"
+    uploads = many(clock.uploads, "upload")
+    return f"the newest {uploads} arrived {length} {side} the times in their names"
 
 
 def _steady_days(case: Case, ahead_s: float) -> pd.Series:
@@ -178,18 +179,16 @@ def _drift(days: pd.Series) -> str:
 
 def _cause(case: Case, ahead_s: float) -> str:
     if abs(ahead_s) > _YEAR_S:
-        return "The clock was never set since the camera started: give it a time server."
+        return "The clock has not been set since the camera started: configure a time server."
     if not _is_step(ahead_s):
-        return "Set the clock, and let it follow a time server."
+        return "Set the clock, and configure a time server."
     then = case.uploads["start"].iloc[-1].tz_convert(case.zone).to_pydatetime()
     utc_s = -(then.utcoffset() or timedelta()).total_seconds()
     if utc_s and _near(ahead_s, utc_s):
-        return (
-            'The camera keeps UTC: set `zone = "UTC"` for it in pano.toml, or the camera\'s zone:'
-        )
+        return 'The camera uses UTC: set `zone = "UTC"` for it in pano.toml, or the camera\'s zone:'
     if _near(abs(ahead_s), 3600) and _has_steps(then):
-        return "Off by one hour: daylight saving time, or the time zone, is not set as it is here."
-    return "Off by whole hours or quarters: the camera's time zone is another."
+        return "Off by one hour: daylight saving time or the time zone is set incorrectly."
+    return "Off by whole hours or quarter hours: the camera is set to another time zone."
 
 
 def _is_step(ahead_s: float) -> bool:
@@ -221,7 +220,7 @@ def _inner(case: Case) -> list[Finding]:
         f"{span(middle_s)} {where} their names is the clock inside {number} of the newest "
         f"{many(len(shots), 'snapshot')}, though the names fit their arrival"
     )
-    advice = f"Names come from elsewhere; the camera's own clock is wrong. {case.menu.clock}."
+    advice = f"The names do not use the camera's own clock, which is wrong. {case.menu.clock}."
     limit_s = case.rules.clock_off_minutes * 60
     told = (case.camera, "clock_off", "problem", "likely", evidence, advice, middle_s, limit_s)
     return [Finding(*told)]
@@ -229,13 +228,12 @@ def _inner(case: Case) -> list[Finding]:
 
 def _late(case: Case, clock: Clock) -> list[Finding]:
     evidence = (
-        f"of the newest {many(clock.uploads, 'upload')} the quickest came "
-        f"{span(clock.quickest_s)} after "
-        f"what they show, half of them within {span(clock.middle_s)}"
+        f"of the newest {many(clock.uploads, 'upload')}, the fastest arrived "
+        f"{span(clock.quickest_s)} after its recording, half of them within {span(clock.middle_s)}"
     )
     advice = (
-        "Times that differ so much come from a slow network, a camera that saves up its uploads, "
-        f"or a copy; its clock cannot be judged. Look at its wifi, and at {case.menu.upload}."
+        "Delays that vary so much come from a slow network, a camera that delays its uploads, or "
+        f"copied files; the clock cannot be checked. Check its Wi-Fi, and {case.menu.upload}."
     )
     told = (case.camera, "uploads_late", "advice", "possible", evidence, advice)
     return [Finding(*told, clock.quickest_s, _SAME_S)]

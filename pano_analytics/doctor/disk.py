@@ -24,8 +24,8 @@ def _short(room: Room, possible_days: int, keep_days: int) -> Finding:
         f"{_size(room.disk_bytes)} for all cameras that share it"
     )
     advice = (
-        "Lower keep_days to what fits, let the camera send less (a lower bit rate, fewer false "
-        "alarms), or give the uploads a larger disk."
+        "Lower keep_days to what fits, make the camera upload less (a lower bit rate, fewer false "
+        "alarms), or use a larger disk."
     )
     told = (room.camera, "disk_small", "problem", "likely", evidence, advice)
     return Finding(*told, possible_days, keep_days)

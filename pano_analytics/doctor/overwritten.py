@@ -10,8 +10,9 @@ from pano_analytics.library import Library
 from pano_analytics.wording import many
 
 _ADVICE = (
-    "The earlier bytes are in a copy of the uploads, if anywhere. Let the cameras upload to `pano "
-    "receive`, which keeps both. `pano check` lists each upload with the SHA-256 of both."
+    "The earlier content may exist in a copy of the uploads. Let the cameras upload to `pano "
+    "receive`, which keeps both versions. `pano check` lists each upload with the SHA-256 of "
+    "both."
 )
 
 
@@ -28,7 +29,7 @@ def check(library: Library) -> Iterator[Finding]:
     for camera, ids in rows.groupby("camera", observed=True)["media_id"]:
         replaced = sorted((found[one] for one in ids), key=lambda one: one.noted)
         evidence = (
-            f"{many(len(replaced), 'upload')} that had been whole hold other bytes since, the "
+            f"{many(len(replaced), 'upload')} were complete and now have different content, the "
             f"last: {replaced[-1].path}, seen {replaced[-1].noted:%Y-%m-%d %H:%M} UTC"
         )
         told = (str(camera), "overwritten", "problem", "certain", evidence, _ADVICE)

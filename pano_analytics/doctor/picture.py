@@ -1,4 +1,4 @@
-"""Are the pictures as good as wanted? Lines, pictures a second, and the codec."""
+"""Are the pictures as good as wanted? Lines, frames per second, and the codec."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def _after(seen: pd.DataFrame, index: Any) -> datetime:
 
 
 def _size_advice(case: Case, kind: str, is_new: bool) -> str:
-    said = "It may have gone over to its sub stream. " if is_new else ""
+    said = "It may have switched to its sub stream. " if is_new else ""
     if kind == "snapshot":
         return f"{said}{case.menu.snapshot}. Or lower min_height in [doctor]."
     return f"{said}{case.menu.video}: Resolution. Or lower min_height in [doctor]."
 
 
 def frame_rate(case: Case) -> list[Finding]:
-    """Return whether more than half of the newest 20 clips have too few pictures a second."""
+    """Return whether more than half of the newest 20 clips have too few frames per second."""
     rates = case.of("clip")["fps"].dropna()
     newest = rates.tail(_NEWEST)
     floor = case.rules.min_fps * _NEARLY
@@ -83,12 +83,12 @@ def frame_rate(case: Case) -> list[Finding]:
     earlier = rates.iloc[:-_NEWEST]
     is_new = len(earlier) >= _NEWEST / 2 and 2 * int((earlier < floor).sum()) < len(earlier)
     evidence = (
-        f"{slow} of the newest {many(len(newest), 'clip')} have {_rate(newest)} pictures a second"
+        f"{slow} of the newest {many(len(newest), 'clip')} have {_rate(newest)} frames per second"
     )
     if is_new:
         evidence += f"; those before had {_rate(earlier)}"
     advice = (
-        f"{case.menu.video}: Frame Rate (FPS), at the cost of room on the disk; in the dark a slow "
+        f"{case.menu.video}: Frame Rate (FPS), which needs more disk space; in the dark, a slow "
         "shutter lowers it too. Or lower min_fps in [doctor]."
     )
     severity = "problem" if is_new else "advice"
@@ -115,9 +115,8 @@ def _unsupported(case: Case, kind: str) -> list[Finding]:
     if "state_reason" in unread:
         evidence += f"; the newest of them: {unread['state_reason'].iloc[-1]}"
     advice = (
-        "The files may well be whole, and nothing is wrong with the network: they are kept, and "
-        "can be downloaded. To see them here, let the camera send JPEG pictures and MP4 clips "
-        f"of H.264 ({case.menu.video})."
+        "The files themselves may be intact: they are kept, and can be downloaded. To see them "
+        "here, let the camera upload JPEG pictures and H.264 clips in MP4 ({case.menu.video})."
     )
     severity = "problem" if is_many(number, every) else "advice"
     told = (case.camera, "format_unsupported", severity, "certain", evidence, advice)
@@ -132,8 +131,8 @@ def codec(case: Case) -> list[Finding]:
         return []
     evidence = f"{number} of the newest {many(len(newest), 'clip')} are H.265"
     advice = (
-        f"{case.menu.video}: Encode Mode H.264. Until then the dashboard converts such a clip "
-        "when it is played, which takes this computer a while."
+        f"{case.menu.video}: Encode Mode H.264. Until then, the dashboard converts such clips "
+        "when they are played, which takes a while."
     )
     told = (case.camera, "codec_h265", "advice", "certain", evidence, advice)
     return [Finding(*told, number / len(newest), 0.5)]

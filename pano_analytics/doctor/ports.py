@@ -52,10 +52,10 @@ def knock(server: Server, timeout_s: float = _TIMEOUT_S) -> list[Finding]:
             asked = str(ftp.sock.getpeername()[0]) if ftp.sock else server.host
     except ftplib.error_perm as error:
         advice = (
-            f"Type user and password anew, here and in the camera; `pano camera password NAME` "
-            f"makes another. What the server at {where} said is its own word."
+            f"Enter user and password again, here and in the camera; `pano camera password NAME` "
+            f"sets a new password. The error text comes from the server at {where}."
         )
-        evidence = f"{where} lets {server.user!r} not in: {error}"
+        evidence = f"{where} refuses the login of {server.user!r}: {error}"
         return [Finding(None, "login_refused", "problem", "certain", evidence, advice)]
     except (_Closed, OSError, EOFError, ftplib.Error) as error:
         evidence = f"{where}: {error or type(error).__name__}"
@@ -64,13 +64,15 @@ def knock(server: Server, timeout_s: float = _TIMEOUT_S) -> list[Finding]:
 
 
 def _elsewhere(where: str, other: str) -> Finding:
-    evidence = f"{where} sends cameras on to {other}, which this computer reaches; do they?"
+    evidence = (
+        f"{where} redirects cameras to {other}, which is reachable here; can cameras reach it?"
+    )
     return Finding(None, "ports_closed", "advice", "possible", evidence, ADVICE)
 
 
 ADVICE = (
-    "Let the server's own port and its passive ports through: in the firewall of its computer, and "
-    "published one to one where it runs in a container; name the address that cameras see "
+    "Open the server's control port and its passive ports in the firewall of its computer, and "
+    "publish them one to one if it runs in a container; set the address that cameras see "
     "(masquerade in [receive], pasv_address in vsftpd)."
 )
 
@@ -108,7 +110,7 @@ def _list_passively(ftp: ftplib.FTP, timeout_s: float) -> str:
     try:
         host, port = ftplib.parse227(ftp.sendcmd("PASV"))
     except ftplib.Error as error:
-        raise _Closed(f"logged in, but it opens no passive port: {error}") from error
+        raise _Closed(f"logged in, but the server opens no passive port: {error}") from error
     try:
         data = socket.create_connection((host, port), timeout_s)
     except OSError as error:
@@ -124,7 +126,7 @@ def _read_list(ftp: ftplib.FTP, data: socket.socket) -> None:
     try:
         reply = ftp.sendcmd("NLST")
     except ftplib.error_temp as error:
-        raise _Closed(f"its passive port opened, but nothing comes through: {error}") from error
+        raise _Closed(f"its passive port opened, but no data arrives: {error}") from error
     except ftplib.error_perm:
         # It may list nothing to anybody, or want data encrypted: it was reached.
         return
@@ -137,5 +139,5 @@ def _read_list(ftp: ftplib.FTP, data: socket.socket) -> None:
 def reason(error: BaseException) -> str:
     """Return in words why a connection did not come about."""
     if isinstance(error, TimeoutError):
-        return "no answer, as behind a firewall"
+        return "no answer; a firewall may block it"
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

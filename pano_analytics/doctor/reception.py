@@ -61,24 +61,24 @@ def _never_came(library: Library, tallies: Mapping[str, Mapping[str, Any]]) -> I
         login = tally.get("last_login")
         evidence = (
             f"its account {account.name!r} was added {span(waiting.total_seconds())} ago; it "
-            + (f"logged in {_ago(login)}, but nothing came" if login else "never logged in")
+            + (f"logged in {_ago(login)}, but uploaded nothing" if login else "never logged in")
         )
         told = (account.camera, "camera_silent", "problem", "certain", evidence, _FIRST_ADVICE)
         yield Finding(*told, waiting.total_seconds(), _FIRST_UPLOAD.total_seconds())
 
 
 _FIRST_ADVICE = (
-    "Type address, port, user and password into the camera as `pano camera add` showed them, use "
-    "the camera's own test button, and turn on recording on motion; `pano camera password NAME` "
-    "shows all of it again, with a new password."
+    "Enter address, port, user and password in the camera as `pano camera add` showed them, use "
+    "the camera's test button, and turn on recording on motion; `pano camera password NAME` shows "
+    "all of it again, with a new password."
 )
 
 
 def _not_running(told: Mapping[str, Any]) -> Finding:
     ended = told.get("finished") or told.get("updated")
-    since = f"it ended {_ago(ended)}" if ended else "it never did"
+    since = f"it stopped {_ago(ended)}" if ended else "it has never run"
     evidence = f"`pano receive` is not running; {since}"
-    advice = "Start it: `pano receive`, `pano up`, or the service that `pano install` made."
+    advice = "Start it: `pano receive`, `pano up`, or the service that `pano install` created."
     return Finding(None, "ports_closed", "problem", "certain", evidence, advice)
 
 
@@ -92,11 +92,13 @@ def _unanswered(said: Receive, told: Mapping[str, Any]) -> Iterator[Finding]:
             control.settimeout(_TIMEOUT_S)
             greeting = control.recv(200).decode("ascii", "replace").strip()
     except OSError as error:
-        evidence = f"{host}:{port}, where cameras upload to, does not answer: {reason(error)}"
+        evidence = (
+            f"{host}:{port}, the upload address of the cameras, does not answer: {reason(error)}"
+        )
         yield Finding(None, "ports_closed", "problem", "certain", evidence, ADVICE)
         return
     if not greeting.startswith("220"):
-        evidence = f"{host}:{port} answers {greeting!r}, which is no greeting of an upload server"
+        evidence = f"{host}:{port} answers {greeting!r}, which is not the greeting of an FTP server"
         yield Finding(None, "ports_closed", "problem", "likely", evidence, ADVICE)
 
 
@@ -107,7 +109,7 @@ def _crowded(said: Receive) -> Iterator[Finding]:
     if free >= min(_LEAST_FREE, last - first + 1):
         return
     evidence = f"{free} of the {last - first + 1} passive ports {first}-{last} are free"
-    advice = "Something else listens there: give others under `passive_ports` in [receive]."
+    advice = "Another program uses them: set others with `passive_ports` under [receive]."
     yield Finding(None, "ports_closed", "problem", "certain", evidence, advice, free, _LEAST_FREE)
 
 
@@ -126,7 +128,7 @@ def _no_connection(camera: str, tally: Mapping[str, Any]) -> Iterator[Finding]:
         return
     evidence = (
         f"it logged in from {tally.get('last_address')}, last {_ago(tally.get('last_login'))}, and "
-        f"{number} times in a row opened no connection for data"
+        f"{number} times in a row opened no data connection"
     )
     yield Finding(camera, "ports_closed", "problem", "certain", evidence, ADVICE, number, _IN_A_ROW)
 
@@ -154,11 +156,12 @@ def _cut(camera: str, tally: Mapping[str, Any], recent_days: int) -> Iterator[Fi
         return
     why = (tally.get("last_cut") or {}).get("reason", "")
     evidence = (
-        f"{newly} of the last {many(new, 'upload')} broke off; {then} of {old} in the days before"
+        f"{newly} of the last {many(new, 'upload')} were cut off; {then} of {old} in the days "
+        f"before"
     )
     advice = (
-        "The camera gives up in the middle: look at its wifi signal, and at the log of "
-        "`pano receive`. What was cut is kept aside and harmed nothing."
+        "The camera aborts uploads: check its Wi-Fi signal, and the log of `pano receive`. The "
+        "incomplete files are kept aside."
     )
     told = (camera, "uploads_cut", "problem", "certain", f"{evidence} (the last: {why})", advice)
     yield Finding(*told, newly / new if new else then / old)
@@ -172,7 +175,8 @@ def _tried(camera: str, tally: Mapping[str, Any], days: int) -> Iterator[Finding
         return
     last = tries[-1]
     evidence = (
-        f"{many(len(tries), 'attempt')} to replace or remove whole uploads in {many(days, 'day')}, "
+        f"{many(len(tries), 'attempt')} to replace or remove complete uploads in "
+        f"{many(days, 'day')}, "
         f"{tally['tries']} in all; the last: {last['path']}, {records.try_in_words(last)}"
     )
     began = datetime.fromisoformat(tries[0]["at"])
@@ -181,10 +185,10 @@ def _tried(camera: str, tally: Mapping[str, Any], days: int) -> Iterator[Finding
 
 
 _TRIED_ADVICE = (
-    "Nothing was lost: both uploads are kept, and `pano check` lists them. In the hour that autumn "
-    "repeats, or where a camera writes one name again and again, this is harmless: "
-    "let it name files by time. Otherwise somebody else uses the account: `pano camera password "
-    "NAME`, and look at who is in your network."
+    "Nothing was lost: both uploads are kept, and `pano check` lists them. This is harmless in "
+    "the hour that is repeated at the end of daylight saving time, or if a camera uses the same "
+    "name again and again: let it name files by time. Otherwise somebody else uses the account: "
+    "run `pano camera password NAME`, and check who is in your network."
 )
 
 
@@ -215,7 +219,7 @@ def _refusal(one: refusals.Refusal, is_slowed: bool) -> Finding:
     evidence = (
         f"{many(one.count, 'refusal')} from {one.address or 'several addresses'}, the last "
         f"{_ago(one.last)}: {one.text}"
-        + ("; passwords from there are checked slowly for now" if is_slowed else "")
+        + ("; login attempts from there are slowed down for now" if is_slowed else "")
     )
     return Finding(
         one.camera,

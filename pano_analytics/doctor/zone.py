@@ -21,8 +21,8 @@ def check(library: Library) -> Iterator[Finding]:
             days = zone_rules.differing(name, database.folder)
             if days is not None:
                 evidence = (
-                    f"{name} by {database.folder} ({database.version or 'no version'}) is another "
-                    f"clock than by {newest.folder} ({newest.version or 'no version'}), which pano "
+                    f"{name} by {database.folder} ({database.version or 'no version'}) differs "
+                    f"from {newest.folder} ({newest.version or 'no version'}), which pano "
                     f"uses, from {days[0]:%Y-%m-%d} to {days[1]:%Y-%m-%d} or longer"
                 )
                 yield Finding(None, "zone_rules_old", "advice", "certain", evidence, _ADVICE)
@@ -47,6 +47,6 @@ _DUCKDB_ADVICE = (
     "its own rules: use library.sql or pandas. Name this in `ignore` once you know it."
 )
 _ADVICE = (
-    "Update the system's package tzdata: other programs on this machine, the clock on its screen "
-    "among them, may show another hour than pano. Look also whether the cameras know the new law."
+    "Update the system package tzdata: other programs on this machine, such as its clock, may "
+    "show a different hour than pano. Also check whether the cameras know the new rules."
 )

@@ -61,7 +61,7 @@ def packets_of(container: InputContainer) -> Iterator[Packet[Any]]:
 def error_words(error: BaseException) -> str:
     """Return what FFmpeg or Pillow says is wrong, without codes and addresses."""
     if is_out_of_memory(error):
-        return "it takes more memory than one file may take"
+        return "it needs more memory than the limit per file"
     words = str(getattr(error, "strerror", None) or error)
     return words.splitlines()[0] if words else type(error).__name__
 
@@ -138,7 +138,7 @@ _MATRICES = {
 def declared_period_s(stream: VideoStream) -> float:
     """Return the seconds a picture stands by the rate that the stream declares, or 0.1.
 
-    Of a stream without a container FFmpeg tells 25 pictures a second, whatever its
+    Of a stream without a container FFmpeg tells 25 frames per second, whatever its
     headers say; those are asked first.
     """
     is_bare = stream.container.format.name in BARE_STREAMS

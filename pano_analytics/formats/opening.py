@@ -29,8 +29,8 @@ def open_media(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
     if not stat.S_ISREG(before.st_mode):
         os.close(descriptor)
         raise MediaError(
-            f"{path} is {_sort_of(before.st_mode)}, not a file of media: "
-            "nothing is read from it; move it out of the upload tree"
+            f"{path} is {_sort_of(before.st_mode)}, not a media file: it is not read; move it out "
+            "of the upload tree"
         )
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         yield file, before
@@ -38,11 +38,11 @@ def open_media(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
 
 def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
     if isinstance(error, ValueError):
-        return f"{str(path)!r} is no name a file can have: {error}"
+        return f"{str(path)!r} is not a valid file name: {error}"
     if error.errno == errno.ELOOP:
         return f"{path} is a symbolic link, and links are not followed: name the file itself"
     if isinstance(error, PermissionError):
-        return f"{path} may not be read: give the user who runs pano the right to read it"
+        return f"{path} cannot be read: give the user who runs pano permission to read it"
     return f"{path} cannot be opened: {error.strerror}"
 
 

@@ -161,8 +161,8 @@ class _Root:
         """Raise UploadTreeError where the root is gone, or another lies in its place."""
         if self._look() != self._identity:
             raise UploadTreeError(
-                f"{self.path}: expected the upload tree as before; another folder lies in its "
-                f"place. It was mounted, unmounted or renamed; looking anew."
+                f"{self.path}: expected the same upload tree as before; another folder is in its "
+                f"place. It was mounted, unmounted or renamed; scanning again."
             )
 
 

@@ -177,7 +177,7 @@ def _state(row: Row, found: Inspection, quiet_s: float) -> tuple[str, str | None
         return found.state, found.state_reason
     age_s = (datetime.now(UTC) - row["mtime"]).total_seconds()
     if age_s < quiet_s and _may_be_under_way(row["start"]):
-        return "pending", f"not whole yet, and written to less than {quiet_s:g} s ago"
+        return "pending", f"not complete yet, and written to less than {quiet_s:g} s ago"
     return found.state, found.state_reason
 
 

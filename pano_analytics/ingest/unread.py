@@ -178,7 +178,7 @@ class Place:
         since = self.first.astimezone(zone).isoformat(" ", timespec="minutes")[:16]
         where = self.folder or "the upload root itself"
         name = self.sample.rpartition("/")[2]
-        return f"{where}: {count} that nothing reads, since {since}; {name!r}: {self.reason}"
+        return f"{where}: {count} that pano cannot read, since {since}; {name!r}: {self.reason}"
 
 
 def places(settings: Settings, storage: Storage, read: Collection[str]) -> list[Place]:
@@ -231,16 +231,17 @@ def _template(heap: Heap, first: datetime, last: datetime) -> str | None:
 def _advice(template: str | None, table: Camera | None, is_in_the_way: bool) -> str:
     if template is None:
         return (
-            "No template can be proposed: pano does not read files with this ending, or the name "
-            "has no date and time. In the camera, choose JPEG and MP4, and names with date and "
-            "time. `pano explain PATH` says why a path is not read."
+            "No template can be proposed: pano does not read files with this extension, or the "
+            "name has no date and time. In the camera, choose JPEG and MP4, and names with date "
+            "and "
+            "time. `pano explain PATH` shows why a path is not read."
         )
     if is_in_the_way:
-        return "Let the camera upload into a folder of its own, and name that folder here:"
+        return "Let the camera upload to its own folder, and set that folder here:"
     where = "a new table of" if table is None else f"the table of {table.name!r} in"
     return (
         f"A template can read these names. Put this into {where} pano.toml, try it with `pano "
-        "explain PATH`, and run `pano ingest --full` (docs/settings.md says what the words mean):"
+        "explain PATH`, and run `pano ingest --full` (docs/settings.md explains the fields):"
     )
 
 

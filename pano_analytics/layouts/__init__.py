@@ -229,12 +229,14 @@ def family_of(layout: str) -> Family:
 def _why_not(name: str, layout: str | None) -> str:
     stem, dot, extension = name.rpartition(".")
     if not name:
-        return "it names a folder, not a file"
+        return "it is the path of a folder, not of a file"
     if not (dot and stem):
         return "it has no extension, so it is neither a picture nor a clip"
     if kind_of(extension) is None:
         return f"files called .{extension} are neither pictures nor clips"
-    return "its name is of no known layout" if layout is None else f"it is not of layout {layout}"
+    if layout is None:
+        return "its name matches no known layout"
+    return f"it does not match the layout {layout}"
 
 
 def _unknown(reason: str) -> Reading:

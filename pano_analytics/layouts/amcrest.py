@@ -227,7 +227,7 @@ def _undated(
         trigger=trigger,
         trigger_raw=letter,
         sequence=crop,
-        reason="its name tells the time of day; the folders that tell the rest are missing",
+        reason="its name has the time of day, but the folders with the date are missing",
         channel=channel,
     )
 

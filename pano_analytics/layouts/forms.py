@@ -49,7 +49,7 @@ class Form:
     depth: int = 0
     zone: Zone = "camera"
     trigger: Callable[[str], str | None] | None = None
-    undated: str = "its name does not tell the day"
+    undated: str = "its name does not contain the day"
     spelled: Callable[[Groups], Groups | None] | None = None
 
     def read(self, folder: Folder, name: str) -> Reading | None:

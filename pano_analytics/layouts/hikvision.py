@@ -28,7 +28,7 @@ FORMS = (
     Form(
         "hik-clip",
         re.compile(rf".+_\d{{14}}_\d{{8}}_\d{{6}}_(?P<sequence>\d+){EXTENSION}", re.ASCII),
-        undated="its two stamps differ, and nothing tells which is the start",
+        undated="its two timestamps differ, and it is unknown which one is the start",
     ),
     Form(
         "hik-lpr",

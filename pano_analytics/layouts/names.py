@@ -34,4 +34,6 @@ def end_after(start: datetime, end: str) -> datetime:
 
 def impossible(layout: str, spelled: str, error: Exception) -> Reading:
     """Return the reading of a name that looks like `layout` but spells no possible time."""
-    return Reading(kind="unknown", reason=f"looks like {layout}, but {spelled} is no time: {error}")
+    return Reading(
+        kind="unknown", reason=f"looks like {layout}, but {spelled} is not a valid time: {error}"
+    )

@@ -27,15 +27,15 @@ def read(name: str) -> Reading | None:
     """Return the `ignore` reading of a file that is no upload, or None."""
     lowered = name.lower()
     if _IN_PROGRESS.fullmatch(name):
-        return _ignore("sidecar-inprogress", "an upload still on its way, until it is renamed")
+        return _ignore("sidecar-inprogress", "an upload in progress, until it is renamed")
     if lowered.endswith(".idx"):
-        return _ignore("sidecar-idx", "the index beside a clip")
+        return _ignore("sidecar-idx", "the index file of a clip")
     if lowered == "dvrworkdirectory":
-        return _ignore("sidecar-marker", "the camera's mark beside its date folders")
+        return _ignore("sidecar-marker", "a marker file of the camera")
     if lowered.endswith(".thumb"):
         return _ignore("sidecar-preview", "a small picture made of a clip")
     if name.startswith(".") or lowered in _SYSTEM:
-        return _ignore("sidecar-system", "hidden, or left behind by a system")
+        return _ignore("sidecar-system", "a hidden or system file")
     return None
 
 

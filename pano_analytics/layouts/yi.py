@@ -22,7 +22,7 @@ FORMS = (
         "yi-bare",
         re.compile(_NAME, re.ASCII),
         zone="utc",
-        undated="the folder that tells day and hour (2020Y08M24D12H) is missing",
+        undated="the folder with day and hour (2020Y08M24D12H) is missing",
     ),
 )
 

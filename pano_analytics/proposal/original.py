@@ -162,7 +162,7 @@ def _cameras(file: Path, said: dict[str, Any]) -> Iterable[OldCamera]:
     for number, one in enumerate(listed):
         camera = _camera(file, f"camera_list[{number}]", one)
         if camera.name in names:
-            raise _wrong(file, f"camera_list[{number}].name", "a name once only", camera.name)
+            raise _wrong(file, f"camera_list[{number}].name", "a unique name", camera.name)
         names.add(camera.name)
         yield camera
 
@@ -170,7 +170,7 @@ def _cameras(file: Path, said: dict[str, Any]) -> Iterable[OldCamera]:
 def _camera(file: Path, key: str, said: Any) -> OldCamera:
     if not isinstance(said, dict):
         # Not shown: it may hold an address with a password.
-        raise SettingsError(f"{file}: {key}: expected an object with a name; came something else.")
+        raise SettingsError(f"{file}: {key}: expected an object with a name; got something else.")
     return OldCamera(
         name=_name(file, f"{key}.name", said.get("name")),
         description=_line(file, f"{key}.description", said.get("description")),
@@ -210,11 +210,11 @@ def _link(value: Any) -> str | None:
 def _remarks(said: dict[str, Any]) -> Iterable[str]:
     strange = sorted(said.keys() - _TAKEN_OVER - _WITHOUT_COUNTERPART)
     if strange:
-        yield f"Not taken over, since pano knows no such key: {', '.join(strange)}"
+        yield f"Not imported, since pano has no such key: {', '.join(strange)}"
     for number, camera in enumerate(said["camera_list"]):
         strange = sorted(key for key in camera.keys() - _OF_A_CAMERA if not key.startswith("@"))
         if strange:
-            yield f"Not taken over of camera_list[{number}]: {', '.join(strange)}"
+            yield f"Not imported from camera_list[{number}]: {', '.join(strange)}"
         for key in ("admin_url", "live_url"):
             if camera.get(key) and _link(camera[key]) is None:
-                yield f"Not taken over: camera_list[{number}].{key}, which is no address to link to"
+                yield f"Not imported: camera_list[{number}].{key}, which is not a link"

@@ -43,11 +43,11 @@ def propose(uploads: Path | None, zone: str, original: Original | None = None) -
 
 
 def _taken_over(original: Original, is_there: bool) -> list[str]:
-    remarks = [f"Taken over from {original.file.name}."]
+    remarks = [f"Imported from {original.file.name}."]
     if not is_there:
         remarks.append(
-            "Its folder of uploads is not on this computer (inside a container it has another"
-            " name than outside): put the right one above, or give --uploads."
+            "Its upload folder does not exist on this computer (it may have another path inside a "
+            "container): set the right one above, or use --uploads."
         )
     remarks += original.remarks
     pages = [] if original.pages is None else [_pages(original.pages, original, is_there)]
@@ -61,8 +61,8 @@ def _pages(folder: Path, original: Original, is_there: bool) -> str:
         f"gap_minutes = {original.gap_minutes:g}" if original.gap_minutes else "# gap_minutes = 10"
     )
     return f"""\
-# Pages that `pano site` writes, beside those of the original. Its web server had the uploads
-# at /FTP/; without media_url links lead from folder to folder.
+# Pages that `pano site` writes, beside those of the original. Its web server served the uploads
+# at /FTP/; without media_url, links are relative paths.
 [site]
 {"" if is_set else "# "}folder = {quoted(str(folder / "pano"))}
 # media_url = "/FTP/"
@@ -78,13 +78,13 @@ def _kept(original: Original) -> str:
     days = ceil(original.keep_days)
     if not original.is_culling:
         return (
-            "# The original was told to delete nothing. Days to keep, if that changes:\n"
+            "# The original deleted nothing. Days to keep, if you want that to change:\n"
             f"# keep_days = {days}\n"
         )
     return f"""\
-# Uploads are kept so many days, as before. But nothing is deleted until `pano cull --adopt`
-# has marked the folder as the right one, and then by `pano cull --delete`, or by `pano up`
-# where scheduled = true stands below [cull].
+# Days to keep uploads, as before. But nothing is deleted until `pano cull --adopt`
+# has marked the folder as the right one; then `pano cull --delete` deletes, or `pano up`
+# if scheduled = true is set under [cull].
 keep_days = {days}
 """
 
@@ -112,19 +112,19 @@ def _head(uploads: Path | None, zone: str, hours_late: int) -> str:
     root = None if uploads is None else uploads.absolute()
     library = None if root is None else _library(root)
     return f"""\
-# Settings of pano, proposed by `pano init`. All keys with their meaning: docs/pano.toml.
-# What stands behind a `#` is a remark, or a key that has its default.
+# Settings of pano, proposed by `pano init`. docs/pano.toml explains all keys.
+# Lines that begin with `#` are comments, or keys with their default.
 
-# The folder that the cameras upload to; it is only ever read.
+# The folder that the cameras upload to; it is only read.
 {_folder("uploads", root, "/srv/ftp")}
 
-# Where pano keeps what it knows; not below the uploads.
+# The folder where pano stores its data; must not be below the uploads.
 {_folder("library", library, "/var/lib/pano")}
 
-# The clock of the cameras: this computer's zone, unless one has its own below.
+# The time zone of the cameras, unless a camera has its own below.
 {_common_zone_remark(hours_late)}zone = {quoted(zone)}
 
-# A camera is silent when nothing arrived from it for so many hours.
+# A camera is reported as silent after this many hours without an upload.
 # silent_after_hours = 24
 """
 
@@ -133,8 +133,8 @@ def _common_zone_remark(hours_late: int) -> str:
     if not hours_late:
         return ""
     return (
-        f"# But the cameras' files arrive {_apart(hours_late)} than their names say in it: most\n"
-        "# likely the cameras are in another zone, and that one belongs here.\n"
+        f"# But the files arrive {_apart(hours_late)} than their names say in this zone: most\n"
+        "# likely the cameras use another time zone, which should be set here.\n"
     )
 
 
@@ -147,7 +147,8 @@ def _folder(key: str, path: Path | None, example: str) -> str:
         return f"# {key} = {quoted(example)}"
     if not _is_text(str(path)):
         return (
-            f"# Its name holds bytes that are no UTF-8 and cannot stand here: give --{key} instead."
+            f"# Its name has bytes that are not UTF-8 and cannot be written here: use --{key} "
+            f"instead."
             f"\n# {key} = {quoted(encode_path(str(path)))}"
         )
     return f"{key} = {quoted(str(path))}"
@@ -232,14 +233,14 @@ def _table(camera: Found, name: str, zone: str, common_hours_late: int) -> str:
 
 def _old_table(old: OldCamera, found: Found | None, zone: str, common_hours_late: int) -> str:
     is_off = found is not None and found.hours_late != common_hours_late
-    seen = f"seen: {_seen(found)}" if found is not None else "nothing of it was seen here"
+    seen = f"seen: {_seen(found)}" if found is not None else "no files seen here"
     return "\n".join(
         [
             "[[cameras]]",
             f"name = {quoted(old.name)}",
             f"{'# ' if old.folder == old.name else ''}folder = {quoted(old.folder)}",
             _said("description", old.description),
-            f'# layout = "auto"   # {_on_one_line(old.model) or "no model told"}; {seen}',
+            f'# layout = "auto"   # {_on_one_line(old.model) or "unknown model"}; {seen}',
             *(_zone_remark(found, zone) if found is not None and is_off else []),
             _said("admin_url", old.admin_url, "http://…/"),
             _said("live_url", old.live_url, "rtsp://…/"),
@@ -253,7 +254,7 @@ def _said(key: str, value: str | None, example: str = "") -> str:
 
 
 def _seen(camera: Found) -> str:
-    seen = [*camera.layouts.most_common(), ("of no known layout", camera.unknown)]
+    seen = [*camera.layouts.most_common(), ("of unknown layout", camera.unknown)]
     return ", ".join(f"{number} × {what}" for what, number in seen if number)
 
 
@@ -263,7 +264,7 @@ def _zone_remark(camera: Found, zone: str) -> list[str]:
         return []
     return [
         f"# Its files arrive {_apart(hours)} than their names say in {zone}. Is its clock wrong,",
-        "# or in another zone? That zone would stand here:",
+        "# or does it use another time zone? If so, set it here:",
         f"# zone = {quoted('Europe/Berlin' if zone == 'UTC' else 'UTC')}",
     ]
 
@@ -273,13 +274,13 @@ def _stranger(camera: Found) -> str:
     template = layouts.propose(camera.unread)
     if template is None:
         return (
-            f"# In the {what}, no layout knows the names of the {camera.unknown} sampled files; a\n"
+            f"# In the {what}, the names of the {camera.unknown} sampled files match no layout; a\n"
             "# template in `layout` can describe them (see docs/settings.md).\n"
         )
     folder = "" if camera.folder else '# folder = "."\n'
     return (
-        f"# In the {what}, no layout knows the names of the {camera.unknown} sampled files. This\n"
-        f"# template reads them; try it with `pano explain`, and remove the signs # to use it:\n"
+        f"# In the {what}, the names of the {camera.unknown} sampled files match no layout. This\n"
+        f"# template reads them; try it with `pano explain`, and remove the # signs to use it:\n"
         f"# [[cameras]]\n# name = {quoted(camera.camera)}\n{folder}# layout = {quoted(template)}\n"
     )
 

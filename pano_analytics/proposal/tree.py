@@ -111,10 +111,10 @@ def _require_folder(root: Path) -> None:
         with os.scandir(root):
             return
     except NotADirectoryError:
-        came = "a file came" if root.exists() else "a file stands in the way to it"
+        came = "it is a file" if root.exists() else "a part of its path is a file"
     except OSError as error:
         is_none = isinstance(error, FileNotFoundError)
-        came = "none is there" if is_none else error.strerror or str(error)
+        came = "it does not exist" if is_none else error.strerror or str(error)
     raise UploadTreeError(
         f"{root}: expected the folder that cameras upload to; {came}. Give it with --uploads."
     )

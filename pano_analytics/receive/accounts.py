@@ -142,19 +142,18 @@ def _check_all_apart(new: Account, known: Iterable[Account]) -> None:
 def _check_apart(new: Account, other: Account) -> None:
     if alike.key(new.camera) == alike.key(other.camera):
         raise AccountError(
-            f"{other.camera!r} has an account already (user {other.name!r}). For a new password: "
+            f"{other.camera!r} already has an account (user {other.name!r}). For a new password: "
             f"`pano camera password {other.camera}`."
         )
     if alike.key(new.name) == alike.key(other.name):
         raise AccountError(
-            f"the user {other.name!r} is the camera {other.camera!r}'s; give another one with "
-            f"--user."
+            f"the user {other.name!r} is the camera {other.camera!r}'s; choose another with --user."
         )
     shorter, longer = sorted((alike.key(one.folder) + "/" for one in (new, other)), key=len)
     if longer.startswith(shorter):
         raise AccountError(
             f"the folder {new.folder!r} overlaps {other.folder!r} of {other.camera!r}, and each "
-            f"camera has one of its own; give another with --folder."
+            f"camera needs its own; choose another with --folder."
         )
 
 
@@ -192,20 +191,20 @@ def check_password(password: str, *names: str) -> str:
     if len(password) not in PASSWORD_LENGTHS or not _PASSWORD.fullmatch(password):
         raise AccountError(
             f"expected a password of {PASSWORD_LENGTHS.start} to {PASSWORD_LENGTHS.stop - 1} "
-            f"letters, digits and signs without spaces; came {len(password)} characters. Leave "
-            f"it to pano to make one."
+            f"letters, digits and signs without spaces; came {len(password)} characters. Let pano "
+            f"generate one."
         )
     if reason := _weakness(password, names):
         raise AccountError(
-            f"expected a password that is hard to guess; {reason}. Leave it to pano to make one: "
-            f"call this again without --password-stdin."
+            f"expected a password that is hard to guess; {reason}. Let pano generate one: run "
+            f"this again without --password-stdin."
         )
     return password
 
 
 def _weakness(password: str, names: Iterable[str]) -> str | None:
     if _FACTORY.fullmatch(re.sub(r"[\W\d_]+", "", password.casefold())):
-        return "it is made of words that come to mind beside a camera"
+        return "it is made of words that are easy to guess for a camera"
     reasons = (weakness(password, name) for name in (*names, ""))
     return next((reason for reason in reasons if reason), None)
 
@@ -244,13 +243,13 @@ def folder_for(settings: Settings, camera: str, folder: str | None) -> str:
     if known is not None:
         if known.upload_folders[0] == ".":
             raise AccountError(
-                f"{camera!r} has the upload root itself as its folder in the settings; an account "
-                f"needs a folder of its own. Give it one there."
+                f"{camera!r} uses the upload root itself as its folder in the settings; an "
+                f"account needs its own folder. Set one there."
             )
         own = as_on_disk(settings.uploads, known.upload_folders[0])
         if folder is not None and alike.key(folder) != alike.key(own):
             raise AccountError(
-                f"{camera!r} has the folder {own!r} in the settings; came {folder!r}. Change it "
+                f"{camera!r} has the folder {own!r} in the settings; got {folder!r}. Change it "
                 f"there, or leave out --folder."
             )
         return own
@@ -285,12 +284,12 @@ def make_folder(account: Account, uploads: Path) -> Path:
         _make(jail, uploads)
     except OSError as error:
         raise UploadTreeError(
-            f"{jail}: expected a folder that can be made; {error.strerror}. Make it, or run pano "
-            f"as the user who owns {uploads}."
+            f"{jail}: cannot create this folder; {error.strerror}. Create it, or run pano as the "
+            f"user who owns {uploads}."
         ) from error
     if not is_own_folder(jail, uploads, account.folder):
         raise UploadTreeError(
-            f"{jail}: expected a folder, came a link to {jail.resolve()}; ingest follows no links. "
+            f"{jail}: expected a folder, got a link to {jail.resolve()}; ingest follows no links. "
             f"Mount it there instead (mount --bind), or choose another --folder."
         )
     return jail

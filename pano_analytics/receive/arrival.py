@@ -121,7 +121,7 @@ def in_words(arrival: Arrival, settings: Settings, camera: str) -> list[str]:
 
 def _state(arrival: Arrival) -> str:
     if arrival.inspection is None:
-        return f"not looked at ({arrival.trouble})"
+        return f"not inspected ({arrival.trouble})"
     if arrival.is_whole:
         return "whole"
     return f"{arrival.inspection.state} ({arrival.inspection.state_reason})"
@@ -129,7 +129,7 @@ def _state(arrival: Arrival) -> str:
 
 def _clock(off: timedelta | None) -> str:
     if off is None:
-        return "clock not told"
+        return "clock unknown"
     if abs(off) <= _NEAR:
         return "clock right"
     return f"clock {_length(abs(off))} off ({'ahead' if off > timedelta() else 'behind'})"
@@ -151,7 +151,10 @@ def _what_to_do(off: timedelta, settings: Settings, camera: str) -> str:
     hours = round(off / _HOUR)
     if hours and abs(off - hours * _HOUR) <= _NEAR and abs(hours) <= 26:
         return (
-            f"Whole hours: another zone, or summer time. It is taken for {zone}; set the camera "
-            f"to that, or say `zone` for it in pano.toml."
+            f"A whole number of hours: another time zone, or daylight saving time. pano assumes "
+            f"{zone}; set the camera to that, or set its `zone` in pano.toml."
         )
-    return "Let the camera ask a time server (NTP), and look at its zone and summer time."
+    return (
+        "Configure a time server (NTP) in the camera, and check its time zone and daylight "
+        "saving time."
+    )

@@ -30,8 +30,8 @@ def make_room(sessions: int) -> int:
         soft = ceiling
     if soft != resource.RLIM_INFINITY and soft < wanted:
         log.warning(
-            "expected to open %d files for %d connections; this process may open %d. Raise its "
-            "limit (LimitNOFILE of the service, `ulimit -n`), or lower max_connections.",
+            "expected to open %d files for %d connections; the limit of this process is %d. Raise "
+            "it (LimitNOFILE of the service, `ulimit -n`), or lower max_connections.",
             wanted,
             sessions,
             soft,

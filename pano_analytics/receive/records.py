@@ -213,8 +213,8 @@ def read(storage: Storage) -> dict[str, Any] | None:
 def try_in_words(one: Mapping[str, Any]) -> str:
     """Return an attempt of `Tally.last_tries` in words."""
     done = {
-        "replace": f"other bytes came, kept as {one['kept']}",
-        "append": "more bytes came, to be appended, and were refused",
+        "replace": f"different content arrived, kept as {one['kept']}",
+        "append": "an attempt to append to it was refused",
         "rename": "a rename was refused",
         "remove": "its removal was refused",
     }

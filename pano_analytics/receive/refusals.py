@@ -42,8 +42,8 @@ class Kind:
 
 
 _RETYPE = (
-    "Type user and password into the camera again: `pano camera list` shows the user names, "
-    "`pano camera password NAME` makes a new password."
+    "Enter user and password in the camera again: `pano camera list` shows the user names, `pano "
+    "camera password NAME` sets a new password."
 )
 _SESSIONS = (
     "Restart the camera if it does not close its connections; `max_connections` and "
@@ -66,32 +66,32 @@ KINDS: dict[str, Kind] = {
     "anonymous": Kind(
         "login",
         "anonymous login",
-        "Turn anonymous login off in the camera, and type in the user and password that "
-        "`pano camera add NAME` shows.",
+        "Turn off anonymous login in the camera, and enter the user and password that `pano "
+        "camera add NAME` shows.",
         "login",
     ),
     "account_removed": Kind(
         "login",
         "the account was removed",
-        "Add the camera again with `pano camera add NAME`, or turn its uploads off.",
+        "Add the camera again with `pano camera add NAME`, or turn off its uploads.",
         "login",
     ),
     "account_changed": Kind(
         "login",
         "the account was changed while the camera was logged in",
-        "The camera has to log in again: type in its new password, or restart it.",
+        "The camera has to log in again: enter its new password, or restart it.",
         "login",
     ),
     "folder_not_there": Kind(
         "login",
         "the folder of this camera is missing",
-        "Mount the disk of the upload folder, or make the folder again.",
+        "Mount the disk of the upload folder, or create the folder again.",
         "login",
     ),
     "accounts_unreadable": Kind(
         "login",
         "the list of accounts cannot be read",
-        "The log of `pano receive` names the file and what is wrong with it.",
+        "The log of `pano receive` shows the file and what is wrong with it.",
         "login",
     ),
     "no_login": Kind(
@@ -124,29 +124,29 @@ KINDS: dict[str, Kind] = {
     ),
     "tls_failed": Kind("encryption", "the TLS handshake failed", _TLS, "login"),
     "tls_data_failed": Kind(
-        "encryption", "the TLS handshake failed on the connection for data", _TLS, "upload"
+        "encryption", "the TLS handshake failed on the data connection", _TLS, "upload"
     ),
     "tls_implicit": Kind(
         "encryption",
-        "the client started with TLS at once (implicit FTPS)",
+        "the client started with TLS immediately (implicit FTPS)",
         'Choose explicit FTPS ("FTP over TLS", AUTH TLS) in the camera, or no encryption.',
         "login",
     ),
     "tls_off": Kind(
         "encryption",
         "asked for TLS, which is turned off",
-        'Set `tls = "optional"` under [receive], or turn encryption off in the camera.',
+        'Set `tls = "optional"` under [receive], or turn off encryption in the camera.',
         "login",
     ),
     "not_ftp": Kind(
         "connection",
-        "speaks another protocol than FTP",
+        "uses a protocol other than FTP",
         "Choose FTP in the camera, not SFTP (SSH) and not HTTP.",
         "login",
     ),
     # --- connections
     "too_many_sessions": Kind(
-        "connection", "too many connections of this camera", _SESSIONS, "login"
+        "connection", "too many connections from this camera", _SESSIONS, "login"
     ),
     "server_full": Kind("connection", "too many connections in all", _SESSIONS, "login"),
     "pushed_out": Kind(
@@ -164,9 +164,9 @@ KINDS: dict[str, Kind] = {
     ),
     # --- connections for data
     "data_never_opened": Kind(
-        "data", "asked for a connection for data and never opened it", _FIREWALL, "upload"
+        "data", "requested a data connection but never opened it", _FIREWALL, "upload"
     ),
-    "data_refused": Kind("data", "no connection for data could be made", _FIREWALL, "upload"),
+    "data_refused": Kind("data", "the data connection failed", _FIREWALL, "upload"),
     "plain_data": Kind(
         "data",
         "tried to send files without encryption, which is required",
@@ -176,33 +176,33 @@ KINDS: dict[str, Kind] = {
     ),
     "foreign_data": Kind(
         "data",
-        "another address opened the camera's connection for data",
-        "Look for what scans the ports of this computer. If the camera really sends from two "
-        "addresses, give it one.",
+        "another address opened the camera's data connection",
+        "Find out what scans the ports of this computer. If the camera really uses two addresses, "
+        "give it only one.",
         "upload",
     ),
     # --- uploads
     "stalled": Kind(
         "upload",
         "an upload stopped in the middle",
-        "Check the camera's wifi signal; `stalled_after_s` under [receive] waits longer.",
+        "Check the camera's Wi-Fi signal; a higher `stalled_after_s` under [receive] waits longer.",
         "upload",
     ),
     "missing_folder": Kind(
         "upload",
         "the folder to upload to does not exist",
-        "Leave the remote directory in the camera empty (or /), or turn on that it makes "
-        "folders; or make the folder by hand below the camera's own.",
+        "Leave the remote directory in the camera empty (or /), or let it create folders; or "
+        "create the folder yourself below the camera's folder.",
     ),
     "folder_not_entered": Kind(
         "upload",
         "the folder to enter does not exist",
-        "Leave the remote directory in the camera empty (or /), or turn on that it makes folders.",
+        "Leave the remote directory in the camera empty (or /), or let it create folders.",
         "upload",
     ),
     "folder_refused": Kind(
         "upload",
-        "a folder could not be made",
+        "a folder could not be created",
         "Check the remote directory in the camera, and who owns the upload folder.",
     ),
     "upload_refused": Kind(
@@ -219,43 +219,42 @@ KINDS: dict[str, Kind] = {
     "rename_refused": Kind(
         "upload",
         "a rename was refused",
-        "The upload stays under its first name. Turn renaming off in the camera if it can.",
+        "The upload stays under its first name. If possible, turn off renaming in the camera.",
     ),
     "whole_kept": Kind(
         "upload",
-        "an attempt to change, rename or remove a whole upload",
-        "The upload stays as it is. If no camera of yours does that, somebody else uses the "
+        "an attempt to change, rename or remove a complete upload",
+        "The upload is unchanged. If none of your cameras does that, somebody else uses the "
         "account: `pano camera password NAME`.",
         "upload",
     ),
     "resume_refused": Kind(
         "upload",
-        "an upload could not be continued",
-        "The camera has to send the file from its beginning.",
+        "an upload could not be resumed",
+        "The camera has to send the file from the beginning.",
         "upload",
     ),
     "disk_full": Kind(
         "upload",
         "the disk is full",
-        "Free some space: `pano status` shows the disk, `pano cull` what could go; "
-        "`keep_free_mb` under [receive] is what stays free.",
+        "Free some space: `pano status` shows the disk, `pano cull` what could be deleted; "
+        "`keep_free_mb` under [receive] is kept free.",
         "upload",
     ),
     "file_too_large": Kind(
         "upload",
         "the file is too large",
-        "`max_file_mb` under [receive] allows larger ones; or let the camera cut its clips "
-        "shorter.",
+        "`max_file_mb` under [receive] allows larger ones; or set shorter clips in the camera.",
     ),
     "quota": Kind(
         "upload",
-        "the camera used up what it may upload in a day",
+        "the camera reached its daily upload limit",
         "Find out why it uploads so much. `max_files_per_day`, `max_folders_per_day` and "
         "`max_gb_per_day` under [receive] allow more.",
     ),
     "rate": Kind(
         "upload",
-        "the camera uploads too many files or folders in an hour",
+        "the camera reached its hourly limit of files or folders",
         "Find out why it uploads so much. `max_files_per_hour` and `max_folders_per_hour` under "
         "[receive] allow more.",
     ),
@@ -268,14 +267,14 @@ KINDS: dict[str, Kind] = {
     "not_permitted": Kind(
         "upload",
         "a command that cameras may not use here",
-        "Cameras can upload, but not read, delete or change files. If uploads arrive, nothing "
-        "is to be done.",
+        "Cameras can upload, but not read, delete or change files. If uploads arrive, no action "
+        "is needed.",
         "upload",
     ),
     "unsupported_command": Kind(
         "upload",
         "a command that this server does not know",
-        "If uploads arrive, nothing is to be done.",
+        "If uploads arrive, no action is needed.",
         "upload",
     ),
     "other": Kind("upload", "refused", "The log of `pano receive` has the reply.", "upload"),

@@ -191,10 +191,10 @@ def _listening(said: Receive, session: type[Session]) -> Server:
     try:
         server = Server((said.address, said.port), session, ioloop=IOLoop())
     except OSError as error:
-        what = "root, or a service that may" if 0 < said.port < 1024 else "another port"
+        what = "root, or a service with that permission" if 0 < said.port < 1024 else "another port"
         raise ReceiveError(
-            f"expected to listen at {said.address}:{said.port}; {error.strerror or error}"
-            f". Give {what}, or say `port` and `address` under [receive]."
+            f"expected to listen on {said.address}:{said.port}; {error.strerror or error}"
+            f". Use {what}, or set `port` and `address` under [receive]."
         ) from error
     return server
 

@@ -52,7 +52,7 @@ class Lines:
     def _begin(self) -> None:
         if self._withheld:
             log.warning(
-                "%d more refusals had no line; `pano camera list` counts them", self._withheld
+                "%d more refusals were not logged; `pano camera list` counts them", self._withheld
             )
         self._told, self._withheld, self._began = set(), 0, time.monotonic()
 
@@ -126,7 +126,7 @@ class Service:
         self.refused(kind, camera, address, detail)
         if kind in _GUESSES and self.bans.failed(address):
             log.warning(
-                "%s: %d wrong logins; passwords from there are checked slowly for %g minutes",
+                "%s: %d failed logins; login attempts from there are slowed down for %g minutes",
                 address,
                 self.said.failed_logins,
                 self.said.ban_minutes,
@@ -151,12 +151,12 @@ class Service:
         """Tell of an attempt on a whole upload that was refused (`what` as in `Record.tried`)."""
         path = self._path(name)
         self.record.tried(camera, what, path, None, address)
-        log.warning("%s: refused to %s %s, which stays as it is", camera, what, printable(path))
+        log.warning("%s: refused to %s %s, which is unchanged", camera, what, printable(path))
 
     def _kept_both(self, camera: str, wanted: str, path: str, address: str) -> None:
         self.record.tried(camera, "replace", wanted, path, address)
         log.warning(
-            "%s: %s is there already with other bytes; the later upload was kept as %s",
+            "%s: %s already exists with different content; the later upload was kept as %s",
             camera,
             printable(wanted),
             printable(path),
@@ -185,13 +185,13 @@ def places(settings: Settings) -> tuple[Path, Path]:
     uploads, library = settings.the_uploads(), settings.the_library()
     if not uploads.is_dir():
         raise UploadTreeError(
-            f"{uploads}: expected the folder that the cameras are to upload to; there is none. "
-            f"Is its disk mounted? If it is a new one, make it."
+            f"{uploads}: expected the folder that the cameras upload to; there is none. Is its "
+            f"disk mounted? If it is a new folder, create it."
         )
     try:
         Storage(library).make()
     except OSError as error:
         raise LibraryError(
-            f"{library}: expected a library folder that can be made; {error.strerror}."
+            f"{library}: cannot create the library folder; {error.strerror}."
         ) from error
     return uploads.resolve(), library

@@ -34,9 +34,9 @@ GRACE_S = 0.25
 """How long the control connection must outlive an upload whose contents say nothing."""
 _HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
 _ENDED = {
-    "broken": "the connection broke before its end",
-    "stalled": "nothing more came, and it has no end",
-    "": "it was given up before its end",
+    "broken": "the connection was lost before its end",
+    "stalled": "no more data arrived, and its end is missing",
+    "": "it was aborted before its end",
 }
 _REMOVING = ("DELE", "RMD", "XRMD")
 # A client that sends more commands than this while it waits for an answer is none.
@@ -270,7 +270,7 @@ class Session(Control):
             return _ENDED[how]
         if contents.says in ("unbroken", "unasked"):
             return ""
-        return "" if self.is_there() else "the camera went away before its end"
+        return "" if self.is_there() else "the camera disconnected before its end"
 
     def is_idle(self) -> bool:
         """Tell whether nothing is under way."""

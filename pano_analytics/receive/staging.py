@@ -56,7 +56,7 @@ class Limits:
     def check(self, folder: Path, wanted_bytes: int) -> None:
         """Raise Refused where `wanted_bytes` more in `folder` are too many."""
         if wanted_bytes > self.max_bytes:
-            raise Refused("552", f"larger than the {self.max_bytes >> 20} MB that a file may have")
+            raise Refused("552", f"larger than the {self.max_bytes >> 20} MB limit per file")
         free = os.statvfs(folder)
         if free.f_bavail * free.f_frsize - wanted_bytes < self.keep_free_bytes:
             raise Refused("452", f"the disk keeps {self.keep_free_bytes >> 20} MB free")
@@ -271,7 +271,7 @@ class Upload:
         self._join()
         found = contents_of(self._opened(), self.place.name)
         if found.says in ("nothing", "unbroken") and self._is_only_the_beginning():
-            return Contents("cut", "it is only the beginning of what is there")
+            return Contents("cut", "it is only the beginning of the existing file")
         return found
 
     def _join(self) -> None:
@@ -348,7 +348,7 @@ class Upload:
 
     def _check_may_grow(self) -> None:
         if self.place.size() >= 0 and says(self.place) == "whole":
-            raise Refused("550", "It is whole already; nothing is appended to it")
+            raise Refused("550", "It is whole already; it cannot be appended to")
 
     def close(self) -> None:
         """Leave what came as a part, unless it was settled."""

@@ -35,7 +35,7 @@ def contents_of(file: BinaryIO, name: str) -> Contents:
     """
     size_bytes = file.seek(0, 2)
     if is_media(name) and size_bytes < _FEWEST_BYTES:
-        return Contents("cut", f"{size_bytes} bytes are no picture and no clip")
+        return Contents("cut", f"{size_bytes} bytes are neither a picture nor a clip")
     try:
         format_name = sniff.format_of(file, size_bytes, kind_of(_final(name).rpartition(".")[2]))
     except (Undecodable, Unsupported):

@@ -61,10 +61,10 @@ class Work:
                 try:
                     then(future)
                 except Exception:
-                    log.exception("an upload's end could not be handled")
+                    log.exception("the end of an upload could not be processed")
 
     def handle_error(self) -> None:
-        log.exception("an upload's end could not be handled")
+        log.exception("the end of an upload could not be processed")
 
     def handle_close(self) -> None:
         self.close()

@@ -81,7 +81,7 @@ class Known:
 
     def encode(self) -> bytes:
         document = {
-            "about": "Written by `pano site`, which removes and replaces its own pages here.",
+            "about": "Written by `pano site`, which replaces and removes pages in this folder.",
             "format": FORMAT,
             "root_id": self.root_id,
             "looked": self.looked,
@@ -111,11 +111,11 @@ class SiteFolder:
             return Known()
         except NotADirectoryError:
             raise SettingsError(
-                f"{self.root}: expected a folder for the site, came a file."
+                f"{self.root}: expected a folder for the site, got a file."
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SettingsError(
-                f"{self.root / LIST}: expected the list of a site that this pano wrote, came "
+                f"{self.root / LIST}: expected a file list written by this version of pano; "
                 f"{error}. Empty the folder, or choose another."
             ) from error
 
@@ -128,8 +128,8 @@ class SiteFolder:
         if found:
             raise SettingsError(
                 f"{self.root}: expected a new or empty folder, or a site that pano wrote; found "
-                f"{found[0]!r}. Choose a folder of the site's own: pages in it are replaced and "
-                f"removed."
+                f"{found[0]!r}. Choose a folder that is used only for the site, since pages in it "
+                f"are replaced and removed."
             )
 
     @contextmanager
@@ -144,8 +144,8 @@ class SiteFolder:
             ) from None
         except StorageFull as error:
             raise SiteFull(
-                f"{self.root}: expected space to write pages; the disk or the quota is full. "
-                f"The pages there are whole; free some space and run the same again."
+                f"{self.root}: expected free space; the disk or the quota is full. Existing pages "
+                f"are intact; free some space and run the command again."
             ) from error
 
     def save(self, known: Known) -> None:
@@ -209,7 +209,7 @@ def refuse_place(folder: Path, uploads: Path | None, library: Path | None) -> No
     place = folder.resolve()
     if uploads is not None and place.is_relative_to(uploads.resolve()):
         raise SettingsError(
-            f"{folder}: expected a folder outside the uploads ({uploads}), which are only ever "
+            f"{folder}: expected a folder outside the upload tree ({uploads}), which is only "
             f"read. Choose another for the site."
         )
     if library is None:
@@ -217,6 +217,6 @@ def refuse_place(folder: Path, uploads: Path | None, library: Path | None) -> No
     home = library.resolve()
     if place.is_relative_to(home) or home.is_relative_to(place):
         raise SettingsError(
-            f"{folder}: expected a folder apart from the library ({library}): a web server must "
-            f"not come upon that. Choose another for the site."
+            f"{folder}: expected a folder outside the library ({library}), which must not be "
+            f"published by a web server. Choose another for the site."
         )

@@ -144,7 +144,7 @@ def _thumb_height(row: Row) -> int:
 
 
 def _clock_per_second(row: Row) -> float:
-    """Return seconds by the clock in a second of the file: names and files disagree a little.
+    """Return seconds by its times in a second of the file: names and files disagree a little.
 
     Of a clip that was cut off only the beginning is there, and that runs as it was.
     """
@@ -164,7 +164,7 @@ def _trouble(playable: Playable | None, media: str | None) -> str:
     if playable is None:
         return ""
     if playable.how == "upload" and media is None:
-        return "The folder of uploads is not known here."
+        return "The upload folder is not known here."
     return playable.note if playable.how == "not" else ""
 
 

@@ -123,7 +123,7 @@ class Maker:
         codec = words.text(row["codec"])
         plays = clips.browser_plays(codec)
         if plays is False:
-            return Playable("not", f"Browsers do not play its coding ({codec or 'unknown'}).")
+            return Playable("not", f"Browsers do not play its codec ({codec or 'unknown'}).")
         note = "" if plays is True else _ONLY_SOME
         ending = PurePosixPath(row["path"]).suffix.lower()
         if ending in _PLAYED_AS_FILE and plays is True and row["state"] == "complete":
@@ -137,7 +137,7 @@ class Maker:
         if name not in self.there:
             if not self._has_room(row["size_bytes"]):
                 self.waiting += 1
-                return Playable("not", "There was no room to pack it for browsers.")
+                return Playable("not", "There was no space to convert it for browsers.")
             trouble = self._pack(row, name)
             if trouble:
                 return Playable("not", trouble)
@@ -153,7 +153,7 @@ class Maker:
             clips.remux(source, target)
             self.site.storage.settle(target)
         except MediaError:
-            return "It could not be packed for browsers."
+            return "It could not be converted for browsers."
         self.packed += 1
         self.site.written.append(f"{self.folder}/{name}")
         return ""
@@ -163,8 +163,8 @@ class Maker:
         return disk.free - size_bytes > max(_ROOM_BYTES, disk.total * _ROOM_SHARE)
 
 
-_ONLY_SOME = "It is H.265, which not every browser plays: if it stays dark, download it."
-_TOO_OLD = "It is not kept ready for browsers any more. Download it to watch it."
+_ONLY_SOME = "It is H.265, which not every browser plays: if it stays black, download it."
+_TOO_OLD = "The version for browsers is no longer kept. Download the clip to watch it."
 
 
 def _spread(frames: Sequence[tuple[float, str]], most: int) -> list[tuple[float, str]]:

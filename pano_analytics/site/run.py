@@ -57,8 +57,8 @@ def _home(settings: Settings) -> Home:
     home = Home.read(Storage(settings.the_library()))
     if home is None:
         raise LibraryError(
-            f"{settings.library}: expected a library; there is none yet. "
-            f"Make it with `pano ingest`."
+            f"{settings.library}: expected a library; there is none yet. Create it with `pano "
+            f"ingest`."
         )
     return home
 
@@ -66,8 +66,8 @@ def _home(settings: Settings) -> Home:
 def _refuse_other_library(folder: Path, known: Known, home: Home) -> None:
     if known.root_id not in (None, home.root_id):
         raise SettingsError(
-            f"{folder}: expected the site of this library; it is that of another. Choose another "
-            f"folder, or empty this one."
+            f"{folder}: expected the site of this library; the folder has the site of another "
+            f"library. Choose another folder, or empty this one."
         )
 
 

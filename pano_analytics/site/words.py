@@ -78,12 +78,12 @@ def badges(row: Row) -> list[Badge]:
         found.append((word, text(row["state_reason"]) or reason))
     source = text(row["time_source"]) or "name"
     if source != "name":
-        found.append(TIME_BADGES.get(source, ("Time doubtful", f"Its time comes from: {source}.")))
+        found.append(TIME_BADGES.get(source, ("Time uncertain", f"Its time comes from: {source}.")))
     return found
 
 
 def span_s(row: Row) -> float:
-    """Return how many seconds a clip covers by the clock, else how many of it decode."""
+    """Return how many seconds a clip covers by its times, else how many of it decode."""
     start, end = row["start"], row["end"]
     if not is_null(end) and end > start:
         return float((end - start).total_seconds())
@@ -113,12 +113,12 @@ def _facts(row: Row, clock: Clock, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
         yield "Until", "" if is_null(end) else clock.second(end)
         yield "Length", _length(row)
     yield "Camera’s clock", _camera_clock(row)
-    yield "Clock was", _clock_error(row["clock_offset_s"])
+    yield "Clock error", _clock_error(row["clock_offset_s"])
     yield "Arrived", "" if is_null(arrived) else f"{short_day(arrived)}, {clock.second(arrived)}"
-    yield "Zone", zone.key
+    yield "Time zone", zone.key
     yield "Cause", text(row["trigger"])
     yield "Picture", _measures(row)
-    yield "Coding", text(row["codec"])
+    yield "Codec", text(row["codec"])
     yield "Size", _size(row["size_bytes"])
     yield "File", row["path"]
 
@@ -138,13 +138,13 @@ def _clock_error(offset_s: Any) -> str:
 
 def _length(row: Row) -> str:
     decoded = "" if is_null(row["duration_s"]) else f"{row['duration_s']:.1f} s in the file"
-    return ", ".join(part for part in (f"{span_s(row):.0f} s by the clock", decoded) if part)
+    return ", ".join(part for part in (f"{span_s(row):.0f} s by its times", decoded) if part)
 
 
 def _measures(row: Row) -> str:
     if is_null(row["width"]) or is_null(row["height"]):
         return ""
-    rate = "" if is_null(row["fps"]) else f", {row['fps']:.0f} a second"
+    rate = "" if is_null(row["fps"]) else f", {row['fps']:.0f} frames per second"
     return f"{row['width']:.0f} × {row['height']:.0f}{rate}"
 
 

@@ -195,9 +195,9 @@ class Keeper(_Kept):
                 self._note_up(at_work_s)
             elif self.state.state in ("up", "deaf") or at_work_s > START_S:
                 silent += 1
-                self._become("deaf", detail="it does not answer")
+                self._become("deaf", detail="it is not responding")
                 if silent >= DEAF_AFTER:
-                    log.warning("%s does not answer", self.part.name)
+                    log.warning("%s is not responding", self.part.name)
                     return
 
     def _pause_s(self) -> float:

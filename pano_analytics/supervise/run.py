@@ -158,8 +158,8 @@ class _Supervisor:
             is_taken = error.errno == errno.EADDRINUSE
             raise SuperviseError(
                 f"expected port {said.health_port} on {said.health_address} for the health "
-                f"address; {'another program has it' if is_taken else error.strerror}. Choose "
-                f"another with health_port under [up] (0 takes any free one)."
+                f"address; {'another program uses it' if is_taken else error.strerror}. Choose "
+                f"another with health_port under [up] (0 picks a free one)."
             ) from error
 
     def _all(self) -> list[Keeper | Runner]:
@@ -188,7 +188,7 @@ class _Supervisor:
             write_state(self.storage, said)
             self._written = said
         except (PanoError, OSError) as error:
-            log.warning("its state could not be written: %s", error)
+            log.warning("the state of `pano up` could not be saved: %s", error)
 
     def _is_settled(self) -> bool:
         """Tell whether every part has been well, or said why it cannot be."""
@@ -203,7 +203,7 @@ class _Supervisor:
 
     async def _greet(self, on_well: Callable[[], object]) -> None:
         await self._wait_for(self._is_well)
-        log.info("all is well")
+        log.info("all parts are running")
         on_well()
 
     async def _tell_manager(self) -> None:
@@ -237,7 +237,7 @@ class _Supervisor:
                 if trouble and trouble != before:
                     log.warning("the heartbeat failed: %s", trouble)
                 elif before and not trouble:
-                    log.info("the heartbeat goes out again")
+                    log.info("the heartbeat works again")
             await asyncio.sleep(said.heartbeat_minutes * 60)
 
     async def _look(self) -> None:

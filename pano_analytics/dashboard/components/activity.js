@@ -65,7 +65,7 @@ function heatmap(camera, data) {
 }
 
 function legend() {
-  return h("p", { class: "legend muted" }, "files an hour",
+  return h("p", { class: "legend muted" }, "files per hour",
     [0, ...STEPS].map((step) => h("span", {}, h("i", { class: `cell l${step ? level(step) : 0}` }), step === 32 ? "32+" : String(step))))
 }
 
@@ -111,7 +111,7 @@ PARTS.activity = (place, line) => {
     const data = line.data
     refill(host,
       h("header", {}, h("h2", {}, "Activity"), h("span", { class: "muted" }, data.span), steps(data), asDataFrame(data.call)),
-      data.cameras.length ? legend() : h("p", { class: "muted" }, "Nothing to draw yet."),
+      data.cameras.length ? legend() : h("p", { class: "muted" }, "No activity yet."),
       h("div", { class: "heatmaps" }, data.cameras.map((camera) => heatmap(camera, data))))
     setStops(host)
   }

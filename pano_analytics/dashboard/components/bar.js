@@ -3,19 +3,19 @@
 const MODES = [["moments", "Moments"], ["files", "All files"]]
 const KINDS = [["", "All"], ["snapshot", "Snapshots"], ["clip", "Clips"]]
 const KEYS = [
-  ["← →", "the next or previous picture, or hour of a heatmap"],
+  ["← →", "next or previous picture, or hour in the heatmap"],
   ["↑ ↓", "other pictures of the same moment"],
   ["Enter", "open the picture, or select the hour"],
   ["Esc", "close"],
   ["Space", "play or pause the clip"],
-  [",  .", "one picture back or forward in the clip"],
+  [",  .", "one frame back or forward in the clip"],
   ["[  ]", "slower, faster"],
   ["+  −  0", "zoom in, out, and back to the whole picture"],
   ["i", "details of the picture"],
   ["d", "download"],
-  ["p  n", "earlier, later range"],
-  ["t", "dark or light"],
-  ["?", "these keys"],
+  ["p  n", "earlier or later time range"],
+  ["t", "dark or light theme"],
+  ["?", "show these keys"],
 ]
 const NOTHING_OPEN = { item: null, t: null }
 
@@ -37,7 +37,7 @@ function rangeForm(data, close) {
   const form = h("form", { class: "range-form" },
     h("label", {}, "From", from), h("label", {}, "To", to),
     h("button", { class: "button primary", type: "submit" }, "Show"),
-    h("p", { class: "muted" }, `Times of ${data.zone}`))
+    h("p", { class: "muted" }, `Time zone: ${data.zone}`))
   form.addEventListener("submit", (event) => {
     event.preventDefault()
     close()
@@ -82,9 +82,9 @@ function whatRow(data) {
   const mode = new URLSearchParams(location.search).get("mode") ?? "moments"
   return h("div", { class: "what" },
     h("nav", { class: "chips cameras", "aria-label": "Cameras" }, cameraChips(data)),
-    h("nav", { class: "chips segmented", "aria-label": "How to show" },
+    h("nav", { class: "chips segmented", "aria-label": "View" },
       MODES.map(([value, label]) => choice(`mode-${value}`, label, { mode: value === "moments" ? null : value }, mode === value,
-        { title: value === "moments" ? "A clip and its snapshots as one tile" : "Every file as a tile of its own" }))),
+        { title: value === "moments" ? "One tile for a clip and its snapshots" : "One tile per file" }))),
     h("nav", { class: "chips segmented", "aria-label": "Kind" },
       KINDS.map(([value, label]) => choice(`kind-${value}`, label, { kind: value || null }, data.kind === value))))
 }
@@ -131,7 +131,7 @@ function buttons(host, help) {
     filter.setAttribute("aria-expanded", String(host.classList.toggle("open")))
   }, { class: "button only-phone", "aria-expanded": "false" })
   return h("div", { class: "tools" }, filter,
-    button("theme", "Dark or light (t)", toggleTheme),
+    button("theme", "Dark or light theme (t)", toggleTheme),
     button("help", "Keys (?)", () => help.showModal(), { class: "button not-phone" }))
 }
 

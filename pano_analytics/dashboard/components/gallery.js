@@ -71,7 +71,7 @@ function tileLabel({ lead, stills }) {
   if (lead.kind === "clip") parts.push(`clip of ${length(lead.span)}`)
   if (stills.length) parts.push(`with ${count(stills.length, "snapshot")}`)
   if (STATE_WORDS[lead.state]) parts.push(STATE_WORDS[lead.state])
-  if (lead.doubt) parts.push("time doubtful")
+  if (lead.doubt) parts.push("time uncertain")
   return parts.join(", ")
 }
 
@@ -87,7 +87,7 @@ function tile(moment) {
       stills.length ? h("span", { class: "mark stack" }, icon("stack"), String(stills.length)) : null,
       lead.kind === "clip" ? h("span", { class: "mark length" }, icon("play"), length(lead.span)) : null),
     h("span", { class: "caption" }, h("b", {}, clock(lead.wall)), h("span", { class: "camera" }, lead.camera),
-      lead.doubt ? h("span", { class: "badge warn", title: "The time is not the one in the file's name" }, "time?") : null,
+      lead.doubt ? h("span", { class: "badge warn", title: "The time differs from the one in the file name" }, "time?") : null,
       STATE_WORDS[lead.state] && moment.face ? h("span", { class: "badge warn" }, STATE_WORDS[lead.state]) : null))
   if (stills.length > 1) previewOnHover(element, stills)
   return element

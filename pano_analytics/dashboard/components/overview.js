@@ -26,7 +26,7 @@ function cameraCard(camera) {
       badge ?? h("span", { class: "today" }, camera.today_text)),
     h("div", { class: "line small muted" }, h("span", { class: "when-text" }, camera.silent ? camera.silent_text : camera.when),
       h("span", { class: "links" }, cameraLinks(camera))),
-    camera.short && h("p", { class: "short-disk", title: "Its disk cannot hold the days that are to be kept (keep_days)" }, icon("warn"), `Disk: ${camera.short}`),
+    camera.short && h("p", { class: "short-disk", title: "The disk is too small for the configured days (keep_days)" }, icon("warn"), `Disk: ${camera.short}`),
     camera.description && h("p", { class: "muted", title: camera.description }, camera.description))
 }
 

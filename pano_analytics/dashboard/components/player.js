@@ -130,8 +130,8 @@ class Player {
     this.message.hidden = false
     this.message.replaceChildren(...[
       h("h3", {}, isHevc && !converted ? "This browser does not play HEVC (H.265)" : "This clip cannot be played here"),
-      h("p", {}, converted ? "Converting it did not help either. The original can still be downloaded."
-        : "It can be converted to H.264, which takes a moment, or downloaded and played elsewhere."),
+      h("p", {}, converted ? "The converted clip does not play either. You can still download the original."
+        : "You can convert it to H.264, which takes a moment, or download it and play it elsewhere."),
       h("p", { class: "actions" },
         converted ? null : h("button", { class: "button primary", type: "button", onclick: () => this.convert() }, icon("play"), "Convert and play"),
         h("a", { class: "button", href: this.clip.download }, icon("download"), "Download")),
@@ -140,7 +140,7 @@ class Player {
 
   convert() {
     this.message.hidden = false
-    this.message.replaceChildren(h("h3", {}, "Converting to H.264 …"), h("p", {}, "The clip starts by itself when it is ready."))
+    this.message.replaceChildren(h("h3", {}, "Converting to H.264 …"), h("p", {}, "The clip starts automatically when it is ready."))
     this.video.addEventListener("loadeddata", () => { this.message.hidden = true; this.controls.hidden = false }, { once: true })
     this.video.src = `${this.clip.src}?transcode=1`
     this.video.play().catch(() => this.drawPlay())

@@ -101,7 +101,7 @@ class Viewer {
 
   fail(error) {
     this.title.replaceChildren(h("b", {}, "Not found"))
-    this.stage.replaceChildren(this.note("This link leads to nothing that is known here", error))
+    this.stage.replaceChildren(this.note("This link does not match any upload in the library", error))
   }
 
   drawHead() {
@@ -134,7 +134,7 @@ class Viewer {
     const sheet = h("div", { class: "sheet" }, blur, picture)
     picture.addEventListener("load", () => blur?.remove())
     picture.addEventListener("error", () => {
-      if (this.row?.id === row.id) sheet.append(this.note("This picture cannot be shown", "The file may have been removed, or cannot be decoded. What was kept of it is its small picture."))
+      if (this.row?.id === row.id) sheet.append(this.note("This picture cannot be shown", "The file may have been removed, or cannot be decoded. Only its thumbnail is available."))
       picture.remove()
     })
     this.stage.replaceChildren(sheet)
@@ -158,13 +158,13 @@ class Viewer {
   drawNothing() {
     const { row } = this
     const words = {
-      damaged: ["Nothing in this file can be read", "It was cut off or broken on its way here."],
-      unsupported: ["This format is not supported", "The file may well be whole: download it and open it with another program."],
-      empty: ["This file is empty", "The camera made it and wrote nothing, as with a full disk."],
-      missing: ["This file is gone", "It was catalogued, but is no longer in the upload folder."],
-      culled: ["This file was removed to make room", "Its small pictures are kept."],
+      damaged: ["Nothing in this file can be read", "It was cut off or damaged during the upload."],
+      unsupported: ["This format is not supported", "The file itself may be intact: download it and open it with another program."],
+      empty: ["This file is empty", "The camera created it but wrote nothing to it, for example because the disk was full."],
+      missing: ["This file is gone", "It is in the catalog, but no longer in the upload folder."],
+      culled: ["This file was removed to free space", "Its thumbnails are kept."],
     }[row.state]
-    const kept = row.thumb ? h("img", { class: "kept", src: `thumb/${row.thumb}.jpg`, alt: "The small picture that was kept" }) : null
+    const kept = row.thumb ? h("img", { class: "kept", src: `thumb/${row.thumb}.jpg`, alt: "The thumbnail" }) : null
     this.stage.replaceChildren(h("div", { class: `sheet ${kept ? row.state : ""}` }, kept, this.note(...words)))
   }
 
