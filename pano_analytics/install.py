@@ -25,6 +25,8 @@ BOOTED = Path("/run/systemd/system")
 _LOWEST_FREE_PORT = 1024
 _MARK = "# pano install: sha256="
 _HINT = "# `pano install` replaces this file; use `systemctl edit` for changes that are to be kept."
+# As units of earlier versions have it: nobody changed those either.
+_EARLIER_HINT = "# What `systemctl edit` adds is kept; this file is written anew by `pano install`."
 
 State = Literal["new", "same", "ours", "changed"]
 
@@ -309,7 +311,8 @@ def _state(path: Path, text: str) -> State:
     if there == text:
         return "same"
     first, _, rest = there.partition("\n")
-    is_ours = first == _MARK + _digest(rest.removeprefix(_HINT + "\n"))
+    body = rest.removeprefix(_HINT + "\n").removeprefix(_EARLIER_HINT + "\n")
+    is_ours = first == _MARK + _digest(body)
     return "ours" if is_ours else "changed"
 
 

@@ -159,7 +159,7 @@ def test_an_upload_root_of_stray_bytes_is_left_to_the_command_line(tmp_path: Pat
     root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/ftp\xff"))
     lay_day(root, "garden")
     text = propose(root, BERLIN)
-    assert "give --uploads instead" in text
+    assert "use --uploads instead" in text
     assert loaded(text, tmp_path).uploads is None
 
 
@@ -293,7 +293,7 @@ def test_without_a_tree_it_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("uploads", "came"),
-    [("file", "it is a file"), ("file/below", "part of its path"), ("no", "none")],
+    [("file", "it is a file"), ("file/below", "part of its path"), ("no", "it does not exist")],
 )
 def test_what_is_no_folder_is_told_as_it_is(tmp_path: Path, uploads: str, came: str) -> None:
     """A file, what would lie below one, and nothing at all are told apart."""

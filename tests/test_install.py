@@ -192,6 +192,20 @@ def test_a_unit_of_ours_follows_the_settings(tmp_path: Path) -> None:
     assert [path.name for path in units.iterdir()] == ["pano.service"]
 
 
+def test_a_unit_of_an_earlier_version_is_updated(tmp_path: Path) -> None:
+    """Its remark has other words, but nobody changed it."""
+    [unit] = install.compare(tmp_path, install.units(place(tmp_path), ["up"]))
+    mark, hint, body = unit.text.split("\n", 2)
+    earlier = "# What `systemctl edit` adds is kept; this file is written anew by `pano install`."
+    assert hint != earlier
+    unit.path.write_text(f"{mark}\n{earlier}\n{body}")
+    [found] = install.compare(tmp_path, {unit.path.name: unit.text})
+    assert found.state == "ours"
+    unit.path.write_text(f"{mark}\n{earlier}\n{body}\n")
+    [found] = install.compare(tmp_path, {unit.path.name: unit.text})
+    assert found.state == "changed"
+
+
 def test_a_strange_file_of_that_name_is_kept(tmp_path: Path) -> None:
     """A pano.service that is not of ours at all counts as changed."""
     (tmp_path / "pano.service").write_text("[Service]\nExecStart=/bin/true\n")

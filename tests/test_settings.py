@@ -20,12 +20,12 @@ from pano_analytics.errors import SettingsError
         ("silent_after_hours = 0", "silent_after_hours", "greater than 0", "0"),
         ('[ingest]\nrecheck_days = "x"', "ingest.recheck_days", "a whole number", "'x'"),
         ("[dashboard]\nport = 99999", "dashboard.port", "less than or equal to 65535", "99999"),
-        ('[[cameras]]\nfolder = "a"', "cameras[0].name", "a value", "nothing came"),
+        ('[[cameras]]\nfolder = "a"', "cameras[0].name", "a value", "it is missing"),
         ('cameras = "a"', "cameras", "tables, each under a line [[cameras]]", "'a'"),
         ('[doctor]\nignore = "x"', "doctor.ignore", "a list in brackets", "'x'"),
         ('[[cameras]]\nname = "a"\nfolder = "../b"', "cameras[0].folder", "below", "'../b'"),
         ('[[cameras]]\nname = "a"\nlayout = "x"', "cameras[0].layout", "'auto'", "'x'"),
-        ('[[cameras]]\nname = "a"\n[[cameras]]\nname = "a"', "", "a name of its own", "a"),
+        ('[[cameras]]\nname = "a"\n[[cameras]]\nname = "a"', "", "a different name", "a"),
     ],
 )
 def test_an_error_names_key_expected_and_came(
