@@ -68,7 +68,7 @@ REPEATED = datetime(2031, 10, 26, 0, 30, tzinfo=UTC)
 ZONE = ZoneInfo("Europe/Berlin")
 PASSWORD = "wAtCh-the-door7"
 KEEP_DAYS = {"porch": 8, "barn": 4, "yard": 8, "shed": 8}
-MOST_FILES = 30
+MOST_FILES, MOST_SHARE = 30, 0.8
 SETTINGS = f"""
 zone = "Europe/Berlin"
 keep_days = 8
@@ -79,7 +79,7 @@ keep_days = 4
 
 [cull]
 most_files = {MOST_FILES}
-most_share = 1
+most_share = {MOST_SHARE}
 
 [receive]
 address = "127.0.0.1"
@@ -247,6 +247,7 @@ class Home:
         self.ids: dict[str, str] = {}
         self.numbers = 0
         self.agreed: tuple[int, timedelta, datetime] | None = None
+        self.culled_at: tuple[int, datetime] | None = None
         self.server: Server | None = None
         self.backups = 0
         self.device = 0
@@ -317,6 +318,8 @@ class Home:
         """Return a disk that fails, or a process that is killed, at a random call."""
         at = str(self.random.randint(1, most))
         root = {"PANO_DISK_ROOT": str(self.home)}
+        if self.random.random() < 0.4:
+            at, root = str(self.random.randint(1, 10 * most)), {**root, "PANO_DISK_READS": "1"}
         if self.random.random() < 0.6:
             return {**root, "PANO_DISK_KILL_AT": at}
         error = str(self.random.choice([errno.EIO, errno.ENOSPC]))
@@ -676,13 +679,24 @@ class Home:
         lost = Counter(fact.camera for sha in gone if (fact := self.model.fact(sha)))
         if limit is None:
             _require(max(lost.values(), default=0) <= MOST_FILES, f"above the cap: {lost}")
+            self._require_share(lost, Counter(path.partition("/")[0] for path in before))
         else:
             _require(len(gone) <= limit, f"{len(gone)} files went with --up-to {limit}")
+        self.culled_at = (self.computer.starts, self.computer.true)
         if how or done.code:
             self.model.planned |= may_go if not is_doubtful else set()
         else:
             self.agree()
         self.take_away(may_go)
+
+    def _require_share(self, lost: Counter[str], before: Counter[str]) -> None:
+        """No camera loses more than its share, but for a culling that followed another soon."""
+        now, last = self.computer.true, self.culled_at
+        is_long_ago = last is None or (
+            last[0] == self.computer.starts and now - last[1] > timedelta(days=2, hours=1)
+        )
+        over = {name for name, count in lost.items() if count > MOST_SHARE * before[name]}
+        _require(not (is_long_ago and over), f"above the share: {lost} of {before}")
 
     def failing_cull(self) -> None:
         self.cull(**self.fault(120))

@@ -14,7 +14,8 @@
  * PANO_DISK_FAIL_AT=N with PANO_DISK_ERRNO=E: the Nth call of this process fails, and with
  * PANO_DISK_FAIL_ON all after it. PANO_DISK_KILL_AT=N: the process is killed before it.
  * PANO_DISK_READS: calls that open to read, read, list or ask for a status count as well.
- * A process that forks many to fail at different calls says so by power_arm instead.
+ * A process that forks many to fail at different calls says so by power_arm instead, or lets
+ * a fork read its environment again by power_begin.
  */
 #define _GNU_SOURCE
 #include <dirent.h>

@@ -167,6 +167,26 @@ def test_what_the_manifest_names_is_on_the_disk_first(work: Path, killer: Killer
     assert swaps
 
 
+def test_thumbnails_of_rows_that_moved_survive_a_sweep(tmp_path: Path) -> None:
+    """Whatever day a row moved to, its thumbnail stays; what nothing names goes."""
+    lay(picture(1), tmp_path / "uploads" / snapshot_path("porch", RESET), EVENING)
+    places = {"uploads": tmp_path / "uploads", "library": tmp_path / "library"}
+    for zone in ("Pacific/Honolulu", "Pacific/Kiritimati"):  # a whole day apart
+        settings = check({"zone": zone}).model_copy(update=places)
+        ingest(settings, make_executor=partial(ThreadPoolExecutor, 2))
+    library = Library.of(settings)
+    [row] = library.media().to_dict("records")
+    folder = Path(row["thumb"]).parts[1]
+    assert folder != str(row["date"])[:10], "it did not move"
+    left = library.storage.path("thumbs/porch") / folder / "fffffffffff-0000.pack"
+    left.write_bytes(b"left")
+    # As of a run that was killed while the clock was far behind.
+    library.storage.replace(AT_WORK, b"0")
+    ingest(settings, make_executor=partial(ThreadPoolExecutor, 2))
+    assert library.thumbnail_bytes(row["thumb"])
+    assert not left.exists()
+
+
 def test_a_killed_run_takes_its_processes_along(tmp_path: Path) -> None:
     """When the run is killed, those who open files for it end by themselves; the next run heals."""
     uploads, library = tmp_path / "uploads", tmp_path / "library"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 
 from pano_analytics.catalog import Catalog, Change, Day, thumb_folder
 from pano_analytics.columns import schema
+from pano_analytics.errors import PartError
 from pano_analytics.ingest.days import Row, facts_of, rows_of, settle, table_of
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.media import Frame, Inspection, decode_path
@@ -65,25 +65,34 @@ def apply(
 
 
 def sweep(catalog: Catalog, since: str) -> None:
-    """Remove the packs of a killed run (stamped `since` or later) that no frame names."""
-    days = {thumb_folder(day): day for day in catalog.manifest().frames}
-    packs = defaultdict[str, set[str]](set)
-    for name in catalog.storage.files("thumbs"):
-        folder, _, pack = name.removeprefix("thumbs/").rpartition("/")
-        if pack.endswith(".pack") and since and pack >= since:
-            packs[folder].add(pack)
-    for folder, found in packs.items():
-        named = _packs_named(catalog, days.get(folder))
-        for pack in found - named:
-            catalog.storage.remove(f"thumbs/{folder}/{pack}")
+    """Remove the packs of a killed run (stamped `since` or later) that no frame names.
+
+    A row that moves to another day takes its frames along: those of any day may name a
+    pack. Where a part cannot be read, all packs stay.
+    """
+    left = {name for name in catalog.storage.files("thumbs") if _is_pack(name, since)}
+    folders = {name.removeprefix("thumbs/").rpartition("/")[0] for name in left}
+    frames = catalog.manifest().frames
+    try:
+        # The days that packs were made for name most of them.
+        for day in sorted(frames, key=lambda day: thumb_folder(day) not in folders):
+            if not left:
+                return
+            left -= _packs_named(catalog.read(frames[day], "frames"))
+    except (PartError, FileNotFoundError):
+        return
+    for name in left:
+        catalog.storage.remove(name)
 
 
-def _packs_named(catalog: Catalog, day: Day | None) -> set[str]:
-    part = catalog.manifest().frames.get(day) if day else None
-    if part is None:
-        return set()
-    locators = catalog.read(part, "frames")["thumb"].to_pylist()
-    return {locator.split("/")[-2] for locator in locators}
+def _is_pack(name: str, since: str) -> bool:
+    pack = name.rpartition("/")[2]
+    return pack.endswith(".pack") and bool(since) and pack >= since
+
+
+def _packs_named(frames: pa.Table) -> set[str]:
+    locators = pc.drop_null(frames["thumb"]).to_pylist()
+    return {f"thumbs/{locator.rpartition('/')[0]}" for locator in locators}
 
 
 class Pack:
