@@ -45,6 +45,11 @@ Readers = Literal["owner", "group", "everybody"]
 _RIGHTS: dict[Readers, int] = {"owner": 0o000, "group": 0o050, "everybody": 0o055}
 
 
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
+
+
 class Storage:
     """The folder of a library, or of a site.
 
@@ -128,7 +133,12 @@ class Storage:
         return self.root / name
 
     def exists(self, name: str) -> bool:
-        return self.path(name).exists()
+        """Return whether `name` is there. Raises OSError where the disk does not tell."""
+        try:
+            self.path(name).stat()  # `Path.exists` takes some errors for an absence
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def read(self, name: str) -> bytes:
         with naming(self.path(name)) as path:
@@ -232,8 +242,11 @@ class Storage:
         shutil.rmtree(self.path(name), ignore_errors=True)
 
     def files(self, name: str) -> Iterator[str]:
-        """Yield the names of all files below the folder `name`, whatever their ending."""
-        for folder, _, files in os.walk(self.path(name)):
+        """Yield the names of all files below the folder `name`, whatever their ending.
+
+        Raises OSError where a folder cannot be listed: what it holds is not gone.
+        """
+        for folder, _, files in os.walk(self.path(name), onerror=_raise_unless_gone):
             relative = Path(folder).relative_to(self.root).as_posix()
             yield from (f"{relative}/{file}" for file in files)
 

@@ -201,7 +201,8 @@ class Tree:
     def tidy(self, files: Iterable[Doomed], kept: frozenset[tuple[bytes, ...]]) -> None:
         """Remove the folders of removed files that are empty now, and sync what was changed.
 
-        Upwards from each file, never the root, and none of `kept`.
+        Upwards from each file, never the root, and none of `kept`. Raises OSError where
+        the disk does not take the sync: the files may then come back with a power cut.
         """
         folders = {file.parts[:depth] for file in files for depth in range(len(file.parts))}
         # The deepest first: what holds nothing but emptied folders is empty then.
@@ -210,7 +211,7 @@ class Tree:
             left = [one for one in ordered if one in kept or not walk.remove_folder(one)]
         with _Walk(self._descriptor) as walk:
             for folder in left:
-                with suppress(OSError):
+                with suppress(FileNotFoundError, NotADirectoryError):
                     os.fsync(walk.folder(folder))
 
 

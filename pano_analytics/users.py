@@ -115,11 +115,16 @@ class Register(ABC, Generic[_Entry]):
         return self._known
 
     def version(self) -> tuple[int, int, int] | None:
-        """Return what changes whenever the file does; None where there is none."""
+        """Return what changes whenever the file does; None where there is none.
+
+        Raises LibraryError where the disk does not tell.
+        """
         try:
             found = self.path.stat()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._unreadable(error) from error
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _read(self) -> dict[str, _Entry]:
@@ -131,11 +136,14 @@ class Register(ABC, Generic[_Entry]):
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LibraryError(
-                f"{self.path}: expected the {self.key} that `{self.made_by}` wrote; {error!r}. "
-                f"All logins are refused until the file is repaired, or removed and the "
-                f"{self.key} added again."
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> LibraryError:
+        return LibraryError(
+            f"{self.path}: expected the {self.key} that `{self.made_by}` wrote; {error!r}. "
+            f"All logins are refused until the file is repaired, or removed and the {self.key} "
+            f"added again."
+        )
 
     def _change(self, change: Callable[[dict[str, _Entry]], dict[str, _Entry]]) -> None:
         if not self.folder.is_dir():

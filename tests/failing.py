@@ -1,9 +1,13 @@
 """Runs a `pano` command many times, each time with another call to the disk failing.
 
 Started with `power.c` preloaded: everything is loaded once, then each run is a fork on a
-fresh copy of a home, in which the n-th call fails. Prints one JSON line for each run.
+fresh copy of a home, in which the n-th call fails; then the same again undisturbed.
+After each of the two, `pano status` tells of the library. `proof` is one more command after
+the first, and `copy` a folder whose journal is told. Prints one JSON line for each run.
+The errors take turns.
 
-    python failing.py HOME WORK SPEC      SPEC: {"argv", "errors", "points" or "most", "stdin"}
+    python failing.py HOME WORK SPEC      SPEC: {"argv", "errors", "most", "where", "stdin",
+                                         "proof", "copy"}
 """
 
 from __future__ import annotations
@@ -16,10 +20,16 @@ import shutil
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-LIBRARY = ctypes.CDLL(os.environ["LD_PRELOAD"])
+
+@cache
+def disk() -> ctypes.CDLL:
+    """Return the library that is preloaded."""
+    return ctypes.CDLL(os.environ["LD_PRELOAD"])
 
 
 def fresh(home: Path, work: Path) -> None:
@@ -49,7 +59,7 @@ def _in_fork(argv: list[str], work: Path, at: int, error: int, stdin: str, told:
     sys.stderr = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     from pano_analytics.cli import main
 
-    LIBRARY.power_arm(at, error)
+    disk().power_arm(at, error)
     try:
         main(argv)
         code: object = 0
@@ -58,11 +68,18 @@ def _in_fork(argv: list[str], work: Path, at: int, error: int, stdin: str, told:
     except BaseException:
         traceback.print_exc()
         code = 99
-    calls = LIBRARY.power_arm(0, 0)
+    calls = disk().power_arm(0, 0)
     said = [stream.buffer.getvalue().decode() for stream in (sys.stdout, sys.stderr)]  # type: ignore[attr-defined]
     with os.fdopen(told, "wb") as file:
         file.write(json.dumps({"calls": calls, "out": said[0], "err": said[1]}).encode())
     return code if isinstance(code, int) else 0
+
+
+def uploads(work: Path) -> dict[str, str]:
+    """Return the hash of every file in the upload tree."""
+    root = work / "uploads"
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def points(calls: int, most: int) -> list[int]:
@@ -78,13 +95,21 @@ def main() -> None:
     fresh(home, work)
     undisturbed = run(spec["argv"], work, 0, 0, spec["stdin"])
     print(json.dumps(undisturbed), flush=True)
-    for error in spec["errors"]:
-        for at in points(undisturbed["calls"], spec["most"]):
-            fresh(home, work)
-            failed = run(spec["argv"], work, at, error, spec["stdin"])
-            again = run(spec["argv"], work, 0, 0, spec["stdin"])
-            look = run(["status", "--json", *spec["where"]], work, 0, 0, "")
-            print(json.dumps({**failed, "again": again, "look": look}), flush=True)
+    errors = spec["errors"]
+    for number, at in enumerate(points(undisturbed["calls"], spec["most"])):
+        fresh(home, work)
+        failed = run(spec["argv"], work, at, errors[number % len(errors)], spec["stdin"])
+        failed["uploads"] = uploads(work)
+        failed["between"] = run(["status", "--json", *spec["where"]], work, 0, 0, "")
+        if spec["proof"]:
+            failed["proof"] = run(spec["proof"], work, 0, 0, "")
+        failed["journal"] = sorted(
+            path.name for path in (work / spec["copy"] / "journal").glob("*")
+        )
+        again = run(spec["argv"], work, 0, 0, spec["stdin"])
+        again["uploads"] = uploads(work)
+        look = run(["status", "--json", *spec["where"]], work, 0, 0, "")
+        print(json.dumps({**failed, "again": again, "look": look}), flush=True)
 
 
 def warm(argv: list[str]) -> None:

@@ -12,7 +12,8 @@
  * even where numbers are used again: the number and the time of birth.
  *
  * PANO_DISK_FAIL_AT=N with PANO_DISK_ERRNO=E: the Nth call of this process fails, and with
- * PANO_DISK_FAIL_ON all after it. PANO_DISK_KILL_AT=N: the process is killed before it.
+ * PANO_DISK_FAIL_ON all after it. PANO_DISK_FAIL_WHILE=path: all calls fail while that file
+ * is there. PANO_DISK_KILL_AT=N: the process is killed before the Nth call.
  * PANO_DISK_READS: calls that open to read, read, list or ask for a status count as well.
  * A process that forks many to fail at different calls says so by power_arm instead, or lets
  * a fork read its environment again by power_begin.
@@ -63,6 +64,7 @@ static size_t root_length;
 static int journal = -1;
 static long fail_at, kill_at, fail_errno = EIO;
 static int fail_on, with_reads;
+static const char *fail_while;
 static atomic_long calls, copies;
 static pthread_mutex_t in_order = PTHREAD_MUTEX_INITIALIZER;
 static __thread int inside;
@@ -97,6 +99,7 @@ void power_begin(void) {
     if (getenv("PANO_DISK_ERRNO")) fail_errno = atol(getenv("PANO_DISK_ERRNO"));
     if (getenv("PANO_DISK_KILL_AT")) kill_at = atol(getenv("PANO_DISK_KILL_AT"));
     fail_on = getenv("PANO_DISK_FAIL_ON") != NULL;
+    fail_while = getenv("PANO_DISK_FAIL_WHILE");
     with_reads = getenv("PANO_DISK_READS") != NULL;
 }
 
@@ -250,7 +253,8 @@ static int fails(const char *call, const char *path) {
     long now = atomic_fetch_add(&calls, 1) + 1;
     said(call, path);
     if (kill_at && now >= kill_at) kill(getpid(), SIGKILL);
-    if (fail_at && (now == fail_at || (fail_on && now > fail_at))) {
+    if ((fail_at && (now == fail_at || (fail_on && now > fail_at))) ||
+        (fail_while && access(fail_while, F_OK) == 0)) {
         errno = fail_errno;
         return 1;
     }
@@ -471,4 +475,13 @@ int lstat(const char *name, struct stat *found) {
 }
 int fstatat(int dir, const char *name, struct stat *found, int flags) {
     READS("stat", of_name(dir, name, path), int, -1, "fstatat", (int, const char *, struct stat *, int), dir, name, found, flags);
+}
+int stat64(const char *name, struct stat64 *found) {
+    READS("stat", of_name(AT_FDCWD, name, path), int, -1, "stat64", (const char *, struct stat64 *), name, found);
+}
+int lstat64(const char *name, struct stat64 *found) {
+    READS("stat", of_name(AT_FDCWD, name, path), int, -1, "lstat64", (const char *, struct stat64 *), name, found);
+}
+int fstatat64(int dir, const char *name, struct stat64 *found, int flags) {
+    READS("stat", of_name(dir, name, path), int, -1, "fstatat64", (int, const char *, struct stat64 *, int), dir, name, found, flags);
 }

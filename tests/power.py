@@ -124,20 +124,28 @@ class Disk:
         fail_at: int | None = None,
         error: int = errno.EIO,
         fail_on: bool = False,
+        fail_while: Path | None = None,
         kill_at: int | None = None,
+        reads: bool = False,
     ) -> dict[str, str]:
         """Return the environment of a process that works on this disk.
 
         Calls are counted from 1 in each process; with `fail_on` all calls after
-        `fail_at` fail as well.
+        `fail_at` fail as well. All fail while the file `fail_while` is there. With `reads`
+        calls that only read are counted, and fail, as well.
         """
         said = {
             "LD_PRELOAD": str(library()),
             "PANO_DISK_ROOT": str(self.root.resolve()),
             "PANO_DISK_JOURNAL": str(self.device / "journal"),
         }
+        said["PANO_DISK_ERRNO"] = str(error)
         if fail_at is not None:
-            said |= {"PANO_DISK_FAIL_AT": str(fail_at), "PANO_DISK_ERRNO": str(error)}
+            said["PANO_DISK_FAIL_AT"] = str(fail_at)
+        if fail_while is not None:
+            said["PANO_DISK_FAIL_WHILE"] = str(fail_while)
+        if reads:
+            said["PANO_DISK_READS"] = "1"
         if fail_on:
             said["PANO_DISK_FAIL_ON"] = "1"
         if kill_at is not None:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from clocks import seen_as_they_arrived
 from lived_in import NOON, lay, picture
 from power import KINDS, Disk, Kind
 from shared_files import snapshot_path
 
 import pano_analytics
 from pano_analytics.backup import restore
+from pano_analytics.check import check
+from pano_analytics.culling import cull
+from pano_analytics.ingest.run import ingest
+from pano_analytics.journal import Journal
+from pano_analytics.sessions import Sessions
+from pano_analytics.settings import Settings
+from pano_analytics.settings import check as check_settings
+from pano_analytics.storage import Storage
 from pano_analytics.users import Users
 
 WHERE = ["--uploads", "uploads", "--library", "library"]
@@ -35,6 +45,29 @@ def home(tmp_path: Path) -> Path:
         start = NOON + timedelta(minutes=number)
         lay(picture(number), tmp_path / "home/uploads" / snapshot_path("porch", start))
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="module")
+def lived_in_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lay out a home with a camera, a user who is logged in, and old uploads to delete."""
+    home = tmp_path_factory.mktemp("lived") / "home"
+    for number in range(3):
+        start = NOON + timedelta(minutes=number)
+        lay(picture(number), home / "uploads" / snapshot_path("porch", start), mtime=start)
+    lay(picture(7), home / "uploads" / snapshot_path("gate", datetime.now()))
+    (home / "pano.toml").write_text("keep_days = 1\ncull.most_share = 1\n")
+    pano(home, *INGEST)
+    seen_as_they_arrived(Settings(uploads=home / "uploads", library=home / "library"))
+    pano(home, "cull", "--adopt", *WHERE)
+    pano(home, "camera", "add", "yard", "--no-wait", "--password-stdin", *WHERE, stdin=CAMERA_WORDS)
+    pano(home, *ADD, stdin=WORDS)
+    Sessions(home / "library").begin("anna", "stamp", "192.0.2.7", "a browser")
+    return home
+
+
+@pytest.fixture
+def lived(lived_in_home: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(lived_in_home, tmp_path / "home")
 
 
 def pano(home: Path, *words: str, disk: Disk | None = None, stdin: str = "") -> None:
@@ -63,9 +96,18 @@ def cut_after(
 
 # The disk that keeps names late forgets more; the other is for `make test-long`.
 SOME = [pytest.param(kind, marks=() if kind == "lazy" else pytest.mark.long) for kind in KINDS]
+CUTS = [
+    pytest.param("lazy", "cull", 3),
+    *(
+        pytest.param(kind, by, 25, marks=pytest.mark.long)
+        for kind in KINDS
+        for by in ("cull", "ingest")
+    ),
+]
 INGEST = ("ingest", "-q", *WHERE)
 ADD = ("user", "add", "anna", "--password-stdin", "--library", "library")
 WORDS = "correct horse 7 battery\n"
+CAMERA_WORDS = "wAtCh-the-door7\n"
 
 
 @pytest.mark.parametrize("kind", SOME)
@@ -121,3 +163,92 @@ def test_a_site(home: Path, kind: Kind) -> None:
     assert (left / "site/index.html").stat().st_size
     assert len(files) == len([one for one in (home / "site").rglob("*.*") if one.is_file()])
     assert all(one.stat().st_size for one in files if "lock" not in one.name)
+
+
+OTHER_WORDS = "mIlk-for-the-cat9\n"
+PAGES = [
+    ("camera add pool --no-wait --password-stdin", WHERE, "uploaders.json", CAMERA_WORDS),
+    ("camera password yard --password-stdin", WHERE, "uploaders.json", OTHER_WORDS),
+    ("camera remove yard", WHERE, "uploaders.json", ""),
+    ("clock --confirm", WHERE, "clock.json", ""),
+    ("user end-sessions --all", WHERE[2:], "sessions.json", ""),
+    ("user remove anna", WHERE[2:], "users.json", ""),
+]
+
+
+@pytest.mark.parametrize("kind", SOME)
+@pytest.mark.parametrize(("words", "where", "page", "stdin"), PAGES, ids=[one[0] for one in PAGES])
+def test_a_page_of_the_library(
+    lived: Path, kind: Kind, words: str, where: list[str], page: str, stdin: str
+) -> None:
+    """Who may upload or look, who is logged in, what was said of the clock: as it was told."""
+    before = (lived / "library" / page).read_bytes()
+    left = cut_after(lived, kind, *words.split(), *where, stdin=stdin)
+    now = (lived / "library" / page).read_bytes()
+    assert now != before
+    assert (left / "library" / page).read_bytes() == now
+    assert (left / "uploads/pool").is_dir() == (lived / "uploads/pool").is_dir()
+
+
+@pytest.mark.parametrize("kind", SOME)
+def test_another_tree_accepted(lived: Path, kind: Kind) -> None:
+    """The owner is not asked again, and the uploads that went are told as missing."""
+    for path in (lived / "uploads").rglob("*.jpg"):
+        path.unlink()
+    left = cut_after(lived, kind, *INGEST, "--accept-tree")
+    states = pano_analytics.open(left / "library").media().state
+    assert states.tolist() == ["missing"] * 4
+    shutil.copytree(lived / "uploads", left / "uploads", dirs_exist_ok=True)
+    pano(left, *INGEST)
+
+
+def due(home: Path) -> Settings:
+    said = {"keep_days": 1, "cull": {"most_share": 1}}
+    return check_settings(said).model_copy(
+        update={"uploads": home / "uploads", "library": home / "library"}
+    )
+
+
+def is_culled(home: Path) -> None:
+    """Hold a home against what a culling that is finished leaves: three old uploads went."""
+    library = pano_analytics.open(home / "library")
+    assert not Journal(Storage(home / "library")).open_plans()
+    media = library.media()
+    assert sorted(media.state) == ["complete", "culled", "culled", "culled"]
+    assert all(library.thumbnail_bytes(one) for one in media.thumb)
+    names = [path.relative_to(home / "uploads") for path in (home / "uploads").rglob("*.jpg")]
+    assert [name.parts[0] for name in names] == ["gate"]
+    assert not len(check(library))
+
+
+@pytest.mark.parametrize("kind", SOME)
+def test_a_culling(lived: Path, kind: Kind) -> None:
+    """What was said to be deleted is, its rows and thumbnails stay, and nothing else went."""
+    is_culled(cut_after(lived, kind, "cull", "--delete", "-q", *WHERE))
+
+
+@pytest.mark.parametrize(("kind", "by", "count"), CUTS)
+def test_a_culling_that_is_cut(lived: Path, kind: Kind, by: str, count: int) -> None:
+    """At any moment: what went has its row, all else is there, and the next run heals it."""
+    before = {path: path.read_bytes() for path in (lived / "uploads").rglob("*.jpg")}
+    disk = Disk.made(lived, lived.parent / "device")
+    pano(lived, "cull", "--delete", "-q", *WHERE, disk=disk)
+    moments = random.Random(8).sample(disk.moments(), count)
+    for number, moment in enumerate(sorted(moments)):
+        left = disk.after_cut(lived.parent / f"left-{number}", kind, moment)
+        there = {lived / path.relative_to(left): path for path in left.rglob("uploads/**/*.jpg")}
+        assert all(path.read_bytes() == before[name] for name, path in there.items())
+        assert {name.name for name in before if "/gate/" in str(name)} <= {
+            name.name for name in there
+        }
+        if by == "ingest":
+            ingest(due(left))
+            media = pano_analytics.open(left / "library").media()
+            assert len(media) == 4
+            rows = media[~media.state.isin(["culled"])]
+            assert set(rows.path) == {
+                path.relative_to(left / "uploads").as_posix()
+                for path in (left / "uploads").rglob("*.jpg")
+            }
+        cull(due(left))
+        is_culled(left)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from failing import points
 from power import KINDS, Disk, Kind
 from receiving import PASSWORD, PATIENCE_S, TINY_JPEG, let_in, settings_of, store, until
 
@@ -24,6 +25,7 @@ from pano_analytics.storage import Storage
 
 pytest.importorskip("pyftpdlib")
 
+MOST = 20
 OTHER = TINY_JPEG.replace(b"\x11", b"\x12")
 FOLDERS = ("2026-11-22", "2026-11-22/001", "2026-11-22/001/jpg", "2026-11-22/001/jpg/10")
 DEEP = FOLDERS[-1]
@@ -44,27 +46,36 @@ def disk(here: Settings, tmp_path: Path) -> Disk:
 
 @contextmanager
 def receiving(here: Settings, disk: Disk, **how: Any) -> Iterator[int]:
-    """Run `pano receive` on the disk; give its port. It may be dead at the end."""
+    """Run `pano receive` on the disk; give its port. It may be dead at the end.
+
+    What it says goes to the file `log` beside the library.
+    """
     assert here.library is not None
     (here.library / records.NAME).unlink(missing_ok=True)
     toml = here.library.parent / "pano.toml"
     toml.write_text("[receive]\naddress = '127.0.0.1'\nport = 0\nkeep_free_mb = 0\ntls = 'off'\n")
     command = [sys.executable, "-m", "pano_analytics.cli", "receive", "--config", str(toml)]
     command += ["--uploads", str(here.uploads), "--library", str(here.library)]
-    storage = Storage(here.library)
-    with subprocess.Popen(
-        command, env=disk.env(**how), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as server:
+    storage, log = Storage(here.library), log_of(here)
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(
+            command, env=disk.env(**how), stdout=subprocess.DEVNULL, stderr=said
+        ) as server,
+    ):
         until(lambda: records.read(storage) or server.poll() is not None)
         try:
             yield int((records.read(storage) or {}).get("port", 0))
         finally:
             if server.poll() is None:
                 server.terminate()
-            assert server.stderr is not None
-            told = server.stderr.read().decode()
             server.wait(PATIENCE_S)
-    assert "Traceback" not in told, told
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def log_of(here: Settings) -> Path:
+    assert here.library is not None
+    return here.library.parent / "log"
 
 
 def connect(port: int) -> ftplib.FTP:
@@ -202,8 +213,8 @@ def test_folders_that_others_made(here: Settings, disk: Disk, tmp_path: Path) ->
         assert (root / "porch" / DEEP / "x.jpg").read_bytes() == TINY_JPEG
 
 
-def number_of_calls(here: Settings, disk: Disk) -> int:
-    with receiving(here, disk) as port, connect(port) as ftp:
+def number_of_calls(here: Settings, disk: Disk, reads: bool) -> int:
+    with receiving(here, disk, reads=reads) as port, connect(port) as ftp:
         use(ftp, Model(disk))
     return sum(call != "send" for call, _ in disk.calls())
 
@@ -245,6 +256,35 @@ def test_some_calls(
     interrupted(here, disk, [number], how, **more)
 
 
+def test_a_library_that_fails(here: Settings, tmp_path: Path) -> None:
+    """Who is logged in goes on uploading, nobody else is let in, each trouble is one line."""
+    assert here.library is not None
+    assert here.uploads is not None
+    library, failing = Disk.made(here.library, tmp_path / "device"), tmp_path / "failing"
+    with receiving(here, library, fail_while=failing, reads=True) as port, connect(port) as ftp:
+        failing.touch()
+        store(ftp, "a.jpg", TINY_JPEG)
+        with pytest.raises(ftplib.error_perm, match="530"):
+            connect(port)
+        until(lambda: "receive.json cannot be written" in log_of(here).read_text())
+        failing.unlink()
+        with connect(port) as again:
+            store(again, "b.jpg", OTHER)
+        until(lambda: told(here) == 2)
+    for name, data in (("a.jpg", TINY_JPEG), ("b.jpg", OTHER)):
+        assert (here.uploads / "porch" / name).read_bytes() == data
+    lines = log_of(here).read_text().splitlines()
+    assert sum("receive.json cannot be written" in line for line in lines) == 1
+    assert sum("expected the accounts that" in line for line in lines) == 1
+
+
+def told(here: Settings) -> int:
+    """Return how many whole uploads the server tells of."""
+    assert here.library is not None
+    found = records.read(Storage(here.library)) or {}
+    return int(found.get("cameras", {}).get("porch", {}).get("whole", 0))
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
@@ -254,9 +294,11 @@ def test_some_calls(
         ("fail_at", {"error": errno.EIO}),
         ("fail_at", {"error": errno.ENOSPC}),
         ("fail_at", {"error": errno.EIO, "fail_on": True}),
+        ("fail_at", {"error": errno.EROFS, "fail_on": True}),
+        ("fail_at", {"error": errno.EIO, "reads": True}),
     ],
 )
-def test_every_call(here: Settings, disk: Disk, how: str, more: dict[str, Any]) -> None:
-    """The same at every call that changes something, one after another."""
-    count = number_of_calls(here, disk)
-    interrupted(here, disk, list(range(1, count + 1)), how, **more)
+def test_many_calls(here: Settings, disk: Disk, how: str, more: dict[str, Any]) -> None:
+    """The same at MOST calls, evenly spread; with `reads` also of those that only look."""
+    count = number_of_calls(here, disk, more.get("reads", False))
+    interrupted(here, disk, points(count, MOST), how, **more)

@@ -16,7 +16,7 @@ from pano_analytics.errors import PanoError, UploadTreeError
 from pano_analytics.media import as_on_disk, decode_path, encode_path
 from pano_analytics.passwords import weakness
 from pano_analytics.settings import Settings
-from pano_analytics.storage import give_to_owner
+from pano_analytics.storage import give_to_owner, sync_path
 from pano_analytics.users import (
     UPLOADERS_NAME,
     Register,
@@ -300,6 +300,7 @@ def _make(folder: Path, uploads: Path) -> None:
     for one in reversed(missing):
         one.mkdir()
         give_to_owner(one, uploads)
+        sync_path(one.parent)
 
 
 def is_own_folder(jail: Path, uploads: Path, folder: str) -> bool:

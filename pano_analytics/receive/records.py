@@ -8,6 +8,7 @@ user names that nobody has: people type passwords into the wrong field.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections import deque
@@ -22,6 +23,8 @@ from pano_analytics.receive.quotas import Usage
 from pano_analytics.receive.refusals import DAYS as REFUSAL_DAYS
 from pano_analytics.receive.refusals import Refusal, Refusals
 from pano_analytics.storage import Storage
+
+log = logging.getLogger("pano.receive")
 
 NAME = "state/receive.json"
 LOCK = "state/receive.lock"
@@ -93,6 +96,7 @@ class Record:
     _is_new: bool = True
     _is_urgent: bool = False
     _written_at: float = 0.0
+    _trouble: str = ""
 
     @classmethod
     def going_on(cls, storage: Storage) -> Record:
@@ -185,7 +189,10 @@ class Record:
             self.write()
 
     def write(self, finished: str | None = None) -> None:
-        """Swap the file; a disk that is full or gone must not keep a camera from uploading."""
+        """Swap the file; a disk that is full or gone must not keep a camera from uploading.
+
+        What could not be written is said once in the log, and tried again later.
+        """
         oldest = datetime.now(UTC) - timedelta(days=REFUSAL_DAYS)
         self.refusals.forget_before(oldest.isoformat())
         document = {
@@ -201,8 +208,18 @@ class Record:
             "bans": self.bans,
         }
         self._written_at, self._is_new, self._is_urgent = time.monotonic(), False, False
-        with suppress(OSError, PanoError):
+        try:
             self.storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())
+        except (OSError, PanoError) as error:
+            self._is_new = True
+            self._tell_trouble(f"{self.storage.path(NAME)} cannot be written: {error}")
+        else:
+            self._trouble = ""
+
+    def _tell_trouble(self, text: str) -> None:
+        if not self._trouble:
+            log.error("%s", text)
+        self._trouble = text
 
 
 def read(storage: Storage) -> dict[str, Any] | None:

@@ -179,8 +179,8 @@ class Receiver:
     def _renew(self) -> None:
         try:
             tls.load(self._tls, *self._certificate())
-        except PanoError as error:
-            log.error("%s", error)
+        except (PanoError, OSError) as error:
+            log.error("the certificate was not renewed: %s", error)
 
 
 def _own(kind: type[Channel], limits: dict[str, Any]) -> type[Channel]:

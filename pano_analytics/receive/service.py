@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -164,9 +165,11 @@ class Service:
 
     def tick(self) -> None:
         """Tell of what is new; after a change of the accounts no address is slowed down."""
-        if self.accounts.version() != self._accounts_version:
-            self._accounts_version = self.accounts.version()
-            self.bans.lift()
+        with suppress(LibraryError):  # unreadable: the next login says so
+            version = self.accounts.version()
+            if version != self._accounts_version:
+                self._accounts_version = version
+                self.bans.lift()
         self.record.ban(self.bans.current())
         self.record.write_if_due()
 

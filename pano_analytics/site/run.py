@@ -13,7 +13,6 @@ from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 
-from pano_analytics import own_tree
 from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.home import Home
 from pano_analytics.settings import Settings
@@ -45,11 +44,13 @@ def update(
         looked = _looked_at(settings, folder)
         if not is_full and _is_current(site, known, looked):
             return Summary(folder, len(known.cameras), len(known.days))
-        if settings.uploads is not None and settings.uploads.is_dir():
-            # Another disk is mounted there: no page goes for what it lacks.
-            own_tree.require(Storage(settings.library or folder), settings.uploads)
+        # Both open tables, with Arrow: a quiet run loads neither.
+        from pano_analytics import own_tree
         from pano_analytics.site import build
 
+        if settings.uploads is not None and settings.uploads.is_dir():
+            # Another disk may be mounted there: no page goes for what it lacks.
+            own_tree.require(Storage(settings.library or folder), settings.uploads)
         return build.build(settings, site, known, home.root_id, looked, is_full, progress)
 
 
