@@ -22,10 +22,10 @@ from pano_analytics.check import check
 from pano_analytics.culling import cull
 from pano_analytics.ingest.run import ingest
 from pano_analytics.journal import Journal
+from pano_analytics.library import Library
 from pano_analytics.sessions import Sessions
 from pano_analytics.settings import Settings
 from pano_analytics.settings import check as check_settings
-from pano_analytics.storage import Storage
 from pano_analytics.users import Users
 
 WHERE = ["--uploads", "uploads", "--library", "library"]
@@ -211,8 +211,8 @@ def due(home: Path) -> Settings:
 
 def is_culled(home: Path) -> None:
     """Hold a home against what a culling that is finished leaves: three old uploads went."""
-    library = pano_analytics.open(home / "library")
-    assert not Journal(Storage(home / "library")).open_plans()
+    library = Library.of(due(home))  # what the library knows of itself names another home
+    assert not Journal(library.storage).open_plans()
     media = library.media()
     assert sorted(media.state) == ["complete", "culled", "culled", "culled"]
     assert all(library.thumbnail_bytes(one) for one in media.thumb)

@@ -189,10 +189,15 @@ class Control(FTPHandler):  # type: ignore[misc]
             super().pre_process_command(line, cmd, arg)
 
     def _may_still(self, cmd: str) -> bool:
-        """Tell whether the account is as it was at the login, where that is asked."""
+        """Tell whether the account is as it was at the login, where that is asked.
+
+        While the accounts cannot be read, whoever is logged in goes on: what a camera has
+        to say would be lost, and nobody changed its account.
+        """
         if not (self.proto_cmds.get(cmd) or {}).get("perm"):
             return True
-        return self.service.gate.account(self.username) == self.account
+        gate = self.service.gate
+        return gate.account(self.username) == self.account or bool(gate.trouble)
 
     def _is_too_long(self, cmd: str, arg: str) -> bool:
         if not self.authenticated or not (self.proto_cmds.get(cmd) or {}).get("perm"):
