@@ -482,7 +482,7 @@ def test_a_list_that_is_none_is_refused(home: Home, tmp_path: Path, text: str) -
     """A list that cannot be read is no leave to remove anything."""
     (tmp_path / LIST).write_text(text)
     (tmp_path / "index.html").write_text("mine")
-    with pytest.raises(SettingsError, match="list of a site"):
+    with pytest.raises(SettingsError, match="expected a file list"):
         update(home.settings(), tmp_path)
     assert (tmp_path / "index.html").read_text() == "mine"
 

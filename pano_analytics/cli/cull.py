@@ -179,8 +179,8 @@ def _in_words(found: Plan, short: list[Room], files: bool) -> Iterator[str]:
         yield f"  left {left:>18} {size(one.left_bytes):>10}{since}"
         if one.waiting_until:
             yield (
-                f"       {one.waiting_files:>12,} of these old enough, but known to pano for less "
-                f"time than that: deleted from {one.waiting_until:%Y-%m-%d} on"
+                f"       {one.waiting_files:>12,} of these are old enough, but pano has not known "
+                f"them that long: due on {one.waiting_until:%Y-%m-%d}"
             )
     for stays in found.stays:
         yield f"stays: {shown(stays.path)}: {stays.reason}"
