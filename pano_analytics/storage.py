@@ -80,7 +80,7 @@ class Storage:
         self._make(folder)
         return folder
 
-    def _make(self, folder: Path, *, is_again: bool = False) -> None:
+    def _make(self, folder: Path) -> None:
         if not folder.is_relative_to(self.root):
             missing = [one for one in (folder, *folder.parents) if not one.exists()]
             folder.mkdir(parents=True, exist_ok=True)
@@ -90,10 +90,8 @@ class Storage:
         try:
             folder.mkdir(0o700 | self._rights)
         except FileNotFoundError:
-            if is_again:  # /proc, and mount points that nothing is mounted at, have no room
-                raise
             self._make(folder.parent)
-            self._make(folder, is_again=True)
+            self._make(folder)
         except FileExistsError:
             if not folder.is_dir():
                 raise
@@ -241,7 +239,15 @@ class Storage:
             return
 
     def remove_tree(self, name: str) -> None:
-        shutil.rmtree(self.path(name), ignore_errors=True)
+        """Remove the folder `name` with all that it holds, if it is there. Raises OSError."""
+        path = self.path(name)
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            error.filename = str(path)  # else a name without its folder
+            raise
 
     def files(self, name: str) -> Iterator[str]:
         """Yield the names of all files below the folder `name`, whatever their ending.

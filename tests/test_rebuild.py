@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import pyarrow.parquet as pq
 import pytest
 from lived_in import NOON, assert_same, at, fresh, lay, live, picture, renew, run, told
+from power import Disk
 from shared_files import snapshot_path
 
 from pano_analytics.catalog import MANIFEST
@@ -279,6 +280,25 @@ def _touches(settings: Settings, folder: Path) -> int:
     done = _until(settings.model_copy(update={"library": folder / "whole"}), 10**9)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
+
+
+def test_what_a_killed_one_left_is_not_built_on(settings: Settings, tmp_path: Path) -> None:
+    """Where a disk refuses to remove it, the next rebuild says so and does not begin."""
+    assert settings.library is not None
+    left = settings.library / "rebuild/journal"
+    left.mkdir(parents=True)
+    for name in os.listdir(settings.library / "journal"):
+        os.link(settings.library / "journal" / name, left / name)
+    disk = Disk.made(left.parent, tmp_path / "device")
+    command = [sys.executable, "-m", "pano_analytics.cli", "rebuild"]
+    command += ["--uploads", str(settings.uploads), "--library", str(settings.library)]
+    first = subprocess.run(
+        command, env=disk.env(fail_at=1), capture_output=True, text=True, check=False
+    )
+    assert (first.returncode, len(first.stderr.splitlines())) == (4, 1), first.stderr
+    assert f"{left.parent}: " in first.stderr
+    assert subprocess.run(command, check=False).returncode == 0
+    assert not left.exists()
 
 
 def test_killed_it_leaves_the_old_catalog(settings: Settings, tmp_path: Path) -> None:
