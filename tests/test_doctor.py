@@ -298,7 +298,8 @@ def test_more_cut_uploads_than_before_are_told_in_figures() -> None:
     before, recent = some_cut(300, 2, MONDAY, "30min"), some_cut(40, 12, MONDAY + 8 * DAY, "20min")
     [found] = arrivals.cut(case(before, recent))
     assert (found.word, found.severity, found.value) == ("uploads_cut", "problem", 12 / 40)
-    assert "12 of the last 40 clips cut; 2 of 300 in the days before" in found.evidence
+    assert "12 of the last 40 clips cut off; 2 of 300 in the days before" in found.evidence
+    assert "(Setup > Camera > Video > Video, Main Stream: Bit Rate)" in found.advice
 
 
 def test_a_few_cut_uploads_are_no_rise() -> None:
@@ -313,7 +314,7 @@ def test_always_many_cut_uploads_are_told() -> None:
     """A third of them, for days: not rising, and wrong."""
     days = [some_cut(30, 10, MONDAY + day * DAY, "20min") for day in range(8)]
     [found] = arrivals.cut(case(*days))
-    assert "80 of 240 clips cut" in found.evidence
+    assert "80 of 240 clips cut off" in found.evidence
 
 
 def test_what_is_not_opened_yet_counts_for_nothing() -> None:

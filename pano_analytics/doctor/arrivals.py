@@ -184,7 +184,7 @@ def is_many(wrong: int, every: int) -> bool:
 def _cut_finding(case: Case, evidence: str, share: float, limit: float) -> Finding:
     advice = (
         "The camera aborts uploads: check its Wi-Fi signal, the free space on the upload disk, "
-        "and the log of the upload server; a lower bit rate helps ({case.menu.video}: Bit Rate)."
+        f"and the log of the upload server; a lower bit rate helps ({case.menu.video}: Bit Rate)."
     )
     told = (case.camera, "uploads_cut", "problem", "certain", evidence, advice)
     return Finding(*told, share, limit)

@@ -116,7 +116,7 @@ def _unsupported(case: Case, kind: str) -> list[Finding]:
         evidence += f"; the newest of them: {unread['state_reason'].iloc[-1]}"
     advice = (
         "The files themselves may be intact: they are kept, and can be downloaded. To see them "
-        "here, let the camera upload JPEG pictures and H.264 clips in MP4 ({case.menu.video})."
+        f"here, let the camera upload JPEG pictures and H.264 clips in MP4 ({case.menu.video})."
     )
     severity = "problem" if is_many(number, every) else "advice"
     told = (case.camera, "format_unsupported", severity, "certain", evidence, advice)
