@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 from pano_analytics import dhav
+from pano_analytics.confined import is_out_of_memory
 from pano_analytics.errors import MediaError
 from pano_analytics.formats import sniff
 from pano_analytics.formats.demux import (
@@ -27,12 +28,13 @@ from pano_analytics.formats.demux import (
     MAX_PACKETS,
     UPRIGHT,
     declared_period_s,
-    decode_key,
+    decoded_key,
     error_words,
     filled_times,
     open_clip,
     orientation_of,
     packets_of,
+    refusal,
     steady_times,
     upright_size,
 )
@@ -72,6 +74,7 @@ _JPEG_QUALITY = 75
 _MAX_JPEG_SCANS = 100
 _FINE_PX = 5
 _FOUR_TIMES = [min(255, 4 * level) for level in range(256)]
+_HELD_PICTURES = 8
 _HELD_KEYS = 8 * STRIP_FRAMES
 _MOST_TAIL_PACKETS = 600
 _ORIENTATION_TAG = 0x0112
@@ -130,7 +133,7 @@ def _inspected(upload: _Upload, expected_s: float | None) -> Inspection:
     except Undecodable as reason:
         return Inspection("damaged", str(reason))
     except MemoryError as error:
-        return Inspection("damaged", error_words(error))
+        return Inspection("unsupported", str(refusal(error)))
 
 
 # --- reading ------------------------------------------------------------------------------
@@ -250,7 +253,7 @@ def _open_picture(data: bytes, format_name: str) -> ImageFile:
             raise Unsupported(
                 f"a {format_name} picture of a kind that pano does not read: {error_words(error)}"
             ) from error
-        raise Undecodable(f"the {format_name} header is broken: {error_words(error)}") from error
+        raise refusal(error, f"the {format_name} header is broken: {{}}") from error
     _check_limits(data, image)
     # All bytes are at hand: handing them over in pieces would only copy them again.
     image.decodermaxblock = max(len(data), image.decodermaxblock)
@@ -348,6 +351,8 @@ def _load(image: ImageFile) -> str | None:
         image.draft(None, target)
         image.load()
     except Exception as error:
+        if is_out_of_memory(error):
+            raise refusal(error) from error
         words = error_words(error)
         if _is_about_format(error):
             raise Unsupported(f"a kind of picture that pano does not read: {words}") from error
@@ -544,7 +549,7 @@ def _walked(content: BinaryIO, format_name: str) -> _Clip:
         with open_clip(content, format_name, options) as container:
             return _walk(container, format_name)
     except (av.FFmpegError, MemoryError, EOFError, ValueError, OSError) as error:
-        raise Undecodable(f"no clip can be read from it: {error_words(error)}") from error
+        raise refusal(error, "no clip can be read from it: {}") from error
 
 
 def _walk(container: InputContainer, format_name: str) -> _Clip:
@@ -620,6 +625,8 @@ class _Packets:
                     self.is_too_many = True
                     return self._flaw(is_cut)
         except (av.FFmpegError, MemoryError, EOFError, ValueError, OSError) as error:
+            if is_out_of_memory(error):
+                raise refusal(error) from error
             return f"the rest cannot be read: {error_words(error)}"
         return self._missing(container) or self._flaw(is_cut)
 
@@ -747,16 +754,33 @@ def _decode_strip(clip: _Clip, stream: VideoStream, keys: list[tuple[float, Pack
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_PIXELS)}
     turn = None
+    too_large: BaseException | None = None
     for offset_s, packet in keys:
-        picture = decode_key(context, packet)
+        picture, error = decoded_key(context, packet)
+        if error is not None and is_out_of_memory(error):
+            too_large = error
         if picture is not None:
             # One matrix holds for the whole clip, and asking for it takes half a millisecond.
             turn = turn or orientation_of(picture)
             clip.width, clip.height = upright_size(picture.width, picture.height, turn)
             clip.frames.append(_strip_frame(offset_s, picture, _pixel_aspect(stream), turn))
+    if keys and not clip.frames and (too_large or not _has_room_for(context)):
+        raise refusal(too_large or MemoryError())
     failed = len(keys) - len(clip.frames)
     if failed and clip.trouble is None:
         clip.trouble = f"{failed} of the {len(keys)} inspected key frames do not decode"
+
+
+def _has_room_for(context: VideoCodecContext) -> bool:
+    """Tell whether as many pictures as decoders hold fit into what this process may take.
+
+    Decoders that get no memory often say that the data is invalid.
+    """
+    try:
+        bytearray(_HELD_PICTURES * context.width * context.height * 3 // 2)
+    except MemoryError:
+        return False
+    return True
 
 
 def _pixel_aspect(stream: VideoStream) -> float:

@@ -80,7 +80,7 @@ class Storage:
         self._make(folder)
         return folder
 
-    def _make(self, folder: Path) -> None:
+    def _make(self, folder: Path, *, is_again: bool = False) -> None:
         if not folder.is_relative_to(self.root):
             missing = [one for one in (folder, *folder.parents) if not one.exists()]
             folder.mkdir(parents=True, exist_ok=True)
@@ -90,8 +90,10 @@ class Storage:
         try:
             folder.mkdir(0o700 | self._rights)
         except FileNotFoundError:
+            if is_again:  # /proc, and mount points that nothing is mounted at, have no room
+                raise
             self._make(folder.parent)
-            self._make(folder)
+            self._make(folder, is_again=True)
         except FileExistsError:
             if not folder.is_dir():
                 raise

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from pano_analytics import settings
 from pano_analytics.cli import COMMANDS
 from pano_analytics.demo import make_demo
+from pano_analytics.doctor import WORDS
 from pano_analytics.ingest.run import ingest
 from pano_analytics.media import STATES, TRIGGERS
 from pano_analytics.settings import Settings
@@ -245,3 +246,35 @@ def test_links_lead_somewhere(page: Path) -> None:
     """Every link to a file of the project finds it."""
     targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     assert [one for one in targets if not (page.parent / one).exists()] == []
+
+
+# --- troubleshooting --------------------------------------------------------------
+
+
+SYMPTOMS = [
+    *("cannot connect", "login refused", "425", "426", "421", "530", "550", "552", "hour off"),
+    *("no thumbnails", "H.265", "disk full", "missing after a reboot", "clock", "unread"),
+    *("nothing reads these files", "not local", "forgot the password", "blank plots", "DuckDB"),
+    *("zone", "two cameras in one", "snapshots without a clip", "deleted too early"),
+    *("nothing is deleted", "too large to look at", "not supported", "certificate", "port in use"),
+]
+
+
+@pytest.mark.parametrize("symptom", SYMPTOMS)
+def test_troubleshooting_has_what_people_search_for(symptom: str) -> None:
+    """Each symptom, as somebody would type it, is in a row that names a command or a setting."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    told = [row for row in rows if symptom.lower() in row.lower()]
+    answers = [row.split("|", 2)[2] for row in told]
+    assert any("`" in one or "](" in one for one in answers), symptom
+
+
+def test_troubleshooting_knows_every_finding() -> None:
+    """Each word of the doctor and each problem of status is there, with what to do."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    room = ROOT / "pano_analytics"
+    code = "".join(path.read_text() for path in (room / "status.py", room / "supervise/look.py"))
+    problems = set(re.findall(r'_problem\(\s*"(\w+)"', code))
+    assert len(problems) > 8
+    assert sorted(word for word in {*WORDS, *problems} if f"`{word}`" not in text) == []

@@ -6,6 +6,8 @@ import ast
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,3 +201,59 @@ def test_what_nobody_foresaw_is_code_1(
     code, told = ended("status", capsys)
     assert code == 1
     assert told.rstrip().endswith("please report the lines above.")
+
+
+# --- what serves, over trees and libraries that are there and of no use ---------------------
+
+
+def empty_tree() -> None:
+    Path("uploads").mkdir()
+    settings("uploads", "library")
+
+
+def missing_tree() -> None:
+    settings("uploads", "library")
+
+
+def read_only_library() -> None:
+    """A library in a place of which the kernel lets nobody write, root included."""
+    upload()
+    settings("uploads", "/proc/pano")
+
+
+SERVING = {
+    ("up", missing_tree): 3,
+    ("receive", missing_tree): 3,
+    ("up", read_only_library): 4,
+    ("receive", read_only_library): 4,
+    ("serve --port 0", missing_tree): None,
+    ("up", empty_tree): None,
+    ("receive", empty_tree): None,
+    ("serve --port 0", empty_tree): None,
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "situation"), SERVING, ids=lambda one: getattr(one, "__name__", one)
+)
+def test_what_serves_ends_by_the_table(call: str, situation: Callable[[], None]) -> None:
+    """One line, no traceback; an empty tree, or one that is to come, is served until SIGTERM."""
+    situation()
+    with Path("pano.toml").open("a") as file:
+        file.write("\n[dashboard]\nport = 0\n[receive]\nport = 0\n[up]\nhealth_port = 0\n")
+    code = SERVING[call, situation]
+    command = [sys.executable, "-m", "pano_analytics.cli", *call.split()]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+    assert process.stdout is not None
+    told = ""
+    for line in process.stdout:
+        told += line
+        # Its last word before it serves: from then on it ends in order.
+        if code is None and re.search(r"Dashboard: http|Taking uploads at", line):
+            process.terminate()
+    assert process.wait(30) == (code or 0), told
+    assert "Traceback" not in told
+    if code:
+        assert len(told.strip().splitlines()) == 1, told

@@ -431,18 +431,18 @@ def _open_slowly(tasks: Sequence[examine.Task]) -> list[examine.Outcome]:
 
 
 @pytest.mark.long
-def test_a_file_that_is_read_without_end_is_damaged(
+def test_a_file_that_is_read_without_end_is_too_large(
     run: Run, library: Library, uploads: Path
 ) -> None:
-    """One file that no decoder comes to the end of is told as damaged; its day is complete."""
+    """A file that no decoder comes to the end of is called too large; its day is complete."""
     for second in (0, 5, 10):
         lay(picture(), uploads / snapshot_path("porch", NOON + timedelta(seconds=second)))
     slow = Crew(partial(pool, 1), 1, _open_slowly, examine.given_up, batch=12, limit_s=8.0)
     with slow as openers:
         run(openers=openers)
     media = library.media().sort_values("start")
-    assert media.state.tolist() == ["complete", "damaged", "complete"]
-    assert media.state_reason.tolist()[1] == "reading it took longer than 8 s"
+    assert media.state.tolist() == ["complete", "unsupported", "complete"]
+    assert media.state_reason.tolist()[1] == "too large to look at: reading it took longer than 8 s"
 
 
 def test_the_journal_keeps_arrivals_through_a_new_catalog(

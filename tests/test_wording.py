@@ -82,7 +82,15 @@ def home(request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_command_reads_well(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With nothing and with one of everything, in every command that speaks of counts."""
     for call in (
-        *("ingest", "status", "doctor", "check", "check --depth hash", "ingest --unknown"),
+        *(
+            "init --uploads uploads --output new.toml",
+            "ingest",
+            "status",
+            "doctor",
+            "check",
+            "check --depth hash",
+            "ingest --unknown",
+        ),
         *("camera list", "cull", "cull --adopt", "cull", "cull --files", "cull --delete"),
         *("site", "rebuild", "status", "backup kept.tar", "doctor"),
     ):
@@ -90,7 +98,9 @@ def test_every_command_reads_well(home: Path, capsys: pytest.CaptureFixture[str]
             main(call.split())
         said = capsys.readouterr()
         assert_reads_well(said.out + said.err)
+        assert not re.search(r"(?m)^\s*(\w+): \1: ", said.out), said.out
         assert "Traceback" not in said.err, (call, said.err)
+    assert_reads_well(Path("new.toml").read_text(encoding="utf-8"))
 
 
 def test_pages_and_payloads_read_well(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -175,6 +175,8 @@ def list_(settings: Settings, as_json: bool) -> None:
     if as_json:
         say(json.dumps(told))
         return
+    if not told["cameras"]:
+        say("No camera has an upload account yet: `pano camera add NAME` makes one.")
     for line in _list_in_words(told):
         say(line)
     if not told["is_receiving"]:

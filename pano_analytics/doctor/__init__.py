@@ -132,9 +132,14 @@ def _unread(library: Library) -> Iterator[Finding]:
     known = library.catalog.manifest().cameras()
     for place in unread.places(library.settings, library.storage, known):
         severity = "problem" if place.is_problem else "advice"
-        told = (place.camera, "unread", severity, "certain", place.text(library.zone))
+        told = (place.camera, "unread", severity, "certain", _unread_text(place, library.zone))
         advice = f"{place.advice}\n{place.snippet}".strip()
         yield Finding(*told, advice, place.files, 0.0, place.first)
+
+
+def _unread_text(place: unread.Place, zone: ZoneInfo) -> str:
+    """Return what is unread; the camera is named beside it already."""
+    return place.text(zone).removeprefix(f"{place.camera}: ")
 
 
 _ALL_SILENT = (

@@ -8,7 +8,9 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pano_analytics.confined import is_out_of_memory
+from pano_analytics.errors import MediaError
 from pano_analytics.formats import dav
+from pano_analytics.formats.verdict import Undecodable, Unsupported
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -58,10 +60,23 @@ def packets_of(container: InputContainer) -> Iterator[Packet[Any]]:
         return
 
 
+TOO_MUCH_MEMORY = "it needs more memory than the limit per file"
+
+
+def refusal(error: BaseException, told: str = "{}") -> MediaError:
+    """Return the error to raise for a file that a reader ends with `error` on.
+
+    A file that exceeds our limits may well be whole: it is too large to look at, not damaged.
+    """
+    if is_out_of_memory(error):
+        return Unsupported(f"too large to look at: {TOO_MUCH_MEMORY}")
+    return Undecodable(told.format(error_words(error)))
+
+
 def error_words(error: BaseException) -> str:
     """Return what FFmpeg or Pillow says is wrong, without codes and addresses."""
     if is_out_of_memory(error):
-        return "it needs more memory than the limit per file"
+        return TOO_MUCH_MEMORY
     words = str(getattr(error, "strerror", None) or error)
     return words.splitlines()[0] if words else type(error).__name__
 
@@ -71,14 +86,21 @@ def decode_key(context: VideoCodecContext, packet: Packet[Any]) -> VideoFrame | 
 
     None where it does not decode.
     """
+    return decoded_key(context, packet)[0]
+
+
+def decoded_key(
+    context: VideoCodecContext, packet: Packet[Any]
+) -> tuple[VideoFrame | None, BaseException | None]:
+    """Return the picture of one key packet as `decode_key` does, and what went wrong."""
     import av
 
     try:
         pictures = context.decode(packet) or context.decode(None)
         context.flush_buffers()
-    except (av.FFmpegError, MemoryError, EOFError, ValueError, OSError):
-        return None
-    return pictures[0] if pictures else None
+    except (av.FFmpegError, MemoryError, EOFError, ValueError, OSError) as error:
+        return None, error
+    return (pictures[0] if pictures else None), None
 
 
 # --- how a picture is to be turned ------------------------------------------------------

@@ -45,8 +45,11 @@ def crew(make_executor: MakeExecutor, workers: int) -> Crew[Task, Outcome]:
 
 
 def given_up(task: Task, what: str) -> Outcome:
-    """Return what is told of a file that harms whoever reads it."""
-    return Outcome(Inspection("damaged", f"reading it {what}"))
+    """Return what is said of a file that exceeds the limits of whoever opens it.
+
+    It may well be whole: the limits are ours.
+    """
+    return Outcome(Inspection("unsupported", f"too large to look at: reading it {what}"))
 
 
 def prepare() -> None:

@@ -19,6 +19,7 @@ from pano_analytics.media import encode_path
 from pano_analytics.proposal.original import OldCamera, Original
 from pano_analytics.proposal.tree import Found, look
 from pano_analytics.storage import Storage
+from pano_analytics.wording import many
 
 
 def propose(uploads: Path | None, zone: str, original: Original | None = None) -> str:
@@ -272,14 +273,15 @@ def _zone_remark(camera: Found, zone: str) -> list[str]:
 def _stranger(camera: Found) -> str:
     what = f"folder {quoted(camera.folder)}" if camera.folder else "root itself"
     template = layouts.propose(camera.unread)
+    files = many(camera.unknown, "sampled file")
     if template is None:
         return (
-            f"# In the {what}, the names of the {camera.unknown} sampled files match no layout; a\n"
+            f"# In the {what}, no layout matches the names of {files}; a\n"
             "# template in `layout` can describe them (see docs/settings.md).\n"
         )
     folder = "" if camera.folder else '# folder = "."\n'
     return (
-        f"# In the {what}, the names of the {camera.unknown} sampled files match no layout. This\n"
+        f"# In the {what}, no layout matches the names of {files}. This\n"
         f"# template reads them; try it with `pano explain`, and remove the # signs to use it:\n"
         f"# [[cameras]]\n# name = {quoted(camera.camera)}\n{folder}# layout = {quoted(template)}\n"
     )

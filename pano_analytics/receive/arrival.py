@@ -64,7 +64,7 @@ def _inspected(uploads: Path | None, path: str, reading: Reading) -> tuple[Inspe
     except MediaError as error:
         return None, str(error)
     except confined.Ended as ended:
-        return Inspection("damaged", f"reading it {ended}"), ""
+        return Inspection("unsupported", f"too large to look at: reading it {ended}"), ""
     clock = found.pop("camera_clock")
     return Inspection(**found, camera_clock=clock and datetime.fromisoformat(clock)), ""
 
