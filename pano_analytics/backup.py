@@ -33,7 +33,7 @@ import pyarrow.compute as pc
 from pano_analytics import sealed
 from pano_analytics.catalog import MANIFEST, Catalog
 from pano_analytics.columns import TABLES
-from pano_analytics.errors import LibraryError
+from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.home import NAME as HOME_PAGE
 from pano_analytics.home import Home
 from pano_analytics.ingest import memory
@@ -100,8 +100,9 @@ def backup(
 
     Without secrets it holds neither users nor the login secret nor the settings
     file; with a `passphrase` it is encrypted. Waits for a run that is at work.
-    `target` appears complete or not at all; an existing one is replaced. Raises
-    LibraryError where there is no library, SettingsError for a short passphrase.
+    `target` appears complete or not at all; an earlier backup there is replaced. Raises
+    LibraryError where there is no library, SettingsError for a short passphrase, for a
+    target below the upload root, and for one that is anything but a backup.
     """
     if passphrase is not None:
         sealed.check_passphrase(passphrase)
@@ -109,6 +110,7 @@ def backup(
     home = Home.read(storage)
     if home is None:
         raise LibraryError(f"{folder}: expected a library to back up; there is none.")
+    _refuse_target(target, home.settings.uploads)
     with storage.lock(LOCK, wait=True), _appearing(target) as file:
         names = _names(storage, with_catalog)
         sources = {name: storage.path(name) for name in names}
@@ -127,6 +129,34 @@ def backup(
     return BackedUp(
         target, len(files), size_bytes, MANIFEST in sources, with_secrets, passphrase is not None
     )
+
+
+def _refuse_target(target: Path, uploads: Path | None) -> None:
+    """Refuse to put a backup among the uploads, or in the place of anything but a backup."""
+    if uploads is not None and target.resolve().is_relative_to(uploads.resolve()):
+        raise SettingsError(
+            f"{target}: expected a place outside the upload tree, which pano only reads; "
+            f"choose another. Nothing was written."
+        )
+    if target.exists() and not _is_replaceable(target):
+        raise SettingsError(
+            f"{target}: expected a new file, or an earlier backup to replace; something else is "
+            f"there, and it stays as it is. Choose another name."
+        )
+
+
+def _is_replaceable(target: Path) -> bool:
+    """Tell whether a file is empty, or begins as backups do; one that is cut short does, too."""
+    if not target.is_file():
+        return False
+    try:
+        if target.stat().st_size == 0 or is_encrypted(target):
+            return True
+        with tarfile.open(target, mode="r|*") as tar:
+            first = tar.next()
+    except (tarfile.TarError, EOFError, zlib.error, OSError, LibraryError):
+        return False
+    return first is not None and _is_ours(first)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from lived_in import assert_same, at, fresh, lay, live, picture, renew, run, tol
 
 from pano_analytics.backup import INDEX, backup, restore
 from pano_analytics.cli import pano
-from pano_analytics.errors import LibraryError
+from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.journal import Journal
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
@@ -281,12 +281,47 @@ def test_a_backup_is_there_whole_or_not_at_all(library: Library, tmp_path: Path)
     """A target that cannot be written is told, and no half file is left."""
     with pytest.raises(LibraryError, match="expected to write"):
         backup(library.folder, tmp_path / "nowhere/kept.tar")
+    backup(library.folder, tmp_path / "old.tar")
+    before = (tmp_path / "old.tar").read_bytes()
     (library.folder / "journal/unreadable.parquet").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "old.tar").write_bytes(b"the backup before")
     with pytest.raises(LibraryError, match="expected to write"):
         backup(library.folder, tmp_path / "old.tar")
-    assert (tmp_path / "old.tar").read_bytes() == b"the backup before"
+    assert (tmp_path / "old.tar").read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"uploads", "library", "old.tar"}
+
+
+@pytest.mark.parametrize("name", ["pano.toml", "photo.jpg", "other.tar", "other.tar.gz", "pipe"])
+def test_nothing_but_a_backup_is_replaced(library: Library, tmp_path: Path, name: str) -> None:
+    """A name typed wrong costs nobody a file; an earlier backup and an empty file make room."""
+    target, note = tmp_path / name, tmp_path / "note.txt"
+    note.write_text("of somebody else")
+    if name == "pipe":
+        os.mkfifo(target)
+    elif ".tar" in name:
+        with tarfile.open(target, "w:gz" if name.endswith("gz") else "w") as tar:
+            tar.add(note, "note.txt")
+    else:
+        target.write_bytes(picture(1))
+    before = None if name == "pipe" else target.read_bytes()
+    with pytest.raises(SettingsError, match="an earlier backup"):
+        backup(library.folder, target)
+    assert target.is_fifo() if before is None else target.read_bytes() == before
+    for again in ("kept.tar", "kept.tar.gz", "kept.tgz"):
+        (tmp_path / again).touch()
+        for passphrase in (None, "several words for it", None):
+            assert backup(library.folder, tmp_path / again, passphrase=passphrase).files
+
+
+def test_no_backup_lies_among_the_uploads(settings: Settings, tmp_path: Path) -> None:
+    """Neither in the place of an upload nor beside it, nor by way of a link."""
+    assert settings.uploads is not None
+    run(settings)
+    (tmp_path / "link").symlink_to(settings.uploads)
+    before = content(settings.uploads)
+    for place in (*settings.uploads.rglob("*.jpg"), settings.uploads / "a.tar", tmp_path / "link/b"):
+        with pytest.raises(SettingsError, match="outside the upload tree"):
+            backup(settings.the_library(), place)
+    assert content(settings.uploads) == before
 
 
 def test_no_library_is_told(tmp_path: Path) -> None:

@@ -56,13 +56,14 @@ def command(
     the library's identity, users, the secret that signs logins, the settings
     file, and the thumbnails of uploads that are gone. The uploads themselves are not
     included. The file appears only when complete, and only its owner can read it. Waits
-    for a running ingest to finish.
+    for a running ingest to finish. An earlier backup of that name is replaced; any other
+    file is left as it is.
 
     Without its passphrase, an encrypted backup cannot be read by anybody.
 
     \b
-    Exit codes: 0 done, 2 settings or usage, 4 no library, or TARGET cannot be
-    written.
+    Exit codes: 0 done, 2 settings or usage (such as a TARGET that is something
+    else, or among the uploads), 4 no library, or TARGET cannot be written.
 
     \b
     Examples:
