@@ -18,6 +18,9 @@ import pandas as pd
 from pano_analytics import alike
 from pano_analytics.errors import QueryError
 
+# What DuckDB counts with; a greater limit cannot be told from it.
+_MOST = (1 << 63) - 1
+
 
 def names(value: Any, what: str, known: Sequence[str] | None = None) -> list[str] | None:
     """Return one name or several as a list, each once; None for None.
@@ -115,7 +118,7 @@ def identity(value: Any) -> str:
 
 
 def whole(value: Any, what: str, least: int = 0) -> int | None:
-    """Return a whole number of at least `least`; None for None."""
+    """Return a whole number from `least` to `_MOST`, which stands for more; None for None."""
     if value is None:
         return None
     try:
@@ -124,7 +127,7 @@ def whole(value: Any, what: str, least: int = 0) -> int | None:
         number = None
     if number is None or isinstance(value, (bool, np.bool_)) or number < least:
         raise QueryError(f"{what}: expected a whole number from {least} on; came {shown(value)}.")
-    return number
+    return min(number, _MOST)
 
 
 def frame(value: Any, columns: Sequence[str], source: str) -> pd.DataFrame:

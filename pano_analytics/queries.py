@@ -34,7 +34,7 @@ _DAY_US = 86_400_000_000
 # What DuckDB and Arrow raise at a statement, or at values, that they cannot take.
 _NO_ANSWER = (duckdb.Error, pa.ArrowException, TypeError, ValueError, OverflowError)
 # Integers of the tables that are not known of every file.
-NULLABLE = ("width", "height", "grid_version")
+NULLABLE = ("width", "height", "channel", "grid_version")
 _HIVE = "hive_partitioning = true, hive_types = {'camera': 'VARCHAR', 'date': 'DATE'}"
 
 

@@ -292,6 +292,7 @@ def test_a_limit_is_a_whole_number(library: Library, limit: Any) -> None:
     with pytest.raises(QueryError, match="limit: expected a whole number from 0 on"):
         library.media(limit=limit)
     assert len(library.media(limit=np.int64(2))) == 2
+    assert len(library.media(limit=10**30)) == len(library.media())
 
 
 # --- rows
@@ -369,6 +370,8 @@ def test_types_of_media(library: Library) -> None:
     assert str(frame["width"].dtype) == str(frame["height"].dtype) == "Int64"
     assert str(frame["size_bytes"].dtype) == "int64"
     assert str(library.frames()["grid_version"].dtype) == "Int64"
+    assert str(frame["channel"].dtype) == "Int64"
+    assert str(library.media(kind="clip")["channel"].dtype) == "Int64"
     for answer in (frame, library.activity("day"), library.cameras(), library.frames()):
         assert answer["camera"].cat.ordered
         assert answer["camera"].cat.categories.tolist() == ["porch", "garden"]

@@ -318,7 +318,11 @@ def test_no_backup_lies_among_the_uploads(settings: Settings, tmp_path: Path) ->
     run(settings)
     (tmp_path / "link").symlink_to(settings.uploads)
     before = content(settings.uploads)
-    for place in (*settings.uploads.rglob("*.jpg"), settings.uploads / "a.tar", tmp_path / "link/b"):
+    for place in (
+        *settings.uploads.rglob("*.jpg"),
+        settings.uploads / "a.tar",
+        tmp_path / "link/b",
+    ):
         with pytest.raises(SettingsError, match="outside the upload tree"):
             backup(settings.the_library(), place)
     assert content(settings.uploads) == before
