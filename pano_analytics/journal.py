@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -138,9 +138,12 @@ class Journal:
     def _put(self, kind: str, facts: pa.Table, folded: Iterable[str]) -> str:
         name = f"{FOLDER}/{kind}-{time.time_ns():020d}-{secrets.token_hex(3)}.parquet"
         marked = facts.replace_schema_metadata({_FOLDED: json.dumps(list(folded))})
-        self.storage.put(
-            name, lambda file: pq.write_table(marked, file, compression="zstd", compression_level=1)
-        )
+
+        def write(file: IO[bytes]) -> None:
+            pq.write_table(marked, file, compression="zstd", compression_level=1)
+
+        # Whatever has such a name is read: a power cut must not leave one without its bytes.
+        self.storage.put(name, write, is_synced=True)
         return name
 
     def last_us(self) -> int:

@@ -152,13 +152,21 @@ class Storage:
             file.seek(offset)
             return file.read(size_bytes)
 
-    def put(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
-        """Make the new file `name` with what `write` puts into it, not yet synced."""
+    def put(
+        self, name: str, write: Callable[[IO[bytes]], object], *, is_synced: bool = False
+    ) -> None:
+        """Make the new file `name` with what `write` puts into it; the name is not synced yet.
+
+        With `is_synced` its bytes are on the disk before it has its name.
+        """
         with self._explained():
             temporary = self._temporary(name)
             try:
                 with naming(temporary), self.create(temporary) as file:
                     write(file)
+                    if is_synced:
+                        file.flush()
+                        os.fsync(file.fileno())
                 temporary.rename(self.path(name))
             except BaseException:
                 temporary.unlink(missing_ok=True)

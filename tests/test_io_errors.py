@@ -46,7 +46,7 @@ COMMANDS: dict[str, list[str]] = {
 # How it is seen that a copy which was said to be made is complete.
 PROOFS: dict[str, list[str]] = {"backup": ["restore", "one.tar", "other"]}
 REASONS = [errno.EIO, errno.ENOSPC, errno.EROFS]
-MOST = int(os.environ.get("MOST", "60"))
+MOST = 60
 # Where a repeated command says that it was done already, or that something wants attention.
 AGAIN = {"doctor": {0, 8}, "camera": {0, 2}}
 

@@ -97,9 +97,9 @@ def cut_after(
 # The disk that keeps names late forgets more; the other is for `make test-long`.
 SOME = [pytest.param(kind, marks=() if kind == "lazy" else pytest.mark.long) for kind in KINDS]
 CUTS = [
-    pytest.param("lazy", "cull", 3),
+    pytest.param("eager", "cull", 0),
     *(
-        pytest.param(kind, by, 25, marks=pytest.mark.long)
+        pytest.param(kind, by, 7, marks=pytest.mark.long)
         for kind in KINDS
         for by in ("cull", "ingest")
     ),
@@ -209,6 +209,12 @@ def due(home: Path) -> Settings:
     )
 
 
+def after_notes(disk: Disk) -> list[int]:
+    """Return the moments at which a file of the journal had just got its name."""
+    last = {moment: (disk.calls(moment) or [("", "")])[-1] for moment in disk.moments()}
+    return [at for at, (call, path) in last.items() if call == "rename" and "/journal/" in path]
+
+
 def is_culled(home: Path) -> None:
     """Hold a home against what a culling that is finished leaves: three old uploads went."""
     library = Library.of(due(home))  # what the library knows of itself names another home
@@ -233,7 +239,7 @@ def test_a_culling_that_is_cut(lived: Path, kind: Kind, by: str, count: int) -> 
     before = {path: path.read_bytes() for path in (lived / "uploads").rglob("*.jpg")}
     disk = Disk.made(lived, lived.parent / "device")
     pano(lived, "cull", "--delete", "-q", *WHERE, disk=disk)
-    moments = random.Random(8).sample(disk.moments(), count)
+    moments = random.Random(8).sample(disk.moments(), count) or after_notes(disk)
     for number, moment in enumerate(sorted(moments)):
         left = disk.after_cut(lived.parent / f"left-{number}", kind, moment)
         there = {lived / path.relative_to(left): path for path in left.rglob("uploads/**/*.jpg")}
