@@ -240,6 +240,7 @@ def test_a_culling_that_is_cut(lived: Path, kind: Kind, by: str, count: int) -> 
     disk = Disk.made(lived, lived.parent / "device")
     pano(lived, "cull", "--delete", "-q", *WHERE, disk=disk)
     moments = random.Random(8).sample(disk.moments(), count) or after_notes(disk)
+    assert moments
     for number, moment in enumerate(sorted(moments)):
         left = disk.after_cut(lived.parent / f"left-{number}", kind, moment)
         there = {lived / path.relative_to(left): path for path in left.rglob("uploads/**/*.jpg")}
