@@ -48,7 +48,7 @@ PROOFS: dict[str, list[str]] = {"backup": ["restore", "one.tar", "other"]}
 REASONS = [errno.EIO, errno.ENOSPC, errno.EROFS]
 MOST = 60
 # Where a repeated command says that it was done already, or that something wants attention.
-AGAIN = {"doctor": {0, 8}, "camera": {0, 2}}
+AGAIN = {"status": {0, 8}, "doctor": {0, 8}, "camera": {0, 2}}
 
 
 def pano(home: Path, *words: str) -> None:
