@@ -168,7 +168,11 @@ class Control(FTPHandler):  # type: ignore[misc]
             self._command = ("", "")
             self.refuse("name_refused", f"500 Longer than {LONGEST_COMMAND} bytes.")
         else:
-            super().found_terminator()
+            try:
+                super().found_terminator()
+            except OSError as error:  # of the disk, while a path was only looked at
+                log.error("%s: %s", self._command[0], error)
+                self.respond("451 The disk of the uploads failed. Try again later.")
 
     def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
         self._command = (cmd, arg)
