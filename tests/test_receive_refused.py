@@ -271,7 +271,7 @@ def test_an_upload_that_stops(tmp_path: Path) -> None:
     with serving(here) as running:
         ftp = login(running)
         connection = begin(ftp, "x.jpg", TINY_JPEG[:1000])
-        assert "wifi" in seen(running, "porch", "stalled").meaning.advice
+        assert "Wi-Fi" in seen(running, "porch", "stalled").meaning.advice
         assert "The camera will send it again" in listed(running)
         connection.close()
         ftp.close()
