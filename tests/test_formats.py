@@ -13,17 +13,24 @@ from typing import Any
 
 import av
 import numpy as np
+import pyarrow as pa
 import pytest
+from lived_in import at, fresh, lay, run
+from lived_in import picture as small_picture
 from PIL import Image
 
 from pano_analytics import clips, dhav
+from pano_analytics.catalog import Catalog
 from pano_analytics.dashboard.payloads import STATE_COUNTS
 from pano_analytics.formats import demux, sniff
 from pano_analytics.formats.endings import ENDINGS
+from pano_analytics.ingest import memory
 from pano_analytics.inspect import inspect_file
 from pano_analytics.layouts.names import KIND_OF
+from pano_analytics.library import Library
 from pano_analytics.media import STATES, Inspection, is_moving
 from pano_analytics.receive.wholeness import contents_of
+from pano_analytics.storage import Storage
 from pano_analytics.wording import STATE_BADGES
 
 START = datetime(2026, 5, 17, 6, 30, 15)
@@ -498,3 +505,32 @@ def test_ten_bits_of_h264_are_encoded_for_browsers(tmp_path: Path) -> None:
 def test_names_of_pictures_are_codecs() -> None:
     """Faces tell pictures by the codec that `inspect` gives them."""
     assert not any(is_moving("clip", name.lower()) for name in sniff.PICTURES)
+
+
+def test_what_an_older_version_could_not_read_is_opened_again(tmp_path: Path) -> None:
+    """Once, at the first run of a version that reads more: whole files lose the old verdict."""
+    settings = fresh(tmp_path)
+    assert settings.uploads is not None
+    lay(small_picture(1), settings.uploads / at(0))
+    lay(small_picture(2)[:-200], settings.uploads / at(1))
+    run(settings)
+    storage = Library.of(settings).storage
+    _say_damaged_as_before(storage)
+    assert set(Library.of(settings).media()["state"]) == {"damaged"}
+    assert run(settings).opened == {"complete": 1, "partial": 1}
+    after = Library.of(settings).media().sort_values("path")
+    assert after["state"].tolist() == ["complete", "partial"]
+    assert run(settings).opened == {}
+
+
+def _say_damaged_as_before(storage: Storage) -> None:
+    change = Catalog(storage).begin()
+    for day in change.days():
+        rows = change.read(day)
+        assert rows is not None
+        told = pa.array(["damaged"] * rows.num_rows)
+        change.write(day, rows.set_column(rows.schema.get_field_index("state"), "state", told))
+    change.commit()
+    known = memory.load(storage)
+    known.reading -= 1
+    memory.save(storage, known)

@@ -381,7 +381,7 @@ def test_a_second_run_leaves_it_to_the_first(settings: Settings, uploads: Path) 
         command += ["--uploads", str(uploads), "--library", str(settings.library)]
         busy = subprocess.run(command, capture_output=True, text=True, check=False)
     assert busy.returncode == 0
-    assert "another run is at work" in busy.stderr
+    assert "another run is active" in busy.stderr
 
 
 def _double(numbers: Sequence[int]) -> list[int]:

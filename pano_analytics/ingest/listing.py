@@ -28,8 +28,9 @@ from pano_analytics.timekeeping import Behind, corrected_us
 from pano_analytics.times import WallClock, epoch_us, from_epoch_us, local_date
 from pano_analytics.whose import Owner, owner_of
 
-# Raise it when `layouts` reads names otherwise than before: known trees are then read anew.
-READING_VERSION = 5
+# Increase it when `layouts` reads names differently, or `inspect` reads more formats: the next
+# ingest then reads all names again, and opens again the files that could not be read whole.
+READING_VERSION = 6
 
 
 class Named(NamedTuple):

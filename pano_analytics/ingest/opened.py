@@ -21,9 +21,24 @@ from pano_analytics.media import Frame, Inspection, decode_path
 from pano_analytics.storage import Storage, stamp
 
 WAITING = ("unread", "pending")
+NOT_WHOLE = ("partial", "damaged", "unsupported")
 # A name this far from now is no upload under way: it was copied here later.
 _UNDER_WAY = timedelta(hours=36)
 _CLOCK_BEGINS = datetime(2005, 1, 1, tzinfo=UTC)
+
+
+def wait_again(change: Change) -> None:
+    """Mark every file that could not be read whole as unread: older versions read fewer formats."""
+    for day in sorted(change.days()):
+        known = change.read(day)
+        if known is not None and pc.any(pc.is_in(known["state"], pa.array(NOT_WHOLE))).as_py():
+            settle(change, day, table_of(map(_waiting, rows_of(change, day))))
+
+
+def _waiting(row: Row) -> Row:
+    if row["state"] not in NOT_WHOLE:
+        return row
+    return {**row, "state": "unread", "state_reason": None}
 
 
 def tasks(root: Path, rows: Iterable[Row]) -> Iterator[tuple[str, Task]]:

@@ -218,6 +218,8 @@ class _Run:
                 f"Is its disk mounted? Nothing was changed."
             )
         is_full = is_full or is_listing_unknown or self._is_full_due()
+        if self._is_from_another_version():
+            self._open_again()
         self._look_at([unit for unit in units if is_full or self._is_due(unit)], trouble, units)
         if is_full:
             self.memory.full_at, self._has_learnt = time.time(), True
@@ -259,9 +261,18 @@ class _Run:
             self._anew.end()
         self.summary.units = len(units if all_units is None else all_units)
 
+    def _is_from_another_version(self) -> bool:
+        """Return whether names and files were last read by another version of pano."""
+        return self.memory.reading != READING_VERSION
+
+    def _open_again(self) -> None:
+        change = self.catalog.begin()
+        opened.wait_again(change)
+        self._commit(change)
+
     def _is_full_due(self) -> bool:
-        if self.memory.reading != READING_VERSION:
-            return True  # an older pano read these names, and knew less of them
+        if self._is_from_another_version():
+            return True
         return self.memory.files <= SMALL_TREE or time.time() - self.memory.full_at >= FULL_EVERY_S
 
     def _is_due(self, unit: walk.Unit) -> bool:
