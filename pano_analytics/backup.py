@@ -40,7 +40,7 @@ from pano_analytics.ingest import memory
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.journal import FOLDER as JOURNAL
 from pano_analytics.journal import Journal
-from pano_analytics.media import media_id
+from pano_analytics.media import media_id, resolved
 from pano_analytics.storage import TEMPORARY, Storage, sync_path
 from pano_analytics.timekeeping import PAGE as CLOCK_PAGE
 from pano_analytics.tree import ADOPTED
@@ -133,12 +133,12 @@ def backup(
 
 def _refuse_target(target: Path, uploads: Path | None) -> None:
     """Refuse to put a backup among the uploads, or in the place of anything but a backup."""
-    if uploads is not None and target.resolve().is_relative_to(uploads.resolve()):
+    if uploads is not None and resolved(target).is_relative_to(resolved(uploads)):
         raise SettingsError(
             f"{target}: expected a place outside the upload tree, which pano only reads; "
             f"choose another. Nothing was written."
         )
-    if target.exists() and not _is_replaceable(target):
+    if os.path.lexists(target) and not _is_replaceable(target):
         raise SettingsError(
             f"{target}: expected a new file, or an earlier backup to replace; something else is "
             f"there, and it stays as it is. Choose another name."

@@ -34,7 +34,7 @@ from pano_analytics.ingest.opened import WAITING
 from pano_analytics.ingest.parallel import MakeExecutor
 from pano_analytics.journal import Journal
 from pano_analytics.library import Library
-from pano_analytics.media import GONE_STATES, encode_path, locate
+from pano_analytics.media import GONE_STATES, encode_path, locate, resolved
 from pano_analytics.receive import records
 from pano_analytics.times import from_epoch_us, instant, sane
 from pano_analytics.wording import many
@@ -491,7 +491,7 @@ class _Check:
                 f"{self.library.folder}: expected library.json; there is none. "
                 f"Restore it with `pano restore`."
             )
-        root_name = encode_path(self.root.resolve().name) or "camera"
+        root_name = encode_path(resolved(self.root).name) or "camera"
         behind = timekeeping.look(self.library.storage).behind()
         reader = Reader(self.library.settings, home.root_id, root_name, behind)
         known = np.unique(np.concatenate([np.array([], dtype=np.uint64), *self._ids]))

@@ -10,6 +10,7 @@ from typing import Any
 
 from pano_analytics import settings as settings_room
 from pano_analytics.errors import LibraryError, refused
+from pano_analytics.media import resolved
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 
@@ -63,7 +64,7 @@ class Home:
 
 
 def _root_id(settings: Settings) -> str:
-    root = str((settings.uploads or Path()).resolve())
+    root = str(resolved(settings.uploads or Path()))
     return hashlib.blake2b(root.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
@@ -71,7 +72,7 @@ def _said(settings: Settings) -> dict[str, Any]:
     said = settings.model_dump(mode="json", exclude_none=True)
     for key in ("uploads", "library"):
         if said.get(key):
-            said[key] = str(Path(said[key]).resolve())
+            said[key] = str(resolved(said[key]))
     return said
 
 

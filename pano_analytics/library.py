@@ -23,7 +23,7 @@ from pano_analytics.errors import LibraryError, MediaError, QueryError, Settings
 from pano_analytics.home import Home
 from pano_analytics.ingest import split
 from pano_analytics.journal import Journal
-from pano_analytics.media import KINDS, STATES, locate
+from pano_analytics.media import KINDS, STATES, locate, resolved
 from pano_analytics.queries import Queries
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
@@ -488,8 +488,8 @@ class Library:
                 f"{row['path']}: expected `uploads` in the settings, to find the file."
             )
         path = locate(self.uploads, str(row["path"]))
-        root = self.uploads.resolve()
-        if not path.resolve().is_relative_to(root) or not path.is_file() or path.is_symlink():
+        root = resolved(self.uploads)
+        if not resolved(path).is_relative_to(root) or not path.is_file() or path.is_symlink():
             raise MediaError(
                 f"{row['path']}: expected the upload below {self.uploads}; it is gone."
             )

@@ -12,6 +12,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from pano_analytics.errors import SettingsError
+from pano_analytics.media import resolved
 from pano_analytics.wording import printable
 
 FORM = "%(asctime)s %(levelname)s %(message)s"
@@ -26,7 +27,7 @@ def rotating(path: Path, uploads: Path | None) -> logging.Handler:
     """
     from logging.handlers import RotatingFileHandler  # late: quiet runs are to start fast
 
-    if uploads and path.resolve().is_relative_to(uploads.resolve()):
+    if uploads and resolved(path).is_relative_to(resolved(uploads)):
         raise SettingsError(f"{path}: expected a log file outside the upload tree; choose another.")
 
     class Private(RotatingFileHandler):

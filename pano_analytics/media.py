@@ -177,6 +177,15 @@ def locate(root: str | os.PathLike[str], path: str) -> Path:
     return Path(root) / os.fsdecode(decode_path(path))
 
 
+def resolved(path: str | os.PathLike[str]) -> Path:
+    """Return `path` absolute and with its links followed, as `Path.resolve` does.
+
+    A link loop is not an error here, as it is for `Path.resolve` before Python 3.13: whoever
+    opens the path then reports it like any other that cannot be used.
+    """
+    return Path(os.path.realpath(path))
+
+
 def as_on_disk(root: Path | None, path: str) -> str:
     """Return the folder `path` (as in the column) as it is spelled below `root`, if it is there.
 

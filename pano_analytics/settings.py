@@ -26,6 +26,7 @@ from pydantic import (
 
 from pano_analytics import alike, zones
 from pano_analytics.errors import SettingsError
+from pano_analytics.media import resolved
 from pano_analytics.storage import Readers
 from pano_analytics.times import is_zone, system_zone
 
@@ -420,7 +421,7 @@ class Settings(_Strict):
         """Return the folder of the library; SettingsError where none is set, or within uploads."""
         if self.library is None:
             raise SettingsError(_not_set("a library", "library", "LIB"))
-        if self.uploads and self.library.resolve().is_relative_to(self.uploads.resolve()):
+        if self.uploads and resolved(self.library).is_relative_to(resolved(self.uploads)):
             raise SettingsError(
                 f"{self.library}: expected a library outside the upload tree, which pano never "
                 f"writes to. Choose another folder."
@@ -467,7 +468,7 @@ def load(path: Path) -> Settings:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: expected TOML; {error}. See docs/pano.toml.") from error
-    return _beside(check(said, str(path)), path.resolve().parent)
+    return _beside(check(said, str(path)), resolved(path).parent)
 
 
 def check(said: dict[str, Any], origin: str = "settings") -> Settings:

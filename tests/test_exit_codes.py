@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import pkgutil
 import re
 import subprocess
@@ -202,6 +203,66 @@ def test_what_nobody_foresaw_is_code_1(
     code, told = ended("status", capsys)
     assert code == 1
     assert told.rstrip().endswith("please report the lines above.")
+
+
+# --- paths that are links to nowhere, to themselves, or files -------------------------------
+
+
+def loop() -> None:
+    Path("odd").symlink_to("odd")
+
+
+def dangling() -> None:
+    Path("odd").symlink_to("nowhere")
+
+
+def file() -> None:
+    Path("odd").write_bytes(b"x")
+
+
+ODD_PATHS = {
+    "ingest --quiet --uploads odd": 3,
+    "rebuild --uploads odd": 3,
+    "receive --uploads odd": 3,
+    "check --uploads odd": 3,
+    "cull --uploads odd": 3,
+    "cull --adopt --uploads odd": 3,
+    "cull --delete --uploads odd": 3,
+    "init --uploads odd --output new.toml": 3,
+    "explain --uploads odd a.jpg": 3,
+    "ingest --quiet --library odd": 4,
+    "status --library odd": 4,
+    "status --config odd": 2,
+    "site odd": 2,
+    "backup odd": 2,
+}
+
+
+# Others leave a file that the command line names to click, which exits with 2.
+TAKES_FILES = ("explain", "init", "site", "backup")
+
+
+@pytest.mark.parametrize(
+    ("call", "lay"),
+    [
+        (call, lay)
+        for call in ODD_PATHS
+        for lay in (loop, dangling, file)
+        if lay is not file or call.split()[0] in TAKES_FILES
+    ],
+)
+def test_a_path_that_is_no_folder_ends_by_the_table(
+    call: str, lay: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A link loop or a dangling link is an error in words, as a file is; it stays as it is."""
+    upload()
+    settings("uploads", "library")
+    ended("ingest --quiet", capsys)
+    lay()
+    code, told = ended(call, capsys)
+    assert (code, "Traceback" in told) == (ODD_PATHS[call], False), told
+    assert os.path.lexists("odd")
+    assert not Path("nowhere").exists()
 
 
 # --- what serves, over trees and libraries that are there and of no use ---------------------

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from pano_analytics.cli.terminal import say_text, shown
+from pano_analytics.errors import UploadTreeError
 from pano_analytics.layouts import plain, read, reader_of
 from pano_analytics.media import Reading
 from pano_analytics.settings import Settings
@@ -64,7 +65,7 @@ def command(
     assigns. Times are local times as given in the name.
 
     \b
-    Exit codes: 0 done, 2 settings or usage.
+    Exit codes: 0 done, 2 settings or usage, 3 uploads is not a folder.
     """
     if not paths and not from_stdin:
         raise click.UsageError("expected a PATH, or - or --stdin to read one path per line")
@@ -144,10 +145,20 @@ def _root(config: Path | None, uploads: str | None) -> _Root | None:
     found = room.find(config)
     settings = None if found is None else room.load(found)
     if uploads is not None:
+        _refuse_other_than_folder(uploads)
         return _Root(uploads, True, settings)
     if settings is None or settings.uploads is None:
         return None
     return _Root(str(settings.uploads), False, settings)
+
+
+def _refuse_other_than_folder(uploads: str) -> None:
+    # A root that is not on this computer is fine: only the text of paths is used.
+    if os.path.lexists(uploads) and not Path(uploads).is_dir():
+        raise UploadTreeError(
+            f"{shown(uploads)}: expected the folder that the cameras upload to, got a file or a "
+            f"link that leads to no folder. Give that folder with --uploads."
+        )
 
 
 def _normal(path: str) -> str:

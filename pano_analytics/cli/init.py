@@ -8,6 +8,7 @@ import click
 
 from pano_analytics.cli.terminal import say, say_text
 from pano_analytics.errors import SettingsError
+from pano_analytics.media import resolved
 
 _STDOUT = "-"
 
@@ -71,7 +72,7 @@ def command(uploads: Path | None, original: Path | None, output: str) -> None:
 
 
 def _write(target: Path, uploads: Path | None, text: str) -> None:
-    if uploads is not None and target.resolve().is_relative_to(uploads.resolve()):
+    if uploads is not None and resolved(target).is_relative_to(resolved(uploads)):
         raise SettingsError(
             f"{target}: expected a place outside the upload tree, which pano only reads; "
             "choose another with --output."

@@ -30,6 +30,7 @@ from pano_analytics.dashboard.headers import FORM_POLICY, nonce_of
 from pano_analytics.dashboard.limits import Attempts
 from pano_analytics.dashboard.origin import is_same_origin, peer_of, sign_of_another
 from pano_analytics.errors import PanoError
+from pano_analytics.media import resolved
 from pano_analytics.sessions import IDLE_DAYS, SESSION_DAYS, Session, Sessions
 from pano_analytics.users import NAME_MAX_LENGTH, PASSWORD_MAX_LENGTH, Users, login_secret
 
@@ -99,7 +100,7 @@ class Door:
     @cached_property
     def cookie(self) -> str:
         """The cookie's name; two libraries on one host must not log each other out."""
-        place = str(self.folder.resolve()).encode("utf-8", "surrogateescape")
+        place = str(resolved(self.folder)).encode("utf-8", "surrogateescape")
         return f"pano_{hashlib.blake2b(place, digest_size=4).hexdigest()}"
 
     def cookie_for(self, request: HTTPServerRequest, prefix: str = "", what: str = "") -> str:

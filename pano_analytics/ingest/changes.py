@@ -26,6 +26,7 @@ from typing import Protocol
 from pano_analytics import layouts
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.ingest import walk
+from pano_analytics.media import resolved
 
 # A watched folder costs the kernel about 1 KB; the default limit of a small
 # machine is a few tens of thousands for all programs of a user.
@@ -90,7 +91,7 @@ def is_networked(root: Path) -> bool:
         mounts = Path("/proc/self/mountinfo").read_bytes()
     except OSError:
         return True  # not Linux: there is no inotify either
-    kind = file_system_of(os.fsencode(root.resolve()), mounts)
+    kind = file_system_of(os.fsencode(resolved(root)), mounts)
     return kind in _NETWORKED or kind.startswith("fuse")
 
 

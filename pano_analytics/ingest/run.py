@@ -29,7 +29,7 @@ from pano_analytics.ingest.merge import Tally, merge
 from pano_analytics.ingest.parallel import Crew, MakeExecutor
 from pano_analytics.ingest.respell import respell
 from pano_analytics.journal import Journal
-from pano_analytics.media import encode_path
+from pano_analytics.media import encode_path, resolved
 from pano_analytics.removal import AT_WORK, finish, mark_at_work
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
@@ -177,7 +177,7 @@ class _Run:
         # not to be taken for uploads that came again.
         finish(storage, root)
         self.time = timekeeping.keep(storage)
-        root_name = encode_path(root.resolve().name) or "camera"
+        root_name = encode_path(resolved(root).name) or "camera"
         self.reader = Reader(settings, self.home.root_id, root_name, self.time.behind())
         self.memory = memories.load(storage)
         self.workers = settings.ingest.workers or parallel.cores()

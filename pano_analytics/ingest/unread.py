@@ -16,7 +16,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from pano_analytics import alike, layouts
-from pano_analytics.media import encode_path
+from pano_analytics.media import encode_path, resolved
 from pano_analytics.settings import Camera, Settings
 from pano_analytics.storage import Storage
 from pano_analytics.times import from_epoch_us
@@ -198,7 +198,7 @@ def ignored_cameras(settings: Settings, word: str) -> set[str | None]:
 
 
 def _place(settings: Settings, folder: str, heap: Heap, read: Collection[str]) -> Place:
-    root_name = encode_path(settings.uploads.resolve().name) if settings.uploads else "camera"
+    root_name = encode_path(resolved(settings.uploads).name) if settings.uploads else "camera"
     camera = owner_of(settings, folder, root_name).camera
     first, last = (from_epoch_us(one) for one in (heap.first_us, heap.last_us))
     is_read = alike.find(camera, read) is not None

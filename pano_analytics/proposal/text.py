@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from pano_analytics import alike, layouts
 from pano_analytics.errors import LibraryError
 from pano_analytics.home import Home
-from pano_analytics.media import encode_path
+from pano_analytics.media import encode_path, resolved
 from pano_analytics.proposal.original import OldCamera, Original
 from pano_analytics.proposal.tree import Found, look
 from pano_analytics.storage import Storage
@@ -171,7 +171,7 @@ def _is_library_of(folder: Path, uploads: Path) -> bool:
         home = Home.read(Storage(folder))
     except LibraryError:
         return False
-    return home is not None and home.settings.uploads == uploads.resolve()
+    return home is not None and home.settings.uploads == resolved(uploads)
 
 
 def _can_be_made(folder: Path, uploads: Path) -> bool:

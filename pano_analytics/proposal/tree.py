@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from pano_analytics import alike, layouts
 from pano_analytics.errors import UploadTreeError
-from pano_analytics.media import Reading, encode_path, locate
+from pano_analytics.media import Reading, encode_path, locate, resolved
 
 # So many names of a camera tell its layouts; they come from its newest folders
 # in turn, so that pictures and clips of several days are among them.
@@ -126,7 +126,7 @@ def _is_own(name: str) -> bool:
 
 
 def _root_name(root: Path) -> str:
-    return root.resolve().name or "camera"
+    return resolved(root).name or "camera"
 
 
 def _list(root: Path, folder: str) -> tuple[list[str], list[str]]:

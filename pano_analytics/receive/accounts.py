@@ -13,7 +13,7 @@ from typing import Any
 
 from pano_analytics import alike, layouts
 from pano_analytics.errors import PanoError, UploadTreeError
-from pano_analytics.media import as_on_disk, decode_path, encode_path
+from pano_analytics.media import as_on_disk, decode_path, encode_path, resolved
 from pano_analytics.passwords import weakness
 from pano_analytics.settings import Settings
 from pano_analytics.storage import give_to_owner, sync_path
@@ -289,7 +289,7 @@ def make_folder(account: Account, uploads: Path) -> Path:
         ) from error
     if not is_own_folder(jail, uploads, account.folder):
         raise UploadTreeError(
-            f"{jail}: expected a folder, got a link to {jail.resolve()}; ingest follows no links. "
+            f"{jail}: expected a folder, got a link to {resolved(jail)}; ingest follows no links. "
             f"Mount it there instead (mount --bind), or choose another --folder."
         )
     return jail
@@ -305,5 +305,5 @@ def _make(folder: Path, uploads: Path) -> None:
 
 def is_own_folder(jail: Path, uploads: Path, folder: str) -> bool:
     """Tell whether the jail is there and no part of its way below the root is a link."""
-    expected = uploads.resolve() / decode_path(folder).decode("utf-8", "surrogateescape")
-    return jail.is_dir() and jail.resolve() == expected
+    expected = resolved(uploads) / decode_path(folder).decode("utf-8", "surrogateescape")
+    return jail.is_dir() and resolved(jail) == expected

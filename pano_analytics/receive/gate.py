@@ -17,6 +17,7 @@ from typing import Any
 from pyftpdlib.exceptions import AuthenticationFailed
 
 from pano_analytics.errors import LibraryError
+from pano_analytics.media import resolved
 from pano_analytics.receive.accounts import Account, Accounts, is_own_folder
 from pano_analytics.users import is_password
 
@@ -164,7 +165,7 @@ class Gate:
         account = self.account(user)
         if account is None:
             raise AuthenticationFailed("Authentication failed.")
-        return str(account.jail(self.uploads.resolve()))
+        return str(account.jail(resolved(self.uploads)))
 
     def has_user(self, user: str) -> bool:
         return self.account(user) is not None

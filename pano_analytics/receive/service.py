@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pano_analytics.errors import LibraryError, UploadTreeError
-from pano_analytics.media import encode_path
+from pano_analytics.media import encode_path, resolved
 from pano_analytics.receive import quotas
 from pano_analytics.receive.accounts import Account, Accounts
 from pano_analytics.receive.door import Door
@@ -197,4 +197,4 @@ def places(settings: Settings) -> tuple[Path, Path]:
         raise LibraryError(
             f"{library}: cannot create the library folder; {error.strerror}."
         ) from error
-    return uploads.resolve(), library
+    return resolved(uploads), library

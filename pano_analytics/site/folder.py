@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pano_analytics.errors import LibraryBusy, PanoError, SettingsError
+from pano_analytics.media import resolved
 from pano_analytics.site import names
 from pano_analytics.storage import Readers, Storage, StorageFull
 
@@ -205,16 +206,24 @@ def _write(file: IO[bytes], data: bytes) -> None:
 
 
 def refuse_place(folder: Path, uploads: Path | None, library: Path | None) -> None:
-    """Raise SettingsError where pages do not belong: in the uploads, in or around the library."""
-    place = folder.resolve()
-    if uploads is not None and place.is_relative_to(uploads.resolve()):
+    """Raise SettingsError where pages do not belong: in the uploads, in or around the library.
+
+    Also where something other than a folder is there, such as a link that leads nowhere.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        what = "a link to no folder" if folder.is_symlink() else "a file"
+        raise SettingsError(
+            f"{folder}: expected a folder for the site, got {what}. Choose another folder."
+        )
+    place = resolved(folder)
+    if uploads is not None and place.is_relative_to(resolved(uploads)):
         raise SettingsError(
             f"{folder}: expected a folder outside the upload tree ({uploads}), which is only "
             f"read. Choose another for the site."
         )
     if library is None:
         return
-    home = library.resolve()
+    home = resolved(library)
     if place.is_relative_to(home) or home.is_relative_to(place):
         raise SettingsError(
             f"{folder}: expected a folder outside the library ({library}), which must not be "

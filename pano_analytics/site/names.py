@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import quote
 
-from pano_analytics.media import decode_path
+from pano_analytics.media import decode_path, resolved
 
 INDEX = "index.html"
 DAY_FORMAT = "%Y-%m-%d"
@@ -79,7 +79,7 @@ def uploads_from_day(site: Path, uploads: Path | None, media_url: str | None) ->
         return media_url if is_whole else f"../../{media_url}"
     if uploads is None:
         return None
-    there = os.path.relpath(uploads.resolve(), site.resolve() / "camera" / "day")
+    there = os.path.relpath(resolved(uploads), resolved(site) / "camera" / "day")
     return quote(os.fsencode(there)) + "/"
 
 

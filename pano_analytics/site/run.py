@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.home import Home
+from pano_analytics.media import resolved
 from pano_analytics.settings import Settings
 from pano_analytics.site.folder import Known, SiteFolder, refuse_place
 from pano_analytics.site.summary import Progress, Summary
@@ -75,7 +76,7 @@ def _refuse_other_library(folder: Path, known: Known, home: Home) -> None:
 def _looked_at(settings: Settings, folder: Path) -> dict[str, object]:
     """Return what stands for all that pages are made of: the catalog, the settings, the code."""
     said = settings.model_dump(mode="json", include=set(_SAID))
-    places = [str(path.resolve()) for path in (folder, settings.uploads) if path is not None]
+    places = [str(resolved(path)) for path in (folder, settings.uploads) if path is not None]
     rest = json.dumps([said, places, _code()], sort_keys=True)
     return {
         "catalog": _stamp(settings),
