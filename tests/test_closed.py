@@ -293,7 +293,7 @@ def test_a_lost_list_is_not_served_again(own_library: Path, tmp_path: Path) -> N
     (library / "users.json").unlink()
     run = pano("serve", "--library", str(library), "--port", "0")
     assert run.returncode == 4
-    assert re.search("users.json is gone.*pano user add NAME", run.stderr, re.DOTALL)
+    assert re.search("users.json is missing.*pano user add NAME", run.stderr, re.DOTALL)
     Users(library).add(NAME, PASSWORD)
     with serving(library, tmp_path) as server:
         assert ask(server.url, "/").status == 302

@@ -770,7 +770,7 @@ def test_a_share_holds_at_any_count(settings: Settings, root: Path, box: Box) ->
     capped = settings.model_copy(
         update={"cull": settings.cull.model_copy(update={"most_share": 0.5})}
     )
-    with pytest.raises(TooMany, match=r"barn: expected at most 50% of its 1 uploads.*--up-to 1"):
+    with pytest.raises(TooMany, match=r"barn: expected at most 50% of its 1 upload .*--up-to 1"):
         cull(capped)
     assert {path for path, content in tree(root).items() if content == picture(12, (64, 36))}
     assert not (root / old(30)).exists()
@@ -808,7 +808,7 @@ def test_one_camera_neither_empties_nor_blocks_another(
     capped = settings.model_copy(
         update={"cull": settings.cull.model_copy(update={"most_files": 5})}
     )
-    with pytest.raises(TooMany, match=r"flood: expected at most 5 files a run.*3 files of other"):
+    with pytest.raises(TooMany, match=r"flood: expected at most 5 files per run.*3 files of other"):
         cull(capped)
     left = Library.of(settings).media(state=["unread", "damaged", "complete"])
     assert sorted(left.camera) == [*["flood"] * 8, *["porch"] * 2]
