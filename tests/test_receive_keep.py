@@ -11,7 +11,6 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from lived_in import at, fresh, lay, picture, run
+from PIL import Image
 from receiving import (
     TINY_JPEG,
     Running,
@@ -37,16 +37,40 @@ from pano_analytics import doctor, layouts
 from pano_analytics.check import check
 from pano_analytics.cli import pano
 from pano_analytics.doctor import reception
+from pano_analytics.formats.endings import ENDINGS
 from pano_analytics.ingest.run import ingest
 from pano_analytics.layouts.later import later_name, split
 from pano_analytics.library import Library
-from pano_analytics.receive import session
+from pano_analytics.receive import session, staging
 
 pytest.importorskip("pyftpdlib")
 
 OTHER = TINY_JPEG.replace(b"\x11", b"\x12")
 TEXT = b"forty-one bytes of text over a whole file"
 TINY_MP4 = b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x08moov" + b"\0\0\x08\x08mdat" + b"\x13" * 2048
+
+
+def made(ending: str) -> bytes:
+    """A small picture or clip as Pillow and FFmpeg write it; a clip of two bare frames."""
+    if ending in ("bmp", "tif", "gif", "png", "webp"):
+        file = io.BytesIO()
+        Image.new("RGB", (30, 20), "red").save(file, "TIFF" if ending == "tif" else ending)
+        return file.getvalue()
+    packet, pack = b"\x47\x1f\xff\x10" + bytes(184), b"\0\0\1\xba\x44" + bytes(9)
+    return {
+        "ts": packet * 9,
+        "m2ts": (bytes(4) + packet) * 9,
+        "mpg": pack + b"\0\0\1\xe0\0\x50" + bytes(80),
+        "h264": b"\0\0\0\1\x67\x42\0\x1e\0\0\0\1\x65" + b"\x15" * 200,
+        "265": b"\0\0\0\1\x40\1\x0c\1\0\0\0\1\x26\1" + b"\x15" * 200,
+    }[ending]
+
+
+def dhav_frame() -> bytes:
+    size = (300).to_bytes(4, "little")
+    return b"DHAV\xfd\0\1\0" + bytes(4) + size + bytes(276) + b"dhav" + size
+
+
 NAMES = {
     "x.jpg": TINY_JPEG,
     "x.mp4": TINY_MP4,
@@ -136,7 +160,7 @@ def test_every_other_command_leaves_whole_files(running: Running, place: str, na
         ):
             with pytest.raises(ftplib.error_perm):
                 ftp.sendcmd(command)
-        with suppress(ftplib.error_temp):  # kept aside where it makes the file a cut one
+        with pytest.raises(ftplib.error_perm):
             ftp.storbinary(f"STOR {path}", io.BytesIO(TEXT), rest=10)
         store(ftp, f"{place}/late.tmp", OTHER)
         ftp.rename(f"{place}/late.tmp", path)
@@ -156,17 +180,70 @@ def test_every_other_command_leaves_whole_files(running: Running, place: str, na
     assert held(running, place)[later(name, OTHER)] == OTHER
 
 
-@pytest.mark.parametrize("name", ["x.jpg", "x.mp4", "x.mp4_"])
-def test_appe_adds_nothing_to_a_whole_file(running: Running, place: str, name: str) -> None:
+FINISHED = {
+    **NAMES,
+    **{f"x.{ending}": b"no known contents at all" * 9 for ending in ENDINGS},
+    **{f"y.{ending}": made(ending) for ending in ("ts", "m2ts", "mpg", "bmp", "tif", "gif", "png")},
+    **{f"y.{ending}": made(ending) for ending in ("h264", "265", "webp")},
+    "y.dav": dhav_frame() * 9,
+    "y.jpg": TINY_JPEG,
+    "y.mp4": TINY_MP4,
+}
+
+
+@pytest.mark.parametrize("how", ["APPE", "REST"])
+@pytest.mark.parametrize("name", FINISHED)
+def test_nothing_is_added_to_a_finished_file(
+    running: Running, place: str, name: str, how: str
+) -> None:
     """It is refused, told as an attempt, and the piece is kept aside."""
-    before = tries(running)
+    before, data, path = tries(running), FINISHED[name], f"{place}/{name}"
+    command, rest = ("STOR", len(data)) if how == "REST" else ("APPE", None)
     with login(running) as ftp:
-        store(ftp, f"{place}/{name}", NAMES[name])
-        with pytest.raises(ftplib.error_perm, match="whole already"):
-            store(ftp, f"{place}/{name}", b"more", "APPE")
-    assert held(running, place) == {name: NAMES[name]}
-    assert [part.read_bytes() for part in parts(running.folder() / place)] == [b"more"]
+        store(ftp, path, data)
+        with pytest.raises(ftplib.error_perm, match="550 It is a finished upload"):
+            ftp.storbinary(f"{command} {path}", io.BytesIO(data), rest=rest)
+    assert held(running, place) == {name: data}
+    assert [part.read_bytes() for part in parts(running.folder() / place)] == [data]
     assert tries(running) == before + 1
+
+
+@pytest.mark.parametrize("name", ["y.ts", "y.h264", "x.strange", "y.dav"])
+def test_stor_of_more_leaves_a_finished_file(running: Running, place: str, name: str) -> None:
+    """A longer file that begins with it gets a later name."""
+    data = FINISHED[name]
+    with login(running) as ftp:
+        for one in (data, data * 2):
+            store(ftp, f"{place}/{name}", one)
+    assert held(running, place) == {name: data, later(name, data * 2): data * 2}
+
+
+@pytest.mark.parametrize("name", ["y.ts", "y.h264", "x.strange", "y.dav"])
+def test_a_file_that_comes_in_pieces(
+    running: Running, place: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What APPE began goes on by APPE, of a new session too; a minute later it is finished."""
+    data, path = FINISHED[name], f"{place}/{name}"
+    for _ in range(3):
+        with login(running) as ftp:
+            store(ftp, path, data, "APPE")
+    monkeypatch.setattr(staging, "_NEXT_PIECE_S", 0.0)
+    with login(running) as ftp, pytest.raises(ftplib.error_perm, match="finished upload"):
+        store(ftp, path, data, "APPE")
+    assert held(running, place) == {name: data * 3}
+
+
+@pytest.mark.parametrize("name", ["y.bmp", "y.tif"])
+def test_a_cut_picture_is_cut_and_may_go_on(running: Running, place: str, name: str) -> None:
+    """Where the header tells how long the picture is, less of it is not answered 226."""
+    data = FINISHED[name]
+    with login(running) as ftp:
+        for length in (len(data) - 1, len(data) // 2, 20):
+            with pytest.raises(ftplib.error_temp, match="426"):
+                store(ftp, f"{place}/{name}", data[:length])
+        (running.folder() / place / name).write_bytes(data[:99])
+        store(ftp, f"{place}/{name}", data[99:], "APPE")
+    assert held(running, place) == {name: data}
 
 
 def test_what_is_broken_is_replaced_by_what_is_whole(running: Running, place: str) -> None:
@@ -186,13 +263,15 @@ def test_what_is_broken_is_replaced_by_what_is_whole(running: Running, place: st
     }
 
 
-def test_what_grows_keeps_its_name(running: Running, place: str) -> None:
-    """A file of no known format that only became longer holds all that was there."""
+def test_the_end_that_is_there_already(running: Running, place: str) -> None:
+    """REST with the bytes that are there changes nothing, and is no attempt."""
+    before, path = tries(running), f"{place}/x.jpg"
     with login(running) as ftp:
-        for length in (1, 5, 9):
-            store(ftp, f"{place}/log.txt", TEXT[:length])
-        ftp.storbinary(f"STOR {place}/log.txt", io.BytesIO(TEXT[5:]), rest=5)
-    assert held(running, place) == {"log.txt": TEXT}
+        store(ftp, path, TINY_JPEG)
+        ftp.storbinary(f"STOR {path}", io.BytesIO(TINY_JPEG[500:]), rest=500)
+    assert held(running, place) == {"x.jpg": TINY_JPEG}
+    assert parts(running.folder() / place) == []
+    assert tries(running) == before
 
 
 def test_in_progress_twice_and_then_renamed(running: Running, place: str) -> None:
@@ -334,6 +413,7 @@ def test_a_large_file_lets_others_upload(running: Running, place: str) -> None:
     """A byte appended to a large file, one compared and hashed: others wait for nothing."""
     folder = running.folder() / place
     with (folder / "large.bin").open("wb") as file:
+        file.write(TINY_MP4[:16] + (LARGE * 2).to_bytes(4, "big") + b"mdat")  # unfinished
         file.truncate(LARGE)
     with (folder / "large.tmp").open("wb") as file:
         file.truncate(LARGE)

@@ -150,10 +150,10 @@ def use(ftp: ftplib.FTP, model: Model) -> None:
     for start, end in ((0, 1000), (1000, 2000), (2000, len(TINY_JPEG))):
         with model.step(held("c.jpg", TINY_JPEG[:end]), held("c.jpg", TINY_JPEG[:start])):
             store(ftp, f"{DEEP}/c.jpg", TINY_JPEG[start:end], "APPE")
-    with model.step(held("d.txt", b"a beginning")):
-        store(ftp, f"{DEEP}/d.txt", b"a beginning")
-    with model.step(held("d.txt", b"a beginning and an end"), held("d.txt", b"a beginning")):
-        ftp.storbinary(f"STOR {DEEP}/d.txt", io.BytesIO(b"ning and an end"), rest=7)
+    with model.step(held("d.jpg", TINY_JPEG[:1000])):
+        store(ftp, f"{DEEP}/d.jpg", TINY_JPEG[:1000], "APPE")
+    with model.step(held("d.jpg", TINY_JPEG), held("d.jpg", TINY_JPEG[:1000])):
+        ftp.storbinary(f"STOR {DEEP}/d.jpg", io.BytesIO(TINY_JPEG[700:]), rest=700)
 
 
 def held(name: str, data: bytes) -> Held:

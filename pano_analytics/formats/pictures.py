@@ -1,12 +1,22 @@
-"""PNG and WebP: where a whole picture ends."""
+"""PNG, WebP, BMP and TIFF: where a whole picture ends."""
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
-from pano_analytics.formats.verdict import NOTHING, WHOLE, Verdict, cut, missing
+from pano_analytics.formats.verdict import NOTHING, UNBROKEN, WHOLE, Verdict, cut, missing
 
 _TAIL_BYTES = 4096
+_UNCOMPRESSED_BMP = (0, 3, 6)
+# Offsets and lengths of strips, tiles and a JPEG inside: TIFF 6.0, sections 8, 15 and 22.
+_TIFF_PIECES = ((273, 279), (324, 325), (513, 514))
+_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+# A hostile file costs no more reads than these allow.
+_MOST_TIFF_PAGES = 64
+_MOST_TIFF_ENTRIES = 1000
+_MOST_TIFF_PIECES = 1 << 16
 
 
 def png_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
@@ -24,3 +34,81 @@ def webp_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
     if end > size_bytes:
         return missing(end - size_bytes)
     return WHOLE if end == size_bytes else NOTHING
+
+
+def bmp_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
+    """Compare where the pixels end, as the header has it, with the size of the file."""
+    content.seek(0)
+    head = content.read(38).ljust(38, b"\0")
+    declared, pixels, header = (*struct.unpack_from("<I4xI", head, 2), head[14])
+    # Some writers declare a wrong length: what the pixels need decides.
+    end = pixels + _pixel_bytes(head, header) if pixels else declared
+    if end > size_bytes:
+        return missing(end - size_bytes)
+    return WHOLE if size_bytes == max(end, declared) else NOTHING
+
+
+def _pixel_bytes(head: bytes, header: int) -> int:
+    if header == 12:
+        width, height, _, bits = struct.unpack_from("<4H", head, 18)
+        return int((width * bits + 31) // 32 * 4 * height)
+    width, height, _, bits, compression, length = struct.unpack_from("<iiHHII", head, 18)
+    if compression not in _UNCOMPRESSED_BMP:
+        return int(length)
+    return int((abs(width) * bits + 31) // 32 * 4 * abs(height))
+
+
+def tiff_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
+    """Compare where directories and pixels of all pages end with the size of the file."""
+    content.seek(0)
+    order = "<" if content.read(2) == b"II" else ">"
+    try:
+        end = max(_tiff_ends(content, order, size_bytes), default=0)
+    except struct.error:
+        return cut("its directory is missing at its end")
+    if end > size_bytes:
+        return missing(end - size_bytes)
+    return UNBROKEN if end == size_bytes else NOTHING
+
+
+def _tiff_ends(content: BinaryIO, order: str, size_bytes: int) -> Iterator[int]:
+    """Yield where each part of a TIFF ends; struct.error where a directory is not there."""
+    [at] = _numbers(content, order, 4, 1, "I")
+    for _ in range(_MOST_TIFF_PAGES):
+        if not at:
+            return
+        [count] = _numbers(content, order, at, 1, "H")
+        if count > _MOST_TIFF_ENTRIES:
+            return
+        entries = {}
+        for entry in range(count):
+            where = at + 2 + 12 * entry
+            tag, sort = _numbers(content, order, where, 2, "H")
+            [items] = _numbers(content, order, where + 4, 1, "I")
+            length = items * _TIFF_SIZES.get(sort, 1)
+            if length > 4:
+                [value] = _numbers(content, order, where + 8, 1, "I")
+                yield value + length
+            else:
+                value = where + 8
+            if value + length <= size_bytes and items <= _MOST_TIFF_PIECES:
+                entries[tag] = value, items, {3: "H", 4: "I"}.get(sort, "")
+        yield from _pieces(content, order, entries)
+        [at] = _numbers(content, order, at + 2 + 12 * count, 1, "I")
+
+
+def _pieces(
+    content: BinaryIO, order: str, entries: dict[int, tuple[int, int, str]]
+) -> Iterator[int]:
+    for pair in _TIFF_PIECES:
+        places, lengths = (
+            _numbers(content, order, *entries[tag]) if tag in entries and entries[tag][2] else ()
+            for tag in pair
+        )
+        yield from (place + length for place, length in zip(places, lengths, strict=False))
+
+
+def _numbers(content: BinaryIO, order: str, at: int, count: int, form: str) -> tuple[int, ...]:
+    content.seek(at)
+    form = f"{order}{count}{form}"
+    return struct.unpack(form, content.read(struct.calcsize(form)))

@@ -12,6 +12,8 @@ _VERDICTS: dict[str, Callable[[BinaryIO, int], Verdict]] = {
     "JPEG": jpeg.verdict,
     "PNG": pictures.png_verdict,
     "WEBP": pictures.webp_verdict,
+    "BMP": pictures.bmp_verdict,
+    "TIFF": pictures.tiff_verdict,
     "mjpeg": jpeg.stream_verdict,
     "mov": mp4.verdict,
     "AVIF": mp4.picture_verdict,

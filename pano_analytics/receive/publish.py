@@ -58,19 +58,21 @@ def publish(
     *,
     is_synced: bool,
     is_contents_checked: bool = True,
+    is_growth: bool = False,
 ) -> Published:
     """Give the file `own` in `folder` the name `name` in `to_folder`, or one beside it.
 
     Both folders are descriptors. Where a file with other bytes has the name, it stays,
-    and the new one gets a later name (see `layouts.later`), unless the new one holds all
-    that the old one does, or is whole where the old one is cut. Raises OSError, NotAFile
-    among them; the file then keeps the name `own`.
+    and the new one gets a later name (see `layouts.later`), unless the old one is empty
+    or cut, and the new one begins with it or is whole. `is_growth`: the old one is the
+    unfinished beginning of the new one, also where its contents do not show that it is
+    cut. Raises OSError, NotAFile among them; the file then keeps the name `own`.
     """
     if is_synced:
         with open_file(folder, own) as file:
             os.fsync(file.fileno())
     with _turn(to_folder, name):
-        published = _published(folder, own, to_folder, name, is_contents_checked)
+        published = _published(folder, own, to_folder, name, is_contents_checked, is_growth)
     if is_synced:
         _sync(folder, to_folder, published)
     return published
@@ -93,7 +95,7 @@ def _sync(folder: int, to_folder: int, published: Published) -> None:
 
 
 def _published(
-    folder: int, own: str, to_folder: int, name: str, is_contents_checked: bool
+    folder: int, own: str, to_folder: int, name: str, is_contents_checked: bool, is_growth: bool
 ) -> Published:
     for _ in range(_TRIES):
         if rename_new(folder, own, to_folder, name):
@@ -103,7 +105,7 @@ def _published(
                 if is_same(new, old):
                     os.unlink(own, dir_fd=folder)
                     return Published(name, "same")
-                if not _is_completed(old, new, name, is_contents_checked):
+                if not _is_completed(old, new, name, is_contents_checked, is_growth):
                     return Published(_as_later(folder, own, new, to_folder, name), "later")
                 os.rename(own, name, src_dir_fd=folder, dst_dir_fd=to_folder)
                 return Published(name, "completed")
@@ -127,14 +129,20 @@ def _as_later(folder: int, own: str, new: io.FileIO, to_folder: int, name: str) 
     raise FileExistsError(errno.EEXIST, "Other files have this name and its later ones")
 
 
-def _is_completed(old: BinaryIO, new: BinaryIO, name: str, is_contents_checked: bool) -> bool:
-    """Tell whether nothing is lost when `new` takes the place of `old`."""
-    says = contents_of(old, name).says
-    if says == "whole":
+def _is_completed(
+    old: BinaryIO, new: BinaryIO, name: str, is_contents_checked: bool, is_growth: bool
+) -> bool:
+    """Tell whether `old` is unfinished, and nothing is lost when `new` takes its place."""
+    if not (is_unfinished(old, name) or (is_growth and contents_of(old, name).says != "whole")):
         return False
     if begins_with(new, old):
         return True
-    return is_contents_checked and says == "cut" and contents_of(new, name).says == "whole"
+    return is_contents_checked and contents_of(new, name).says == "whole"
+
+
+def is_unfinished(file: BinaryIO, name: str) -> bool:
+    """Tell whether a file is empty, or its contents show that it is cut. Raises OSError."""
+    return file.seek(0, os.SEEK_END) == 0 or contents_of(file, name).says == "cut"
 
 
 # --- files by the descriptor of their folder ------------------------------------------------

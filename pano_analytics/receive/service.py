@@ -18,7 +18,7 @@ from pano_analytics.receive.gate import LONGEST_USER, Bans, Gate
 from pano_analytics.receive.publish import Published
 from pano_analytics.receive.records import Record
 from pano_analytics.receive.refusals import KINDS, Refusal
-from pano_analytics.receive.staging import Folders, Limits, Parts, Settled, Shared, Upload
+from pano_analytics.receive.staging import Folders, Growing, Limits, Parts, Settled, Shared, Upload
 from pano_analytics.receive.work import Work
 from pano_analytics.settings import Receive, Settings
 from pano_analytics.storage import Storage
@@ -71,7 +71,7 @@ class Service:
         self.door = Door(self.said.max_connections, self.said.max_connections_per_address)
         self.is_ending = False
         self.limits = _limits(self.said)
-        self.shared = Shared(self.limits, Parts(), Folders())
+        self.shared = Shared(self.limits, Parts(), Folders(), Growing())
         self.record = Record.going_on(self.storage)
         self._accounts_version = self.accounts.version()
         self._lines = Lines()

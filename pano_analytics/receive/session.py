@@ -307,10 +307,13 @@ class Session(Control):
             self.ended(upload, "broken", f"426 {_ENDED['broken']}.")
 
     def _tried(self, what: str, path: str) -> None:
-        """Tell of an attempt on a finished upload; test files that cameras remove are none."""
+        """Record an attempt on a finished upload.
+
+        Cameras remove and rename test files of their own; nothing but media counts there.
+        """
         if self.account is None or self.fs is None or not self.fs.isfile(path):
             return
-        if is_media(Path(path).name):
+        if what == "append" or is_media(Path(path).name):
             self.service.tried(self.account.camera, what, path, self.remote_ip)
             self._kind = "whole_kept"
 

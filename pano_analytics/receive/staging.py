@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +18,13 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 from pano_analytics.layouts.sidecars import PART
-from pano_analytics.receive.publish import What, begins_with, open_file, publish
+from pano_analytics.receive.publish import (
+    What,
+    begins_with,
+    is_unfinished,
+    open_file,
+    publish,
+)
 from pano_analytics.receive.wholeness import Contents, contents_of, is_media
 from pano_analytics.tree import open_folder
 
@@ -31,6 +38,8 @@ _PIECE = 1 << 20
 _FREE_INODES = 10_000
 # Of so many names the parts are known, to be dropped once the whole upload comes.
 _MOST_KNOWN = 10_000
+# A camera that sends one file in pieces sends the next one within this time.
+_NEXT_PIECE_S = 60.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Mode = Literal["new", "append", "resume"]
@@ -151,6 +160,33 @@ class Parts:
             part.unlink(missing_ok=True)
 
 
+class Growing:
+    """The files that APPE began while this server ran, and that the next APPE may continue.
+
+    Only this tells a file that comes in pieces from a finished one, in a format that has
+    no mark at its end.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[int, float]] = {}
+
+    def note(self, path: Path, size_bytes: int) -> None:
+        """Remember that a piece made the file at `path` this large, just now."""
+        self._known.pop(path, None)
+        self._known[path] = size_bytes, time.monotonic()
+        if len(self._known) > _MOST_KNOWN:
+            self._known.pop(next(iter(self._known)), None)
+
+    def forget(self, path: Path) -> None:
+        """Take the file at `path` for finished."""
+        self._known.pop(path, None)
+
+    def may_continue(self, place: Place) -> bool:
+        """Tell whether the last piece of this file, and nothing since, came a moment ago."""
+        size_bytes, since = self._known.get(place.path, (-1, 0.0))
+        return time.monotonic() - since < _NEXT_PIECE_S and size_bytes == place.size() >= 0
+
+
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
@@ -178,6 +214,7 @@ class Shared:
     limits: Limits
     parts: Parts
     folders: Folders
+    growing: Growing
 
 
 class Upload:
@@ -199,6 +236,7 @@ class Upload:
         self._file: BinaryIO | None = None
         self._part = _part_of(place.name)
         self._unchecked = 0
+        self._is_growing = False
 
     def seek(self, offset: int) -> None:
         """Go on at `offset` of what is there: what stands behind it is not taken over."""
@@ -263,8 +301,8 @@ class Upload:
             return Contents("nothing")
         if not self._limits.is_contents_checked:
             return Contents("unasked")
-        if self.mode == "resume" and not self.came_bytes:
-            return Contents("nothing")
+        if self.mode == "resume" and not (self.came_bytes and self._may_grow()):
+            return Contents("nothing")  # `settle` refuses it, and leaves the piece alone
         if not self.came_bytes:
             is_odd = is_media(self.place.name) or self.place.size() > 0
             return Contents("cut", "0 bytes came") if is_odd else Contents("nothing")
@@ -325,10 +363,13 @@ class Upload:
     def _publish(self) -> Settled:
         if self.mode != "new" and not self.came_bytes:
             return Settled(self.place.path)  # nothing to add
-        if self.mode == "append":
-            self._check_may_grow()
+        if self.mode == "resume" and self._is_there_already():
+            return self._drop()
+        if self.mode != "new" and not self._may_grow():
+            raise Refused("550", "It is a finished upload; it cannot be appended to")
         self._join()
         file = self._opened()
+        size_bytes = file.seek(0, os.SEEK_END)
         limits = self._limits
         with self.place.opened() as folder:
             published = publish(
@@ -338,17 +379,57 @@ class Upload:
                 self.place.name,
                 is_synced=limits.is_synced,
                 is_contents_checked=limits.is_contents_checked,
+                is_growth=self.mode == "append" and self._is_growing,
             )
         if limits.is_synced:
             self._shared.folders.sync_above(self.place)
         file.close()
         self._file = None
         self._shared.parts.drop(self.place.path)
+        self._note_growth(published.what, size_bytes)
         return Settled(self.place.folder / published.name, what=published.what)
 
-    def _check_may_grow(self) -> None:
-        if self.place.size() >= 0 and says(self.place) == "whole":
-            raise Refused("550", "It is whole already; it cannot be appended to")
+    def _may_grow(self) -> bool:
+        """Tell whether what has the name is known to be unfinished, or nothing has it."""
+        if self.place.size() < 0:
+            return True
+        with self.place.opened() as folder, open_file(folder, self.place.name) as there:
+            if is_unfinished(there, self.place.name):
+                return True
+            if contents_of(there, self.place.name).says == "whole":
+                return False
+        self._is_growing = self.mode == "append" and self._shared.growing.may_continue(self.place)
+        return self._is_growing
+
+    def _note_growth(self, what: What, size_bytes: int) -> None:
+        """Remember a file that comes in pieces; any other upload under its name finishes it."""
+        if what == "later":
+            return
+        if self.mode == "append" and (self._is_growing or what == "new"):
+            self._shared.growing.note(self.place.path, size_bytes)
+        else:
+            self._shared.growing.forget(self.place.path)
+
+    def _is_there_already(self) -> bool:
+        """Tell whether the file ends with exactly this piece, where the piece would go."""
+        if self.place.size() != self._before + self.came_bytes:
+            return False
+        piece = self._opened()
+        piece.seek(0)
+        with self.place.opened() as folder, open_file(folder, self.place.name) as there:
+            there.seek(self._before)
+            while data := piece.read(_PIECE):
+                if there.read(len(data)) != data:
+                    return False
+        return True
+
+    def _drop(self) -> Settled:
+        """Remove a piece that is there already."""
+        self._opened().close()
+        self._file = None
+        with self.place.opened() as folder:
+            os.unlink(self._part, dir_fd=folder)
+        return Settled(self.place.path, what="same")
 
     def close(self) -> None:
         """Leave what came as a part, unless it was settled."""
@@ -367,12 +448,6 @@ class Upload:
             self._shared.parts.keep(self.place.path, part)
         else:
             part.unlink(missing_ok=True)
-
-
-def says(place: Place) -> str:
-    """Return what the contents of the file at a place say of their end. Raises OSError."""
-    with place.opened() as folder, open_file(folder, place.name) as file:
-        return contents_of(file, place.name).says
 
 
 def _part_of(name: str) -> str:
