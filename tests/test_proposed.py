@@ -24,6 +24,7 @@ SCHEMES = [
     "cam/%B %-d, %Y at %-I.%M.%S %p.jpg",
     "cam/%d-%b-%y_%I-%M-%S%p.jpg",
     "cam/%Y-%-m-%-d_%-H-%-M-%-S.jpg",
+    "cam/IMG_%Y%m%d-%-I-%-M-%-S%p.jpg",
     "cam/snap %s.jpg",
     "cam/%Q.jpg",
     "cam/%Hh%Mm%Ss_%d-%m-%Y.jpg",
@@ -53,6 +54,14 @@ def test_a_proposed_template_reads_the_names_it_is_made_of(scheme: str, number: 
     expected = [one if has_seconds else one.replace(second=0) for one in MOMENTS]
     starts = [reading.start for reading in readings if reading and reading.start]
     assert [start.replace(microsecond=0) for start in starts] == expected
+
+
+def test_an_ambiguous_date_is_the_one_nearest_to_the_arrival() -> None:
+    """20.11.26 came in November 2026, though a copy weeks later changed when it arrived."""
+    paths = ["yard/cam1 20.11.26 14-05-09.mp4", "yard/cam1 26.11.26 23-05-09.mp4"]
+    copied = datetime(2026, 12, 20)
+    text = propose(paths, (copied - timedelta(days=1), copied + timedelta(days=1)))
+    assert text == "cam1 {date:%d.%m.%y} {start:%H-%M-%S}.{ext}"
 
 
 @pytest.mark.parametrize("paths", [[], ["cam/hello.jpg"], ["cam/0001.jpg", "cam/0002.jpg"], ["x"]])

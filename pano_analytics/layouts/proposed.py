@@ -45,6 +45,7 @@ _TIMES = (
     (rf"\d{{1,2}}{_SIGN}\d\d{_SIGN}\d\d{_HALF}", ("%-I", "%M", "%S", "%p")),
     (rf"\d\d{_GAP}\d\d{_GAP}\d\d{_HALF}", ("%I", "%M", "%S", "%p")),
     (rf"\d\d{_GAP}\d\d{_GAP}\d\d", ("%H", "%M", "%S")),
+    (rf"\d{{1,2}}{_SIGN}\d{{1,2}}{_SIGN}\d{{1,2}}{_HALF}", ("%-I", "%-M", "%-S", "%p")),
     (rf"\d{{1,2}}{_SIGN}\d{{1,2}}{_SIGN}\d{{1,2}}", ("%-H", "%-M", "%-S")),
     (rf"\d{{1,2}}{_SIGN}\d\d{_HALF}", ("%-I", "%M", "%p")),
     (rf"\d\d{_GAP}\d\d", ("%H", "%M")),
@@ -67,7 +68,7 @@ def propose(paths: Sequence[str], window: Window | None = None) -> str | None:
     `paths` are as in the column. `window` (naive, any zone) is when the files arrived: of
     several readings, the one whose times lie nearest to it is meant.
     """
-    tried: dict[str, tuple[int, int]] = {}
+    tried: dict[str, tuple[int, int, float]] = {}
     for base in dict.fromkeys((paths[0], paths[-1]) if paths else ()):
         for times in _all_times(_stem(base)):
             text = _text(base, times, paths)
@@ -181,14 +182,22 @@ def _sign_before(values: Sequence[str]) -> str:
     return re.sub(r"[{}*\w].*", "", start.replace("_", "\0"), flags=re.DOTALL).replace("\0", "_")
 
 
-def _score(text: str, paths: Sequence[str], window: Window | None) -> tuple[int, int]:
-    """Return how many paths the template reads, and how many of them into the window."""
+def _score(text: str, paths: Sequence[str], window: Window | None) -> tuple[int, int, float]:
+    """Return how many paths the template reads, how many into the window, and how near to it."""
     try:
         template = Template.parse(text)
     except SettingsError:
-        return 0, 0
+        return 0, 0, 0.0
     readings = [reading for path in paths if (reading := template.read(path))]
     starts = [reading.start for reading in readings if reading.start]
     possible = [start for start in starts if 2000 <= start.year < 2100]
-    near = 0 if window is None else sum(window[0] <= one <= window[1] for one in possible)
-    return len(possible), near
+    if window is None:
+        return len(possible), 0, 0.0
+    apart = [_apart(one, window) for one in possible]
+    return len(possible), apart.count(0.0), -sum(apart)
+
+
+def _apart(moment: datetime, window: Window) -> float:
+    """Return how many seconds lie between `moment` and the window; 0 within it."""
+    early, late = window[0] - moment, moment - window[1]
+    return max(early.total_seconds(), late.total_seconds(), 0.0)
