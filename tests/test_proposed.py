@@ -64,6 +64,14 @@ def test_an_ambiguous_date_is_the_one_nearest_to_the_arrival() -> None:
     assert text == "cam1 {date:%d.%m.%y} {start:%H-%M-%S}.{ext}"
 
 
+def test_of_two_readings_of_one_day_the_later_time_is_not_preferred() -> None:
+    """2026 in a name is the year, not 20:26, though that is nearer to the arrival."""
+    folder = "porch/2026-11-20/001/jpg/14/05"
+    paths = [f"{folder}/IMG 20.11.2026 14-05-0{second}.jpg" for second in (4, 5)]
+    text = propose(paths, (datetime(2026, 11, 27), datetime(2026, 11, 29)))
+    assert text == "IMG {date:%d.%m.%Y} {start:%H-%M-%S}.{ext}"
+
+
 @pytest.mark.parametrize("paths", [[], ["cam/hello.jpg"], ["cam/0001.jpg", "cam/0002.jpg"], ["x"]])
 def test_names_without_a_time_get_no_template(paths: list[str]) -> None:
     """Nothing is guessed where nothing is told."""

@@ -68,7 +68,7 @@ def propose(paths: Sequence[str], window: Window | None = None) -> str | None:
     `paths` are as in the column. `window` (naive, any zone) is when the files arrived: of
     several readings, the one whose times lie nearest to it is meant.
     """
-    tried: dict[str, tuple[int, int, float]] = {}
+    tried: dict[str, tuple[int, int, int]] = {}
     for base in dict.fromkeys((paths[0], paths[-1]) if paths else ()):
         for times in _all_times(_stem(base)):
             text = _text(base, times, paths)
@@ -182,22 +182,22 @@ def _sign_before(values: Sequence[str]) -> str:
     return re.sub(r"[{}*\w].*", "", start.replace("_", "\0"), flags=re.DOTALL).replace("\0", "_")
 
 
-def _score(text: str, paths: Sequence[str], window: Window | None) -> tuple[int, int, float]:
+def _score(text: str, paths: Sequence[str], window: Window | None) -> tuple[int, int, int]:
     """Return how many paths the template reads, how many into the window, and how near to it."""
     try:
         template = Template.parse(text)
     except SettingsError:
-        return 0, 0, 0.0
+        return 0, 0, 0
     readings = [reading for path in paths if (reading := template.read(path))]
     starts = [reading.start for reading in readings if reading.start]
     possible = [start for start in starts if 2000 <= start.year < 2100]
     if window is None:
-        return len(possible), 0, 0.0
-    apart = [_apart(one, window) for one in possible]
-    return len(possible), apart.count(0.0), -sum(apart)
+        return len(possible), 0, 0
+    inside = sum(window[0] <= one <= window[1] for one in possible)
+    return len(possible), inside, -sum(_days_apart(one, window) for one in possible)
 
 
-def _apart(moment: datetime, window: Window) -> float:
-    """Return how many seconds lie between `moment` and the window; 0 within it."""
-    early, late = window[0] - moment, moment - window[1]
-    return max(early.total_seconds(), late.total_seconds(), 0.0)
+def _days_apart(moment: datetime, window: Window) -> int:
+    """Return how many days lie between; the time of day must not decide which date is meant."""
+    early, late = window[0].date() - moment.date(), moment.date() - window[1].date()
+    return max(early.days, late.days, 0)
