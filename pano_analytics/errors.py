@@ -43,9 +43,17 @@ class PanoError(Exception):
 
 
 class SettingsError(PanoError):
-    """`pano.toml` (or what stands in for it) cannot be used."""
+    """`pano.toml` (or what stands in for it) cannot be used.
+
+    `lines` holds what is wrong: a heading and one line per key, or a single line. A line may
+    quote a name that contains a line end, so it is printed by itself.
+    """
 
     exit_code = 2
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n  ".join(lines))
+        self.lines = lines
 
 
 class UploadTreeError(PanoError):

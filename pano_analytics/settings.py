@@ -477,7 +477,7 @@ def check(said: dict[str, Any], origin: str = "settings") -> Settings:
         return Settings.model_validate(said)
     except ValidationError as error:
         lines = [_explain(found) for found in error.errors(include_url=False)]
-        raise SettingsError("\n  ".join([f"{origin} cannot be used:", *lines])) from None
+        raise SettingsError(f"{origin} cannot be used:", *lines) from None
 
 
 def _beside(settings: Settings, folder: Path) -> Settings:

@@ -154,6 +154,19 @@ def test_an_error_nobody_foresaw_is_safe(
     assert "ValueError" in told
 
 
+def test_each_wrong_key_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As docs/settings.md shows it; a key that contains a line end still forges none."""
+    (tmp_path / "pano.toml").write_text('zone = "Berlin"\n"a\\nb" = 1\n')
+    with pytest.raises(SystemExit) as ended:
+        main(["status", "--config", str(tmp_path / "pano.toml")])
+    assert ended.value.code == 2
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == f"pano: {tmp_path / 'pano.toml'} cannot be used:"
+    assert len(rest) == 2
+    assert rest[0].startswith("  zone: expected an IANA time zone")
+    assert rest[1].startswith("  a\\nb: expected a known key")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
 def test_any_encoding_takes_any_name(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the terminal cannot show is escaped, and nothing is an error."""

@@ -12,7 +12,7 @@ import click
 
 from pano_analytics.cli.options import SETTINGS
 from pano_analytics.cli.terminal import say, say_text
-from pano_analytics.errors import PanoError, refused
+from pano_analytics.errors import PanoError, SettingsError, refused
 
 # name -> (module, one line for the list of commands). The line stands here so
 # that `pano --help` imports no command; a test holds it against the command.
@@ -79,14 +79,15 @@ INTERRUPTED = 130  # what a shell gives a command that Ctrl-C ended
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run `pano` and exit; an error becomes one plain line on stderr and its exit code.
+    """Run `pano` and exit; an error becomes plain text on stderr and its exit code.
 
-    Whatever an error quotes, a name from the tree say, is made safe for the terminal.
+    That is one line, or for settings one line per key that is wrong. Whatever an error
+    quotes, such as a name from the tree, is made safe for the terminal.
     """
     try:
         code = pano.main(args=argv, prog_name="pano", standalone_mode=False)
     except PanoError as error:
-        say(f"pano: {error}", err=True)
+        _say_error(error)
         code = error.exit_code
     except click.ClickException as error:
         shown = io.StringIO()
@@ -99,6 +100,12 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:
         code = _unforeseen(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say_error(error: PanoError) -> None:
+    lines = error.lines if isinstance(error, SettingsError) else (str(error),)
+    for indent, line in zip(["pano: ", *["  "] * len(lines)], lines, strict=False):
+        say(f"{indent}{line}", err=True)
 
 
 def _unforeseen(error: Exception) -> int:
