@@ -190,7 +190,7 @@ def test_names_that_lead_elsewhere_are_refused(
     _planted(kept, tarfile.TarInfo(name), b"evil")
     shutil.rmtree(library.folder)
     before = set(tmp_path.iterdir())
-    with pytest.raises(LibraryError, match=r"no backup has|damaged"):
+    with pytest.raises(LibraryError, match=r"does not belong in a backup|damaged"):
         restore(kept, library.folder)
     assert set(tmp_path.iterdir()) == before
 
