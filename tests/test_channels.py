@@ -206,7 +206,7 @@ def test_two_tables_of_one_channel_or_two_layouts_are_refused() -> None:
         ({"channel": 1}, {"channel": 2, "layout": "reolink"}),
     ):
         tables = [{"name": "a", "folder": "rec", **one}, {"name": "b", "folder": "rec", **other}]
-        with pytest.raises(SettingsError, match=r"each camera with|the same layout"):
+        with pytest.raises(SettingsError, match=r"for each camera|the same layout"):
             check({"cameras": tables})
 
 

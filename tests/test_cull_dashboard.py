@@ -82,8 +82,8 @@ def test_the_overview_says_that_the_clock_is_in_doubt(
 ) -> None:
     """Why nothing is culled stands above the cameras, with what to do."""
     page = visit(culled.url)
-    expect(page.locator(".notices .trouble")).to_contain_text("40 days ahead")
-    expect(page.locator(".notices .trouble")).to_contain_text("pano clock --confirm")
+    expect(page.locator(".troubles .trouble")).to_contain_text("40 days ahead")
+    expect(page.locator(".troubles .trouble")).to_contain_text("pano clock --confirm")
 
 
 @pytest.fixture

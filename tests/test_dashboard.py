@@ -234,7 +234,7 @@ def test_bad_values_in_the_address_are_named_and_the_rest_holds(visit: Visit, si
 def test_an_empty_range_says_so_and_leads_to_what_is_nearest(visit: Visit, site: Served) -> None:
     """Nothing found is said in words, with links to the uploads before and after."""
     page = ready(visit(f"{site.url}/?from=2026-11-25&to=2026-11-26"))
-    expect(page.locator(".empty")).to_contain_text("Nothing in this range")
+    expect(page.locator(".empty")).to_contain_text("No files in this range")
     page.get_by_role("link", name="Closest earlier: Fri 20 Nov, 12:10").click()
     expect(headline(page)).to_contain_text("files:")
     assert "from=2026-11-20T12" in page.url

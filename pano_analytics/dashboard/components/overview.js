@@ -46,7 +46,7 @@ function troubleNotice(text) {
 PARTS.overview = (place, line) => {
   const cards = h("div", { class: "cards" })
   const head = h("header", {})
-  const notices = h("div", { class: "notices", role: "status" })
+  const notices = h("div", { class: "troubles", role: "status" })
   const host = h("section", { class: "overview", "aria-label": "Cameras" }, head, notices, cards)
   const draw = () => {
     const { cameras, call, troubles, unread } = line.data
