@@ -56,6 +56,7 @@ IN_ORDER: list[list[str]] = [
     ["site", "site", "HOME"],
     ["cull", "--list", "HOME"],
     ["cull", "HOME"],
+    ["clock", "HOME"],
     ["backup", "one.tar", "--library", "library"],
     ["backup", f"no/{EVIL}.tar", "--library", "library"],
     ["restore", "one.tar", f"library{EVIL}"],

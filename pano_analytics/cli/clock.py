@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pano_analytics.cli.options import settings_options
+from pano_analytics.cli.terminal import say
 from pano_analytics.errors import AttentionNeeded
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ def command(settings: Settings, confirm: bool) -> None:
     if confirm:
         with storage.lock(LOCK, wait=True):
             found = timekeeping.confirm(storage)
-        click.echo(f"confirmed: it is {found.wall:%Y-%m-%d %H:%M} UTC")
+        say(f"confirmed: it is {found.wall:%Y-%m-%d %H:%M} UTC")
         return
     found = timekeeping.look(storage)
     if found.doubt:
         raise AttentionNeeded(found.doubt)
-    click.echo(f"{found.wall:%Y-%m-%d %H:%M} UTC, plausible")
+    say(f"{found.wall:%Y-%m-%d %H:%M} UTC, plausible")
