@@ -171,7 +171,7 @@ def _check_unchanged(path: Path, before: os.stat_result, after: os.stat_result) 
 def _picture(upload: _Upload, format_name: str) -> Inspection:
     if upload.size_bytes > MAX_SNAPSHOT_BYTES:
         raise Unsupported(
-            f"too large to inspect: {upload.size_bytes} bytes, more than {MAX_SNAPSHOT_BYTES}; "
+            f"too large to look at: {upload.size_bytes} bytes, more than {MAX_SNAPSHOT_BYTES}; "
             "not decoded"
         )
     upload.content.seek(0)
@@ -311,11 +311,11 @@ def _check_limits(data: bytes, image: ImageFile) -> None:
         raise Undecodable(f"more than {_MAX_JPEG_SCANS} scans in one picture: not decoded")
 
 
-_TOO_LARGE = "too large to inspect: declares {} x {} pixels, more than {}; not decoded"
+_TOO_LARGE = "too large to look at: declares {} x {} pixels, more than {}; not decoded"
 
 
 def _refuse_size(data: bytes, image: ImageFile, limit: int) -> NoReturn:
-    """Raise for a picture that is too large to inspect: whole, as far as is told, or cut."""
+    """Raise for a picture that is too large to look at: whole, as far as is told, or cut."""
     verdict = verdict_of(BytesIO(data), image.format or "", len(data))
     words = _TOO_LARGE.format(*image.size, limit)
     if verdict.says == "cut":

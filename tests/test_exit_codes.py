@@ -315,7 +315,7 @@ def test_what_serves_ends_by_the_table(call: str, situation: Callable[[], None])
     for line in process.stdout:
         told += line
         # Its last word before it serves: from then on it ends in order.
-        if code is None and re.search(r"Dashboard: http|Taking uploads at", line):
+        if code is None and re.search(r"Dashboard: http|Accepting uploads at", line):
             process.terminate()
     deadline.cancel()
     assert process.wait(30) == (code or 0), told

@@ -271,7 +271,7 @@ def test_what_may_not_be_read_is_said(tmp_path: Path) -> None:
     assert as_nobody(tmp_path) == [["barn", "Permission denied"]]
     media = Library.of(settings).media()
     assert sorted(media.state) == ["complete"] * 4 + ["unread"]
-    assert "may not be read" in media[media.state == "unread"].state_reason.iloc[0]
+    assert "cannot be read" in media[media.state == "unread"].state_reason.iloc[0]
     denied.chmod(0o644)
     (settings.uploads / "barn").chmod(0o755)
     assert as_nobody(tmp_path) == []

@@ -138,7 +138,7 @@ def test_a_real_clip_plays_and_seeks_in_the_browser(
     """At its real length, from any moment: .mp4 as it is, .dav remuxed on first request."""
     row = rows[real.path]
     page = visit(served.url + "/liveness")
-    address = f"/clip/{row['camera']}/{row['date']}/{row['media_id']}.mp4"
+    address = f"/clip/{row['camera']}/{row['date']:%Y-%m-%d}/{row['media_id']}.mp4"
     told = page.evaluate(
         """async address => {
             const video = document.createElement('video');

@@ -184,7 +184,7 @@ def test_another_librarys_journal_is_refused(settings: Settings, library: Librar
     """Identities that differ would make every upload a stranger."""
     page = library.folder / "library.json"
     page.write_text(page.read_text().replace('"root_id": "', '"root_id": "0'))
-    with pytest.raises(LibraryError, match="one library"):
+    with pytest.raises(LibraryError, match="the same library"):
         renew(settings)
 
 

@@ -240,13 +240,15 @@ def _cuts(running: Running) -> int:
 
 
 def test_half_of_what_is_there_is_cut_whatever_it_is(running: Running) -> None:
-    """Bytes that no check knows, ended in order, over a longer file that begins so: cut."""
+    """Bytes that no check knows, over a longer file that begins so: cut. More of them: another."""
     with login(running) as ftp:
         store(ftp, "log.txt", TEXT)
         with pytest.raises(ftplib.error_temp, match="only the beginning"):
             store(ftp, "log.txt", TEXT[:999])
         store(ftp, "log.txt", TEXT + b"more")
-    assert (running.folder() / "log.txt").read_bytes() == TEXT + b"more"
+    assert (running.folder() / "log.txt").read_bytes() == TEXT
+    [later] = running.folder().glob("log.pano-later-*.txt")
+    assert later.read_bytes() == TEXT + b"more"
 
 
 @pytest.mark.parametrize("name", ["x.jpg", "x.mp4_", "x.dav"])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics import timekeeping
+from pano_analytics import own_tree, timekeeping
 from pano_analytics.catalog import MANIFEST, Catalog, Change, Day, Part
 from pano_analytics.culling.due import Due
 from pano_analytics.culling.places import clock, most_files, places, settings_of, storage_of
@@ -88,7 +88,8 @@ def cull(
     `now` (aware) stands for what this computer's clock says. `up_to` is how many files
     may go, whatever the caps in the settings say. Holds the library's lock. Raises
     ClockDoubt where the clock cannot be right, TooMany where more would go than `up_to`,
-    WrongRoot where the upload root is not the one that was adopted, LibraryBusy,
+    WrongRoot where the upload root is not the one that was adopted, StrangeTree where most
+    of what the library knows is not in it, LibraryBusy,
     UploadTreeError, QueryError or another LibraryError; nothing is deleted then. Where a camera
     exceeds a cap, nothing of that camera is deleted, and TooMany is raised at the end.
     What a killed culling planned is finished first, and counts for no cap.
@@ -98,6 +99,7 @@ def cull(
     root, storage = places(settings)
     with storage.lock(LOCK, wait), _noted(storage) as done, Tree.opened(root) as tree:
         tree.require(adopted(storage))
+        own_tree.require(storage, root)
         if _free(storage) < RESERVE_BYTES:
             storage.remove(RESERVE)
         time = timekeeping.keep(storage, now)

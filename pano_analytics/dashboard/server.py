@@ -226,6 +226,8 @@ def serve(
             "ssl_options": certificate and certificate.context,
         },
     )
+    # Whoever reads the address may end the server at once: it ends in order from here on.
+    _end_in_order(server)
     announce(_greeting(library, said, server.port))
     if _is_overheard(said):
         warn(OVERHEARD)
@@ -275,8 +277,7 @@ def assemble(
 def run(server: Server, certificate: Certificate | None = None) -> None:
     """Run `server` until SIGTERM or SIGINT, then end it in order."""
     loop: Any = server.io_loop
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.asyncio_loop.add_signal_handler(number, loop.stop)
+    _end_in_order(server)
     server.start()
     renewal = PeriodicCallback(certificate.refresh, LOOK_EVERY_MS) if certificate else None
     if renewal is not None:
@@ -285,6 +286,12 @@ def run(server: Server, certificate: Certificate | None = None) -> None:
         loop.start()
     finally:
         server.stop(wait=False)
+
+
+def _end_in_order(server: Server) -> None:
+    loop: Any = server.io_loop
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.asyncio_loop.add_signal_handler(number, loop.stop)
 
 
 def check_address(folder: Path, address: str, is_behind_proxy: bool = False) -> None:

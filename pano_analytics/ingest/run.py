@@ -218,7 +218,8 @@ class _Run:
                 f"Is its disk mounted? Nothing was changed."
             )
         is_full = is_full or is_listing_unknown or self._is_full_due()
-        if self._is_from_another_version():
+        # Without a memory nothing tells that another version read the files.
+        if self.memory.units and self._is_from_another_version():
             self._open_again()
         self._look_at([unit for unit in units if is_full or self._is_due(unit)], trouble, units)
         if is_full:

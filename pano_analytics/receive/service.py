@@ -195,6 +195,7 @@ def places(settings: Settings) -> tuple[Path, Path]:
         Storage(library).make()
     except OSError as error:
         raise LibraryError(
-            f"{library}: cannot create the library folder; {error.strerror}."
+            f"{library}: expected a library folder that can be created; {error.strerror}. "
+            f"Choose another with --library."
         ) from error
     return resolved(uploads), library
