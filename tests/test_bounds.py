@@ -15,6 +15,7 @@ import bombs
 import pytest
 from confined_jobs import crash, sleep, speak, spin, swell, work_for
 from lived_in import NOON, fresh, lay, picture
+from serving import make_clip
 from shared_files import clip_path, snapshot_path
 from test_clips import dav
 
@@ -60,6 +61,30 @@ def test_a_bomb_is_a_state_with_a_reason(
     assert outcome.inspection.state_reason or outcome.inspection.state == "complete"
     assert worker.submit(peak_mb).result() < MOST_MB
     assert time.monotonic() - began < 20
+
+
+def test_the_memory_of_one_file_is_no_burden_to_the_next(tmp_path: Path) -> None:
+    """A worker that opened eighty clips holds hardly more memory than after the first ten."""
+    clip = make_clip(tmp_path / "clip.mp4", size=(1280, 720))
+    script = """
+import sys
+from pano_analytics.ingest.examine import Task, _open
+
+def held():
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(status["VmData"].split()[0])
+
+sizes = []
+for _ in range(8):
+    for _ in range(10):
+        assert _open(Task(sys.argv[1], "clip", None)).inspection.state == "complete"
+    sizes.append(held())
+print(sizes[-1] - sizes[0])
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script, str(clip)], capture_output=True, text=True, check=True
+    )
+    assert int(told.stdout) < 40_000
 
 
 def test_bombs_cost_only_themselves(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -63,6 +64,9 @@ def prepare() -> None:
 def open_batch(tasks: Sequence[Task]) -> list[Outcome]:
     """Inspect the files of one batch, in this process; never raises for what a file holds."""
     confine_worker()
+    # What is here already is not looked through again after each file.
+    gc.collect()
+    gc.freeze()
     return [_open(task) for task in tasks]
 
 
@@ -78,4 +82,8 @@ def _open(task: Task) -> Outcome:
         return Outcome(None, "gone", "removed before it was read")
     except MediaError as error:
         return Outcome(None, "unreadable", str(error))
+    finally:
+        # Decoders lie in reference cycles: until these are collected, the memory of one
+        # file counts against the next.
+        gc.collect()
     return Outcome(found)
