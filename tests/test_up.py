@@ -321,7 +321,7 @@ def test_a_taken_health_port(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ('uploads = "u"', "expected `uploads` and `library`"),
+        ('uploads = "u"', "expected a library"),
         ('uploads = "u"\nlibrary = "l"\n[up]\nlog = "u/up.log"', "outside the upload tree"),
         ('uploads = "u"\nlibrary = "l"\n[up]\nheartbeat_url = "ftp://secret"', "http://"),
     ],

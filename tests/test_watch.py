@@ -150,7 +150,7 @@ def test_a_lock_that_is_held_is_waited_for(watched: Watched) -> None:
     """While another run is at work nothing is lost; after it, all is shown."""
     with Storage(watched.folder / "library").lock("state/lock", wait=True):
         path = lay(picture(5), watched.uploads / snapshot_path("gate", datetime.now()))
-        until(lambda: "another run is at work" in watched.log())
+        until(lambda: "another run is active" in watched.log())
     watched.until_shown(path)
 
 
