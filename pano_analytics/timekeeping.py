@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from pano_analytics.errors import AttentionNeeded, LibraryError
-from pano_analytics.journal import Journal
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 from pano_analytics.times import from_epoch_us
@@ -318,6 +317,9 @@ def trouble(settings: Settings, storage: Storage) -> str | None:
 
 def _first(storage: Storage, now: Clocks) -> Known:
     """Begin with what journal and heartbeat last knew: as if the computer had started since."""
+    # The journal loads Arrow, which whoever only asks about the clock can do without.
+    from pano_analytics.journal import Journal
+
     last_us = max(Journal(storage).last_us(), _heartbeat_us(storage))
     if not last_us:
         return Known.begun(now.wall_us, now)

@@ -484,7 +484,7 @@ def test_a_waiting_add_tells_all(running: Running, monkeypatch: pytest.MonkeyPat
         store(ftp, name, (MEDIA / "1591027084.jpg").read_bytes())
     asking.join(60)
     [output] = came
-    assert "Refused: a client that is not logged in from 127.0.0.1: speaks another" in output
+    assert "Refused: a client that is not logged in from 127.0.0.1: uses a protocol other" in output
     assert "Refused: yard from 127.0.0.1: the folder to upload to does not exist" in output
     assert KINDS["missing_folder"].advice in output
     assert "\x1b" not in output

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pano_analytics import own_tree, timekeeping
+from pano_analytics import timekeeping
+from pano_analytics.errors import UploadTreeError
 from pano_analytics.settings import Settings
 from pano_analytics.storage import Storage
 from pano_analytics.wording import many
@@ -49,7 +50,17 @@ def _uploads(settings: Settings) -> Iterator[Problem]:
     if is_empty and _age_s(settings, "manifest.json") is not None:
         yield _problem("uploads_unreachable", f"{root} is empty; is its disk mounted?")
         return
-    found = settings.library and own_tree.trouble(Storage(settings.library), root)
+    yield from _strange(settings, root)
+
+
+def _strange(settings: Settings, root: Path) -> Iterator[Problem]:
+    """Say what is wrong with a tree that ingest refused; a supervisor opens no table for others."""
+    ended = _last_run(settings)
+    if settings.library is None or ended is None or ended.get("exit") != UploadTreeError.exit_code:
+        return
+    from pano_analytics import own_tree
+
+    found = own_tree.trouble(Storage(settings.library), root)
     if found:
         yield _problem(found.word, found.text)
 
