@@ -116,7 +116,11 @@ def check_safe(text: str) -> None:
 
 
 def test_log_files_are_safe(home: Path) -> None:
-    """What the run above wrote into its log file."""
+    """What a run writes into its log file."""
+    log = str(home / "log.txt")
+    where = ["--uploads", str(home / "uploads"), "--library", str(home / "library")]
+    with pytest.raises(SystemExit):
+        main(["ingest", "--full", "--log", log, *where])
     text = (home / "log.txt").read_text(encoding="utf-8")
     assert text
     check_safe(text)
