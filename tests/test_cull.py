@@ -33,6 +33,7 @@ from pano_analytics.ingest.run import LOCK
 from pano_analytics.journal import Journal
 from pano_analytics.layouts.later import later_name
 from pano_analytics.library import Library
+from pano_analytics.own_tree import StrangeTree
 from pano_analytics.removal import AT_WORK
 from pano_analytics.settings import Settings, check
 from pano_analytics.tree import ADOPTED, MARKER, WrongRoot
@@ -201,6 +202,11 @@ def test_what_goes_is_what_the_rule_says(
             assert planned.trouble is not None
             return
         assert planned.trouble is None
+        if _is_strange(uploads):
+            with pytest.raises(StrangeTree, match="Nothing was changed"):
+                cull(settings, now=NOW)
+            assert tree(root) == before
+            return
         done = cull(settings, now=NOW)
         after = tree(root)
         assert done.files == len(expected)
@@ -210,6 +216,12 @@ def test_what_goes_is_what_the_rule_says(
         assert all(before[path] == content for path, content in after.items())
         _hold_folders(before, after, went, expected)
         assert all((folder / f"elsewhere-{n}").exists() for n in _linked(uploads))
+
+
+def _is_strange(uploads: list[tuple[str, float, float, str]]) -> bool:
+    """Tell whether most of what was catalogued is no file any more."""
+    known = [fate for *_, fate in uploads if fate not in ("unknown", "marker")]
+    return 2 * sum(fate not in ("gone", "linked") for fate in known) < len(known)
 
 
 def _linked(uploads: list[tuple[str, float, float, str]]) -> Iterator[int]:
