@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from pano_analytics import alike
 from pano_analytics.errors import MediaError
@@ -31,20 +31,10 @@ Zone = Literal["camera", "utc"]
 GONE_STATES: tuple[State, ...] = ("missing", "culled")
 """Of rows that outlive their files."""
 
-KINDS: tuple[str, ...] = ("snapshot", "clip")
+KINDS: tuple[str, ...] = get_args(Kind)
 PICTURE_CODECS = frozenset(("jpeg", "png", "gif", "webp", "bmp", "tiff", "avif"))
 """Codecs of still pictures; all others move."""
-STATES: tuple[str, ...] = (
-    "unread",
-    "pending",
-    "complete",
-    "partial",
-    "damaged",
-    "unsupported",
-    "empty",
-    "missing",
-    "culled",
-)
+STATES: tuple[str, ...] = get_args(State)
 TRIGGERS: tuple[str, ...] = (
     "motion",
     "scheduled",

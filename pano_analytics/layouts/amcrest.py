@@ -187,19 +187,7 @@ def read(folder: Folder, name: str) -> Reading | None:
         return impossible(layout, "/".join((*folder.parts[-5:], name)), error)
     camera = place.camera
     return Reading(
-        kind,
-        layout,
-        camera,
-        start,
-        ended,
-        "camera",
-        None,
-        trigger,
-        letter,
-        crop,
-        None,
-        None,
-        channel,
+        kind, layout, camera, start, ended, "camera", None, trigger, letter, crop, channel=channel
     )
 
 
@@ -252,17 +240,5 @@ def _read_whole(folder: Folder, name: str) -> Reading | None:
     channel = _bracketed(match["stream_of"]) if said is None else int(said)
     camera = camera_of(folder)
     return Reading(
-        kind,
-        layout,
-        camera,
-        start,
-        ended,
-        "camera",
-        None,
-        trigger,
-        letter,
-        crop,
-        None,
-        None,
-        channel,
+        kind, layout, camera, start, ended, "camera", None, trigger, letter, crop, channel=channel
     )
