@@ -48,17 +48,36 @@ def test_tools_of_the_build_are_pinned() -> None:
 
 
 def test_nothing_is_fetched_unpinned() -> None:
-    """Neither by make nor into a container; base images name a release."""
+    """Neither by make nor into a container."""
     for name in ("Makefile", ".ci/run", "deploy/compose/pano/Dockerfile"):
         for line in (ROOT / name).read_text().replace("\\\n", " ").splitlines():
             for wish in re.findall(r"pip install (.*?)(?:;|&&|$)", line):
                 assert re.search(
                     r"--require-hashes|--constraints requirements.lock|--no-deps", wish
                 ), f"{name}: {wish}"
-    for file in (ROOT / "deploy").rglob("Dockerfile"):
+
+
+def test_images_are_built_from_one_day_of_debian() -> None:
+    """The base by its digest, packages from the archive of that day; said alike in each place."""
+    compose = ROOT / "deploy" / "compose"
+    files = sorted(compose.rglob("Dockerfile"))
+    assert len(files) == 2
+    for file in files:
         text = file.read_text()
-        assert re.search(r"ARG BASE=\S+:(?!latest)\S+", text), file
-        assert set(re.findall(r"^FROM (\S+)", text, re.M)) == {"${BASE}"}
+        [(image, day)] = re.findall(
+            r"^ARG BASE=(\S+:trixie-(\d{8})-slim@sha256:[0-9a-f]{64})$", text, re.M
+        )
+        [snapshot] = re.findall(r"^ARG SNAPSHOT=(\S+)$", text, re.M)
+        assert snapshot == f"{day}T000000Z"
+        for name in ("compose.yaml", ".env.example"):
+            other = (compose / name).read_text()
+            assert image in other
+            assert snapshot in other
+        for stage in text.split("\nFROM ")[1:]:
+            assert stage.startswith("${BASE}")
+            installs = re.findall(r"^RUN .*(?:\\\n.*)*apt-get(?:.*\\\n)*.*", stage, re.M)
+            assert len(installs) == 1
+            assert "snapshot.debian.org/archive/\\\\1/$SNAPSHOT" in installs[0].split("update")[0]
 
 
 def test_how_to_report_is_told() -> None:

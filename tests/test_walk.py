@@ -21,7 +21,7 @@ NOT_TYPED = {
     r"make (demo|test)": "CI runs both",
     r"docker |\./account\.sh|cp \.env|…": "deploy/compose/try.sh types these",
     r"pip install|\.venv/bin/(uv )?pip|python3 -m venv": "the wheels come from the network",
-    r"\$EDITOR": "opens an editor",
+    r"\$EDITOR|^nano ": "opens an editor",
 }
 # Read by somebody who has no pano yet; the next by one who has no settings yet.
 BEFORE_INSTALL = {"docs/first-evening.md", "docs/install.md"}
@@ -33,6 +33,8 @@ BEFORE = {
     "docs/https.md": ["pano serve --tls own"],
     "README.md": ["cd /opt/pano"],
     "docs/doctor.md": ["echo secret > password.txt"],
+    "docs/operations.md": ["sudo install -d -o anna /mnt/cloud"],
+    "docs/site.md": ["sudo useradd --system pano"],
 }
 # What one line builds on: an alternative to what stands above it, or a thing of the reader's own.
 NEEDED = {

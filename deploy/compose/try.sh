@@ -9,7 +9,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 sample=$root/data/sample/uploads/front_door
-export BASE=${BASE:-docker.io/library/debian:trixie-slim}
+BASE=${BASE:-$(sed -n 's/^ARG BASE=//p' "$here/web/Dockerfile")}
+SNAPSHOT=${SNAPSHOT-$(sed -n 's/^ARG SNAPSHOT=//p' "$here/web/Dockerfile")}
 compose=${COMPOSE:-podman-compose}
 for tool in podman "$compose" curl openssl; do
     command -v "$tool" >/dev/null || { echo "try: $tool is missing"; exit 77; }
@@ -67,10 +68,12 @@ fi
 
 say "images"
 if ! podman image exists "$BASE" && ! podman pull -q "$BASE"; then
+    BASE=localhost/debian:trixie-minbase SNAPSHOT=
     mmdebstrap --quiet --variant=minbase trixie - | podman import -q - "$BASE"
 fi
-podman build -q --build-arg BASE="$BASE" -t localhost/pano-web "$here/web"
-podman build -q --build-arg BASE="$BASE" -t localhost/pano -f "$here/pano/Dockerfile" "$root"
+built_from=(--build-arg BASE="$BASE" --build-arg SNAPSHOT="$SNAPSHOT")
+podman build -q "${built_from[@]}" -t localhost/pano-web "$here/web"
+podman build -q "${built_from[@]}" -t localhost/pano -f "$here/pano/Dockerfile" "$root"
 
 say "accounts and settings, as README.md has them"
 cp -r "$here" "$work/compose"
