@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import lru_cache
 
 
@@ -35,3 +36,15 @@ def find(name: str, among: Iterable[str]) -> str | None:
     alike = [one for one in among if key(one) == key(name)]
     same = (one for one in alike if normal(one) == normal(name))
     return next(same, alike[0] if alike else None)
+
+
+def meant(unknown: str | Iterable[str], known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" with what resembles the `unknown` names; "" where nothing does.
+
+    It begins with a space, to be appended to an error message.
+    """
+    names = {key(name): name for name in known}
+    asked = [unknown] if isinstance(unknown, str) else unknown
+    near = [close for one in asked for close in get_close_matches(key(one), names, 1)]
+    found = " or ".join(repr(names[one]) for one in dict.fromkeys(near))
+    return f" Did you mean {found}?" if found else ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -57,15 +56,14 @@ def _each(value: Any, what: str) -> Iterable[Any]:
 
 def _name(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise QueryError(f"{what}: expected names, which are text; came {shown(value)}.")
+        raise QueryError(f"{what}: expected names, which are text; got {shown(value)}.")
     return str(value)
 
 
 def _unknown(unknown: Sequence[str], what: str, known: Sequence[str]) -> str:
-    near = [name for one in unknown for name in get_close_matches(one, known, 1)]
-    meant = f" Did you mean {', '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
-    came = ", ".join(map(repr, unknown))
-    return f"{what}: expected one of {', '.join(known)}; came {came}.{meant}"
+    got = ", ".join(map(repr, unknown))
+    hint = alike.meant(unknown, known)
+    return f"{what}: expected one of {', '.join(known)}; got {got}.{hint}"
 
 
 def row(value: Any, what: str = "row") -> dict[str, Any] | str:
@@ -86,7 +84,7 @@ def row(value: Any, what: str = "row") -> dict[str, Any] | str:
     fields = _fields(value)
     if fields is None:
         raise QueryError(
-            f"{what}: expected a row of the library or a media_id; came {shown(value)}."
+            f"{what}: expected a row of the library or a media_id; got {shown(value)}."
         )
     return dict(fields)
 
@@ -112,7 +110,7 @@ def identity(value: Any) -> str:
     if not isinstance(found, str):
         raise QueryError(
             f"media_id: expected the media_id of an upload, 16 hex digits, or a row with it; "
-            f"came {shown(value)}."
+            f"got {shown(value)}."
         )
     return found
 
@@ -126,14 +124,14 @@ def whole(value: Any, what: str, least: int = 0) -> int | None:
     except TypeError:
         number = None
     if number is None or isinstance(value, (bool, np.bool_)) or number < least:
-        raise QueryError(f"{what}: expected a whole number from {least} on; came {shown(value)}.")
+        raise QueryError(f"{what}: expected a whole number from {least} on; got {shown(value)}.")
     return min(number, _MOST)
 
 
 def frame(value: Any, columns: Sequence[str], source: str) -> pd.DataFrame:
     """Return a frame that has `columns`, such as `source` gives."""
     if not isinstance(value, pd.DataFrame):
-        raise QueryError(f"expected a frame as {source} gives it; came {shown(value)}.")
+        raise QueryError(f"expected a frame as {source} gives it; got {shown(value)}.")
     missing = [name for name in columns if name not in value.columns]
     if missing:
         raise QueryError(
@@ -148,7 +146,7 @@ def aware_times(value: pd.DataFrame, columns: Sequence[str], source: str) -> Non
     for name in columns:
         if not isinstance(value[name].dtype, pd.DatetimeTZDtype):
             raise QueryError(
-                f"{name}: expected aware times, as {source} gives them; came {value[name].dtype}."
+                f"{name}: expected aware times, as {source} gives them; got {value[name].dtype}."
             )
 
 
@@ -161,7 +159,7 @@ def length(value: Any, what: str) -> pd.Timedelta:
     if not isinstance(found, pd.Timedelta) or found < pd.Timedelta(0):
         raise QueryError(
             f"{what}: expected a length of time from 0 on, such as timedelta(minutes=10) or "
-            f"'10 min'; came {shown(value)}."
+            f"'10 min'; got {shown(value)}."
         )
     return found
 
@@ -172,7 +170,7 @@ _LENGTHS = (str, timedelta, np.timedelta64)
 def yes_or_no(value: Any, what: str) -> bool:
     """Return a truth value as Python's own."""
     if not isinstance(value, (bool, np.bool_)):
-        raise QueryError(f"{what}: expected True or False; came {shown(value)}.")
+        raise QueryError(f"{what}: expected True or False; got {shown(value)}.")
     return bool(value)
 
 

@@ -382,7 +382,7 @@ def _refuse_damage(source: Path, said: Mapping[str, Any], found: Mapping[str, An
 
 def _stranger(source: Path, came: str) -> LibraryError:
     return LibraryError(
-        f"{source}: expected a backup that `pano backup` wrote; came {came}. Nothing was restored."
+        f"{source}: expected a backup that `pano backup` wrote; got {came}. Nothing was restored."
     )
 
 

@@ -486,7 +486,7 @@ def _decode(data: bytes) -> Manifest:
         document = json.loads(data)
         if document["format"] != FORMAT:
             raise LibraryError(
-                f"{MANIFEST}: expected format {FORMAT}, came {document['format']}; "
+                f"{MANIFEST}: expected format {FORMAT}, got {document['format']}; "
                 f"this library was written by a newer pano. Upgrade pano."
             )
         return Manifest(

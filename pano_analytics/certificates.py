@@ -108,7 +108,7 @@ def _normal(name: str) -> str:
         normal = ""
     if not _HOST.fullmatch(normal):
         raise CertificateError(
-            f"expected a host name or an address for the certificate, came {name!r}. "
+            f"expected a host name or an address for the certificate, got {name!r}. "
             f"Give one such as 'pano.lan' or '192.168.1.20'."
         )
     return normal

@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics import timekeeping
+from pano_analytics import alike, arguments, timekeeping
 from pano_analytics.catalog import Day, Part
 from pano_analytics.errors import LibraryError, MediaError, QueryError, UploadTreeError
 from pano_analytics.home import Home
@@ -120,7 +120,10 @@ def check(
     UploadTreeError (no upload tree, as with a disk that is not mounted).
     """
     if depth not in DEPTHS:
-        raise QueryError(f"depth: expected one of {', '.join(DEPTHS)}; came {depth!r}.")
+        raise QueryError(
+            f"depth: expected one of {', '.join(DEPTHS)}; got {depth!r}."
+            f"{alike.meant(str(depth), DEPTHS)}"
+        )
     scope = _Scope.of(library, camera, start, end)
     work = _Check(library, scope, DEPTHS.index(depth), progress or _silent, make_executor)
     found = sorted(
@@ -148,13 +151,7 @@ class _Scope:
 
     @classmethod
     def of(cls, library: Library, camera: Any, start: Any, end: Any) -> _Scope:
-        named = [camera] if isinstance(camera, str) else camera
-        unknown = set(named or ()) - set(library.camera_names())
-        if unknown:
-            raise QueryError(
-                f"camera: expected one of {', '.join(library.camera_names())}; "
-                f"came {', '.join(map(repr, sorted(unknown)))}."
-            )
+        named = arguments.names(camera, "camera", library.camera_names())
         return cls(
             None if named is None else frozenset(named),
             instant(start, library.zone, "start"),

@@ -48,10 +48,10 @@ class Home:
         except OSError as error:
             raise refused(error, None, storage.root) or error from error
         except ValueError as error:
-            raise LibraryError(f"{storage.path(NAME)}: expected JSON, came {error}.") from error
+            raise LibraryError(f"{storage.path(NAME)}: expected JSON; {error}.") from error
         if document.get("format") != FORMAT:
             raise LibraryError(
-                f"{storage.path(NAME)}: expected format {FORMAT}, came {document.get('format')!r}. "
+                f"{storage.path(NAME)}: expected format {FORMAT}, got {document.get('format')!r}. "
                 f"It was written by another version of pano."
             )
         said = settings_room.check(document["settings"], str(storage.path(NAME)))

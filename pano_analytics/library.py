@@ -62,7 +62,7 @@ def _path(where: Any) -> Path:
     except (TypeError, ValueError, RuntimeError) as error:
         raise LibraryError(
             f"expected a library folder or a pano.toml, as text or a path; "
-            f"came {arguments.shown(where)} ({error})."
+            f"got {arguments.shown(where)} ({error})."
         ) from None
 
 
@@ -134,7 +134,10 @@ class Library:
     def parts(self, table: str = "media") -> list[str]:
         """Return the paths of the current Parquet files of `media` or `frames`, for other tools."""
         if not isinstance(table, str) or table not in TABLES:
-            raise QueryError(f"table: expected {' or '.join(TABLES)}; came {table!r}.")
+            raise QueryError(
+                f"table: expected {' or '.join(TABLES)}; got {table!r}."
+                f"{alike.meant(str(table), TABLES)}"
+            )
         parts = self.catalog.manifest().table(table).values()
         return [str(self.storage.path(part.path)) for part in parts]
 
@@ -159,7 +162,7 @@ class Library:
         """
         chosen = arguments.names(columns, "columns", COLUMNS)
         if chosen == []:
-            raise QueryError(f"columns: expected at least one of {', '.join(COLUMNS)}; came none.")
+            raise QueryError(f"columns: expected at least one of {', '.join(COLUMNS)}; got none.")
         cameras = self._cameras_named(camera)
         first, last = self._range(start, end)
         conditions, values = _overlap(first, last)
@@ -236,7 +239,10 @@ class Library:
         `end`, or from the first to the last upload of the chosen cameras.
         """
         if not isinstance(by, str) or by not in activity.BUCKETS:
-            raise QueryError(f"by: expected one of {', '.join(activity.BUCKETS)}; came {by!r}.")
+            raise QueryError(
+                f"by: expected one of {', '.join(activity.BUCKETS)}; got {by!r}."
+                f"{alike.meant(str(by), activity.BUCKETS)}"
+            )
         cameras = self._cameras_named(camera)
         if cameras is None:
             cameras = self.camera_names()
@@ -354,7 +360,7 @@ class Library:
             )
             if len(found):
                 return _plain(found.iloc[0])
-        raise QueryError(f"expected the media_id of an upload in the catalog, came {identity!r}.")
+        raise QueryError(f"expected the media_id of an upload in the catalog, got {identity!r}.")
 
     def _row(self, row: Any, column: str) -> dict[str, Any]:
         """Return a row that has `column`: the given one, or looked up by its media_id."""
@@ -476,7 +482,7 @@ class Library:
             raise MediaError(f"{locator}: expected a thumbnail; {error}") from error
         if len(data) != int(size):
             raise MediaError(
-                f"{locator}: expected {size} bytes, came {len(data)}; run `pano ingest`."
+                f"{locator}: expected {size} bytes, got {len(data)}; run `pano ingest`."
             )
         return data
 
@@ -535,7 +541,7 @@ def _empty_range(start: Moment, end: Moment, *, is_same: bool) -> str:
     advice = ""
     if is_same and is_day(start):
         advice = " A date means its first moment: for a whole day, use the next date as end."
-    return f"expected start before end; came start={start!r}, end={end!r}.{advice}"
+    return f"expected start before end; got start={start!r}, end={end!r}.{advice}"
 
 
 def _parameters(params: Any) -> list[Any] | dict[str, Any] | None:
@@ -586,7 +592,7 @@ def _as_date(value: Any) -> Any:
         return pd.Timestamp(value).date()
     except (TypeError, ValueError):
         raise QueryError(
-            f"date: expected a date such as '2026-11-17'; came {arguments.shown(value)}."
+            f"date: expected a date such as '2026-11-17'; got {arguments.shown(value)}."
         ) from None
 
 

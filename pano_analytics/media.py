@@ -162,7 +162,7 @@ def locate(root: str | os.PathLike[str], path: str) -> Path:
     if not isinstance(root, (str, os.PathLike)) or not isinstance(path, str) or "\0" in path:
         raise MediaError(
             "expected an upload root and a path out of the column `path`, which is text; "
-            f"came {root!r} and {path!r:.60}."
+            f"got {root!r} and {path!r:.60}."
         )
     return Path(root) / os.fsdecode(decode_path(path))
 

@@ -65,7 +65,7 @@ def _bucket_size(buckets: pd.Series) -> str:
             return "weekday"
         raise QueryError(
             "expected the buckets of library.activity(), aware times or names of weekdays; "
-            f"came {buckets.dtype}."
+            f"got {buckets.dtype}."
         )
     if "by" in buckets.attrs:
         return str(buckets.attrs["by"])

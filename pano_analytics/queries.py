@@ -191,7 +191,7 @@ def _expect_one(cursor: duckdb.DuckDBPyConnection, statement: str) -> None:
     found = cursor.extract_statements(statement)
     if len(found) != 1:
         raise QueryError(
-            f"expected one statement in SQL; came {len(found) or 'none'}. "
+            f"expected one statement in SQL; got {len(found) or 'none'}. "
             "Use one call per statement."
         )
 

@@ -6,10 +6,10 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
@@ -37,9 +37,18 @@ ENVIRONMENT = "PANO_CONFIG"
 def _check_zone(name: str) -> str:
     if is_zone(name):
         return name
+    raise ValueError(f"an IANA time zone such as 'Europe/Berlin' or 'UTC' ({_zone_meant(name)})")
+
+
+def _zone_meant(name: str) -> str:
+    offset = zones.offset_of(name)
+    if offset is not None:
+        return offset
     instead = " or ".join(repr(one) for one in zones.instead_of(name))
-    meant = f"did you mean {instead}?" if instead else f"this machine's is {system_zone()!r}"
-    raise ValueError(f"an IANA time zone such as 'Europe/Berlin' or 'UTC' ({meant})")
+    if instead:
+        return f"did you mean {instead}?"
+    near = alike.meant(name, zones.places()).strip()
+    return near[:1].lower() + near[1:] or f"this machine's is {system_zone()!r}"
 
 
 def without_password(url: str) -> str:
@@ -130,7 +139,11 @@ def _check_layout(layout: str) -> str:
         except SettingsError as error:
             raise ValueError(str(error)) from error
         return layout
-    raise ValueError(f"'auto', a template with {{start:…}}, or one of {', '.join(layouts.LAYOUTS)}")
+    hint = alike.meant(layout, ("auto", *layouts.LAYOUTS)).strip()
+    raise ValueError(
+        f"'auto', a template with {{start:…}}, or one of {', '.join(layouts.LAYOUTS)}"
+        f"{hint and f' ({hint[0].lower()}{hint[1:]})'}"
+    )
 
 
 def _check_layouts(said: Any) -> Any:
@@ -502,12 +515,22 @@ def _explain(found: Any) -> str:
     key = _key(found["loc"])
     expected = _expected(found)
     if found["type"] == "extra_forbidden":
-        return f"{key}: expected {expected}."
+        return f"{key}: expected {expected}.{_key_meant(found['loc'])}"
     if found["type"] == "missing":
         return f"{key}: expected {expected}; it is missing. Add it."
     if not found["loc"]:
         return f"expected {expected}."
-    return f"{key}: expected {expected}; came {_came(key, found['input'])}."
+    return f"{key}: expected {expected}; got {_came(key, found['input'])}."
+
+
+def _key_meant(loc: Sequence[Any]) -> str:
+    """Return which key of the same table an unknown one resembles, as `alike.meant` does."""
+    table: Any = Settings
+    for part in loc[:-1]:
+        if isinstance(part, str):
+            kind = table.model_fields[part].annotation
+            table = next((one for one in get_args(kind) if isinstance(one, type)), kind)
+    return alike.meant(str(loc[-1]), table.model_fields)
 
 
 def _key(loc: Iterable[Any]) -> str:

@@ -131,7 +131,7 @@ class Storage:
     def path(self, name: str) -> Path:
         """Return where `name` lies; raises LibraryError if it would leave the root."""
         if name.startswith("/") or ".." in name.split("/") or "\0" in name:
-            raise LibraryError(f"expected a name inside {self.root}, came {name!r}")
+            raise LibraryError(f"expected a name inside {self.root}, got {name!r}")
         return self.root / name
 
     def exists(self, name: str) -> bool:

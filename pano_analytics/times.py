@@ -140,7 +140,7 @@ def instant(value: Any, zone: ZoneInfo, name: str = "time") -> datetime | None:
         return _aware(_as_datetime(value, name), zone)
     except OverflowError:
         raise QueryError(
-            f"{name}: expected a time between the years 2 and 9998; came {value!r}."
+            f"{name}: expected a time between the years 2 and 9998; got {value!r}."
         ) from None
 
 
@@ -173,7 +173,7 @@ def _as_datetime(value: Any, name: str) -> datetime:
     advice = " Leave the argument out for no limit." if is_missing else ""
     raise QueryError(
         f"{name}: expected a time such as '2026-11-17 14:00', a date or a datetime; "
-        f"came {came}.{advice}"
+        f"got {came}.{advice}"
     )
 
 
@@ -182,5 +182,5 @@ def _parse(text: str, name: str) -> datetime:
         return datetime.fromisoformat(text.strip())
     except ValueError:
         raise QueryError(
-            f"{name}: expected a time such as '2026-11-17' or '2026-11-17 14:00', came {text!r}."
+            f"{name}: expected a time such as '2026-11-17' or '2026-11-17 14:00', got {text!r}."
         ) from None

@@ -131,7 +131,7 @@ class Register(ABC, Generic[_Entry]):
         try:
             said = json.loads(self.path.read_text(encoding="utf-8"))
             if said["format"] != FORMAT:
-                raise ValueError(f"expected format {FORMAT}, came {said['format']!r}")
+                raise ValueError(f"expected format {FORMAT}, got {said['format']!r}")
             return {entry.name: entry for entry in map(self.decode, said[self.key])}
         except FileNotFoundError:
             return {}
@@ -219,7 +219,7 @@ def check_name(name: str) -> str:
     normal = alike.normal(name)
     if not _NAME.fullmatch(normal):
         raise UserError(
-            f"expected a user name of 1 to 64 letters, digits or . _ - @; came {name!r}. "
+            f"expected a user name of 1 to 64 letters, digits or . _ - @; got {name!r}. "
             f"Choose another one."
         )
     return normal
@@ -273,7 +273,7 @@ def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) ->
 def _parameters(hashed: str) -> tuple[int, int, int, bytes, bytes]:
     method, cost, block, parallel, salt, digest = hashed.split("$")
     if method != "scrypt":
-        raise ValueError(f"expected a scrypt hash, came {method!r}")
+        raise ValueError(f"expected a scrypt hash, got {method!r}")
     return int(cost), int(block), int(parallel), bytes.fromhex(salt), bytes.fromhex(digest)
 
 
@@ -300,7 +300,7 @@ def login_secret(folder: Path) -> bytes:
     kept = path.read_bytes()
     if len(kept) != 32:
         raise LibraryError(
-            f"{path}: expected 32 bytes, came {len(kept)}. Remove the file; a new one is created, "
+            f"{path}: expected 32 bytes, got {len(kept)}. Remove the file; a new one is created, "
             f"and all users have to log in again."
         )
     return kept

@@ -24,6 +24,29 @@ _VERSION_FILES = ("tzdata.zi", "+VERSION")
 _NO_PLACE = ("Factory", "localtime", "posixrules")
 _VARIANTS = ("posix/", "right/")
 _POSIX = re.compile(r"(<[^>]+>|[A-Za-z]{3,})[+-]?\d.*")
+# As people and menus of cameras write it: ahead of UTC is plus.
+_OFFSET = re.compile(r"(?:GMT|UTC|Z)? ?([+-])(\d{1,2})(?::?([0-5]\d))?", re.IGNORECASE)
+# Places that people know, to name before others with the same clock.
+_KNOWN = (
+    "Europe/Berlin",
+    "Europe/London",
+    "Europe/Lisbon",
+    "Europe/Helsinki",
+    "America/New_York",
+    "America/Chicago",
+    "America/Denver",
+    "America/Los_Angeles",
+    "America/Anchorage",
+    "America/Halifax",
+    "America/Sao_Paulo",
+    "Europe/Moscow",
+    "Asia/Dubai",
+    "Asia/Kolkata",
+    "Asia/Shanghai",
+    "Asia/Tokyo",
+    "Australia/Sydney",
+    "Pacific/Auckland",
+)
 
 
 class Database(NamedTuple):
@@ -75,6 +98,11 @@ def names() -> frozenset[str]:
     return frozenset(listed).difference(_NO_PLACE)
 
 
+def places() -> list[str]:
+    """Return the names of `names` that are those of a place, such as `Europe/Berlin`."""
+    return sorted(name for name in names() if "/" in name and not name.startswith("Etc/"))
+
+
 def plain_name(name: str) -> str:
     """Return the name of the zone file that `name`, a value of TZ or a path, stands for."""
     name = name.lstrip(":").rpartition("zoneinfo/")[2]
@@ -93,15 +121,59 @@ def instead_of(name: str) -> list[str]:
         return same
     if _POSIX.fullmatch(plain):
         return _with_rule(plain)
+    if re.fullmatch("[A-Z]{3,5}", plain):
+        # What clocks show in a place, such as CEST: the same letters may be in use elsewhere.
+        return [one for one in _KNOWN if plain in re.findall("[A-Z]+", _rule(one)[:12])][:3]
     city = plain.rpartition("/")[2].lower().replace(" ", "_")
     return sorted(known for known in names() if known.rpartition("/")[2].lower() == city)[:3]
 
 
+def offset_of(name: str) -> str | None:
+    """Return what to write for a bare distance from UTC such as `GMT+1`; None for other names."""
+    found = _OFFSET.fullmatch(name.strip())
+    if found is None or name in names():
+        return None
+    sign, hours, minutes = found[1], int(found[2]), int(found[3] or 0)
+    side, opposite, most = ("ahead of", "-", 14) if sign == "+" else ("behind", "+", 12)
+    if hours > most:
+        return f"no place is {hours} hours {side} UTC"
+    if minutes:
+        return _uneven(sign, hours, minutes, f"{hours}:{minutes:02} hours {side} UTC")
+    if not hours:
+        return "did you mean 'UTC'?"
+    return (
+        f"for a clock {hours} {'hour' if hours == 1 else 'hours'} {side} UTC all year, use "
+        f"'Etc/GMT{opposite}{hours}': these names count the other way round. For a clock with "
+        f"summer time use a place such as 'Europe/Berlin'"
+    )
+
+
+def _uneven(sign: str, hours: int, minutes: int, where: str) -> str:
+    rule = f"{'-' if sign == '+' else ''}{hours}:{minutes:02}"
+    places = [one for one in sorted(names()) if "/" in one and _unnamed(_rule(one)) == rule]
+    known = [one for one in _KNOWN if one in places] or places
+    use = " or ".join(map(repr, known[:2])) or "a place such as 'Europe/Berlin'"
+    return f"for a clock {where} use {use}"
+
+
+def _unnamed(rule: str) -> str:
+    return re.sub(r"<[^>]*>|[A-Za-z]+", "", rule, count=1)
+
+
 def _with_rule(rule: str) -> list[str]:
-    """Return zones whose rule for the years to come is the POSIX TZ string `rule`."""
-    alike = [name for name in sorted(names()) if "/" in name and _rule(name) == rule]
+    """Return zones whose rule for the years to come is the POSIX TZ string `rule`.
+
+    A rule that names summer time without its dates, such as `CET-1CEST`, is that of every
+    zone that has the same names and distances.
+    """
+    alike = [
+        name
+        for name in sorted(names())
+        if "/" in name and (_rule(name) == rule or _rule(name).startswith(f"{rule},"))
+    ]
     known = [name for name in alike if name.startswith(("Europe/", "America/", "Asia/"))]
-    return (known or alike)[:3]
+    famous = [name for name in _KNOWN if name in alike]
+    return [*famous, *(name for name in known or alike if name not in famous)][:3]
 
 
 def _rule(name: str) -> str:

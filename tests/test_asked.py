@@ -222,9 +222,7 @@ def test_periods_take_what_the_library_gives(library: Library) -> None:
 
 def test_a_name_almost_right_is_told(library: Library) -> None:
     """A slip names what exists and what was probably meant."""
-    with pytest.raises(
-        QueryError, match=r"one of porch, garden; came 'prch'. Did you mean 'porch'"
-    ):
+    with pytest.raises(QueryError, match=r"one of porch, garden; got 'prch'. Did you mean 'porch'"):
         library.media(camera=["prch"])
     with pytest.raises(QueryError, match="Did you mean 'camera'"):
         library.media(columns=["camra"])

@@ -35,7 +35,7 @@ class _End(click.ParamType[datetime | date]):
         if found is not None:
             return found
         return self.fail(
-            f"expected a day such as 2026-11-20 or a time such as 2026-11-20T18:30, came {value!r}",
+            f"expected a day such as 2026-11-20 or a time such as 2026-11-20T18:30, got {value!r}",
             param,
             ctx,
         )
@@ -251,6 +251,6 @@ def _upload(directory: Path, where: str) -> None:
 
     host, _, port = where.rpartition(":")
     if not host or not port.isdigit():
-        raise click.BadParameter(f"expected HOST:PORT, came {where!r}", param_hint="--upload-to")
+        raise click.BadParameter(f"expected HOST:PORT, got {where!r}", param_hint="--upload-to")
     passwords = live.everyone(os.environ.pop(PASSWORD, ""))
     live.upload_for_ever(directory, live.Server(host, int(port), passwords), told=say)

@@ -81,7 +81,7 @@ def _of_server(ftp: str | None, user: str | None) -> tuple[pd.DataFrame, str]:
         raise click.UsageError("expected --ftp HOST[:PORT] together with --user NAME.")
     host, _, port = ftp.removeprefix("ftp://").rstrip("/").partition(":")
     if not host or not (port or "21").isdecimal() or int(port or 21) > 65_535:
-        raise click.UsageError(f"--ftp: expected HOST or HOST:PORT; came {ftp!r}.")
+        raise click.UsageError(f"--ftp: expected HOST or HOST:PORT; got {ftp!r}.")
     server = Server(host, int(port or 21), user, _password())
     return knock(server), f"{host}:{server.port}, tested as a camera would"
 

@@ -90,7 +90,7 @@ def forecast(library: Library, now: datetime | None = None) -> pd.DataFrame:
 def rooms(settings: Settings, catalog: Catalog, now: datetime | None = None) -> list[Room]:
     """Return what the disk has for each camera that holds anything; none without upload root."""
     if not isinstance(catalog, Catalog):
-        raise QueryError(f"catalog: expected that of a library; came {shown(catalog)}.")
+        raise QueryError(f"catalog: expected that of a library; got {shown(catalog)}.")
     settings, now = split.followed(settings_of(settings), catalog.storage), clock(now)
     if not _is_mounted(settings.uploads):
         return []

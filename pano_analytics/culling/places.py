@@ -20,7 +20,7 @@ def settings_of(where: Any) -> Settings:
     """Return the settings that are meant by a library or by themselves; else QueryError."""
     settings = getattr(where, "settings", where)
     if not isinstance(settings, Settings):
-        raise QueryError(f"expected a library or its settings; came {shown(where)}.")
+        raise QueryError(f"expected a library or its settings; got {shown(where)}.")
     return settings
 
 
@@ -32,7 +32,7 @@ def storage_of(where: Any) -> Storage:
 def clock(now: Any) -> datetime | None:
     """Return a moment to plan for; QueryError for what is no aware datetime."""
     if now is not None and (not isinstance(now, datetime) or now.tzinfo is None):
-        raise QueryError(f"now: expected an aware datetime; came {shown(now)}.")
+        raise QueryError(f"now: expected an aware datetime; got {shown(now)}.")
     return now
 
 
@@ -41,7 +41,7 @@ def most_files(up_to: Any) -> int | None:
     if up_to is None:
         return None
     if isinstance(up_to, bool) or not isinstance(up_to, Integral) or up_to < 0:
-        raise QueryError(f"up_to: expected a whole number from 0 on; came {shown(up_to)}.")
+        raise QueryError(f"up_to: expected a whole number from 0 on; got {shown(up_to)}.")
     return int(up_to)
 
 

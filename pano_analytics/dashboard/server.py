@@ -324,7 +324,7 @@ def _resolved(address: str) -> list[str]:
         return [str(found[4][0]) for found in socket.getaddrinfo(address or "0.0.0.0", None)]
     except OSError as error:
         raise ServeError(
-            f"expected an address of this computer, came {address!r} ({error.strerror}). "
+            f"expected an address of this computer, got {address!r} ({error.strerror}). "
             f"Try --address 127.0.0.1, or 0.0.0.0 for all of them."
         ) from error
 

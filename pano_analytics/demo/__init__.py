@@ -116,11 +116,11 @@ def _check(root: Path, days: int, cameras: int, zone: str | None) -> None:
             "something already; name another, or remove it first"
         )
     if days < 1:
-        raise SettingsError(f"expected at least 1 day, came {days}")
+        raise SettingsError(f"expected at least 1 day, got {days}")
     if not 1 <= cameras <= len(CAMERAS):
-        raise SettingsError(f"expected 1 to {len(CAMERAS)} cameras, came {cameras}")
+        raise SettingsError(f"expected 1 to {len(CAMERAS)} cameras, got {cameras}")
     if zone is not None and not is_zone(zone):
-        raise SettingsError(f"expected an IANA zone such as Europe/Berlin, came {zone!r}")
+        raise SettingsError(f"expected an IANA zone such as Europe/Berlin, got {zone!r}")
 
 
 def _instant(end: date | datetime | None, home: ZoneInfo) -> datetime:

@@ -45,7 +45,7 @@ def examine(library: Library) -> pd.DataFrame:
     `[doctor] ignore` names no finding.
     """
     if not isinstance(library, Library):
-        raise QueryError(f"expected a library; came {arguments.shown(library)}.")
+        raise QueryError(f"expected a library; got {arguments.shown(library)}.")
     if Home.read(library.storage) is None:
         raise LibraryError(
             f"{library.folder}: expected a library; there is none yet. Create it with `pano "
@@ -95,7 +95,7 @@ def knock(server: Server) -> pd.DataFrame:
     Logs in as a camera does, opens its passive ports, lists the folder and uploads nothing.
     """
     if not isinstance(server, Server):
-        raise QueryError(f"expected a doctor.Server; came {arguments.shown(server)}.")
+        raise QueryError(f"expected a doctor.Server; got {arguments.shown(server)}.")
     return table(ports.knock(server), ZoneInfo("UTC"))
 
 
@@ -175,7 +175,8 @@ def _ignored(library: Library) -> set[tuple[str | None, str]]:
             known = ", ".join(WORDS)
             raise SettingsError(
                 f"doctor.ignore: expected a finding's word ({known}), or a camera and one, "
-                f"such as 'barn: {next(iter(WORDS))}'; came {said!r}."
+                f"such as 'barn: {next(iter(WORDS))}'; got {said!r}."
+                f"{alike.meant(word.strip(), WORDS)}"
             )
         ignored.add((alike.key(camera.strip()) or None, word.strip()))
     return ignored

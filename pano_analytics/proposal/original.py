@@ -127,8 +127,8 @@ def _object(file: Path) -> dict[str, Any]:
 
 
 def _wrong(file: Path, key: str, expected: str, value: Any) -> SettingsError:
-    came = "nothing came" if value is None else f"came {value!r:.80}"
-    return SettingsError(f"{file}: {key}: expected {expected}; {came}.")
+    got = "got nothing" if value is None else f"got {value!r:.80}"
+    return SettingsError(f"{file}: {key}: expected {expected}; {got}.")
 
 
 def _folder(file: Path, said: dict[str, Any], key: str) -> Path | None:

@@ -101,6 +101,7 @@ class Accounts(Register[Account]):
                 return names[found]
         raise AccountError(
             f"{camera!r} has no upload account. `pano camera list` shows the cameras that have one."
+            f"{alike.meant(camera, [name for one in accounts for name in (one.camera, one.name)])}"
         )
 
     def add(self, account: Account) -> None:
@@ -191,7 +192,7 @@ def check_password(password: str, *names: str) -> str:
     if len(password) not in PASSWORD_LENGTHS or not _PASSWORD.fullmatch(password):
         raise AccountError(
             f"expected a password of {PASSWORD_LENGTHS.start} to {PASSWORD_LENGTHS.stop - 1} "
-            f"letters, digits and signs without spaces; came {len(password)} characters. Let pano "
+            f"letters, digits and signs without spaces; got {len(password)} characters. Let pano "
             f"generate one."
         )
     if reason := _weakness(password, names):
@@ -213,7 +214,7 @@ def check_camera(camera: str) -> str:
     """Return a camera's name in its normal form (NFC), or raise AccountError."""
     normal = alike.normal(camera)
     if not normal.strip() or not normal.isprintable() or len(normal) > 100:
-        raise AccountError(f"expected a camera's name on one line, came {camera!r}.")
+        raise AccountError(f"expected a camera's name on one line, got {camera!r}.")
     return normal
 
 
@@ -222,7 +223,7 @@ def check_user(user: str) -> str:
     if not _USER.fullmatch(user):
         raise AccountError(
             f"expected a user of 1 to 32 plain letters, digits or . _ - that begins with a letter "
-            f"or digit; came {user!r}. Give another with --user."
+            f"or digit; got {user!r}. Give another with --user."
         )
     return user
 
@@ -262,7 +263,7 @@ def _check_folder(folder: str, other: str) -> None:
     parts = folder.split("/")
     if any(not part or part.startswith(".") or layouts.passes_over(part) for part in parts):
         raise AccountError(
-            f"expected a folder below the upload root, of names that are not hidden; came "
+            f"expected a folder below the upload root, of names that are not hidden; got "
             f"{folder!r}. Give {other}, such as 'front_door'."
         )
 
