@@ -18,11 +18,11 @@ def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
 
 
 def picture_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
-    """Check the same of a picture in boxes (AVIF)."""
-    return _verdict(content, size_bytes, b"meta")
+    """Check the same of a picture in boxes (AVIF, HEIC): pixels have a box behind the index."""
+    return _verdict(content, size_bytes, b"meta", pixels=b"mdat")
 
 
-def _verdict(content: BinaryIO, size_bytes: int, index: bytes) -> Verdict:
+def _verdict(content: BinaryIO, size_bytes: int, index: bytes, pixels: bytes = b"") -> Verdict:
     names: set[bytes] = set()
     end = 0
     for name, end in boxes(content, size_bytes):
@@ -33,7 +33,7 @@ def _verdict(content: BinaryIO, size_bytes: int, index: bytes) -> Verdict:
         return cut(f"its index ({index.decode()}) is missing")
     # Fragments follow one another: without the last one the rest is a whole clip as well,
     # but for the index of fragments (mfra), which is written last of all.
-    if end < size_bytes:
+    if end < size_bytes or (pixels and pixels not in names):
         return NOTHING
     return UNBROKEN if b"moof" in names and b"mfra" not in names else WHOLE
 

@@ -1,4 +1,4 @@
-"""PNG, WebP, BMP and TIFF: where a whole picture ends."""
+"""PNG, GIF, WebP, BMP and TIFF: where a whole picture ends."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from pano_analytics.formats.verdict import NOTHING, UNBROKEN, WHOLE, Verdict, cut, missing
+from pano_analytics.formats.verdict import NOTHING, WHOLE, Verdict, cut, missing
 
 _TAIL_BYTES = 4096
 _UNCOMPRESSED_BMP = (0, 3, 6)
 # Offsets and lengths of strips, tiles and a JPEG inside: TIFF 6.0, sections 8, 15 and 22.
 _TIFF_PIECES = ((273, 279), (324, 325), (513, 514))
+_TIFF_PLACES = {tag for pair in _TIFF_PIECES for tag in pair}
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+# Directories of their own, with a preview, or with what the camera says of the picture.
+_TIFF_DIRECTORIES = (330, 34665, 34853)
 # A hostile file costs no more reads than these allow.
-_MOST_TIFF_PAGES = 64
+_MOST_GIF_BLOCKS = 1 << 18
+_MOST_TIFF_PAGES = 256
 _MOST_TIFF_ENTRIES = 1000
 _MOST_TIFF_PIECES = 1 << 16
 
@@ -25,6 +29,43 @@ def png_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
     if b"\0\0\0\0IEND\xaeB`\x82" in content.read(_TAIL_BYTES):
         return WHOLE
     return cut("the picture has no end chunk")
+
+
+def gif_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
+    """Walk the blocks of all pictures to the trailer."""
+    content.seek(0)
+    at = 13 + _gif_colours(content.read(13), 10)
+    for _ in range(_MOST_GIF_BLOCKS):
+        if at >= size_bytes:
+            return cut("the picture has no trailer")
+        content.seek(at)
+        head = content.read(10)
+        if head[:1] == b";":
+            return WHOLE
+        if head[:1] == b"!":
+            at = _after_gif_data(content, at + 2)
+        elif head[:1] == b",":
+            at = _after_gif_data(content, at + 11 + _gif_colours(head, 9))
+        else:
+            return NOTHING
+    return NOTHING
+
+
+def _gif_colours(head: bytes, at: int) -> int:
+    """Return the length of the table of colours that the flags at `at` announce."""
+    flags = head[at] if at < len(head) else 0
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _after_gif_data(content: BinaryIO, at: int) -> int:
+    """Return where pieces of data, each behind its length, end; behind the file if it does."""
+    for _ in range(_MOST_GIF_BLOCKS):
+        content.seek(at)
+        length = content.read(1)
+        at += 1 + (length[0] if length else 0)
+        if length in (b"", b"\0"):
+            break
+    return at
 
 
 def webp_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
@@ -63,22 +104,30 @@ def tiff_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
     content.seek(0)
     order = "<" if content.read(2) == b"II" else ">"
     try:
-        end = max(_tiff_ends(content, order, size_bytes), default=0)
+        ends = list(_tiff_ends(content, order, size_bytes))
     except struct.error:
         return cut("its directory is missing at its end")
+    end = max((end for end in ends if end is not None), default=0)
     if end > size_bytes:
         return missing(end - size_bytes)
-    return UNBROKEN if end == size_bytes else NOTHING
+    return WHOLE if end and None not in ends else NOTHING
 
 
-def _tiff_ends(content: BinaryIO, order: str, size_bytes: int) -> Iterator[int]:
-    """Yield where each part of a TIFF ends; struct.error where a directory is not there."""
-    [at] = _numbers(content, order, 4, 1, "I")
-    for _ in range(_MOST_TIFF_PAGES):
-        if not at:
-            return
+def _tiff_ends(content: BinaryIO, order: str, size_bytes: int) -> Iterator[int | None]:
+    """Yield where each part of a TIFF ends, None for what is not looked at.
+
+    Raises struct.error where a directory is not there.
+    """
+    pages, below, seen = [*_numbers(content, order, 4, 1, "I")], list[int](), {0}
+    while pages or below:
+        is_page = bool(pages)
+        at = (pages or below).pop()
+        if at in seen:
+            continue
+        seen.add(at)
         [count] = _numbers(content, order, at, 1, "H")
-        if count > _MOST_TIFF_ENTRIES:
+        if count > _MOST_TIFF_ENTRIES or len(seen) > _MOST_TIFF_PAGES:
+            yield None
             return
         entries = {}
         for entry in range(count):
@@ -92,9 +141,15 @@ def _tiff_ends(content: BinaryIO, order: str, size_bytes: int) -> Iterator[int]:
             else:
                 value = where + 8
             if value + length <= size_bytes and items <= _MOST_TIFF_PIECES:
-                entries[tag] = value, items, {3: "H", 4: "I"}.get(sort, "")
+                entries[tag] = value, items, {3: "H", 4: "I", 13: "I"}.get(sort, "")
+            elif tag in _TIFF_PLACES:
+                yield None
         yield from _pieces(content, order, entries)
-        [at] = _numbers(content, order, at + 2 + 12 * count, 1, "I")
+        if is_page:  # some writers let the last directory below a page end without a next one
+            pages += _numbers(content, order, at + 2 + 12 * count, 1, "I")
+        for tag in _TIFF_DIRECTORIES:
+            if tag in entries and entries[tag][2] == "I":
+                below += _numbers(content, order, *entries[tag])
 
 
 def _pieces(

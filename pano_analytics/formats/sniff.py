@@ -121,7 +121,7 @@ def _by_boxes(head: bytes) -> str | None:
     if not _AVIF.isdisjoint(brands):
         return "AVIF"
     if brands[0] in _HEIC or brands[0] in (b"mif1", b"msf1"):
-        raise Unsupported("a HEIC picture: pano does not read this format")
+        raise Unsupported("a HEIC picture: pano does not read this format", "HEIC")
     return "mov"
 
 

@@ -38,4 +38,11 @@ class Undecodable(MediaError):
 
 
 class Unsupported(MediaError):
-    """The file is in a format that pano does not read, whole or not; the text says which."""
+    """The file is in a format that pano does not read, whole or not; the text says which.
+
+    `format_name` is that of a format whose structure tells all the same whether its end is there.
+    """
+
+    def __init__(self, text: str, format_name: str = "") -> None:
+        super().__init__(text)
+        self.format_name = format_name

@@ -38,7 +38,9 @@ def contents_of(file: BinaryIO, name: str) -> Contents:
         return Contents("cut", f"{size_bytes} bytes are neither a picture nor a clip")
     try:
         format_name = sniff.format_of(file, size_bytes, kind_of(_final(name).rpartition(".")[2]))
-    except (Undecodable, Unsupported):
+    except Unsupported as error:
+        format_name = error.format_name
+    except Undecodable:
         return Contents("nothing")
     return Contents(*verdict_of(file, format_name, size_bytes))
 
