@@ -6,6 +6,8 @@ import ftplib
 import io
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -101,6 +103,25 @@ def serving(settings: Settings) -> Iterator[Running]:
             receiver.stop()
             thread.join(PATIENCE_S)
             assert not thread.is_alive()
+
+
+@contextmanager
+def receive_command(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `pano receive` for as long as the block runs, also where the block fails."""
+    command = [sys.executable, "-m", "pano_analytics.cli", "receive", "--port", "0", *options]
+    command += ["--uploads", str(folder / "uploads"), "--library", str(folder / "library")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
+    ) as server:
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def port_of(server: subprocess.Popen[str]) -> int:
+    assert server.stdout is not None
+    return int(server.stdout.readline().partition("://")[2].split(":")[1].split()[0])
 
 
 def until(fact: Callable[[], Any]) -> None:

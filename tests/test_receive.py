@@ -29,6 +29,8 @@ from receiving import (
     let_in,
     login,
     parts,
+    port_of,
+    receive_command,
     serving,
     settings_of,
     store,
@@ -550,23 +552,10 @@ def test_a_full_disk(tmp_path: Path, disk: Path) -> None:
 # --- the command --------------------------------------------------------------------------
 
 
-def begin_command(folder: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "pano_analytics.cli", "receive", "--port", "0", *options]
-    command += ["--uploads", str(folder / "uploads"), "--library", str(folder / "library")]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
-    )
-
-
-def port_of(server: subprocess.Popen[str]) -> int:
-    assert server.stdout is not None
-    return int(server.stdout.readline().partition("://")[2].split(":")[1].split()[0])
-
-
 def test_sigterm_lets_uploads_finish(tmp_path: Path) -> None:
     """Told to end, it takes nobody new, waits for the upload under way, and exits 0."""
     let_in(settings_of(tmp_path), "porch")
-    with begin_command(tmp_path) as server:
+    with receive_command(tmp_path) as server:
         port = port_of(server)
         ftp = ftplib.FTP()
         ftp.connect("127.0.0.1", port, timeout=30)
@@ -594,9 +583,9 @@ def test_one_server_a_library(tmp_path: Path) -> None:
     """A second one says so and exits 7, and so does one whose port is taken."""
     here = settings_of(tmp_path)
     let_in(here, "porch")
-    with begin_command(tmp_path) as server:
+    with receive_command(tmp_path) as server:
         port = port_of(server)
-        with pytest.raises(ReceiveError, match="one is at work"):
+        with pytest.raises(ReceiveError, match="one is running"):
             serve(here, lambda _: None)
         other = tmp_path / "other"
         other.mkdir()

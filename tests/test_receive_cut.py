@@ -25,6 +25,8 @@ from receiving import (
     let_in,
     login,
     parts,
+    port_of,
+    receive_command,
     reset,
     serving,
     settings_of,
@@ -358,12 +360,9 @@ def test_a_killed_server_leaves_parts_and_nothing_else(tmp_path: Path) -> None:
     """Killed with uploads under way it leaves what came as parts, and starts again."""
     here = settings_of(tmp_path)
     let_in(here, "porch")
-    command = [sys.executable, "-m", "pano_analytics.cli", "receive", "--port", "0"]
-    command += ["--uploads", str(here.uploads), "--library", str(here.library)]
     for times in (1, 2):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            port = int(server.stdout.readline().partition("://")[2].split(":")[1].split()[0])
+        with receive_command(tmp_path) as server:
+            port = port_of(server)
             ftp = ftplib.FTP()
             ftp.connect("127.0.0.1", port, timeout=30)
             ftp.login("porch", PASSWORD)

@@ -8,7 +8,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +25,8 @@ from receiving import (
     begin,
     let_in,
     login,
+    port_of,
+    receive_command,
     serving,
     settings_of,
     store,
@@ -405,11 +406,8 @@ def test_it_is_kept_when_the_server_is_killed(tmp_path: Path) -> None:
     """A second after the refusal nothing of it is lost by kill -9, nor by the next start."""
     here = settings_of(tmp_path)
     let_in(here, "porch")
-    command = [sys.executable, "-m", "pano_analytics.cli", "receive", "--port", "0"]
-    command += ["--uploads", str(here.uploads), "--library", str(here.library)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        port = int(server.stdout.readline().partition("://")[2].split(":")[1].split()[0])
+    with receive_command(tmp_path) as server:
+        port = port_of(server)
         with ftplib.FTP() as ftp:
             ftp.connect("127.0.0.1", port, timeout=30)
             ftp.login("porch", PASSWORD)
