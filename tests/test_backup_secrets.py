@@ -116,8 +116,11 @@ def test_the_wrong_passphrase_is_told(keep: Callable[..., Path], tmp_path: Path)
     assert not (tmp_path / "short.tar").exists()
 
 
-def test_damage_anywhere_is_told(keep: Callable[..., Path], tmp_path: Path) -> None:
+def test_damage_anywhere_is_told(
+    keep: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bit anywhere, an end that lacks, one that is too long: nothing is restored."""
+    monkeypatch.setattr(sealed, "_LOG2_N", 10)  # a quick key: the cost of guessing is not tested
     kept = keep(passphrase=WORDS)
     data = kept.read_bytes()
     bad = tmp_path / "bad.tar"

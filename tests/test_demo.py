@@ -338,6 +338,7 @@ def test_pictures_of_day_have_colour_and_of_night_have_none(
         assert bool(np.abs(colours).max() <= 1) is is_grey
 
 
+@pytest.mark.long
 def test_same_seed_gives_the_same_bytes_whoever_works(tmp_path: Path) -> None:
     """One process or two: names, bytes and modification times are equal; another seed's are not."""
     whole = demo.make_plan(seed=5, end=END, days=1, cameras=2)

@@ -21,11 +21,11 @@ import pytest
 from demo_library import DemoHome, demo_home
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
-from serving import chromium, free_port
+from serving import free_port
 
 from pano_analytics import plots
 
-__all__ = ["chromium", "demo_home"]
+__all__ = ["demo_home"]
 
 pytestmark = pytest.mark.long
 

@@ -96,11 +96,8 @@ def name_of(page: Path) -> str:
 
 
 def cases() -> list[object]:
-    """Return all pages; those that are read first are walked each time, the others in CI."""
     return [
-        pytest.param(page, id=name, marks=[] if name == "README.md" else pytest.mark.long)
-        for page in with_commands()
-        for name in [name_of(page)]
+        pytest.param(page, id=name_of(page), marks=pytest.mark.long) for page in with_commands()
     ]
 
 
