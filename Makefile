@@ -9,10 +9,10 @@ BIN := .venv/bin
 
 setup: .venv/.done
 
-# uv where the package index has it (three times as quick), else plain pip: both check
-# every file against the hashes in requirements.lock, and uv itself against its own.
+# uv if the package index has it (three times as fast), else plain pip. Both check every file
+# against the hashes in requirements.lock; uv itself is checked against requirements-build.lock.
 .venv/.done: requirements.lock requirements-build.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pano needs Python 3.11 or newer; PYTHON=python3.12 make $(MAKECMDGOALS) chooses one")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pano needs Python 3.11 or newer; to choose one: PYTHON=python3.12 make $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv .venv
 	if $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.lock; then \
 	    $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock && \
@@ -23,8 +23,8 @@ setup: .venv/.done
 	fi
 	touch .venv/.done
 
-# Uploads are made once. The dashboard is served while ingest still fills it, and cameras
-# go on uploading; Ctrl-C ends it all.
+# Uploads are generated once. The dashboard is available while ingest is still running, and the
+# simulated cameras keep uploading; Ctrl-C stops everything.
 demo: setup
 	@$(BIN)/pano demo $(DEMO) --live --library $(LIBRARY) --port $(PORT)
 
@@ -34,10 +34,10 @@ test: setup .venv/.browser
 test-long: setup .venv/.browser
 	$(BIN)/python -m pytest -n 2 -m long
 
-# The browser is Debian's: the test tool's own download is not wanted here.
+# The tests use Debian's browser; Playwright must not download its own.
 .venv/.browser:
 	@command -v chromium >/dev/null || { \
-	    echo "The tests drive a real browser. Debian package missing: chromium"; \
+	    echo "The tests use a real browser. Missing Debian package: chromium"; \
 	    echo "Install it with: sudo apt-get install chromium"; exit 1; }
 	@touch .venv/.browser
 

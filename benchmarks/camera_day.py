@@ -1,10 +1,10 @@
-"""One camera-day of 3,650 partitions against DuckDB on the part that one knows by hand.
+"""Time a query for one camera-day, compared with DuckDB on exactly the part that holds it.
 
     python benchmarks/camera_day.py [--rounds 40]
 
-The catalog grows from 365 to 3,650 to 10,950 partitions; the answer must cost
-the same. Both sides run in one process, in turn; the ratio is of medians. The
-aim is 2, flat.
+The catalog grows from 365 to 3,650 to 10,950 partitions, and the time must stay the
+same. Both sides run alternately in one process; the ratio is that of the medians.
+The target is a ratio of 2 at every size.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROWS = 330
 
 
 def main() -> None:
-    """Print one line a size: medians and their ratio."""
+    """Print one line per size: the medians and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
     rounds = parser.parse_args().rounds
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def measure(folder: Path, days: int, rounds: int) -> None:
-    """Make a catalog of `days` x 6 partitions and ask it for one camera-day, and by hand."""
+    """Make a catalog of `days` x 6 partitions and query one camera-day with pano and DuckDB."""
     first = date(2021, 1, 1)
     fill(Catalog(Storage(folder)), first, days)
     library = Library(folder, Settings(library=folder, zone="UTC"))
@@ -70,13 +70,13 @@ def measure(folder: Path, days: int, rounds: int) -> None:
         ours.append(timed(asked))
     ratio = statistics.median(ours) / statistics.median(hand)
     print(
-        f"{days * CAMERAS:6d} partitions: by hand {statistics.median(hand) * 1000:.1f} ms, "
-        f"pano {statistics.median(ours) * 1000:.1f} ms, ratio {ratio:.2f} (aim 2)"
+        f"{days * CAMERAS:6d} partitions: DuckDB {statistics.median(hand) * 1000:.1f} ms, "
+        f"pano {statistics.median(ours) * 1000:.1f} ms, ratio {ratio:.2f} (target 2)"
     )
 
 
 def fill(catalog: Catalog, first: date, days: int) -> None:
-    """Write a partition a camera and day, of rows that differ in their times."""
+    """Write one partition per camera and day, with rows that differ in their times."""
     change = catalog.begin()
     for back in range(days):
         day = first + timedelta(days=back)

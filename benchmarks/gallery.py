@@ -1,13 +1,13 @@
-"""First thumbnails of the gallery against one static page of the same thumbnails.
+"""Time until the gallery shows its first thumbnails, compared with a static page of the same ones.
 
     python benchmarks/gallery.py [--library LIB] [--rounds 7]
 
-Three pages of one server, visited in turn by a browser with an empty cache: the
+A browser with an empty cache alternately visits three pages of one server: the
 dashboard, an empty Panel page, and a static page with the thumbnails that the
-dashboard shows first. Time runs from the navigation to the last thumbnail in
-view (for the empty page: until Panel has drawn it). The figure is what the
-dashboard takes beyond the empty page, against the static page; the aim is 2.
-Without --library one of 1,200 snapshots is made.
+dashboard shows first. Time is measured from the navigation to the last visible
+thumbnail (for the empty page: until Panel has drawn it). The result is the
+dashboard's time minus that of the empty page, divided by that of the static page;
+the target is 2. Without --library a library of 1,200 snapshots is generated.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FLAGS = (
 )
 SIZE = {"width": 1280, "height": 800}
 SNAPSHOTS = 1_200
-# How long after the navigation began all of it was there, looked at with each frame drawn.
+# The time from the start of the navigation until everything is shown, checked at every frame.
 WATCH = """
 window.whenDone = (isDone) => new Promise((tell) => {
   const look = () => isDone() ? tell(performance.now()) : requestAnimationFrame(look)
@@ -71,17 +71,17 @@ def main() -> None:
 
 
 def report(times: dict[str, list[float]]) -> None:
-    """Print what was measured."""
+    """Print the measurements."""
     median = {name: statistics.median(found) for name, found in times.items()}
     for name, found in times.items():
         print(f"{name:10} {median[name]:7.0f} ms   ({min(found):.0f} to {max(found):.0f})")
     beyond = median["dashboard"] - median["empty"]
-    print(f"beyond an empty Panel page: {beyond:.0f} ms, {beyond / median['static']:.2f} x static")
-    print(f"in all: {median['dashboard'] / median['static']:.2f} x static")
+    print(f"above an empty Panel page: {beyond:.0f} ms, {beyond / median['static']:.2f} x static")
+    print(f"total: {median['dashboard'] / median['static']:.2f} x static")
 
 
 def make_library(folder: Path) -> Path:
-    """Make uploads of one camera, a different picture a minute, and ingest them."""
+    """Make uploads of one camera, a different picture every minute, and ingest them."""
     uploads, library = folder / "uploads", folder / "library"
     begin = datetime(2026, 11, 20)
     for number in range(SNAPSHOTS):
@@ -96,7 +96,7 @@ def make_library(folder: Path) -> Path:
 
 
 def picture(number: int) -> bytes:
-    """Return a JPEG that compresses like a photograph of leaves, another one for each number."""
+    """Return a JPEG that compresses like a photograph of leaves, different for each number."""
     rng = np.random.default_rng(number)
     coarse = Image.fromarray(rng.integers(0, 255, (36, 64, 3), np.uint8)).resize((1280, 720))
     buffer = BytesIO()
@@ -104,12 +104,12 @@ def picture(number: int) -> bytes:
     return buffer.getvalue()
 
 
-# --- the server, in a process of its own
+# --- the server, in a separate process
 
 
 @contextmanager
 def serving(library: Path) -> Iterator[dict[str, str]]:
-    """Serve the pages; give their addresses, all but the static page's thumbnails known."""
+    """Serve the pages; yield their URLs, without the static page's thumbnails."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(library, there))
     process.start()
@@ -138,7 +138,7 @@ def serve(library: Path, told: Connection) -> None:
 
 
 def static_page() -> Any:
-    """Return a handler that answers with the thumbnails named in `?src=…`, plainly laid out."""
+    """Return a handler that shows the thumbnails named in `?src=…` in a plain page."""
     from html import escape
 
     from tornado.web import RequestHandler
@@ -162,7 +162,7 @@ def browser() -> Iterator[Browser]:
     """Start Debian's Chromium."""
     found = shutil.which("chromium")
     if found is None:
-        raise SystemExit("This benchmark drives chromium: apt-get install chromium")
+        raise SystemExit("This benchmark needs chromium: apt-get install chromium")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
         yield chromium
@@ -170,7 +170,7 @@ def browser() -> Iterator[Browser]:
 
 
 def measure(chromium: Browser, addresses: dict[str, str], rounds: int) -> dict[str, list[float]]:
-    """Visit all pages `rounds` times in turn, after one visit that is not counted."""
+    """Visit all pages alternately, `rounds` times, after one visit that is not counted."""
     times: dict[str, list[float]] = {name: [] for name in addresses}
     sources = shown_first(chromium, addresses["dashboard"])
     addresses = {**addresses, "static": addresses["static"] + "?" + sources}
@@ -184,7 +184,7 @@ def measure(chromium: Browser, addresses: dict[str, str], rounds: int) -> dict[s
 
 @contextmanager
 def fresh(chromium: Browser) -> Iterator[Page]:
-    """Give a page of a browser context that has cached nothing."""
+    """Yield a page in a browser context with an empty cache."""
     context = chromium.new_context(viewport=SIZE)
     context.add_init_script(WATCH)
     yield context.new_page()
@@ -192,7 +192,7 @@ def fresh(chromium: Browser) -> Iterator[Page]:
 
 
 def visit(chromium: Browser, name: str, address: str) -> float:
-    """Return the milliseconds from the navigation until the page is there."""
+    """Return the milliseconds from the navigation until the page is complete."""
     with fresh(chromium) as page:
         page.goto(address, wait_until="commit")
         taken: float = page.evaluate(DONE[name])
@@ -200,7 +200,7 @@ def visit(chromium: Browser, name: str, address: str) -> float:
 
 
 def shown_first(chromium: Browser, address: str) -> str:
-    """Return the thumbnails in view on the dashboard, as a query for the static page."""
+    """Return the visible thumbnails of the dashboard, as a query for the static page."""
     with fresh(chromium) as page:
         page.goto(address, wait_until="commit")
         page.evaluate(DONE["dashboard"])
@@ -208,7 +208,7 @@ def shown_first(chromium: Browser, address: str) -> str:
             "[...document.querySelectorAll('.card img, .tile img')].filter(seen)"
             ".map((image) => image.getAttribute('src'))"
         )
-    print(f"{len(found)} thumbnails in view")
+    print(f"{len(found)} visible thumbnails")
     return "&".join(f"src={quote(source)}" for source in found)
 
 

@@ -1,11 +1,11 @@
-"""How small a figure still shows in the luminance grid by night, for grids of several sizes.
+"""The smallest figure that the luminance grid detects at night, for grids of several sizes.
 
 A night scene is drawn at 1080p with the noise of an infrared camera, stored as the JPEG
-a camera would upload, decoded as `inspect` decodes it, and reduced to each grid. A grid
-is judged at every scale that it holds, single cells and blocks of them; the threshold is
-what no empty picture exceeds, and a figure shows where it exceeds that in nine of ten
-places. The model's noise over cells of several sizes is printed beside that of real
-clips, where they are at hand.
+that a camera would upload, decoded as `inspect` decodes it, and reduced to each grid. A
+grid is evaluated at every scale that it holds, single cells and blocks of cells. The
+threshold is the value that no empty picture exceeds; a figure is detected if it exceeds
+the threshold in nine of ten places. The model's noise over cells of several sizes is
+printed with that of real clips, if they are available.
 
     python benchmarks/grid_sensitivity.py [--seed 1] [--places 40]
 """
@@ -29,11 +29,11 @@ SIZES = ((16, 9), (32, 18), (48, 27), (64, 36), (96, 54))
 HEIGHTS_PX = (16, 24, 32, 40, 50, 60, 80, 100, 130, 160, 200)
 CONTRASTS = (12, 24)
 EMPTY_PICTURES = 160
-# How many times a real day's noise: under a good lamp, and in the dark with rain or gain.
+# As a multiple of the noise by day: with a good lamp, and in the dark with rain or gain.
 NIGHTS = {"good night": 1.0, "bad night": 2.0}
 # Blocks of (rows, columns) cells: a person stands, a car lies.
 BLOCKS = ((1, 1), (2, 1), (2, 2), (3, 2), (4, 2), (6, 3), (2, 4))
-# No cell is trusted to better than this: half a level is lost when a mean is stored.
+# The least usual change of a cell: storing a mean loses half a level.
 FINEST_LEVEL = 0.5
 MEDIA = Path(__file__).resolve().parents[1].parent / "shared" / "media"
 CELLS_PX = (12, 24, 48, 96, 192)
@@ -43,14 +43,14 @@ CONTENTS = ("mean", "mean + deviation")
 
 @dataclass(frozen=True)
 class Camera:
-    """A night camera: what it sees, and fields of noise to take pictures with."""
+    """A night camera: its scene, and fields of noise for taking pictures."""
 
     scene: np.ndarray
     noise: tuple[np.ndarray, ...]
     rng: np.random.Generator
 
     def picture(self, figure: np.ndarray | float = 0.0) -> Image.Image:
-        """Take one picture, as it is decoded from the camera's JPEG at a quarter of its size."""
+        """Take one picture, decoded from the camera's JPEG at a quarter of its size."""
         noise = self.noise[self.rng.integers(len(self.noise))]
         noise = np.roll(noise, self.rng.integers(0, 1000, 2), (0, 1))
         gain = self.rng.normal(1, 0.01)
@@ -75,7 +75,7 @@ def night_camera(seed: int, night: float) -> Camera:
 
 
 def sensor_noise(rng: np.random.Generator, night: float) -> np.ndarray:
-    """Return noise that is blotchy at all scales, as a camera's compression leaves it.
+    """Return noise that is blotchy at all scales, like that of compressed video.
 
     Real clips have 1.0 level of it over cells of 24 px (at 1080p), 0.75 over 48 px, 0.5
     over 96 px and 0.45 over 192 px by day; a night has so many times as much, and grain.
@@ -86,7 +86,7 @@ def sensor_noise(rng: np.random.Generator, night: float) -> np.ndarray:
 def field(rng: np.random.Generator, radius_px: float) -> np.ndarray:
     """Return a random field of unit deviation that varies over about `radius_px` pixels."""
     shrink = max(1, int(radius_px / 2))
-    # Larger than the picture is cut from, so that the corners are like the middle.
+    # Larger than the picture, which is cut from it, so that the corners are like the middle.
     rows, columns = HEIGHT // shrink + 8, WIDTH // shrink + 8
     grain = rng.normal(128, 40, (rows, columns)).clip(0, 255).astype(np.uint8)
     smooth = Image.fromarray(grain).filter(ImageFilter.GaussianBlur(radius_px / shrink))
@@ -136,7 +136,7 @@ def pooled(change: np.ndarray, block: tuple[int, int]) -> np.ndarray:
 
 
 class Detector:
-    """The change of a grid against empty pictures, in units of its usual change."""
+    """The change of a grid from empty pictures, in units of its usual change."""
 
     def __init__(self, empty: list[np.ndarray], is_mean: bool) -> None:
         stack = np.stack(empty)
@@ -152,13 +152,13 @@ class Detector:
         return np.maximum(1.4826 * np.median(np.abs(np.stack(changes)), 0), finest)
 
     def change(self, grid: np.ndarray) -> np.ndarray:
-        """Return each cell's change, without the exposure that changed everywhere alike."""
+        """Return each cell's change, without the common change of exposure."""
         gain = np.median((grid + 1) / (self.usual + 1)) if self.is_mean else 1.0
         change: np.ndarray = grid - self.usual * gain
         return change - np.median(change)
 
     def scores(self, grid: np.ndarray) -> np.ndarray:
-        """Return for each size of block how unusual the most unusual one is."""
+        """Return, for each size of block, the largest deviation in units of the usual one."""
         change = self.change(grid)
         return np.array(
             [
@@ -178,7 +178,7 @@ class Judge:
     limits_deviation: np.ndarray
 
     def sees(self, grids: tuple[np.ndarray, np.ndarray], content: str) -> bool:
-        """Return whether a picture is seen to differ, by the content kept of it."""
+        """Return whether a picture is detected as different, for each stored content."""
         by_mean = bool((self.mean.scores(grids[0]) > self.limits_mean).any())
         if content == "mean" or by_mean:
             return by_mean
@@ -186,7 +186,7 @@ class Judge:
 
 
 def judge(camera: Camera) -> dict[tuple[int, int], Judge]:
-    """Return for each size what tells a figure from the noise: half to learn, half to test."""
+    """Return a detector for each size: half of the pictures to learn, half for thresholds."""
     pictures = [camera.picture() for _ in range(EMPTY_PICTURES)]
     judges = {}
     for size in SIZES:
@@ -202,7 +202,7 @@ def judge(camera: Camera) -> dict[tuple[int, int], Judge]:
 
 
 def shares_seen(camera: Camera, places: int) -> dict[tuple[tuple[int, int], str, int, int], float]:
-    """Return the share of places where a figure shows: by size, content, contrast, height."""
+    """Return the share of places with a detection: by size, content, contrast, height."""
     judges = judge(camera)
     seen: dict[tuple[tuple[int, int], str, int, int], float] = {}
     for contrast in CONTRASTS:
@@ -222,7 +222,7 @@ def smallest_seen(
     content: str,
     contrast: int,
 ) -> str:
-    """Return the smallest height from which on a figure shows in nine of ten places."""
+    """Return the height from which a figure is detected in nine of ten places."""
     smallest = None
     for height_px in reversed(HEIGHTS_PX):
         if seen[size, content, contrast, height_px] < 0.9:
@@ -232,7 +232,7 @@ def smallest_seen(
 
 
 def stored_bytes(camera: Camera, size: tuple[int, int], content: str) -> tuple[int, float]:
-    """Return bytes a frame, and what is left of them in a column compressed with zstd."""
+    """Return bytes per frame, and bytes per frame in a column compressed with zstd."""
     kept = 1 if content == "mean" else 2
     grids = [
         b"".join(plane.astype(np.uint8).tobytes() for plane in planes(picture, size)[:kept])
@@ -242,7 +242,7 @@ def stored_bytes(camera: Camera, size: tuple[int, int], content: str) -> tuple[i
 
 
 def cell_noise(pictures: list[np.ndarray]) -> list[float]:
-    """Return the noise of a picture's mean over cells of CELLS_PX, in levels, robustly."""
+    """Return a robust estimate of the noise of means over cells of CELLS_PX, in levels."""
     stack = np.stack(pictures).astype(np.float32)
     change = np.diff(stack, axis=0)
     change -= np.median(change, axis=(1, 2), keepdims=True)
@@ -256,7 +256,7 @@ def cell_noise(pictures: list[np.ndarray]) -> list[float]:
 
 
 def real_pictures(name: str) -> list[np.ndarray]:
-    """Return the light of a real clip's key frames, or none where it is not at hand."""
+    """Return the brightness of a real clip's key frames, none if it is not available."""
     import av
 
     if not (MEDIA / name).exists():
@@ -268,7 +268,7 @@ def real_pictures(name: str) -> list[np.ndarray]:
 
 
 def print_noise(cameras: dict[str, Camera]) -> None:
-    """Print the noise over cells of several sizes, the model's and real clips'."""
+    """Print the noise over cells of several sizes, of the model and of real clips."""
     rows = {
         night: [np.asarray(camera.picture()) for _ in range(12)]
         for night, camera in cameras.items()
@@ -282,7 +282,7 @@ def print_noise(cameras: dict[str, Camera]) -> None:
 
 
 def print_curve(cameras: dict[str, Camera], places: int) -> None:
-    """Print the smallest figure seen, by grid, content, night and contrast."""
+    """Print the smallest detected figure, by grid, content, night and contrast."""
     seen = {night: shares_seen(camera, places) for night, camera in cameras.items()}
     columns = [(night, contrast) for night in cameras for contrast in CONTRASTS]
     heads = " | ".join(f"{night}, {contrast} levels" for night, contrast in columns)
@@ -296,7 +296,7 @@ def print_curve(cameras: dict[str, Camera], places: int) -> None:
 
 
 def main() -> None:
-    """Print the curve, and the noise that it was measured against."""
+    """Print the curve and the noise."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--places", type=int, default=40)

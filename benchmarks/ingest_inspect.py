@@ -1,12 +1,12 @@
-"""Ingest with inspection on every core against a bare loop over the same files, per core.
+"""Ingest with inspection on all cores, compared with a bare loop over the same files.
 
     python benchmarks/ingest_inspect.py [--files 3000] [--rounds 3]
 
-The bare loop does the least that any answer to the same question costs: it
-reads each file, hashes it, decodes it reduced (`draft` and `load`), makes a
-thumbnail and saves that as JPEG, one process a core. Ingest does the same and
-also walks, reads names, finds states and clocks, keeps grids, packs thumbnails
-and commits. Both run as whole processes, in turn; the aim is 1.15.
+The bare loop does the minimum that any solution must do: it reads each file,
+hashes it, decodes it at reduced size (`draft` and `load`), makes a thumbnail and
+saves it as JPEG, with one process per core. Ingest does the same, and also walks
+the tree, reads names, determines states and clocks, stores grids, packs thumbnails
+and commits. Both run alternately as whole processes; the target ratio is 1.15.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if __name__ == "__main__":
 
 
 def main() -> None:
-    """Print the ratio and the figures that it is made of."""
+    """Print the ratio and the figures behind it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -66,13 +66,13 @@ def main() -> None:
             ours.append(timed([*command, "--uploads", str(root), "--library", library]))
     bare_s, ours_s = statistics.median(bare), statistics.median(ours)
     print(f"{asked.files} snapshots of 1080p on {cores} cores")
-    print(f"bare loop {bare_s:.2f} s, {asked.files / bare_s / cores:.0f} files a second and core")
-    print(f"pano      {ours_s:.2f} s, {asked.files / ours_s / cores:.0f} files a second and core")
-    print(f"ratio {ours_s / bare_s:.2f} (aim 1.15)")
+    print(f"bare loop {bare_s:.2f} s, {asked.files / bare_s / cores:.0f} files per second and core")
+    print(f"pano      {ours_s:.2f} s, {asked.files / ours_s / cores:.0f} files per second and core")
+    print(f"ratio {ours_s / bare_s:.2f} (target 1.15)")
 
 
 def make_snapshots(root: Path, count: int) -> None:
-    """Write `count` snapshots of some 300 KB, two dozen that differ in their noise."""
+    """Write `count` snapshots of about 300 KB, two dozen different ones by their noise."""
     chance = np.random.default_rng(1)
     scene = Image.effect_noise((1920, 1080), 90).filter(ImageFilter.GaussianBlur(6))
     shots = [snapshot(scene, chance) for _ in range(24)]
@@ -87,7 +87,7 @@ def make_snapshots(root: Path, count: int) -> None:
 
 
 def snapshot(scene: Image.Image, chance: np.random.Generator) -> bytes:
-    """Return one picture of the scene, with a sensor's noise of its own."""
+    """Return one picture of the scene, with its own sensor noise."""
     noise = chance.normal(0, 5, (540, 960)).astype(np.int16)
     grain = np.kron(noise, np.ones((2, 2), np.int16))
     picture = np.clip(np.asarray(scene, dtype=np.int16) + grain, 0, 255).astype(np.uint8)
@@ -97,7 +97,7 @@ def snapshot(scene: Image.Image, chance: np.random.Generator) -> bytes:
 
 
 def timed(command: list[str]) -> float:
-    """Return the seconds that a whole process takes."""
+    """Run a process and return the seconds that it takes."""
     began = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began

@@ -1,10 +1,10 @@
-"""Ingest by names alone against a plain loop over the same 178,000 files.
+"""Ingest by names alone, compared with a plain loop over the same 178,000 files.
 
     python benchmarks/ingest_names.py [--files 178000] [--rounds 3]
 
-The plain loop is what somebody would write in an afternoon: scandir and stat,
-one regular expression a path, one Parquet file written a day. Both run as whole
-processes, in turn, on the same tree; the ratio is of medians. The aim is 1.5.
+The plain loop is what somebody would write in an afternoon: scandir and stat, one
+regular expression per path, one Parquet file per day. Both run alternately as whole
+processes on the same tree; the ratio is that of the medians. The target is 1.5.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ print(sum(map(len, days.values())))
 
 
 def main() -> None:
-    """Print the ratio and the figures that it is made of."""
+    """Print the ratio and the figures behind it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=178_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -106,9 +106,9 @@ def main() -> None:
         ]
         find = [_timed(["find", str(root), "-printf", "%s %T@\\n"]) for _ in range(asked.rounds)]
     print(f"plain loop {statistics.median(plain):.2f} s, pano {statistics.median(ours):.2f} s")
-    print(f"ratio {statistics.median(ours) / statistics.median(plain):.2f} (aim 1.5)")
+    print(f"ratio {statistics.median(ours) / statistics.median(plain):.2f} (target 1.5)")
     print(f"nothing new {statistics.median(quiet):.2f} s, find {statistics.median(find):.2f} s")
-    print(f"ratio {statistics.median(quiet) / statistics.median(find):.2f} (aim 1.0)")
+    print(f"ratio {statistics.median(quiet) / statistics.median(find):.2f} (target 1.0)")
 
 
 def _timed(command: list[str]) -> float:

@@ -2,12 +2,12 @@
 
     python benchmarks/ingest_scale.py [--sizes 10000 100000 1000000] [--scratch DIR]
 
-Each size is measured as whole processes against tools that do the least: the
-first run against `find` over the same tree, the quiet run against `find -printf
-'%s %T@'`, and one new file against the quiet run. Memory is the peak of what
-all processes of the first run hold together (shared pages counted once). Last,
-a first run is interrupted half-way and run again: what both took together,
-against the one that was not. Ratios are of medians.
+At each size, whole processes are compared with a minimal tool: the first run and the
+quiet run with `find -printf '%s %T@'` over the same tree, and a run with one new file
+with the quiet run. Memory is the peak of all processes of the first run together
+(shared pages are counted once). Finally, a first run is interrupted half-way and
+resumed; the time of both together is compared with the uninterrupted run. Ratios are
+those of the medians.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from trees import make_tree
 
 
 def main() -> None:
-    """Print one line a size."""
+    """Print one line per size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--scratch", type=Path, help="a folder on the disk to measure on")
+    parser.add_argument("--scratch", type=Path, help="a folder on the disk to measure")
     asked = parser.parse_args()
     for size in asked.sizes:
         with tempfile.TemporaryDirectory(prefix="pano-bench-", dir=asked.scratch) as scratch:
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def measure(scratch: Path, size: int) -> None:
-    """Make a tree of `size` files and ingest it, again, and again with one file more."""
+    """Make a tree of `size` files and ingest it: once, again, and with one new file."""
     root = scratch / "uploads"
     files, folders = make_tree(root, size)
     ingest = [sys.executable, "-m", "pano_analytics.cli", "ingest", "--no-inspect", "--quiet"]
@@ -57,7 +57,7 @@ def measure(scratch: Path, size: int) -> None:
     print(
         f"{files:8d} files, {folders:7d} folders: first run {first_s:.1f} s, "
         f"{first_s / find:.1f} x find, {memory_mb:.0f} MB; "
-        f"interrupted and resumed {resumed_s / first_s:.2f} x that; "
+        f"interrupted and resumed {resumed_s / first_s:.2f} x first run; "
         f"quiet {quiet / find:.2f} x find ({quiet:.2f} s); "
         f"one new file {one / quiet:.2f} x quiet ({one:.2f} s)",
         flush=True,
@@ -65,7 +65,7 @@ def measure(scratch: Path, size: int) -> None:
 
 
 def one_more(root: Path, ingest: list[str], number: int) -> float:
-    """Return what a run costs that finds one new upload of today."""
+    """Return the seconds of a run with one new upload of today."""
     now = datetime.now() - timedelta(hours=1, seconds=number)
     folder = root / f"camera0/AMC0000_F01N44/{now:%Y-%m-%d}/001/jpg/{now:%H/%M}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def one_more(root: Path, ingest: list[str], number: int) -> float:
 
 
 def interrupted(command: list[str], after_s: float) -> float:
-    """Return the seconds of a run that is interrupted, as from the keyboard, `after_s`."""
+    """Return the seconds of a run that is interrupted with Ctrl-C after `after_s`."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     with suppress(subprocess.TimeoutExpired):
@@ -85,14 +85,14 @@ def interrupted(command: list[str], after_s: float) -> float:
 
 
 def run(command: list[str]) -> float:
-    """Return the seconds that a whole process takes."""
+    """Run a process and return the seconds that it takes."""
     began = time.perf_counter()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began
 
 
 def peak_mb(command: list[str]) -> float:
-    """Return the most that a process and all that it started held at once."""
+    """Return the peak memory of a process and all processes that it started."""
     process, peak = subprocess.Popen(command, stdout=subprocess.DEVNULL), 0.0
     while process.poll() is None:
         peak = max(peak, sum(map(held_mb, tree_of(process.pid))))
@@ -101,7 +101,7 @@ def peak_mb(command: list[str]) -> float:
 
 
 def held_mb(pid: int) -> float:
-    """Return what one process holds: its own pages, and its share of those it shares."""
+    """Return the memory of one process: its own pages and its share of shared pages."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

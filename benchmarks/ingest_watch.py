@@ -1,11 +1,11 @@
-"""How soon a watching ingest shows an upload after its last byte, and what watching costs.
+"""The delay from an upload's last byte until a watching ingest shows it, and the cost of watching.
 
     python benchmarks/ingest_watch.py [--files 178000] [--uploads 15] [--polling]
 
-A tree of that size is brought in once; then pictures come one by one into
-today's folder, into a new one, and into that of two days ago, as a camera lays
-them: a temporary name, then the real one. Told is the time until the library
-has the picture complete. The aim is two seconds.
+A tree of that size is ingested once. Then pictures arrive one by one in today's
+folder, in a new one, and in that of two days ago, written as cameras do: under a
+temporary name, then renamed. The result is the time until the library has the
+picture as complete. The target is two seconds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SETTLE_S, IDLE_S = 5.0, 30.0
 
 
 def main() -> None:
-    """Print one line a place."""
+    """Print one line per kind of folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=178_000)
     parser.add_argument("--uploads", type=int, default=15)
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def measure(library: Library, root: Path, uploads: int) -> None:
-    """Print for each kind of place how long uploads into it took to be shown."""
+    """Print, for each kind of folder, how long it took until its uploads were shown."""
     today = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
     for name, back, is_new in (
         ("today's folder", 0, False),
@@ -71,13 +71,13 @@ def measure(library: Library, root: Path, uploads: int) -> None:
             took.append(shown_s(library, root, moment + timedelta(seconds=number)))
             time.sleep(1.3)
         print(
-            f"{name}: {statistics.median(took):.2f} s in the median, {max(took):.2f} s at most",
+            f"{name}: {statistics.median(took):.2f} s median, {max(took):.2f} s at most",
             flush=True,
         )
 
 
 def shown_s(library: Library, root: Path, moment: datetime) -> float:
-    """Lay one picture as a camera does and return the seconds until it is shown as complete."""
+    """Write one picture as a camera does; return the seconds until it is shown as complete."""
     folder = root / f"camera0/AMC0000_F01N44/{moment:%Y-%m-%d}/001/jpg/{moment:%H/%M}"
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{moment:%S}[M][0@0][9].jpg"
@@ -96,7 +96,7 @@ def shown_s(library: Library, root: Path, moment: datetime) -> float:
 
 
 def idle_percent(pid: int) -> float:
-    """Return how much of a core the process and all it started take while nothing comes."""
+    """Return the percentage of a core that the process and its children use when idle."""
     time.sleep(SETTLE_S)
     before = sum(map(used_s, tree_of(pid)))
     time.sleep(IDLE_S)

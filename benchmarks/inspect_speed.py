@@ -1,9 +1,9 @@
-"""What `inspect` costs beside a bare loop over the same files, on one core.
+"""The cost of `inspect`, compared with a bare loop over the same files, on one core.
 
 Snapshots: the bare loop reads, hashes, drafts, loads, thumbnails and saves the JPEG.
 Clips: the bare loop reads, hashes and decodes the key frames with PyAV; a second one
-also makes their thumbnails. Rounds alternate, the figure is the median of their ratios,
-and only the processor's time counts, so that a busy machine changes little.
+also makes their thumbnails. Rounds alternate, and the result is the median of their
+ratios. Only processor time counts, so that a busy machine changes little.
 
     python benchmarks/inspect_speed.py [--snapshots 24] [--clips 4] [--rounds 7]
 """
@@ -101,7 +101,7 @@ def bare_clip(path: Path, has_thumbnails: bool) -> None:
 
 
 def seconds(work: Callable[[Path], object], paths: list[Path]) -> float:
-    """Return the processor's seconds for all `paths`."""
+    """Return the processor time for all `paths`, in seconds."""
     start = time.process_time()
     for path in paths:
         work(path)
@@ -115,7 +115,7 @@ def compare(
     paths: list[Path],
     rounds: int,
 ) -> None:
-    """Print the median of the ratios of alternating rounds, and the time a file."""
+    """Print the median ratio of alternating rounds, and the time per file."""
     seconds(ours, paths[:1])
     seconds(bare, paths[:1])
     pairs = [(seconds(ours, paths), seconds(bare, paths)) for _ in range(rounds)]
@@ -125,7 +125,7 @@ def compare(
 
 
 def main() -> None:
-    """Make the files, compare and print a table."""
+    """Make the files, compare, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--snapshots", type=int, default=24)
     parser.add_argument("--clips", type=int, default=4)
@@ -138,7 +138,7 @@ def main() -> None:
             sum(p.stat().st_size for p in paths) / len(paths) / 1e3 for paths in (snapshots, clips)
         ]
         print(f"snapshots of {sizes[0]:.0f} KB, clips of {sizes[1]:.0f} KB, all 1080p\n")
-        print("| a file | inspect | bare loop | ratio |\n|---|---|---|---|")
+        print("| file | inspect | bare loop | ratio |\n|---|---|---|---|")
         compare(
             "snapshot",
             lambda p: inspect_file(p, "snapshot"),

@@ -1,8 +1,8 @@
-"""How fast `pano receive` takes uploads, beside vsftpd in the same run.
+"""How fast `pano receive` takes uploads, compared with vsftpd in the same run.
 
-Five clients, each a process of its own, upload snapshots of 250 KB one after
-another, then a few clips of 20 MB; both servers write to the same disk, in turns.
-vsftpd is a Debian package; it serves anonymously here and needs root.
+Five clients, each a separate process, upload snapshots of 250 KB one after another,
+then a few clips of 20 MB; both servers write to the same disk, alternately. vsftpd is
+a Debian package; here it accepts anonymous logins and needs root.
 
     python benchmarks/receive.py [UPLOADS_A_CLIENT]
 """
@@ -59,7 +59,7 @@ def upload(port: int, user: str, folder: str, number: int, is_clips: bool) -> No
 
 
 def timed(port: int, places: list[tuple[str, str]], number: int, is_clips: bool) -> float:
-    """Return the seconds that all clients together take."""
+    """Return the seconds that all clients take together."""
     spawn = get_context("fork")
     clients = [
         spawn.Process(target=upload, args=(port, user, folder, number, is_clips))
@@ -76,7 +76,7 @@ def timed(port: int, places: list[tuple[str, str]], number: int, is_clips: bool)
 
 @contextmanager
 def pano(folder: Path, sync: bool) -> Iterator[tuple[int, list[tuple[str, str]], int]]:
-    """Serve with `pano receive`; give its port, who uploads where, and its process."""
+    """Run `pano receive`; yield its port, the users with their folders, and its process."""
     (folder / "uploads").mkdir(parents=True)
     config = folder / "pano.toml"
     config.write_text(
@@ -104,7 +104,7 @@ def pano(folder: Path, sync: bool) -> Iterator[tuple[int, list[tuple[str, str]],
 
 @contextmanager
 def vsftpd(folder: Path) -> Iterator[tuple[int, list[tuple[str, str]], int]]:
-    """The same with vsftpd."""
+    """Do the same with vsftpd."""
     (folder / "empty").mkdir(parents=True)
     for number in range(CLIENTS):
         place = folder / "root" / f"camera{number}"

@@ -1,10 +1,10 @@
-"""What the static site costs: the first run, a run with nothing new, and one new upload.
+"""The cost of the static site: the first run, a run with nothing new, and one new upload.
 
     python benchmarks/site.py [--cameras 6] [--days 15] [--uploads 50]
 
-Uploads are tiny, so that what is measured is the site and not the disk. Each
-run is a process of its own, start-up included; it is held against a process
-that only opens the library and asks for all uploads.
+Uploads are tiny, so that the benchmark measures the site and not the disk. Each run
+is a separate process, including its start-up; it is compared with a process that only
+opens the library and queries all uploads.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def measure(folder: Path, cameras: int, days: int, uploads: int) -> None:
-    """Print what each kind of run takes, in processor time and files."""
+    """Print the processor time and the files of each kind of run."""
     for camera in range(cameras):
         for day in range(days):
             for number in range(uploads):
@@ -48,7 +48,7 @@ def measure(folder: Path, cameras: int, days: int, uploads: int) -> None:
     pano(folder, "ingest", "--quiet")
     print(f"{cameras} cameras, {days} days, {cameras * days * uploads} uploads")
     bare_s = min(asked([sys.executable, "-c", BARE, str(folder / "library")])[0] for _ in range(3))
-    print(f"a process that asks for all uploads: {bare_s:.2f} s")
+    print(f"a process that queries all uploads: {bare_s:.2f} s")
     told("first run", folder, bare_s)
     told("nothing new", folder, bare_s)
     lay(folder / "uploads", "camera0", LAST + timedelta(minutes=1), 1)
@@ -57,7 +57,7 @@ def measure(folder: Path, cameras: int, days: int, uploads: int) -> None:
 
 
 def lay(root: Path, camera: str, when: datetime, number: int) -> None:
-    """Write a tiny picture under a camera's name for it."""
+    """Write a tiny picture with the name that a camera would give it."""
     name = f"{camera}/AMC0/{when:%Y-%m-%d}/001/jpg/{when:%H/%M/%S}[M][0@0][0].jpg"
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,13 +68,13 @@ def lay(root: Path, camera: str, when: datetime, number: int) -> None:
 
 
 def pano(folder: Path, *arguments: str) -> tuple[float, str]:
-    """Run a command on the library in `folder`; return its processor time and what it said."""
+    """Run a command on the library in `folder`; return its processor time and output."""
     where = ["--uploads", str(folder / "uploads"), "--library", str(folder / "library")]
     return asked([*PANO, *arguments, *where])
 
 
 def asked(command: list[str]) -> tuple[float, str]:
-    """Run a command; return its processor time in seconds and what it said."""
+    """Run a command; return its processor time in seconds and its output."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -83,13 +83,13 @@ def asked(command: list[str]) -> tuple[float, str]:
 
 
 def told(what: str, folder: Path, bare_s: float) -> None:
-    """Run `pano site` and print what it took."""
+    """Run `pano site` and print its times and counts."""
     began = time.monotonic()
     used_s, said = pano(folder, "site", "--json", str(folder / "site"))
     wall_s = time.monotonic() - began
     summary = json.loads(said)
     print(
-        f"{what}: {used_s:.2f} s of processor ({used_s / bare_s:.2f} of asking), {wall_s:.2f} s; "
+        f"{what}: {used_s:.2f} s processor time ({used_s / bare_s:.2f} x query), {wall_s:.2f} s; "
         f"{summary['days_made']} of {summary['days']} days made, {summary['written']} files written"
     )
 

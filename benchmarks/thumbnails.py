@@ -1,11 +1,10 @@
-"""Thumbnails as single files or in packs a camera-day: inodes, bytes, time to write, serve, cull.
+"""Thumbnails as single files or in one pack per camera-day: inodes, bytes, and times.
 
     python benchmarks/thumbnails.py [--thumbnails 100000] [--day 330]
 
-Both ways keep the same thumbnails of the same camera-days, made safe on the
-disk a day at a time as ingest does. Serving reads 5,000 of them in random
-order, culling removes the older half of the days. Each figure is a ratio:
-packs to single files, below 1 is for packs.
+Both ways store the same thumbnails of the same camera-days, synced day by day as
+ingest does. Serving reads 5,000 of them in random order; culling removes the older
+half of the days. Each ratio is packs to single files: below 1, packs are better.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ SERVED = 5_000
 
 
 def main() -> None:
-    """Print what each way costs, and the ratios."""
+    """Print the cost of each way, and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--thumbnails", type=int, default=100_000)
     parser.add_argument("--day", type=int, default=330)
@@ -49,7 +48,7 @@ def main() -> None:
 
 
 class Singles:
-    """One file a thumbnail."""
+    """One file per thumbnail."""
 
     def __init__(self, root: Path, a_day: int, pictures: list[bytes]) -> None:
         self.root, self.a_day, self.pictures = root, a_day, pictures
@@ -74,7 +73,7 @@ class Singles:
 
 
 class Packs(Singles):
-    """One file a camera-day; a thumbnail is a range of it."""
+    """One file per camera-day; a thumbnail is a range of it."""
 
     def write(self, day: int) -> None:
         folder = self.root / f"camera{day % 6}" / f"{day:05d}"
@@ -101,7 +100,7 @@ def _sync(path: Path) -> None:
 
 
 def measure(way: Singles, days: int, wanted: list[tuple[int, int]]) -> dict[str, float]:
-    """Return what writing, keeping, serving and culling cost one way."""
+    """Return the cost of writing, storing, serving and culling in one way."""
     write_s = timed(lambda: [way.write(day) for day in range(days)])
     paths = list(way.root.rglob("*"))
     kept = sum(path.stat().st_blocks * 512 for path in paths)

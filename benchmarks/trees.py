@@ -7,13 +7,13 @@ import random
 from datetime import datetime, timedelta
 from pathlib import Path
 
-# Chosen so that 178,000 files lie in 49,000 folders, as in the archive that was counted.
+# Chosen to give 178,000 files in 49,000 folders, as in a real archive.
 SNAPSHOTS_A_MINUTE = 5
 CLIPS_A_MINUTE = 0.5
 
 
 def make_tree(root: Path, files: int, cameras: int = 6, files_a_day: int = 330) -> tuple[int, int]:
-    """Make about `files` empty files below `root`; return how many files and folders came."""
+    """Make about `files` empty files below `root`; return the number of files and folders."""
     chance = random.Random(1)
     made, folders = 0, set[Path]()
     today = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)

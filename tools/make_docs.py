@@ -1,6 +1,6 @@
-"""Pages made from the code itself: the columns of the tables, and the commands with their help.
+"""Generate pages from the code: the columns of the tables, and the commands with their help.
 
-`make docs` writes them; a test says when they are out of date.
+`make docs` writes them; a test fails if they are out of date.
 """
 
 from __future__ import annotations
@@ -20,13 +20,21 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 WIDTH = 88
 
 _TOLD = {
-    "media": "One row an uploaded file, sorted by `start`: `library.media()`, or `media` in SQL.",
-    "frames": "The pictures kept of files, one a snapshot and several a clip: `library.frames()`, "
-    "or `frames` in SQL.",
+    "media": "One row per uploaded file, sorted by `start`: `library.media()`, or `media` in SQL.",
+    "frames": "The pictures stored for each upload, one per snapshot and several per clip: "
+    "`library.frames()`, or `frames` in SQL.",
 }
 _PARTITIONS = (
-    ("camera", pa.string(), "whose upload it is; in Parquet the folder `camera=…`"),
-    ("date", pa.date32(), "the camera's own calendar day; in Parquet the folder `date=…`"),
+    (
+        "camera",
+        pa.string(),
+        "the camera that made the upload; in Parquet the folder `camera=…`",
+    ),
+    (
+        "date",
+        pa.date32(),
+        "the calendar day on the camera's clock; in Parquet the folder `date=…`",
+    ),
 )
 
 
@@ -38,12 +46,12 @@ def columns_page() -> str:
     head = f"""\
 # The columns
 
-Made from `pano_analytics/columns.py` by `make docs`. Schema version {SCHEMA_VERSION}, as it stands
-in the metadata of each Parquet file. Columns are a promise: they are only ever added to, and what
-an older file lacks comes back as null.
+Generated from `pano_analytics/columns.py` by `make docs`. The schema version is {SCHEMA_VERSION};
+the metadata of each Parquet file contains it. Columns are stable: new ones may be added, none is
+changed or removed, and columns that an older file lacks are returned as null.
 
-The types are those in Parquet. In frames, times with a zone come back in the library's zone
-(`library.zone`); times without one are what a camera's own clock said.
+The types are those in Parquet. In DataFrames, times with a zone are in the library's zone
+(`library.zone`); times without a zone are the time on the camera's own clock.
 """
     return "\n".join([head, *(_table(name) for name in TABLES)])
 
@@ -51,7 +59,7 @@ The types are those in Parquet. In frames, times with a zone come back in the li
 def _table(name: str) -> str:
     rows = [*TABLES[name][:1], *_PARTITIONS, *TABLES[name][1:]]
     lines = [f"| `{column}` | {kind} | {_cell(what)} |" for column, kind, what in rows]
-    head = [f"## {name}", "", _TOLD[name], "", "| column | type | what it says |", "|---|---|---|"]
+    head = [f"## {name}", "", _TOLD[name], "", "| column | type | meaning |", "|---|---|---|"]
     return "\n".join([*head, *lines, ""])
 
 
@@ -67,14 +75,14 @@ def cli_page() -> str:
     head = """\
 # The commands
 
-Made from the commands' own help by `make docs`. Settings come from `--config`, else `PANO_CONFIG`,
-else `./pano.toml`; what is given on the command line wins.
+Generated from the commands' help by `make docs`. Settings are read from `--config`, else from
+`PANO_CONFIG`, else from `./pano.toml`; options on the command line take precedence.
 """
     return "\n".join([head, *(_section(*one) for one in commands()), _exit_codes()])
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    """Yield every command with its name in full, `pano` itself first, groups before theirs."""
+    """Yield every command with its full name: `pano` first, groups before their commands."""
     yield "pano", pano
     yield from _below("pano", pano)
 
@@ -110,9 +118,9 @@ def _exit_codes() -> str:
     head = """\
 ## Exit codes
 
-The same for all commands.
+All commands use the same exit codes.
 
-| code | what it means |
+| code | meaning |
 |---|---|"""
     return "\n".join([head, *lines, ""])
 

@@ -1,7 +1,7 @@
-"""Write THIRD-PARTY-NOTICES.md from the distributions that are installed.
+"""Write THIRD-PARTY-NOTICES.md from the installed distributions.
 
-What the table of bundled libraries does not know ends it with an error, so that a new wheel
-cannot bring a library along unseen. A test holds the page against what is installed.
+A library that is not in the table of bundled libraries is an error, so that a new wheel cannot
+add one unnoticed. A test compares the page with the installed distributions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "THIRD-PARTY-NOTICES.md"
 
-# Libraries inside wheels, by the beginning of their names: the licence of each, as SPDX has it.
+# Libraries inside wheels, by the beginning of their names: the SPDX licence of each.
 BUNDLED = {
     "libSvtAv1Enc": "BSD-3-Clause-Clear",
     "libXau": "MIT",
@@ -93,7 +93,7 @@ def needed() -> list[Distribution]:
 
 
 def licence_of(one: Distribution) -> str:
-    """Return what a distribution says of its licence, as briefly as it says it."""
+    """Return the shortest licence statement in the metadata of a distribution."""
     said = one.metadata
     text = str(said["License-Expression"] or said["License"] or "").strip()
     classes = [str(c) for c in said.get_all("Classifier", []) if str(c).startswith("License ::")]
@@ -116,7 +116,7 @@ def bundled_in(one: Distribution) -> dict[str, str]:
 
 
 def page() -> str:
-    """Return the page for what is installed."""
+    """Return the page for the installed distributions."""
     every = needed()
     lines = ["## Distributions", "", "| distribution | licence |", "|---|---|"]
     lines += [f"| {one.name} | {licence_of(one)} |" for one in every]

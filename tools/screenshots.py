@@ -1,10 +1,10 @@
-"""Take the pictures of the dashboard that stand in the documentation.
+"""Take the screenshots of the dashboard for the documentation.
 
     pano demo data/uploads && pano ingest --uploads data/uploads --library data/library
     python tools/screenshots.py [--library data/library] [--into docs/screenshots]
 
-Desktop and phone, dark and light, each below 400 kB. Look at them before they
-are committed: nothing overlaps, every label can be read.
+Desktop and phone, dark and light, each below 400 kB. Check them before you
+commit them: nothing overlaps, every label is readable.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PHONE: dict[str, Any] = {
 
 
 def _stay(page: Page) -> None:
-    """Take the page as it comes."""
+    """Leave the page as it loaded."""
 
 
 def _open_clip(page: Page) -> None:
@@ -63,7 +63,7 @@ def _to_gallery(page: Page) -> None:
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture: its name, where the page is, in which theme and size, and what is done first."""
+    """One screenshot: its name, the URL's query, theme, size, and what to do before it is taken."""
 
     name: str
     search: str = ""
@@ -73,7 +73,7 @@ class Shot:
 
 
 def shots(clip: str, snapshot: str, hour: str) -> list[Shot]:
-    """Return what is taken; `clip` and `snapshot` are items, `hour` the query of an hour."""
+    """Return all screenshots; `clip` and `snapshot` are items, `hour` is the query of an hour."""
     return [
         Shot("desktop-dark"),
         Shot("desktop-light", scheme="light"),
@@ -87,7 +87,7 @@ def shots(clip: str, snapshot: str, hour: str) -> list[Shot]:
 
 
 def main() -> None:
-    """Take them all."""
+    """Take all screenshots."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--library", type=Path, default=Path("data/library"))
     parser.add_argument("--into", type=Path, default=Path("docs/screenshots"))
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def choose(library: Path) -> tuple[str, str, str]:
-    """Return a clip by daylight with snapshots, one of these, and the query of its hour."""
+    """Return a clip by daylight with snapshots, one of its snapshots, and the query of its hour."""
     opened = pano_analytics.open(library)
     media = opened.media(state="complete")
     clips = media[(media["kind"] == "clip") & (media["codec"] == "h264")]
@@ -111,7 +111,7 @@ def choose(library: Path) -> tuple[str, str, str]:
         joined["start"].dt.hour.between(9, 15) & (joined["size"] >= 3),
         joined["path"].isin(of_people(opened.uploads)),
     )
-    # What grants most wishes, and of these the newest.
+    # The newest of the clips that meet the most wishes.
     best = joined.loc[sum(wishes).sort_values(kind="stable").index[-1]]
     start = best["start"]
     hour = f"?camera={best['camera']}&from={start:%Y-%m-%dT%H}&to={start:%Y-%m-%dT}"
@@ -124,7 +124,7 @@ def middle(values: pd.Series) -> Any:
 
 
 def of_people(uploads: Path | None) -> set[str]:
-    """Return the paths of what shows a person, where the demonstration tells."""
+    """Return the paths of uploads that show a person, if the demonstration's truth exists."""
     truth = uploads and uploads.with_name(f"{uploads.name}.truth.parquet")
     if truth is None or not truth.exists():
         return set()
@@ -164,7 +164,7 @@ def browser() -> Iterator[Browser]:
     """Start Debian's Chromium."""
     found = shutil.which("chromium")
     if found is None:
-        raise SystemExit("The pictures are taken with chromium: apt-get install chromium")
+        raise SystemExit("chromium is needed to take screenshots: apt-get install chromium")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
         yield chromium
@@ -172,9 +172,9 @@ def browser() -> Iterator[Browser]:
 
 
 def take(chromium: Browser, address: str, shot: Shot) -> bytes:
-    """Return one picture as PNG."""
+    """Return one screenshot as PNG."""
     context = chromium.new_context(
-        # It waits by functions that the page itself evaluates, which our policy refuses.
+        # `wait_for_function` evaluates text in the page, which the dashboard's policy refuses.
         bypass_csp=True,
         color_scheme=shot.scheme,
         **shot.device,
@@ -191,7 +191,7 @@ def take(chromium: Browser, address: str, shot: Shot) -> bytes:
 
 
 def save(png: bytes, path: Path) -> int:
-    """Write a picture as WebP, as well as fits into MOST_BYTES; return its bytes."""
+    """Write a picture as WebP, in the best quality below MOST_BYTES; return its size in bytes."""
     picture = Image.open(BytesIO(png)).convert("RGB")
     for quality in (90, 80, 70, 60, 50):
         buffer = BytesIO()

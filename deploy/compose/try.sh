@@ -1,10 +1,11 @@
 #!/bin/bash
-# Build the images, run the stack, upload as a camera does, and wait for the page. Leaves nothing.
+# Build the images, run the stack, upload as a camera does, and wait for the page. Removes everything
+# afterwards.
 #
-# Needs podman, podman-compose, curl and openssl (Debian's packages of these names), and root or
-# rootless podman. Without a registry in reach the base image is made by mmdebstrap.
-#   BASE=...     what images are built on          KEEP=1   leave the stack running
-#   COMPOSE=...  another podman-compose to be used
+# Needs podman, podman-compose, curl and openssl (Debian packages of the same names), as root or with
+# rootless podman. If no registry can be reached, mmdebstrap makes the base image.
+#   BASE=...     the base image                    KEEP=1   leave the stack running
+#   COMPOSE=...  another podman-compose to use
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -43,7 +44,7 @@ must_not() {
     if "$@" >"$work/told" 2>&1; then echo "NOT: $what"; cat "$work/told"; exit 1; fi
     echo "   $what"
 }
-within() { # within SECONDS WHAT COMMAND...: it succeeds before that
+within() { # within SECONDS WHAT COMMAND...: the command succeeds within that time
     local end=$((SECONDS + $1)) what=$2
     shift 2
     until "$@" >"$work/told" 2>&1; do
@@ -54,7 +55,7 @@ within() { # within SECONDS WHAT COMMAND...: it succeeds before that
 }
 
 if [[ ! -d /run/systemd/system && -z ${CONTAINERS_CONF:-} ]]; then
-    # In a container of its own, such as a runner's: no systemd to ask for groups and events.
+    # Inside a container, such as a CI runner, there is no systemd to manage cgroups and events.
     cat >"$work/containers.conf" <<'CONF'
 [engine]
 runtime = "runc"
@@ -75,12 +76,12 @@ built_from=(--build-arg BASE="$BASE" --build-arg SNAPSHOT="$SNAPSHOT")
 podman build -q "${built_from[@]}" -t localhost/pano-web "$here/web"
 podman build -q "${built_from[@]}" -t localhost/pano -f "$here/pano/Dockerfile" "$root"
 
-say "accounts and settings, as README.md has them"
+say "accounts and settings, as in README.md"
 cp -r "$here" "$work/compose"
 cd "$work/compose"
 rm -rf .env secrets
 echo of-anna | ./account.sh people anna
-must "passwords are kept as hashes only" test -z "$(grep -r 'of-' secrets)"
+must "passwords are stored only as hashes" test -z "$(grep -r 'of-' secrets)"
 sed -e 's/^# FTP_PORT=.*/FTP_PORT=18021/' -e 's/^# WEB_PORT=.*/WEB_PORT=18080/' .env.example >.env
 sed -i 's/^masquerade = .*/masquerade = "127.0.0.1"/' pano.toml
 
@@ -98,13 +99,13 @@ within 30 "web is healthy" podman healthcheck run "${name}_web_1"
 echo of-anna-too | podman exec -i "${name}_pano_1" pano user add anna --password-stdin
 within 120 "pano is healthy" podman healthcheck run "${name}_pano_1"
 
-say "what is locked"
+say "restrictions"
 for part in ftp pano web; do
     must_not "$part cannot write to its root" podman exec "${name}_${part}_1" touch /etc/x
 done
 for part in ftp pano web; do
     must "$part runs as uid 1000" test "$(podman exec "${name}_${part}_1" id -u)" = 1000
-    must "$part has no capability" podman exec "${name}_${part}_1" \
+    must "$part has no capabilities" podman exec "${name}_${part}_1" \
         grep -q '^CapBnd:[[:space:]]*0*$' /proc/1/status
 done
 for part in pano web; do
@@ -115,33 +116,33 @@ must_not "a wrong password is refused" curl -sS --max-time 20 -u "gate:$barn_pas
 say "a camera uploads"
 day=$(date -u +%F)
 spell() { sed -e 's/\[/%5B/g' -e 's/\]/%5D/g' -e 's/@/%40/g' <<<"$1"; }
-put() { # put FILE NAME, in folders as the camera has them
+put() { # put FILE NAME, in the same folders as a camera
     curl -sS --globoff --ftp-create-dirs -u "gate:$gate_password" -T "$1" "$ftp/$(spell "$2")"
 }
 picture=$(find "$sample" -name '*.jpg' | sort | head -1)
-clip=$(find "$sample" -name '*.dav' | sort | tail -1)   # the first is cut, on purpose
+clip=$(find "$sample" -name '*.dav' | sort | tail -1)   # the first is incomplete on purpose
 place() { sed "s|^$sample/||; s|2026-[0-9-]*|$day|" <<<"$1"; }
-must "a picture" put "$picture" "$(place "$picture")"
-must "a clip" put "$clip" "$(place "$clip")"
+must "a picture is uploaded" put "$picture" "$(place "$picture")"
+must "a clip is uploaded" put "$clip" "$(place "$clip")"
 echo "forty-one bytes of text over a whole file" >"$work/text"
-must "text under the same name is taken" put "$work/text" "$(place "$picture")"
-must "and the picture stays as it was" bash -c \
+must "text under the same name is accepted" put "$work/text" "$(place "$picture")"
+must "the picture is unchanged" bash -c \
     "podman exec ${name}_ftp_1 cat '/srv/ftp/gate/$(place "$picture")' | cmp - '$picture'"
-must_not "it cannot fetch" curl -sS --globoff -u "gate:$gate_password" -o /dev/null "$ftp/$(spell "$(place "$picture")")"
-must_not "nor delete" curl -sS -u "gate:$gate_password" $ftp/ -Q "DELE $(place "$picture")"
-must_not "nor see another camera's folder" curl -sS -u "gate:$gate_password" $ftp/../barn/
+must_not "a camera cannot download" curl -sS --globoff -u "gate:$gate_password" -o /dev/null "$ftp/$(spell "$(place "$picture")")"
+must_not "a camera cannot delete" curl -sS -u "gate:$gate_password" $ftp/ -Q "DELE $(place "$picture")"
+must_not "a camera cannot see another camera's folder" curl -sS -u "gate:$gate_password" $ftp/../barn/
 
-say "it comes out as a page"
+say "the page"
 look() { curl -sfS -u anna:of-anna "$web$1"; }
-must_not "nobody looks without a login" curl -sf $web/
-within 60 "the page of the day holds the picture" bash -c "
+must_not "no page is served without a login" curl -sf $web/
+within 60 "the day's page contains the picture" bash -c "
     curl -sf -u anna:of-anna $web/gate/$day/index.html | grep -q '<img'"
 picture_there=$(look / | grep -o 'src="gate/[^"]*jpg"' | head -1 | cut -d'"' -f2)
-must "the latest picture is one" bash -c \
+must "the latest picture is a JPEG" bash -c \
     "curl -sf -u anna:of-anna '$web/$picture_there' | head -c 3 | od -An -tx1 | grep -q 'ff d8 ff'"
 original="/media/gate/$(spell "$(place "$picture")")"
-look "$original" | cmp - "$picture" && echo "   the upload itself is served, byte for byte"
-clip_there() { # the clip, packed anew for browsers, is a video that somebody's page shows
+look "$original" | cmp - "$picture" && echo "   the upload itself is served unchanged"
+clip_there() { # a page shows the clip, repackaged for browsers, as a video
     local page film
     for page in $(look "/gate/$day/index.html" | grep -o 'href="[0-9a-f]*\.html' | cut -d'"' -f2); do
         film=$(look "/gate/$day/$page" | grep -o '<video[^>]*src="[^"]*\.mp4' | sed 's/.*src="//')
@@ -152,16 +153,16 @@ clip_there() { # the clip, packed anew for browsers, is a video that somebody's 
     done
     return 1
 }
-within 90 "the clip has a page, and plays in browsers" clip_there
+within 90 "the clip has a page and plays in browsers" clip_there
 must_not "no folder is listed" look "/media/gate/"
-must "pages may load nothing from elsewhere" bash -c \
+must "pages may load nothing from other hosts" bash -c \
     "curl -sI -u anna:of-anna $web/ | grep -qi \"content-security-policy: default-src 'self'\""
-must "the dashboard answers behind the web server" bash -c \
+must "the dashboard answers through the web server" bash -c \
     "curl -s -o /dev/null -w '%{http_code}' $web/dashboard/ | grep -q 302"
 
-say "stop, and start again: nothing is lost"
+say "stop and start again: nothing is lost"
 "$compose" -p "$name" stop >/dev/null 2>&1
 "$compose" -p "$name" start >/dev/null 2>&1
-within 60 "the page is there again" look "/gate/$day/index.html"
+within 60 "the page is available again" look "/gate/$day/index.html"
 within 120 "pano is healthy again" podman healthcheck run "${name}_pano_1"
-echo "try: all of it is so"
+echo "try: all checks passed"

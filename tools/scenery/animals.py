@@ -1,4 +1,4 @@
-"""Cat, fox and dog: bodies of tapered limbs melted together, with a gait and coats."""
+"""Cat, fox and dog: bodies of tapered limbs merged together, with a gait and coats."""
 
 from __future__ import annotations
 

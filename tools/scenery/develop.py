@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 
 def read(path: Path):
-    """(rgb float (h, w, 3), object index (h, w)) of a multilayer EXR."""
+    """Return (rgb as float (h, w, 3), object index (h, w)) of a multilayer EXR."""
     with OpenEXR.File(str(path)) as file:
         parts = [p.channels for p in file.parts]
         channels = {k: np.asarray(c.pixels, np.float32) for part in parts for k, c in part.items()}
@@ -24,7 +24,7 @@ def read(path: Path):
 
 @dataclass(frozen=True)
 class Exposure:
-    """What the camera settles on for a light; the same for plate and motions."""
+    """The camera's exposure for a light; the same for plate and motions."""
 
     gain: float
     warmth: tuple = (1.0, 1.0, 1.0)

@@ -1,8 +1,8 @@
-"""Materials, plants, lens and light: what every scene of the demonstration is made of.
+"""Materials, plants, lens and light that all scenes of the demonstration share.
 
-Runs inside Blender's Python module (`bpy`), metres and z up. `MODE` tells how
-surfaces answer: by day in colour, by night as a silicon sensor sees them under
-850 nm, where leaves, cloth and skin are bright and colours say nothing.
+Runs in Blender's Python module (`bpy`), in metres with z up. `MODE` sets how surfaces
+look: by day in colour, by night as a silicon sensor sees them at 850 nm, where
+leaves, cloth and skin are bright and colours mean nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mathutils import Euler, Matrix, Vector
 
 @dataclass
 class Mode:
-    """How materials are built: infrared or not, and the seed of small differences."""
+    """How materials are built: infrared or not, wet or not."""
 
     infrared: bool = False
     wet: bool = False

@@ -1,8 +1,8 @@
 """Turn renders into the assets: `python pack.py RENDERS ASSETS`.
 
 A motion's matte is found by comparing each frame with the empty plate under the same
-exposure: whatever differs (the actor, its shadow, its mirror image in a car) belongs to
-it, so occlusion is right of itself. The object index makes sure of the actor's own pixels.
+exposure: whatever differs (the actor, its shadow, its reflection in a car) belongs to it,
+so occlusion is correct automatically. The object index adds the actor's own pixels.
 """
 
 from __future__ import annotations

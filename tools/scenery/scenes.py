@@ -1,7 +1,7 @@
 """The six views of one home: brick house, drive, garden, passage, garage and street.
 
-Each builder puts its world into the empty scene and returns a `View`: where the
-camera hangs, the scene's compass and its lamps. Coordinates: x to the right, y away
+Each builder fills the empty scene and returns a `View`: the camera's position, the
+scene's compass direction and its lamps. Coordinates: x to the right, y away
 from the house, z up; the camera is near the origin.
 """
 
@@ -21,7 +21,7 @@ from scenes_table import Play
 
 @dataclass(frozen=True)
 class View:
-    """What the renderer needs to know of a built scene."""
+    """What the renderer needs to know about a scene."""
 
     title: str
     at: tuple

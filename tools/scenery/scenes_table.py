@@ -1,4 +1,4 @@
-"""Who crosses which scene, when and how: the parts that the actors play."""
+"""Who crosses which scene, when and how."""
 
 from __future__ import annotations
 
