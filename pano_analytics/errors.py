@@ -13,7 +13,8 @@ _FROM_ABOVE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTD
 EXIT_CODES: dict[int, str] = {
     0: "Done. For `ingest`, `rebuild`, `cull` and `site` also: another run is active, nothing was "
     "done. For `up`, `receive`, `serve` and `ingest --watch`: stopped as asked.",
-    1: "A path could not be accessed, or an unexpected error (please report it).",
+    1: "A path could not be accessed, the system allowed no more processes, threads or memory, or "
+    "an unexpected error (please report it).",
     2: "Invalid or missing settings or options: no upload root or library is given, the library "
     "is inside the upload tree, a name or password is not accepted.",
     3: "The upload tree is missing, empty although uploads are known, not fully readable, or not "
@@ -118,6 +119,21 @@ class DiskFull(PanoError):
     exit_code = 9
 
 
+class NoProcess(PanoError):
+    """The system starts no more processes or threads for pano; nothing is wrong with any file."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> NoProcess:
+        """Return the error that says what the system said, and what to do."""
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return cls(
+            f"expected to start another process or thread; the system did not allow it ({why}). "
+            f"Nothing was lost. Raise the limit of processes (`ulimit -u`, TasksMax= of the "
+            f"service, pids of the container) or free some memory, and run the command again."
+        )
+
+
+_SPENT = (errno.EAGAIN, errno.ENOMEM)
 _FAILING = (errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ESTALE)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -126,7 +142,8 @@ def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoE
     """Return what it means that the system refused a path, by whose path it is.
 
     A LibraryError or UploadTreeError for theirs, DiskFull where there is no space,
-    DiskFailed where another disk fails or it is not told which one did, else a PanoError;
+    DiskFailed where another disk fails or it is not told which one did, NoProcess where
+    no process can be started, else a PanoError;
     None where neither a path nor a disk is at fault. The folders above count as theirs:
     a refusal there is a refusal of all below.
     """
@@ -135,6 +152,8 @@ def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoE
             f"{error.filename or 'a file'}: expected free space; the disk or the quota is full. "
             f"Existing files are unchanged. Free some space and run the command again."
         )
+    if error.errno in _SPENT:
+        return NoProcess.of(error)
     if not isinstance(error.filename, str):
         if error.errno not in _FAILING:
             return None

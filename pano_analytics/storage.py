@@ -292,11 +292,14 @@ class Storage:
             yield
 
     def document(self, name: str, version: int) -> dict[str, Any] | None:
-        """Return a JSON page of the library; None where none is there of the format `version`."""
+        """Return a JSON page of the library; None where none is there of the format `version`.
+
+        Raises OSError, which names the file, where the disk does not tell.
+        """
         try:
             found = json.loads(self.read(name))
             return dict(found) if found["format"] == version else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
 
     def is_locked(self, name: str) -> bool:

@@ -165,6 +165,18 @@ def test_what_cannot_be_listed_is_not_absent(tmp_path: Path) -> None:
     assert not storage.exists("none/one")
 
 
+def test_a_page_that_cannot_be_read_is_not_missing(tmp_path: Path) -> None:
+    """A rule or a plan in it would be forgotten; what is torn or not there is made anew."""
+    storage = Storage(tmp_path)
+    (tmp_path / "split.json").symlink_to("split.json")
+    with pytest.raises(OSError, match=r"split\.json"):
+        storage.document("split.json", 1)
+    assert storage.document("none.json", 1) is None
+    assert storage.document("none/none.json", 1) is None
+    (tmp_path / "torn.json").write_text('{"format": 1')
+    assert storage.document("torn.json", 1) is None
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_failing_call_is_one_line(name: str, home: Path, tmp_path: Path) -> None:
     """A few calls of each command, spread over it."""

@@ -234,3 +234,15 @@ def test_nothing_is_culled_from_a_strange_tree(settings: Settings, root: Path) -
     with pytest.raises(UploadTreeError, match=r"checked uploads are missing.*--accept-tree"):
         culling.cull(settings.model_copy(update={"keep_days": 1}))
     assert sorted(root.rglob("*.jpg")) == left
+
+
+def test_the_plan_says_that_the_tree_is_strange(settings: Settings, root: Path) -> None:
+    """Nothing would go, and that is not because nothing is old enough."""
+    bare(root)
+    own = ["--uploads", str(root), "--library", str(settings.library)]
+    for more in ([], ["--json"]):
+        done = CliRunner().invoke(pano, ["cull", *own, *more])
+        assert isinstance(done.exception, own_tree.StrangeTree)
+        assert done.exception.exit_code == 3
+        assert "12 of 12 checked uploads are missing" in str(done.exception)
+        assert "0 files" not in done.output

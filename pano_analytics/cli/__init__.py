@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 import traceback
+from concurrent.futures import BrokenExecutor
 from typing import Any
 
 import click
 
 from pano_analytics.cli.options import SETTINGS
 from pano_analytics.cli.terminal import say, say_text
-from pano_analytics.errors import PanoError, SettingsError, refused
+from pano_analytics.errors import NoProcess, PanoError, SettingsError, refused
+
+# Nothing here multiplies matrices; where threads are scarce, that library would end the
+# process because of those it wants.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # name -> (module, one line for the list of commands). The line stands here so
 # that `pano --help` imports no command; a test holds it against the command.
@@ -111,6 +117,8 @@ def _say_error(error: PanoError) -> None:
 def _unforeseen(error: Exception) -> int:
     """Print an error that no command expects; with its traceback, unless a path was refused."""
     told = refused(error, None, None) if isinstance(error, OSError) else None
+    if isinstance(error, BrokenExecutor) or "start new thread" in str(error):
+        told = NoProcess.of(error)
     if told is not None:
         say(f"pano: {told}", err=True)
         return told.exit_code

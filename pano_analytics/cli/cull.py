@@ -94,12 +94,16 @@ def _adopt(settings: Settings) -> None:
 
 
 def _show(settings: Settings, files: bool, as_json: bool) -> None:
+    from pano_analytics import own_tree
     from pano_analytics.catalog import Catalog
     from pano_analytics.culling import plan, rooms
     from pano_analytics.home import library_of
 
+    storage = library_of(settings)
+    # What another disk lacks is not kept: no plan for it looks like an answer.
+    own_tree.require(storage, settings.the_uploads())
     found = plan(settings)
-    short = rooms(settings, Catalog(library_of(settings)))
+    short = rooms(settings, Catalog(storage))
     for line in [_as_json(found, short)] if as_json else _in_words(found, short, files):
         say(line)
     if found.trouble and not as_json:

@@ -15,11 +15,16 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from typing import Generic, TypeVar
 
 from pano_analytics.confined import confine
+from pano_analytics.errors import NoProcess
+
+# A process may be ended by chance before it has begun; not so often.
+_STARTS = 3
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -39,7 +44,21 @@ def begin(needed: Sequence[str]) -> None:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(needed))
-    forkserver.ensure_running()
+    with starting():
+        forkserver.ensure_running()
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Turn what comes of processes and threads that cannot be started into NoProcess."""
+    try:
+        yield
+    except (OSError, EOFError) as error:  # of a pipe whose other end did not come to be
+        raise NoProcess.of(error) from error
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        raise NoProcess.of(error) from error
 
 
 def pool(workers: int) -> ProcessPoolExecutor:
@@ -142,9 +161,10 @@ class Crew(Generic[Task, Result]):
 
     def warm(self, prepare: Callable[[], None]) -> None:
         """Have a process started and `prepare` called in it, so that no first task waits."""
-        if self._executor is None:
-            self._executor = self._make()
-        self._executor.submit(prepare)
+        with starting():
+            if self._executor is None:
+                self._executor = self._make()
+            self._executor.submit(prepare)
 
     def _drop(self) -> None:
         if self._executor is not None:
@@ -169,15 +189,27 @@ class Crew(Generic[Task, Result]):
 
     def _send(self, batch: list[Task]) -> _Sent[Task, Result]:
         """Hand a batch over; without a future where the pool is broken (it is done again)."""
-        executor = self._executor
+        executor = self._executor or self._started()
         try:
-            if executor is None:
-                executor = self._executor = self._make()
-                # What a process needs to start is no task's time.
-                executor.submit(_ready).result()
-            return _Sent(batch, executor, executor.submit(self._work, batch))
+            with starting():
+                return _Sent(batch, executor, executor.submit(self._work, batch))
         except BrokenProcessPool:
             return _Sent(batch, executor, None)
+
+    def _started(self) -> Executor:
+        """Return a new executor, one process of which has started; raises NoProcess."""
+        for left in reversed(range(_STARTS)):
+            try:
+                with starting():
+                    executor = self._executor = self._make()
+                    # What a process needs to start is no task's time.
+                    executor.submit(_ready).result()
+                return executor
+            except BrokenProcessPool as error:  # no task had a part in it
+                self._drop()
+                if not left:
+                    raise NoProcess.of(error) from error
+        raise AssertionError("unreachable")
 
     def _results(self, sent: _Sent[Task, Result]) -> list[Result]:
         """Return what came of a batch, the oldest under way; raises _Lost."""
