@@ -21,11 +21,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pano_analytics.catalog import Catalog, Day
-from pano_analytics.columns import schema
 from pano_analytics.library import COLUMNS, Library
+from pano_analytics.model.tables import schema
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
+from pano_analytics.store.catalog import Catalog, Day
+from pano_analytics.store.storage import Storage
 
 CAMERAS = 6
 ROWS = 330

@@ -25,9 +25,9 @@ from PIL import Image
 from processes import tree_of
 from trees import make_tree
 
-from pano_analytics.catalog import Day
 from pano_analytics.library import Library
 from pano_analytics.settings import check
+from pano_analytics.store.catalog import Day
 
 PATIENCE_S = 120.0
 SETTLE_S, IDLE_S = 5.0, 30.0

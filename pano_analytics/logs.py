@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from pano_analytics.errors import SettingsError
-from pano_analytics.media import resolved
+from pano_analytics.model.upload import resolved
 from pano_analytics.wording import printable
 
 FORM = "%(asctime)s %(levelname)s %(message)s"

@@ -21,9 +21,9 @@ if "PANEL_INLINE" not in os.environ:
 
 import hvplot.pandas  # noqa: F401  gives frames their .hvplot
 
-from pano_analytics import arguments
 from pano_analytics.analysis.activity import WEEKDAYS
 from pano_analytics.errors import QueryError
+from pano_analytics.model import arguments
 
 
 def _with_styles_inside(_: pn.viewable.Viewable, root: Model) -> None:

@@ -21,17 +21,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pano_analytics import alike, culling, own_tree, timekeeping
-from pano_analytics.catalog import Catalog, Manifest, Part, counts
 from pano_analytics.errors import LibraryError, PanoError
-from pano_analytics.home import library_of
-from pano_analytics.ingest import heartbeat, split, unread
+from pano_analytics.ingest import unread
 from pano_analytics.ingest.run import LOCK
+from pano_analytics.model import alike
 from pano_analytics.receive import records, refusals
+from pano_analytics.service.supervise.state import read_state
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
-from pano_analytics.supervise.state import read_state
-from pano_analytics.tree import ADOPTED
+from pano_analytics.store import own_tree, runs, split, timekeeping
+from pano_analytics.store.catalog import Catalog, Manifest, Part, counts
+from pano_analytics.store.home import library_of
+from pano_analytics.store.storage import Storage
+from pano_analytics.store.tree import ADOPTED
+from pano_analytics.upkeep import culling
 from pano_analytics.wording import many, plural
 
 # The words that `problems` uses.
@@ -53,7 +55,7 @@ PROBLEMS = (
     "marker_missing",
 )
 # Somebody ended the run: the next goes on from there, and --max-age tells if none comes.
-_MEANT = (0, heartbeat.INTERRUPTED, heartbeat.ENDED)
+_MEANT = (0, runs.INTERRUPTED, runs.ENDED)
 _TRIES = 3
 
 
@@ -239,7 +241,7 @@ def _is_reachable(root: Path) -> bool:
 
 
 def _last_run(storage: Storage, now: datetime) -> dict[str, Any] | None:
-    beat = heartbeat.read(storage)
+    beat = runs.read(storage)
     if beat is None:
         return None
     finished = datetime.fromisoformat(beat["finished"])

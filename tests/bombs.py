@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from datetime import datetime
 
-from pano_analytics import dhav
+from pano_analytics.formats import dhav
 
 _MATRIX = struct.pack(">9I", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 _H264_64X48 = bytes.fromhex("0142c00affe100096742c00ada1118d08001000468ce0fc8")

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pyarrow.parquet as pq
 import pytest
 
-from pano_analytics import timekeeping
-from pano_analytics.journal import FOLDER, SEEN
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
-from pano_analytics.timekeeping import Clocks
+from pano_analytics.store import timekeeping
+from pano_analytics.store.journal import FOLDER, SEEN
+from pano_analytics.store.storage import Storage
+from pano_analytics.store.timekeeping import Clocks
 
 _S = 1_000_000
 

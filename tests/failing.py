@@ -117,19 +117,11 @@ def warm(argv: list[str]) -> None:
     import duckdb  # noqa: F401
     import pandas  # noqa: F401
 
-    from pano_analytics import (  # noqa: F401
-        backup,
-        check,
-        inspect,
-        library,
-        rebuild,
-        status,
-    )  # fmt: skip
     from pano_analytics.cli import COMMANDS, pano
-    from pano_analytics.ingest import parallel
     from pano_analytics.ingest import run as ingesting  # noqa: F401
+    from pano_analytics.work import crew
 
-    parallel.pool = lambda workers: ThreadPoolExecutor(1)  # type: ignore[assignment]
+    crew.pool = lambda workers: ThreadPoolExecutor(1)  # type: ignore[assignment]
     for name in COMMANDS:
         pano.get_command(None, name)  # type: ignore[arg-type]
 

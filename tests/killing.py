@@ -24,17 +24,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pano_analytics import catalog as catalog_room
-from pano_analytics import inspect, journal  # noqa: F401 - loaded before forking
 from pano_analytics import settings as settings_room
-from pano_analytics.catalog import Catalog
 from pano_analytics.ingest import run as run_room
 from pano_analytics.ingest.run import ingest
-from pano_analytics.journal import Journal
 from pano_analytics.library import Library
-from pano_analytics.removal import AT_WORK
 from pano_analytics.settings import Settings
-from pano_analytics.storage import TEMPORARY, Storage
+from pano_analytics.store import catalog as catalog_room
+from pano_analytics.store import journal
+from pano_analytics.store.catalog import Catalog
+from pano_analytics.store.journal import Journal
+from pano_analytics.store.removal import AT_WORK
+from pano_analytics.store.storage import TEMPORARY, Storage
 
 # A file is written in pieces; the first one torn stands for all.
 _WRITERS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

@@ -18,16 +18,16 @@ from typing import Any
 from clocks import Box
 from killing import _CHANGES, Steps, in_child, left, run, told, wait
 
-from pano_analytics import catalog as catalog_room
-from pano_analytics import journal, timekeeping
 from pano_analytics import settings as settings_room
-from pano_analytics.check import check
-from pano_analytics.culling import cull
-from pano_analytics.journal import Journal
 from pano_analytics.library import Library
-from pano_analytics.media import locate
+from pano_analytics.model.upload import locate
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
+from pano_analytics.store import catalog as catalog_room
+from pano_analytics.store import journal, timekeeping
+from pano_analytics.store.journal import Journal
+from pano_analytics.store.storage import Storage
+from pano_analytics.upkeep.check import check
+from pano_analytics.upkeep.culling import cull
 
 
 class TreeSteps(Steps):

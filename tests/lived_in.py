@@ -18,8 +18,8 @@ from shared_files import clip_path, lay, snapshot_path
 
 from pano_analytics.ingest.run import Summary, ingest
 from pano_analytics.library import Library
-from pano_analytics.rebuild import Rebuilt, rebuild
 from pano_analytics.settings import Settings, check
+from pano_analytics.upkeep.rebuild import Rebuilt, rebuild
 
 NOON = datetime(2026, 3, 3, 12, 0, 0)
 MIDNIGHT = datetime(2000, 1, 1)

@@ -47,19 +47,28 @@ from lived_in import film, picture
 from power import KINDS, Disk
 from shared_files import clip_path, snapshot_path
 
-from pano_analytics import cli, timekeeping
+from pano_analytics import cli
 from pano_analytics.errors import EXIT_CODES
-from pano_analytics.ingest import parallel
 from pano_analytics.layouts.later import MARK
 from pano_analytics.layouts.sidecars import PART
 from pano_analytics.library import Library
 from pano_analytics.settings import check as checked
-from pano_analytics.tree import MARKER
+from pano_analytics.store import timekeeping
+from pano_analytics.store.tree import MARKER
+from pano_analytics.work import crew
 
 # All is loaded before the first fork.
 for _name, _ in cli.COMMANDS.values():
     importlib.import_module(f"pano_analytics.cli.{_name}")
-for _name in ("check", "culling", "doctor", "library", "rebuild", "receive.server", "status"):
+for _name in (
+    "doctor",
+    "library",
+    "receive.server",
+    "status",
+    "upkeep.check",
+    "upkeep.culling",
+    "upkeep.rebuild",
+):
     importlib.import_module(f"pano_analytics.{_name}")
 
 BEGIN = datetime(2031, 10, 25, 18, tzinfo=UTC)
@@ -279,8 +288,8 @@ class Home:
             os.dup2(target, 2)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             signal.alarm(180)
-            parallel.pool = ThreadPoolExecutor  # type: ignore[assignment]
-            parallel.begin = lambda needed: None
+            crew.pool = ThreadPoolExecutor  # type: ignore[assignment]
+            crew.begin = lambda needed: None
             os.environ.update(how)
             if how:
                 self.power.power_begin()

@@ -17,13 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pano_analytics.media import encode_path
+from pano_analytics.access.users import hash_password
+from pano_analytics.model.upload import encode_path
 from pano_analytics.receive import accounts as accounts_room
 from pano_analytics.receive import records
 from pano_analytics.receive.server import Receiver
 from pano_analytics.settings import Settings, check
-from pano_analytics.storage import Storage
-from pano_analytics.users import hash_password
+from pano_analytics.store.storage import Storage
 
 PATIENCE_S = 30.0
 records.WRITE_EVERY_S = 0.1

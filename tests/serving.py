@@ -36,7 +36,7 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import pano_analytics
-from pano_analytics.users import Users
+from pano_analytics.access.users import Users
 
 CHROMIUM = "/usr/bin/chromium"
 PANO = [sys.executable, "-c", "from pano_analytics.cli import main; main()"]

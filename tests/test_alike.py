@@ -14,19 +14,20 @@ from hypothesis import strategies as st
 from lived_in import picture, run
 from shared_files import lay, snapshot_path
 
-from pano_analytics import alike, layouts, status
-from pano_analytics.catalog import Catalog
-from pano_analytics.culling import adopt, cull, plan
-from pano_analytics.culling.places import tops
+from pano_analytics import layouts, status
 from pano_analytics.dashboard.selection import Selection
 from pano_analytics.errors import SettingsError
 from pano_analytics.ingest.respell import respell
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
-from pano_analytics.media import as_on_disk
+from pano_analytics.model import alike
+from pano_analytics.model.upload import as_on_disk
 from pano_analytics.receive.accounts import AccountError, Accounts, make_folder, new_account
 from pano_analytics.settings import Settings, check
-from pano_analytics.storage import Storage
+from pano_analytics.store.catalog import Catalog
+from pano_analytics.store.storage import Storage
+from pano_analytics.upkeep.culling import adopt, cull, plan
+from pano_analytics.upkeep.culling.places import tops
 
 COMPOSED = unicodedata.normalize("NFC", "Türe")
 DECOMPOSED = unicodedata.normalize("NFD", "Türe")

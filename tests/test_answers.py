@@ -15,13 +15,7 @@ from hypothesis import strategies as st
 
 import pano_analytics
 from pano_analytics.dashboard import payloads
-from pano_analytics.dashboard.answers import (
-    HEATMAP_DAYS,
-    Answers,
-    Shared,
-    heat_span,
-    shared,
-)
+from pano_analytics.dashboard.answers import HEATMAP_DAYS, Answers, Shared, heat_span, shared
 from pano_analytics.dashboard.page import _first
 from pano_analytics.dashboard.records import Block
 from pano_analytics.dashboard.selection import Selection

@@ -18,12 +18,13 @@ from shared_files import MEDIA, clip_path, lay, needs_media, snapshot_path
 from test_library import made
 
 import pano_analytics
-from pano_analytics import culling, doctor, plots
+from pano_analytics import doctor, plots
 from pano_analytics.analysis.periods import period_numbers, periods
 from pano_analytics.errors import PanoError, QueryError
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
-from pano_analytics.media import locate
+from pano_analytics.model.upload import locate
+from pano_analytics.upkeep import culling
 from pano_analytics.wording import many
 
 NOON = datetime(2026, 3, 3, 12, 0, 0)

@@ -13,9 +13,8 @@ import pytest
 from OpenSSL import SSL
 from serving import NAME, PANO, PASSWORD, Inside, Served, addresses, ask, cookie_of, log_in
 
-from pano_analytics.certificates import ensure_certificate, server_context
-from pano_analytics.receive import tls
-from pano_analytics.users import (
+from pano_analytics.access.certificates import ensure_certificate, server_context
+from pano_analytics.access.users import (
     PASSWORD_LENGTHS,
     UserError,
     Users,
@@ -23,6 +22,7 @@ from pano_analytics.users import (
     hash_password,
     is_password,
 )
+from pano_analytics.receive import tls
 
 FORM = "application/x-www-form-urlencoded"
 LONGEST = "tide " * 25 + "low"

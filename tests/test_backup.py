@@ -16,14 +16,14 @@ import pytest
 from click.testing import CliRunner
 from lived_in import assert_same, at, fresh, lay, live, picture, renew, run, told
 
-from pano_analytics.backup import INDEX, backup, restore
+from pano_analytics.access.users import Users, login_secret
 from pano_analytics.cli import pano
 from pano_analytics.errors import LibraryError, SettingsError
-from pano_analytics.journal import Journal
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
-from pano_analytics.users import Users, login_secret
+from pano_analytics.store.journal import Journal
+from pano_analytics.store.storage import Storage
+from pano_analytics.upkeep.backup import INDEX, backup, restore
 
 
 @pytest.fixture(scope="module")

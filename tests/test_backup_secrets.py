@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from lived_in import NOON, fresh, lay, picture, renew, run
 from shared_files import snapshot_path
 
-from pano_analytics import sealed
-from pano_analytics.backup import backup, is_encrypted, restore
+from pano_analytics.access.users import Users, login_secret
 from pano_analytics.cli import pano
 from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
-from pano_analytics.users import Users, login_secret
+from pano_analytics.upkeep import sealed
+from pano_analytics.upkeep.backup import backup, is_encrypted, restore
 
 WORDS = "several words of mine"
 SETTINGS = 'zone = "Europe/Berlin"\n[up]\nheartbeat_url = "https://hc.example/secret-path"\n'

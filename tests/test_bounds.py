@@ -19,12 +19,13 @@ from serving import make_clip
 from shared_files import clip_path, snapshot_path
 from test_clips import dav
 
-from pano_analytics import clips, confined
 from pano_analytics.errors import MediaError
-from pano_analytics.ingest import examine, parallel
+from pano_analytics.ingest import examine
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
+from pano_analytics.present import clips
 from pano_analytics.receive.wholeness import contents_of
+from pano_analytics.work import confined, crew
 
 # The limit and what a process holds before it opens anything.
 MOST_MB = (confined.MEMORY_BYTES >> 20) + 150
@@ -42,7 +43,7 @@ def peak_mb() -> int:
 @pytest.fixture(scope="module")
 def worker() -> Iterator[ProcessPoolExecutor]:
     """Return the pool that ingest opens files in."""
-    with parallel.pool(1) as pool:
+    with crew.pool(1) as pool:
         yield pool
 
 
@@ -112,7 +113,7 @@ def test_bombs_cost_only_themselves(tmp_path: Path) -> None:
 _SERVING = """
 import json, sys
 from pathlib import Path
-from pano_analytics.clips import ClipCache
+from pano_analytics.present.clips import ClipCache
 from pano_analytics.errors import MediaError
 cache = ClipCache(Path(sys.argv[1]), 1 << 30)
 said = []
@@ -201,12 +202,12 @@ def test_processor_time_is_counted_for_each_call() -> None:
 
 def test_a_spinning_file_ends_its_worker() -> None:
     """A worker that is past its processor time for one file is ended by the kernel."""
-    with parallel.pool(1) as pool, pytest.raises(Exception, match="terminated abruptly"):
+    with crew.pool(1) as pool, pytest.raises(Exception, match="terminated abruptly"):
         pool.submit(_spin_as_a_file).result(timeout=60)
 
 
 def _spin_as_a_file() -> None:
-    parallel.confine_worker()
+    crew.confine_worker()
     confined.allow(0.2)
     spin()
 

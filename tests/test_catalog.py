@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pano_analytics import catalog as room
-from pano_analytics.catalog import Catalog, Day, day_of_part
-from pano_analytics.columns import schema
 from pano_analytics.errors import LibraryError
-from pano_analytics.media import decode_path, encode_path, media_id
-from pano_analytics.queries import Queries
-from pano_analytics.storage import Storage
+from pano_analytics.library.queries import Queries
+from pano_analytics.model.tables import schema
+from pano_analytics.model.upload import decode_path, encode_path, media_id
+from pano_analytics.store import catalog as room
+from pano_analytics.store.catalog import Catalog, Day, day_of_part
+from pano_analytics.store.storage import Storage
 
 
 def rows(count: int, mark: str = "x", start_us: int = 0) -> pa.Table:

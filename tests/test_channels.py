@@ -13,14 +13,15 @@ from clocks import seen_as_they_arrived
 from lived_in import film, picture, run
 from shared_files import lay
 
-from pano_analytics import culling, layouts, status
-from pano_analytics.catalog import Catalog
+from pano_analytics import layouts, status
 from pano_analytics.errors import SettingsError
 from pano_analytics.ingest import memory
 from pano_analytics.ingest.link import Clip, Moment, holders
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
-from pano_analytics.storage import Storage
+from pano_analytics.store.catalog import Catalog
+from pano_analytics.store.storage import Storage
+from pano_analytics.upkeep import culling
 
 NOON = datetime(2026, 3, 3, 12)
 PICTURE = picture(1, (64, 36))

@@ -18,16 +18,16 @@ from click.testing import CliRunner
 from lived_in import MIDNIGHT, NOON, THREADS, at, fresh, lay, live, picture, renew, run
 from shared_files import snapshot_path
 
-from pano_analytics.catalog import Catalog, Day
-from pano_analytics.check import COLUMNS, DEPTHS, WHAT, check
 from pano_analytics.cli import pano
 from pano_analytics.cli.check import DEPTHS as DEPTHS_OF_THE_COMMAND
 from pano_analytics.cli.terminal import shown
 from pano_analytics.errors import AttentionNeeded, LibraryError, QueryError, UploadTreeError
-from pano_analytics.journal import PLAN, Journal
 from pano_analytics.library import Library
 from pano_analytics.receive import records
 from pano_analytics.settings import Settings
+from pano_analytics.store.catalog import Catalog, Day
+from pano_analytics.store.journal import PLAN, Journal
+from pano_analytics.upkeep.check import COLUMNS, DEPTHS, WHAT, check
 
 NOON_DAY = Day("porch", NOON.date())
 

@@ -21,8 +21,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pano_analytics import clips, dhav
 from pano_analytics.errors import MediaError
+from pano_analytics.formats import dhav
+from pano_analytics.present import clips
 
 ROOT = Path(__file__).resolve().parents[1]
 MEDIA = ROOT.parent / "shared" / "media"
@@ -536,7 +537,7 @@ def test_processes_make_a_clip_once(tmp_path: Path) -> None:
     """Two servers on one library wait for each other."""
     source = put(tmp_path, dav("hevc"))
     code = (
-        "import sys; from pathlib import Path; from pano_analytics.clips import ClipCache\n"
+        "import sys; from pathlib import Path; from pano_analytics.present.clips import ClipCache\n"
         "made = ClipCache(Path(sys.argv[1]), 1 << 30).playable(Path(sys.argv[2]), 'a1',"
         " transcode=True)\n"
         "print(made.stat().st_ino)"

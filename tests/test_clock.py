@@ -16,8 +16,8 @@ from shared_files import clip_path, lay, snapshot_path
 from pano_analytics.ingest.clock import Said, Settled, plainly, settle
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
+from pano_analytics.model.times import WallClock, epoch_us, from_epoch_us
 from pano_analytics.settings import check
-from pano_analytics.times import WallClock, epoch_us, from_epoch_us
 
 BERLIN = WallClock(ZoneInfo("Europe/Berlin"))
 AUTUMN, SPRING = datetime(2025, 10, 26), datetime(2026, 3, 29)

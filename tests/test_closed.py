@@ -31,8 +31,8 @@ from serving import (
 )
 from test_server import knock, pano
 
+from pano_analytics.access.users import Users
 from pano_analytics.dashboard import neighbour
-from pano_analytics.users import Users
 
 
 def everything(library: Path) -> list[str]:

@@ -22,21 +22,22 @@ from hypothesis import strategies as st
 from lived_in import assert_same, picture, renew, run, told
 from shared_files import clip_path, lay, snapshot_path
 
-from pano_analytics import backup, status
-from pano_analytics.check import check as disagreements
+from pano_analytics import status
 from pano_analytics.cli import pano
-from pano_analytics.culling import TooMany, adopt, cull, last_run, plan
-from pano_analytics.culling.places import tops
-from pano_analytics.culling.plan import ages
 from pano_analytics.errors import LibraryBusy, LibraryError, PanoError, UploadTreeError
 from pano_analytics.ingest.run import LOCK
-from pano_analytics.journal import Journal
 from pano_analytics.layouts.later import later_name
 from pano_analytics.library import Library
-from pano_analytics.own_tree import StrangeTree
-from pano_analytics.removal import AT_WORK
 from pano_analytics.settings import Settings, check
-from pano_analytics.tree import ADOPTED, MARKER, WrongRoot
+from pano_analytics.store.journal import Journal
+from pano_analytics.store.own_tree import StrangeTree
+from pano_analytics.store.removal import AT_WORK
+from pano_analytics.store.tree import ADOPTED, MARKER, WrongRoot
+from pano_analytics.upkeep import backup
+from pano_analytics.upkeep.check import check as disagreements
+from pano_analytics.upkeep.culling import TooMany, adopt, cull, last_run, plan
+from pano_analytics.upkeep.culling.places import tops
+from pano_analytics.upkeep.culling.plan import ages
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 WALL = NOW.replace(tzinfo=None)
@@ -561,8 +562,8 @@ def test_what_is_over_leaves_the_disk(
     settings: Settings, library: Library, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Packs go after the readers' grace period, and the journal forgets in its own time."""
-    monkeypatch.setattr("pano_analytics.catalog.GRACE_S", 0.0)
-    monkeypatch.setattr("pano_analytics.journal.FOLD_ABOVE", 0)
+    monkeypatch.setattr("pano_analytics.store.catalog.GRACE_S", 0.0)
+    monkeypatch.setattr("pano_analytics.store.journal.FOLD_ABOVE", 0)
     cull(settings, now=NOW)
     packs = set(library.storage.files("thumbs"))
     kept = settings.model_copy(update={"keep_days": 1000})
@@ -584,7 +585,7 @@ def test_a_pack_that_others_need_stays(
 ) -> None:
     """Of two pictures in one pack the younger's outlives the older's row; no link leads astray."""
     box.until(NOW - timedelta(days=1))
-    monkeypatch.setattr("pano_analytics.catalog.GRACE_S", 0.0)
+    monkeypatch.setattr("pano_analytics.store.catalog.GRACE_S", 0.0)
     settings = settings_in(tmp_path)
     root = tmp_path / "uploads"
     # A clip that runs over midnight into the next day, and what lies in it.
@@ -658,9 +659,9 @@ def test_a_backup_knows_what_was_culled(settings: Settings, tmp_path: Path) -> N
 
 def test_what_cannot_be_deleted_stays_an_upload(settings: Settings, root: Path) -> None:
     """A file that changes between plan and deed is not deleted; its row comes to life again."""
-    from pano_analytics.culling.plan import plan_table
-    from pano_analytics.removal import carry_out
-    from pano_analytics.tree import Tree
+    from pano_analytics.store.removal import carry_out
+    from pano_analytics.store.tree import Tree
+    from pano_analytics.upkeep.culling.plan import plan_table
 
     library = Library.of(settings)
     journal = Journal(library.storage)
@@ -838,7 +839,7 @@ def test_two_are_never_at_it(settings: Settings, root: Path, library: Library) -
 
 def test_many_files_go_in_batches(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each batch is a plan of its own, confirmed before the next begins."""
-    monkeypatch.setattr("pano_analytics.culling.run.BATCH", 1)
+    monkeypatch.setattr("pano_analytics.upkeep.culling.run.BATCH", 1)
     library = Library.of(settings)
     generation = library.generation
     assert cull(settings, now=NOW).files == 3
@@ -849,8 +850,8 @@ def test_many_files_go_in_batches(settings: Settings, monkeypatch: pytest.Monkey
 
 def test_a_full_disk_is_culled(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the uploads have filled the library's own disk, there is space held back to note."""
-    monkeypatch.setattr("pano_analytics.culling.run.RESERVE_BYTES", 1 << 20)
-    monkeypatch.setattr("pano_analytics.culling.run._SMALL_BATCH", 5)
+    monkeypatch.setattr("pano_analytics.upkeep.culling.run.RESERVE_BYTES", 1 << 20)
+    monkeypatch.setattr("pano_analytics.upkeep.culling.run._SMALL_BATCH", 5)
     settings = settings_in(small_disk)
     for number in range(20):
         lay_old(small_disk / "uploads", 20 + number, content=picture(number, (640, 360)))

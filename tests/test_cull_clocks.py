@@ -18,11 +18,11 @@ from shared_files import lay, snapshot_path
 
 from pano_analytics import doctor, status
 from pano_analytics.cli import pano
-from pano_analytics.culling import adopt, cull, last_run, plan
 from pano_analytics.library import Library
+from pano_analytics.service.supervise import look as supervised
 from pano_analytics.settings import Settings, check
-from pano_analytics.supervise import look as supervised
-from pano_analytics.timekeeping import ClockDoubt
+from pano_analytics.store.timekeeping import ClockDoubt
+from pano_analytics.upkeep.culling import adopt, cull, last_run, plan
 
 NOW = utc(2026, 3, 20, 12)
 KEEP = 10

@@ -31,9 +31,9 @@ from serving import (
 )
 
 import pano_analytics
-from pano_analytics.culling import adopt, cull
 from pano_analytics.settings import load
-from pano_analytics.timekeeping import PAGE
+from pano_analytics.store.timekeeping import PAGE
+from pano_analytics.upkeep.culling import adopt, cull
 
 # More than any disk has: so sparse a file takes no space.
 HUGE = 10**12

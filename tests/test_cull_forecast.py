@@ -19,13 +19,13 @@ from lived_in import run
 from shared_files import lay, snapshot_path
 
 from pano_analytics import status
-from pano_analytics.catalog import MANIFEST
 from pano_analytics.cli import pano
-from pano_analytics.culling import adopt, cull, forecast
-from pano_analytics.culling.forecast import _days_that_fit
 from pano_analytics.errors import QueryError
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
+from pano_analytics.store.catalog import MANIFEST
+from pano_analytics.upkeep.culling import adopt, cull, forecast
+from pano_analytics.upkeep.culling.forecast import _days_that_fit
 
 Usage = namedtuple("Usage", "total used free")
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

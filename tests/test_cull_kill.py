@@ -16,8 +16,8 @@ from clocks import box_at, seen_as_they_arrived
 from lived_in import film, picture, run
 from shared_files import clip_path, lay, snapshot_path
 
-from pano_analytics.culling import adopt, cull
 from pano_analytics.settings import check
+from pano_analytics.upkeep.culling import adopt, cull
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 SAID = {"zone": "UTC", "keep_days": 10, "cull": {"most_share": 1}}

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pano_analytics import demo, dhav, layouts
+from pano_analytics import demo, layouts
 from pano_analytics.cli import pano
 from pano_analytics.demo import clip, osd, picture
 from pano_analytics.demo.habits import Upload
@@ -33,6 +33,7 @@ from pano_analytics.demo.sensor import Exposure
 from pano_analytics.demo.story import FALSE_SORTS
 from pano_analytics.demo.sun import Look, light_at, look_at, sun_times
 from pano_analytics.errors import SettingsError, UploadTreeError
+from pano_analytics.formats import dhav
 
 HOME = ZoneInfo("Europe/Berlin")
 END = datetime(2026, 11, 22, 19, 0, tzinfo=HOME)

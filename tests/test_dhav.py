@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pano_analytics import dhav
 from pano_analytics.errors import MediaError
+from pano_analytics.formats import dhav
 
 MEDIA = Path(__file__).resolve().parents[1].parent / "shared" / "media"
 WHOLE = ["amcrest_h264_aac.dav", "amcrest_h264_video_only.dav", "hevc.dav", "ntp_back.dav"]

@@ -21,7 +21,7 @@ from pano_analytics.cli import COMMANDS
 from pano_analytics.demo import make_demo
 from pano_analytics.doctor import WORDS
 from pano_analytics.ingest.run import ingest
-from pano_analytics.media import STATES, TRIGGERS
+from pano_analytics.model.upload import STATES, TRIGGERS
 from pano_analytics.settings import Settings
 
 __all__ = ["demo_home"]
@@ -274,7 +274,9 @@ def test_troubleshooting_knows_every_finding() -> None:
     """Each word of the doctor and each problem of status is there, with what to do."""
     text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     room = ROOT / "pano_analytics"
-    code = "".join(path.read_text() for path in (room / "status.py", room / "supervise/look.py"))
+    code = "".join(
+        path.read_text() for path in (room / "status.py", room / "service/supervise/look.py")
+    )
     problems = set(re.findall(r'_problem\(\s*"(\w+)"', code))
     assert len(problems) > 8
     assert sorted(word for word in {*WORDS, *problems} if f"`{word}`" not in text) == []

@@ -52,12 +52,12 @@ from pano_analytics.doctor import picture as lines
 from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.menus import menu_of
 from pano_analytics.errors import AttentionNeeded, LibraryError, SettingsError
-from pano_analytics.home import Home
 from pano_analytics.library import Library
+from pano_analytics.model.times import ZoneInfo
 from pano_analytics.receive.accounts import Accounts
 from pano_analytics.settings import Doctor, Settings
-from pano_analytics.storage import Storage
-from pano_analytics.times import ZoneInfo
+from pano_analytics.store.home import Home
+from pano_analytics.store.storage import Storage
 
 __all__ = ["demo_home"]
 

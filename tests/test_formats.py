@@ -19,18 +19,18 @@ from lived_in import at, fresh, lay, run
 from lived_in import picture as small_picture
 from PIL import Image
 
-from pano_analytics import clips, dhav
-from pano_analytics.catalog import Catalog
 from pano_analytics.dashboard.payloads import STATE_COUNTS
-from pano_analytics.formats import demux, sniff
+from pano_analytics.formats import demux, dhav, sniff
 from pano_analytics.formats.endings import ENDINGS
+from pano_analytics.formats.inspection import inspect_file
 from pano_analytics.ingest import memory
-from pano_analytics.inspect import inspect_file
 from pano_analytics.layouts.names import KIND_OF
 from pano_analytics.library import Library
-from pano_analytics.media import STATES, Inspection, is_moving
+from pano_analytics.model.upload import STATES, Inspection, is_moving
+from pano_analytics.present import clips
 from pano_analytics.receive.wholeness import contents_of
-from pano_analytics.storage import Storage
+from pano_analytics.store.catalog import Catalog
+from pano_analytics.store.storage import Storage
 from pano_analytics.wording import STATE_BADGES
 
 START = datetime(2026, 5, 17, 6, 30, 15)

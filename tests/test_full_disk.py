@@ -16,11 +16,11 @@ from shared_files import lay, snapshot_path
 from test_ingest import picture
 from test_watch import until
 
-from pano_analytics import schedule
 from pano_analytics.ingest.run import Summary, ingest
 from pano_analytics.library import Library
+from pano_analytics.service import schedule
 from pano_analytics.settings import Settings, check
-from pano_analytics.storage import TEMPORARY, StorageFull
+from pano_analytics.store.storage import TEMPORARY, StorageFull
 
 NOON = datetime(2026, 3, 3, 12)
 FEW, MANY = 3, 40

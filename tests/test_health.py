@@ -9,8 +9,8 @@ import time
 import pytest
 from serving import ask
 
-from pano_analytics.supervise import health
-from pano_analytics.supervise.health import HealthServer
+from pano_analytics.service.supervise import health
+from pano_analytics.service.supervise.health import HealthServer
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import pytest
 from lived_in import NOON, at, fresh, lay, picture, renew, run
 from shared_files import snapshot_path
 
-from pano_analytics.journal import SEEN, Journal
 from pano_analytics.library import COLUMNS, Library
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
+from pano_analytics.store.journal import SEEN, Journal
+from pano_analytics.store.storage import Storage
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_what_was_seen_in_years_is_not_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Folding joins the small files of facts; a large one stays as it is, and all is told."""
-    monkeypatch.setattr("pano_analytics.journal._FOLD_SEEN_BELOW_BYTES", 20_000)
+    monkeypatch.setattr("pano_analytics.store.journal._FOLD_SEEN_BELOW_BYTES", 20_000)
     journal = Journal(Storage(tmp_path))
     large = journal.note_seen(_seen(range(2000)))
     for number in range(2000, 2065):

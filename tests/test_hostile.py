@@ -32,7 +32,7 @@ from pano_analytics.cli import pano
 from pano_analytics.errors import MediaError
 from pano_analytics.ingest.run import Summary, ingest
 from pano_analytics.library import Library
-from pano_analytics.media import STATES, encode_path
+from pano_analytics.model.upload import STATES, encode_path
 from pano_analytics.settings import Settings, check
 
 NOON = datetime(2026, 3, 3, 12)

@@ -38,11 +38,11 @@ from serving import (
     wait_until,
 )
 
-from pano_analytics import certificates
-from pano_analytics.certificates import CertificateError, ensure_certificate, server_context
+from pano_analytics.access import certificates
+from pano_analytics.access.certificates import CertificateError, ensure_certificate, server_context
 from pano_analytics.dashboard.tls import Certificate
+from pano_analytics.service.supervise.parts import is_serving
 from pano_analytics.settings import Dashboard, check
-from pano_analytics.supervise.parts import is_serving
 
 RECIPE = Path(__file__).parent.parent / "docs" / "https.md"
 KIND = {"Content-Type": "application/x-www-form-urlencoded"}

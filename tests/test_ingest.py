@@ -18,15 +18,15 @@ import pytest
 from PIL import Image
 from shared_files import clip_path, lay, lay_listing, needs_listings, snapshot_path
 
-from pano_analytics.catalog import Day
 from pano_analytics.errors import LibraryBusy, SettingsError, UploadTreeError
 from pano_analytics.ingest import examine
 from pano_analytics.ingest.days import rows_of, settle, table_of
-from pano_analytics.ingest.parallel import Crew, pool
 from pano_analytics.ingest.run import Summary, ingest
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
-from pano_analytics.storage import Storage
+from pano_analytics.store.catalog import Day
+from pano_analytics.store.storage import Storage
+from pano_analytics.work.crew import Crew, pool
 
 NOON = datetime(2026, 3, 3, 12, 0, 0)
 Run = Callable[..., Summary]

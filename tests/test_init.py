@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from pano_analytics import layouts, settings
 from pano_analytics.cli import pano
 from pano_analytics.errors import SettingsError, UploadTreeError
-from pano_analytics.home import make_library
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
-from pano_analytics.media import encode_path
+from pano_analytics.model.upload import encode_path
 from pano_analytics.proposal import look, propose, quoted
+from pano_analytics.store.home import make_library
 
 BERLIN = "Europe/Berlin"
 MORNING = datetime(2026, 11, 20, 9, 50)

@@ -185,7 +185,7 @@ CAMERA = {"name": "a"}
     [
         ("{,}", "expected JSON"),
         ("[]", "expected a JSON object"),
-        ({}, "camera_list: expected a list of at least one camera; nothing came"),
+        ({}, "camera_list: expected a list of at least one camera; got nothing"),
         ({"camera_list": {}}, "camera_list: expected a list"),
         ({"camera_list": [CAMERA, "rtsp://u:hunter2@c"]}, r"camera_list\[1\]: expected an object"),
         ({"camera_list": [{"description": "x"}]}, r"camera_list\[0\].name: expected the name"),

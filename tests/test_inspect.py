@@ -25,10 +25,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pano_analytics import dhav
-from pano_analytics import inspect as looking
 from pano_analytics.errors import MediaError
-from pano_analytics.media import Inspection
+from pano_analytics.formats import dhav
+from pano_analytics.formats import inspection as looking
+from pano_analytics.model.upload import Inspection
 
 MEDIA = Path(__file__).resolve().parents[1].parent / "shared" / "media"
 START = datetime(2026, 5, 17, 6, 30, 15)
@@ -802,6 +802,9 @@ def test_file_that_grows_meanwhile_is_told_apart(tmp_path: Path) -> None:
 
 def test_importing_costs_nothing() -> None:
     """Neither Pillow nor PyAV is loaded before a file is looked into."""
-    code = "import sys, pano_analytics.inspect; print({'av', 'PIL', 'numpy'} & set(sys.modules))"
+    code = (
+        "import sys, pano_analytics.formats.inspection; "
+        "print({'av', 'PIL', 'numpy'} & set(sys.modules))"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"

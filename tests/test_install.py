@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pano_analytics import install, settings
+from pano_analytics import settings
 from pano_analytics.cli import pano
 from pano_analytics.errors import AttentionNeeded, SettingsError
+from pano_analytics.service import install
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = sorted(install.PARTS)

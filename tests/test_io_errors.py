@@ -25,7 +25,7 @@ from lived_in import NOON, lay, picture
 from shared_files import snapshot_path
 
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
+from pano_analytics.store.storage import Storage
 
 WHERE = ["--uploads", "uploads", "--library", "library"]
 # What a command may end with where a disk fails: docs/operations.md.

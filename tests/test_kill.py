@@ -21,8 +21,8 @@ from test_ingest import picture
 
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
-from pano_analytics.removal import AT_WORK
 from pano_analytics.settings import check
+from pano_analytics.store.removal import AT_WORK
 
 NOON = datetime(2026, 3, 3, 12)
 RESET = datetime(2000, 1, 1, 0, 5)

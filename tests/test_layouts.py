@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pano_analytics import layouts
 from pano_analytics.errors import SettingsError
 from pano_analytics.layouts import LAYOUTS, SIDECARS, Template, amcrest, read
-from pano_analytics.media import TRIGGERS, Reading
+from pano_analytics.model.upload import TRIGGERS, Reading
 
 REAL_PATHS = Path(__file__).resolve().parents[2] / "shared" / "listings" / "upload_paths.tsv"
 

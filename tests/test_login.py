@@ -33,9 +33,9 @@ from serving import (
 )
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
+from pano_analytics.access.users import Users
 from pano_analytics.dashboard import auth
 from pano_analytics.dashboard.limits import network_of
-from pano_analytics.users import Users
 
 DEEP = "/?camera=front_door&start=2026-11-20T14%3A00&q=a%20b%2Bc"
 

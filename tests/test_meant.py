@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 from shared_files import snapshot_path
 from test_library import made
 
-from pano_analytics import alike
-from pano_analytics.check import check as check_library
 from pano_analytics.cli import pano
 from pano_analytics.errors import QueryError, SettingsError
+from pano_analytics.model import alike
 from pano_analytics.receive.accounts import AccountError
 from pano_analytics.settings import check
+from pano_analytics.upkeep.check import check as check_library
 
 NOON = datetime(2026, 3, 3, 12, 0, 0)
 

@@ -11,7 +11,8 @@ import pytest
 from demo_library import DemoHome, demo_home
 from nbclient import NotebookClient
 
-from pano_analytics import clips, inspect
+from pano_analytics.formats import inspection
+from pano_analytics.present import clips
 
 __all__ = ["demo_home"]
 
@@ -61,7 +62,7 @@ def test_hashes_hold_and_the_clip_plays(evidence: Path) -> None:
     assert listed["is_unchanged"].all()
     assert listed["sha256"].str.fullmatch("[0-9a-f]{64}").all()
     [film] = evidence.glob("*.mp4")
-    assert inspect.inspect_file(film, "clip", None).state == "complete"
+    assert inspection.inspect_file(film, "clip", None).state == "complete"
     assert not clips.needs_remux(film)
 
 

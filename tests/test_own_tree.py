@@ -12,16 +12,18 @@ from click.testing import CliRunner
 from lived_in import picture, renew, run
 from shared_files import lay, snapshot_path
 
-from pano_analytics import culling, doctor, own_tree, status
+from pano_analytics import doctor, status
 from pano_analytics.cli import pano
-from pano_analytics.culling import adopt
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.library import Library
+from pano_analytics.service.supervise import look as supervised
 from pano_analytics.settings import Settings, check
 from pano_analytics.site.run import update
-from pano_analytics.storage import Storage
-from pano_analytics.supervise import look as supervised
-from pano_analytics.tree import MARKER, Doomed, Found, Tree
+from pano_analytics.store import own_tree
+from pano_analytics.store.storage import Storage
+from pano_analytics.store.tree import MARKER, Doomed, Found, Tree
+from pano_analytics.upkeep import culling
+from pano_analytics.upkeep.culling import adopt
 
 NOON = datetime.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=12)
 

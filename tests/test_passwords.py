@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pano_analytics.passwords import common, weakness
+from pano_analytics.access.passwords import common, weakness
 
 
 @pytest.mark.parametrize(

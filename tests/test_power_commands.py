@@ -17,23 +17,23 @@ from power import KINDS, Disk, Kind
 from shared_files import snapshot_path
 
 import pano_analytics
-from pano_analytics.backup import restore
-from pano_analytics.check import check
-from pano_analytics.culling import cull
+from pano_analytics.access.sessions import Sessions
+from pano_analytics.access.users import Users
 from pano_analytics.ingest.run import ingest
-from pano_analytics.journal import Journal
 from pano_analytics.library import Library
-from pano_analytics.sessions import Sessions
 from pano_analytics.settings import Settings
 from pano_analytics.settings import check as check_settings
-from pano_analytics.users import Users
+from pano_analytics.store.journal import Journal
+from pano_analytics.upkeep.backup import restore
+from pano_analytics.upkeep.check import check
+from pano_analytics.upkeep.culling import cull
 
 WHERE = ["--uploads", "uploads", "--library", "library"]
 _COMMAND = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pano_analytics.ingest import parallel
-parallel.pool = lambda workers: ThreadPoolExecutor(1)
+from pano_analytics.work import crew
+crew.pool = lambda workers: ThreadPoolExecutor(1)
 from pano_analytics.cli import main
 main(sys.argv[1:])
 """

@@ -14,8 +14,8 @@ from lived_in import NOON, lay, picture
 from shared_files import clip_path, snapshot_path
 from test_clips import dav
 
-from pano_analytics.clips import ClipCache
-from pano_analytics.storage import Storage
+from pano_analytics.present.clips import ClipCache
+from pano_analytics.store.storage import Storage
 
 _OPEN_HANDED = """
 import os, sys

@@ -19,13 +19,13 @@ from lived_in import NOON, assert_same, at, fresh, lay, live, picture, renew, ru
 from power import Disk
 from shared_files import snapshot_path
 
-from pano_analytics.catalog import MANIFEST
 from pano_analytics.errors import LibraryBusy, LibraryError, UploadTreeError
 from pano_analytics.ingest.run import LOCK
-from pano_analytics.journal import Journal
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
+from pano_analytics.store.catalog import MANIFEST
+from pano_analytics.store.journal import Journal
+from pano_analytics.store.storage import Storage
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_another_librarys_journal_is_refused(settings: Settings, library: Librar
 def test_a_second_one_is_told_who_is_at_work(settings: Settings, library: Library) -> None:
     """The library's lock excludes runs and rebuilds alike."""
     program = (
-        "import sys; from pathlib import Path; from pano_analytics.storage import Storage\n"
+        "import sys; from pathlib import Path; from pano_analytics.store.storage import Storage\n"
         f"with Storage(Path(sys.argv[1])).lock({LOCK!r}): print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -212,9 +212,9 @@ import os, signal, sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from pano_analytics.rebuild import rebuild
+from pano_analytics.upkeep.rebuild import rebuild
 from pano_analytics.settings import check
-import pano_analytics.storage as storage
+import pano_analytics.store.storage as storage
 
 left = int(sys.argv[3])
 

@@ -44,7 +44,7 @@ from pano_analytics.library import Library
 from pano_analytics.receive import records
 from pano_analytics.receive.accounts import Accounts
 from pano_analytics.receive.server import ReceiveError, serve
-from pano_analytics.storage import Storage
+from pano_analytics.store.storage import Storage
 
 pytest.importorskip("pyftpdlib")
 

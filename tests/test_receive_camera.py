@@ -30,8 +30,8 @@ from test_ingest import picture
 
 from pano_analytics.cli import camera as commands
 from pano_analytics.cli import pano
-from pano_analytics.dhav import camera_jpeg
 from pano_analytics.errors import AttentionNeeded, PanoError
+from pano_analytics.formats.dhav import camera_jpeg
 from pano_analytics.receive import arrival
 from pano_analytics.receive.accounts import Account, AccountError, Accounts, new_account
 from pano_analytics.settings import check, load

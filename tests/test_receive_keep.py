@@ -34,7 +34,6 @@ from receiving import (
 )
 
 from pano_analytics import doctor, layouts
-from pano_analytics.check import check
 from pano_analytics.cli import pano
 from pano_analytics.doctor import reception
 from pano_analytics.formats.endings import ENDINGS
@@ -42,6 +41,7 @@ from pano_analytics.ingest.run import ingest
 from pano_analytics.layouts.later import later_name, split
 from pano_analytics.library import Library
 from pano_analytics.receive import session, staging
+from pano_analytics.upkeep.check import check
 
 pytest.importorskip("pyftpdlib")
 

@@ -21,7 +21,7 @@ from receiving import PASSWORD, PATIENCE_S, TINY_JPEG, let_in, settings_of, stor
 from pano_analytics.layouts.later import split
 from pano_analytics.receive import records
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
+from pano_analytics.store.storage import Storage
 
 pytest.importorskip("pyftpdlib")
 

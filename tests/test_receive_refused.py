@@ -49,7 +49,7 @@ from pano_analytics.receive.refusals import (
     remembered,
     unsettled,
 )
-from pano_analytics.storage import Storage
+from pano_analytics.store.storage import Storage
 
 pytest.importorskip("pyftpdlib")
 

@@ -19,7 +19,7 @@ from pano_analytics.dashboard.selection import (
     text_of,
     write,
 )
-from pano_analytics.media import KINDS, STATES
+from pano_analytics.model.upload import KINDS, STATES
 
 CAMERAS = ("front_door", "Gärten & Hof", "<img src=x>", "a=b?c#d", "100%")
 NOW = datetime(2026, 11, 22, 14, 37)

@@ -106,7 +106,7 @@ GUESSES = [
     "/static/../users.json",
     "/static/%2e%2e/users.json",
     "/components/os/path/css/x",
-    "/components/pano_analytics.users/Users/css/users.json",
+    "/components/pano_analytics.access.users/Users/css/users.json",
     "/favicon.ico/../ws",
     "/dashboard",
     "/autoload.js?bokeh-autoload-element=1",

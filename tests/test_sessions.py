@@ -34,10 +34,10 @@ from serving import (
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
-from pano_analytics import sessions as room
+from pano_analytics.access import sessions as room
+from pano_analytics.access.sessions import Sessions
+from pano_analytics.access.users import Users
 from pano_analytics.cli import pano
-from pano_analytics.sessions import Sessions
-from pano_analytics.users import Users
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +294,7 @@ def test_a_full_disk_keeps_nobody_out_or_in(
     def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pano_analytics.users.write_private", full)
+    monkeypatch.setattr("pano_analytics.access.users.write_private", full)
     token = sessions.begin(NAME, "", "", "")
     for known in (token, kept):
         session = sessions.find(known)

@@ -41,7 +41,7 @@ from test_hostile import CAMERAS
 
 from pano_analytics.cli import pano
 from pano_analytics.errors import LibraryError, SettingsError
-from pano_analytics.media import decode_path, encode_path
+from pano_analytics.model.upload import decode_path, encode_path
 from pano_analytics.site import names, plan
 from pano_analytics.site.folder import LIST, SiteBusy, SiteFolder
 from pano_analytics.site.run import update

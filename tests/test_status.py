@@ -15,13 +15,13 @@ from lived_in import fresh, lay, picture, run
 from shared_files import snapshot_path
 
 from pano_analytics import status
-from pano_analytics.catalog import Catalog
 from pano_analytics.cli import pano
 from pano_analytics.errors import AttentionNeeded, LibraryError, UploadTreeError
-from pano_analytics.ingest import heartbeat
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
+from pano_analytics.store import runs
+from pano_analytics.store.catalog import Catalog
+from pano_analytics.store.storage import Storage
 
 KEYS = {
     "now", "library", "uploads", "generation", "is_running", "last_run", "rows", "snapshots",
@@ -53,9 +53,9 @@ def words(told: dict[str, object]) -> list[str]:
 
 def altered(storage: Storage, **changes: object) -> None:
     """Write the heartbeat otherwise."""
-    beat = heartbeat.read(storage)
+    beat = runs.read(storage)
     assert beat is not None
-    storage.replace(heartbeat.NAME, json.dumps({**beat, **changes}).encode())
+    storage.replace(runs.NAME, json.dumps({**beat, **changes}).encode())
 
 
 def test_a_healthy_library_tells_all_its_keys(settings: Settings) -> None:
@@ -143,7 +143,7 @@ def test_how_a_run_ended_is_told(
     settings: Settings, storage: Storage, ending: BaseException, code: int, expected: list[str]
 ) -> None:
     """A run that somebody ended is no failure; an error is, with its exit code and words."""
-    with pytest.raises(type(ending)), heartbeat.beating(storage):
+    with pytest.raises(type(ending)), runs.beating(storage):
         raise ending
     told = status.look(settings)
     assert told["last_run"]["exit"] == code
@@ -154,7 +154,7 @@ def test_how_a_run_ended_is_told(
 def test_no_heartbeat_is_no_run(settings: Settings, storage: Storage) -> None:
     """A torn heartbeat, or one of another format, is none."""
     for data in (b"{", b"[]", b'{"format": 99}'):
-        storage.replace(heartbeat.NAME, data)
+        storage.replace(runs.NAME, data)
         told = status.look(settings)
         assert (told["last_run"], words(told)) == (None, ["never_ran"])
 
@@ -190,7 +190,7 @@ def test_states_are_told_without_opening_old_days(settings: Settings, storage: S
 def test_a_run_at_work_is_seen_and_not_disturbed(settings: Settings, storage: Storage) -> None:
     """Whoever holds the lock is at work; asking takes nothing from him, and writes nothing."""
     program = (
-        "import sys; from pathlib import Path; from pano_analytics.storage import Storage\n"
+        "import sys; from pathlib import Path; from pano_analytics.store.storage import Storage\n"
         f"with Storage(Path(sys.argv[1])).lock({LOCK!r}): print(flush=True); sys.stdin.read()"
     )
     before = {name: storage.path(name).stat().st_mtime_ns for name in storage.files(".")}
@@ -209,10 +209,10 @@ def test_a_run_at_work_is_seen_and_not_disturbed(settings: Settings, storage: St
 
 def test_who_was_turned_away_leaves_no_heartbeat(settings: Settings, storage: Storage) -> None:
     """Only the holder of the lock tells of a run."""
-    before = storage.read(heartbeat.NAME)
+    before = storage.read(runs.NAME)
     with storage.lock(LOCK), pytest.raises(LibraryError):
         run(settings)
-    assert storage.read(heartbeat.NAME) == before
+    assert storage.read(runs.NAME) == before
 
 
 def test_no_library_is_told(tmp_path: Path) -> None:

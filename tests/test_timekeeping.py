@@ -10,10 +10,10 @@ from clocks import Box, box_at, utc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pano_analytics import timekeeping
 from pano_analytics.errors import LibraryError
-from pano_analytics.storage import Storage
-from pano_analytics.timekeeping import APART_US, OFF_US, Behind, ClockDoubt, Known, advance
+from pano_analytics.store import timekeeping
+from pano_analytics.store.storage import Storage
+from pano_analytics.store.timekeeping import APART_US, OFF_US, Behind, ClockDoubt, Known, advance
 
 NOW = utc(2026, 3, 20, 12)
 DAY_US = 86_400_000_000

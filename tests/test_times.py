@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pano_analytics.errors import QueryError
-from pano_analytics.times import WallClock, from_epoch_us, instant, wall_to_utc
+from pano_analytics.model.times import WallClock, from_epoch_us, instant, wall_to_utc
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]
 

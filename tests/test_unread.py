@@ -27,7 +27,7 @@ from pano_analytics.proposal import propose
 from pano_analytics.settings import Settings, check, load
 from pano_analytics.site import run as site_run
 from pano_analytics.site.run import update
-from pano_analytics.storage import Storage
+from pano_analytics.store.storage import Storage
 
 START = datetime(2026, 11, 27, 14, 5, 9)
 NAMES = [

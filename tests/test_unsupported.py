@@ -20,20 +20,20 @@ from lived_in import picture
 from PIL import Image
 from shared_files import clip_path, lay, snapshot_path
 
-from pano_analytics import culling
-from pano_analytics.check import check
 from pano_analytics.cli import pano
 from pano_analytics.dashboard import payloads
 from pano_analytics.dashboard.answers import Uploads, find_item
 from pano_analytics.dashboard.selection import Selection
 from pano_analytics.doctor import examine
 from pano_analytics.formats import demux
+from pano_analytics.formats.inspection import inspect_file
 from pano_analytics.ingest import examine as opening
 from pano_analytics.ingest.run import ingest
-from pano_analytics.inspect import inspect_file
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
 from pano_analytics.settings import check as checked
+from pano_analytics.upkeep import culling
+from pano_analytics.upkeep.check import check
 from pano_analytics.wording import STATE_BADGES
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\1\0meta" + bytes(500)
@@ -126,9 +126,9 @@ def large_picture() -> bytes:
 IN_LITTLE_MEMORY = """
 import sys
 from pathlib import Path
-from pano_analytics.confined import confine
+from pano_analytics.work.confined import confine
 from pano_analytics.ingest.examine import prepare
-from pano_analytics.inspect import inspect_file
+from pano_analytics.formats.inspection import inspect_file
 prepare()
 confine(30 << 20)
 found = inspect_file(Path(sys.argv[1]), sys.argv[2])

@@ -27,14 +27,14 @@ from playwright.sync_api import Page, expect
 from serving import DEADLINE_S, free_port, settle, wait_until
 from upping import CAMERA, Home, descendants, is_alive, stamp, upping
 
+from pano_analytics.service.supervise import keeper, look
+from pano_analytics.service.supervise.child import environment
+from pano_analytics.service.supervise.heartbeat import beat
+from pano_analytics.service.supervise.keeper import LONGEST_LINE, Child, Keeper, log
+from pano_analytics.service.supervise.notify import notify, watchdog_s
+from pano_analytics.service.supervise.parts import DAY_S, Part, Ran, errands_of
+from pano_analytics.service.supervise.state import PartState, now
 from pano_analytics.settings import Settings, Up, check
-from pano_analytics.supervise import keeper, look
-from pano_analytics.supervise.child import environment
-from pano_analytics.supervise.heartbeat import beat
-from pano_analytics.supervise.keeper import LONGEST_LINE, Child, Keeper, log
-from pano_analytics.supervise.notify import notify, watchdog_s
-from pano_analytics.supervise.parts import DAY_S, Part, Ran, errands_of
-from pano_analytics.supervise.state import PartState, now
 
 
 class Manager:

@@ -12,9 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pano_analytics.cli import pano
-from pano_analytics.errors import LibraryError, PanoError
-from pano_analytics.users import (
+from pano_analytics.access.users import (
     PASSWORD_MAX_LENGTH,
     UserError,
     Users,
@@ -23,6 +21,8 @@ from pano_analytics.users import (
     is_password,
     login_secret,
 )
+from pano_analytics.cli import pano
+from pano_analytics.errors import LibraryError, PanoError
 
 PASSWORD = "correct horse battery"
 

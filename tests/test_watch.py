@@ -20,14 +20,15 @@ from killing import workers_of
 from shared_files import clip_path, lay, snapshot_path
 from test_ingest import picture
 
-from pano_analytics import logs, schedule
+from pano_analytics import logs
 from pano_analytics.errors import SettingsError
 from pano_analytics.ingest import changes as changes_room
 from pano_analytics.ingest.changes import Notified, Polled, file_system_of, is_networked, listen
 from pano_analytics.ingest.run import ingest, ingest_folders
 from pano_analytics.library import Library
+from pano_analytics.service import schedule
 from pano_analytics.settings import Settings, check
-from pano_analytics.storage import Storage
+from pano_analytics.store.storage import Storage
 
 PATIENCE_S = 60.0
 

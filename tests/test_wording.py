@@ -11,11 +11,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from shared_files import snapshot_path
 
-from pano_analytics import culling
 from pano_analytics.cli import cull, main
 from pano_analytics.cli.demo import _line as demo_line
 from pano_analytics.cli.doctor import _in_words
-from pano_analytics.culling.plan import Left
 from pano_analytics.dashboard import payloads
 from pano_analytics.dashboard.answers import Uploads, find_item
 from pano_analytics.dashboard.selection import Selection
@@ -23,6 +21,8 @@ from pano_analytics.demo import DemoSummary
 from pano_analytics.doctor.findings import WORDS, Finding, table
 from pano_analytics.library import Library
 from pano_analytics.settings import load
+from pano_analytics.upkeep import culling
+from pano_analytics.upkeep.culling.plan import Left
 
 # One of something in the plural, and how Python, NumPy and pandas write what is missing.
 WRONG = re.compile(

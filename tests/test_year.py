@@ -18,12 +18,14 @@ from serving import make_clip, wait_until
 from shared_files import clip_path, lay, snapshot_path
 from upping import CAMERA, Home, children, descendants, picture, stamp, upping
 
-from pano_analytics import catalog, culling, schedule
 from pano_analytics.ingest import examine
-from pano_analytics.ingest.parallel import Crew
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
+from pano_analytics.service import schedule
 from pano_analytics.settings import Settings, check
+from pano_analytics.store import catalog
+from pano_analytics.upkeep import culling
+from pano_analytics.work.crew import Crew
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 

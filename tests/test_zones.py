@@ -16,10 +16,10 @@ import pytest
 from shared_files import snapshot_path
 from test_library import made
 
-from pano_analytics import zones
 from pano_analytics.errors import QueryError, SettingsError
+from pano_analytics.model import zones
+from pano_analytics.model.times import system_zone
 from pano_analytics.settings import check
-from pano_analytics.times import system_zone
 
 CHANGED = datetime(2026, 1, 15, tzinfo=UTC)
 NOON = datetime(2026, 3, 3, 12, 0, 0)
@@ -46,7 +46,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 import pandas as pd
 import pano_analytics
-from pano_analytics import zones
+from pano_analytics.model import zones
 sys.path.insert(0, {tests!r})
 from shared_files import clip_path, snapshot_path
 from test_library import made
@@ -144,7 +144,7 @@ def test_sql_agrees_where_laws_changed_lately(tmp_path: Path, zone: str) -> None
 
 def test_what_sql_cannot_correct_is_refused(tmp_path: Path) -> None:
     """Where DuckDB's rules are others, instants named by another clock are no silent answer."""
-    from pano_analytics import zone_rules
+    from pano_analytics.library import zone_rules
 
     for text in (
         "SELECT epoch(start) FROM media",

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from pano_analytics import errors
 from pano_analytics.cli import pano
-from pano_analytics.columns import TABLES
-from pano_analytics.media import SCHEMA_VERSION
+from pano_analytics.model.tables import TABLES
+from pano_analytics.model.upload import SCHEMA_VERSION
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 WIDTH = 88
@@ -46,9 +46,9 @@ def columns_page() -> str:
     head = f"""\
 # The columns
 
-Generated from `pano_analytics/columns.py` by `make docs`. The schema version is {SCHEMA_VERSION};
-the metadata of each Parquet file contains it. Columns are stable: new ones may be added, none is
-changed or removed, and columns that an older file lacks are returned as null.
+Generated from `pano_analytics/model/tables.py` by `make docs`. The schema version is
+{SCHEMA_VERSION}; the metadata of each Parquet file contains it. Columns are stable: new ones may be
+added, none is changed or removed, and columns that an older file lacks are returned as null.
 
 The types are those in Parquet. In DataFrames, times with a zone are in the library's zone
 (`library.zone`); times without a zone are the time on the camera's own clock.

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from pano_analytics import arguments
+from pano_analytics.model import arguments
 
 COLUMNS = ("camera", "period", "start", "end", "snapshots", "clips", "first_id")
 _SOURCE = "library.media()"

@@ -72,8 +72,8 @@ def command(
       pano backup /mnt/cloud/pano.tar.gz --passphrase-file /etc/pano.passphrase
     """
     from pano_analytics import settings as room
-    from pano_analytics.backup import backup
     from pano_analytics.cli.options import resolve
+    from pano_analytics.upkeep.backup import backup
 
     settings = resolve(config, None, library)
     is_sealing = encrypt or passphrase_file is not None

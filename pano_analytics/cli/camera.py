@@ -21,7 +21,7 @@ from pano_analytics.errors import AttentionNeeded, SettingsError
 if TYPE_CHECKING:
     from pano_analytics.receive.accounts import Account, Accounts
     from pano_analytics.settings import Settings
-    from pano_analytics.storage import Storage
+    from pano_analytics.store.storage import Storage
 
 POLL_S = 0.5
 
@@ -230,7 +230,7 @@ def _times(one: dict[str, Any]) -> str:
 
 def _told(settings: Settings) -> dict[str, Any]:
     from pano_analytics.receive import records, refusals
-    from pano_analytics.storage import Storage
+    from pano_analytics.store.storage import Storage
 
     _, accounts = _where(settings)
     storage = Storage(accounts.folder)
@@ -327,7 +327,7 @@ def _with_camera(config: Path, account: Account) -> Settings:
     """Add the camera's table to the settings file, in one step, if the whole is still good."""
     from pano_analytics import settings as room
     from pano_analytics.proposal import quoted
-    from pano_analytics.storage import Storage
+    from pano_analytics.store.storage import Storage
 
     text = config.read_text(encoding="utf-8")
     table = f"[[cameras]]\nname = {quoted(account.camera)}\nfolder = {quoted(account.folder)}\n"
@@ -367,7 +367,7 @@ def _show(settings: Settings, account: Account, password: str) -> None:
 def _port(settings: Settings) -> int:
     """Return the port of the server that is at work, else the one of the settings."""
     from pano_analytics.receive import records
-    from pano_analytics.storage import Storage
+    from pano_analytics.store.storage import Storage
 
     assert settings.library is not None
     storage = Storage(settings.library)
@@ -382,7 +382,7 @@ def _wait_if_asked(
     settings: Settings, account: Account, is_waiting: bool | None, timeout_s: float
 ) -> None:
     from pano_analytics.receive import records
-    from pano_analytics.storage import Storage
+    from pano_analytics.store.storage import Storage
 
     assert settings.library is not None
     storage = Storage(settings.library)
@@ -396,7 +396,7 @@ def _wait_if_asked(
 
 def _is_about_to_run(storage: Storage) -> bool:
     """Tell whether `pano up` starts receiving within seconds, now that there is an account."""
-    from pano_analytics.supervise.state import read_state
+    from pano_analytics.service.supervise.state import read_state
 
     said = read_state(storage) or {}
     parts = {one["part"]: one["state"] for one in said.get("parts", [])}

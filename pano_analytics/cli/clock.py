@@ -34,9 +34,9 @@ def command(settings: Settings, confirm: bool) -> None:
       pano clock
       pano clock --confirm
     """
-    from pano_analytics import timekeeping
-    from pano_analytics.home import library_of
     from pano_analytics.ingest.run import LOCK
+    from pano_analytics.store import timekeeping
+    from pano_analytics.store.home import library_of
 
     storage = library_of(settings)
     if confirm:

@@ -17,8 +17,8 @@ from pano_analytics.cli.terminal import say, shown
 from pano_analytics.wording import many, plural
 
 if TYPE_CHECKING:
-    from pano_analytics.culling import Culled, Due, Plan, Room
     from pano_analytics.settings import Settings
+    from pano_analytics.upkeep.culling import Culled, Due, Plan, Room
 
 
 @click.command("cull")
@@ -86,7 +86,7 @@ def _refuse_mixed(delete: bool, adopt: bool, up_to: int | None) -> None:
 
 
 def _adopt(settings: Settings) -> None:
-    from pano_analytics.culling import adopt
+    from pano_analytics.upkeep.culling import adopt
 
     is_new = adopt(settings)
     how = "is now" if is_new else "was already"
@@ -94,10 +94,10 @@ def _adopt(settings: Settings) -> None:
 
 
 def _show(settings: Settings, files: bool, as_json: bool) -> None:
-    from pano_analytics import own_tree
-    from pano_analytics.catalog import Catalog
-    from pano_analytics.culling import plan, rooms
-    from pano_analytics.home import library_of
+    from pano_analytics.store import own_tree
+    from pano_analytics.store.catalog import Catalog
+    from pano_analytics.store.home import library_of
+    from pano_analytics.upkeep.culling import plan, rooms
 
     storage = library_of(settings)
     # What another disk lacks is not kept: no plan for it looks like an answer.
@@ -111,8 +111,8 @@ def _show(settings: Settings, files: bool, as_json: bool) -> None:
 
 
 def _delete(settings: Settings, up_to: int | None, wait: bool, as_json: bool, quiet: bool) -> None:
-    from pano_analytics import schedule
-    from pano_analytics.culling import cull
+    from pano_analytics.service import schedule
+    from pano_analytics.upkeep.culling import cull
 
     bar = Bar() if sys.stderr.isatty() and not quiet else None
     try:

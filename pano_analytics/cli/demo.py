@@ -175,8 +175,8 @@ def _line(made: demo.DemoSummary) -> str:
 def _live(directory: Path, library: Path, port: int) -> None:
     """Run `pano up` on the demonstration, with its cameras as one more part."""
     from pano_analytics import settings as room
-    from pano_analytics.supervise.parts import Part, parts_of
-    from pano_analytics.supervise.run import up
+    from pano_analytics.service.supervise.parts import Part, parts_of
+    from pano_analytics.service.supervise.run import up
 
     config = directory.with_name(f"{directory.name}.toml")
     config.write_text(_settings(directory, library, port or free_port()), encoding="utf-8")
@@ -230,7 +230,7 @@ def free_port() -> int:
 def _let_in(settings: Settings, directory: Path, password: str) -> None:
     """Give each camera an account with `password`, or its account that password."""
     from pano_analytics.receive import accounts as room
-    from pano_analytics.storage import Storage
+    from pano_analytics.store.storage import Storage
 
     assert settings.library is not None
     Storage(settings.library).make()

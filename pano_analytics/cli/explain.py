@@ -17,9 +17,9 @@ import click
 from pano_analytics.cli.terminal import say_text, shown
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.layouts import plain, read, reader_of
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 from pano_analytics.settings import Settings
-from pano_analytics.whose import Owner, owner_of
+from pano_analytics.settings.whose import Owner, owner_of
 
 _NO_UTF8 = re.compile("[\udc80-\udcff]")
 

@@ -20,7 +20,7 @@ from pano_analytics.wording import many
 
 if TYPE_CHECKING:
     from pano_analytics.ingest.run import Summary
-    from pano_analytics.schedule import Stop
+    from pano_analytics.service.schedule import Stop
     from pano_analytics.settings import Settings
 
 
@@ -90,8 +90,8 @@ def command(
     once = {"--no-inspect": no_inspect, "--unknown": unknown, "--wait": wait}
     _refuse_mixed(watch, poll, {**once, "--accept-tree": accept_tree})
     _begin_workers(settings, no_inspect)
-    from pano_analytics import schedule
     from pano_analytics.ingest.lean import spare_pandas
+    from pano_analytics.service import schedule
 
     spare_pandas()
     if log_file is not None:
@@ -114,7 +114,7 @@ def _refuse_mixed(watch: bool, poll: bool, once: dict[str, bool]) -> None:
 @contextmanager
 def _ending(is_watching: bool) -> Iterator[Stop]:
     """Turn SIGTERM and Ctrl-C into their exit codes, after all that was held is let go."""
-    from pano_analytics import schedule
+    from pano_analytics.service import schedule
 
     try:
         with schedule.ending_on_sigterm() as stop:
@@ -129,7 +129,7 @@ def _ending(is_watching: bool) -> Iterator[Stop]:
 @contextmanager
 def _logged() -> Iterator[None]:
     """Leave what ends the run in the log, too."""
-    from pano_analytics.schedule import Stopped, log
+    from pano_analytics.service.schedule import Stopped, log
 
     try:
         yield
@@ -145,7 +145,7 @@ def _logged() -> Iterator[None]:
 
 
 def _watch(settings: Settings, poll: bool, full: bool, quiet: bool, stop: Stop) -> None:
-    from pano_analytics import schedule
+    from pano_analytics.service import schedule
 
     heard = on_stderr("pano: %(message)s")
     # Only what is waited for: what ends the watch is said when it has ended.
@@ -172,7 +172,7 @@ def _once(
     stop: Stop,
 ) -> None:
     from pano_analytics.ingest.run import ingest
-    from pano_analytics.schedule import log
+    from pano_analytics.service.schedule import log
 
     bar = Bar() if sys.stderr.isatty() and not quiet else None
     summary = ingest(
@@ -199,10 +199,10 @@ def _once(
 
 def _begin_workers(settings: Settings, no_inspect: bool) -> None:
     """Have workers load what they need while this process does: a first run needs some."""
-    from pano_analytics.ingest import parallel
+    from pano_analytics.work import crew
 
     if settings.library and not (settings.library / "manifest.json").exists():
-        parallel.begin(parallel.LOOKING if no_inspect else parallel.OPENING)
+        crew.begin(crew.LOOKING if no_inspect else crew.OPENING)
 
 
 # A tree that cannot be read at all should not fill a mail for each of its folders.

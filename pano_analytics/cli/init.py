@@ -8,7 +8,7 @@ import click
 
 from pano_analytics.cli.terminal import say, say_text
 from pano_analytics.errors import SettingsError
-from pano_analytics.media import resolved
+from pano_analytics.model.upload import resolved
 
 _STDOUT = "-"
 
@@ -55,8 +55,8 @@ def command(uploads: Path | None, original: Path | None, output: str) -> None:
     """
     if uploads is None and original is None:
         raise click.UsageError("expected --uploads DIR, the folder that the cameras upload to.")
+    from pano_analytics.model.times import system_zone
     from pano_analytics.proposal import propose, read_original
-    from pano_analytics.times import system_zone
 
     old = None if original is None else read_original(original)
     text = propose(uploads, system_zone(), old)

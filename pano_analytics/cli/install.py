@@ -13,7 +13,7 @@ from pano_analytics.cli.terminal import say, say_text
 from pano_analytics.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pano_analytics.install import Place, Unit
+    from pano_analytics.service.install import Place, Unit
     from pano_analytics.settings import Settings
 
 
@@ -83,7 +83,7 @@ def command(
       sudo pano install --timers --config /etc/pano.toml
       sudo pano install --uninstall --config /etc/pano.toml
     """
-    from pano_analytics import install
+    from pano_analytics.service import install
 
     settings, path = _settings(config)
     for_machine = os.geteuid() == 0 if is_system is None else is_system
@@ -112,7 +112,7 @@ def _settings(config: Path | None) -> tuple[Settings, Path]:
 
 
 def _account(wished: str | None, settings: Settings, is_asked: bool) -> str:
-    from pano_analytics.install import account_of_services
+    from pano_analytics.service.install import account_of_services
 
     return wished if wished and not is_asked else account_of_services(wished, settings.library)
 
@@ -120,7 +120,7 @@ def _account(wished: str | None, settings: Settings, is_asked: bool) -> str:
 def _parts(settings: Settings) -> list[str]:
     """Return the parts that the settings have work for."""
     wanted = {"cull": settings.cull.scheduled, "site": settings.site.folder is not None}
-    from pano_analytics.install import TIMED
+    from pano_analytics.service.install import TIMED
 
     return [part for part in TIMED if wanted.get(part, True)]
 
@@ -151,7 +151,7 @@ class _Job:
 
     def do(self, units: list[Unit], overwrite: bool) -> None:
         """Make folders, write units, start them."""
-        from pano_analytics import install
+        from pano_analytics.service import install
 
         if self.is_whole:
             install.check_access(self.at)
@@ -164,7 +164,7 @@ class _Job:
 
     def undo(self, texts: dict[str, str], overwrite: bool) -> None:
         """Stop the services, remove their units."""
-        from pano_analytics import install
+        from pano_analytics.service import install
 
         there = [unit for unit in install.compare(self.folder, texts) if unit.state != "new"]
         if self.is_whole and there:
@@ -177,7 +177,7 @@ class _Job:
             say(f"{self.folder}: no units of pano")
 
     def _write(self, unit: Unit, overwrite: bool) -> bool:
-        from pano_analytics.install import write
+        from pano_analytics.service.install import write
 
         say(f"{unit.path}: {_WORDS[unit.state, overwrite]}")
         if self.is_dry and unit.state != "same":
@@ -188,7 +188,7 @@ class _Job:
         return not stays
 
     def _start(self, commands: list[list[str]]) -> None:
-        from pano_analytics.install import BOOTED
+        from pano_analytics.service.install import BOOTED
 
         if BOOTED.is_dir() or self.is_dry:
             self._run(commands)
@@ -198,7 +198,7 @@ class _Job:
             say(f"  {shlex.join(one)}")
 
     def _run(self, commands: list[list[str]]) -> None:
-        from pano_analytics.install import run
+        from pano_analytics.service.install import run
 
         for one in commands:
             say(shlex.join(one))

@@ -53,8 +53,8 @@ def resolve(config: Path | None, uploads: Path | None, library: Path | None) -> 
     with settings keeps them when it is named alone.
     """
     from pano_analytics import settings as room
-    from pano_analytics.home import Home
-    from pano_analytics.storage import Storage
+    from pano_analytics.store.home import Home
+    from pano_analytics.store.storage import Storage
 
     path = room.find(config)
     if path is not None:

@@ -12,8 +12,8 @@ from pano_analytics.cli.terminal import say
 from pano_analytics.wording import many
 
 if TYPE_CHECKING:
-    from pano_analytics.rebuild import Rebuilt
     from pano_analytics.settings import Settings
+    from pano_analytics.upkeep.rebuild import Rebuilt
 
 
 @click.command("rebuild")
@@ -39,7 +39,7 @@ def command(settings: Settings, wait: bool, quiet: bool) -> None:
       pano rebuild --uploads /srv/ftp --library /var/lib/pano --wait
     """
     from pano_analytics.cli.progress import Bar
-    from pano_analytics.rebuild import rebuild
+    from pano_analytics.upkeep.rebuild import rebuild
 
     bar = Bar() if sys.stderr.isatty() and not quiet else None
     try:

@@ -36,8 +36,8 @@ def command(source: Path, library: Path, passphrase_file: str | None) -> None:
       pano restore /mnt/usb/pano.tar /var/lib/pano
       pano restore pano.tar.gz /var/lib/pano && pano rebuild --library /var/lib/pano
     """
-    from pano_analytics.backup import SETTINGS, is_encrypted, restore
     from pano_analytics.cli.backup import passphrase
+    from pano_analytics.upkeep.backup import SETTINGS, is_encrypted, restore
 
     words = passphrase(passphrase_file, is_new=False) if is_encrypted(source) else None
     done = restore(source, library, words)

@@ -30,8 +30,8 @@ def command(config: Path | None, uploads: Path | None, library: Path | None, qui
       pano up
       pano up --config /etc/pano.toml --quiet
     """
-    from pano_analytics.supervise.parts import errands_of, parts_of
-    from pano_analytics.supervise.run import up
+    from pano_analytics.service.supervise.parts import errands_of, parts_of
+    from pano_analytics.service.supervise.run import up
 
     settings = resolve(config, uploads, library)
     where = options_of(config, uploads, library)

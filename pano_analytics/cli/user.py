@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from pano_analytics.access.sessions import Sessions
+from pano_analytics.access.users import UserError, Users, check_name
 from pano_analytics.cli.options import resolve
 from pano_analytics.cli.terminal import say, say_text, shown
 from pano_analytics.errors import LibraryError, SettingsError
-from pano_analytics.sessions import Sessions
-from pano_analytics.users import UserError, Users, check_name
 
 _FOLDER = click.Path(path_type=Path)
 _LIBRARY = click.option(
@@ -74,7 +74,7 @@ def add(name: str, password_stdin: bool, **where: Any) -> None:
       pano user add anna
       pass show cameras | pano user add anna --password-stdin
     """
-    from pano_analytics.home import make_library
+    from pano_analytics.store.home import make_library
 
     library_folder(**where)
     users = Users(make_library(resolve(where["config"], None, where["library"])).root)

@@ -15,12 +15,13 @@ from weakref import WeakKeyDictionary
 import pandas as pd
 import param
 
-from pano_analytics import culling, own_tree, timekeeping
 from pano_analytics.dashboard import payloads
 from pano_analytics.dashboard.records import Heat, Item, Near, Uploads
 from pano_analytics.dashboard.selection import Selection, wall_now
 from pano_analytics.errors import LibraryError, QueryError
 from pano_analytics.ingest.unread import Place, places
+from pano_analytics.store import own_tree, timekeeping
+from pano_analytics.upkeep import culling
 
 if TYPE_CHECKING:
     from pano_analytics.library import Library

@@ -26,13 +26,13 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher
 from tornado.web import RequestHandler, create_signed_value, decode_signed_value
 
+from pano_analytics.access.sessions import IDLE_DAYS, SESSION_DAYS, Session, Sessions
+from pano_analytics.access.users import NAME_MAX_LENGTH, PASSWORD_MAX_LENGTH, Users, login_secret
 from pano_analytics.dashboard.headers import FORM_POLICY, nonce_of
 from pano_analytics.dashboard.limits import Attempts
 from pano_analytics.dashboard.origin import is_same_origin, peer_of, sign_of_another
 from pano_analytics.errors import PanoError
-from pano_analytics.media import resolved
-from pano_analytics.sessions import IDLE_DAYS, SESSION_DAYS, Session, Sessions
-from pano_analytics.users import NAME_MAX_LENGTH, PASSWORD_MAX_LENGTH, Users, login_secret
+from pano_analytics.model.upload import resolved
 
 log = logging.getLogger(__name__)
 

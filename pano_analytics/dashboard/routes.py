@@ -23,11 +23,11 @@ from urllib.parse import quote
 from bokeh.server.views.auth_request_handler import AuthRequestHandler
 from tornado.web import HTTPError, RequestHandler, StaticFileHandler
 
-from pano_analytics.clips import ClipCache
 from pano_analytics.dashboard.headers import kept_by_browsers
 from pano_analytics.errors import LibraryError, MediaError, QueryError
 from pano_analytics.library import Library
-from pano_analytics.media import is_moving, locate
+from pano_analytics.model.upload import is_moving, locate
+from pano_analytics.present.clips import ClipCache
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 
 import param
 
-from pano_analytics import alike
-from pano_analytics.media import KINDS, STATES
+from pano_analytics.model import alike
+from pano_analytics.model.upload import KINDS, STATES
 
 MODES = ("moments", "files")
 _MEDIA_ID = re.compile(r"[0-9a-f]{16}")

@@ -32,6 +32,7 @@ from bokeh.settings import settings as bokeh_settings
 from tornado.ioloop import PeriodicCallback
 from tornado.web import GZipContentEncoding
 
+from pano_analytics.access.users import Users
 from pano_analytics.dashboard import auth
 from pano_analytics.dashboard.auth import Door
 from pano_analytics.dashboard.headers import Headers
@@ -40,7 +41,6 @@ from pano_analytics.dashboard.origin import is_loopback
 from pano_analytics.dashboard.routes import library_shelf, routes
 from pano_analytics.dashboard.tls import LOOK_EVERY_MS, Certificate
 from pano_analytics.errors import PanoError
-from pano_analytics.users import Users
 
 if TYPE_CHECKING:
     from panel.io.server import Server

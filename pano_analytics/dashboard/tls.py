@@ -6,7 +6,7 @@ import logging
 import ssl
 from pathlib import Path
 
-from pano_analytics import certificates
+from pano_analytics.access import certificates
 from pano_analytics.errors import PanoError
 from pano_analytics.settings import Dashboard
 

@@ -16,7 +16,7 @@ from pano_analytics.demo.plan import Plan, make_plan
 from pano_analytics.demo.story import FALSE_SORTS, INCIDENT
 from pano_analytics.demo.truth import truth_path, write_truth
 from pano_analytics.errors import SettingsError, UploadTreeError
-from pano_analytics.times import is_zone, system_zone
+from pano_analytics.model.times import is_zone, system_zone
 
 __all__ = [
     "CAMERAS",

@@ -14,7 +14,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from zlib import crc32
 
-from pano_analytics import dhav
 from pano_analytics.demo import clip
 from pano_analytics.demo.cameras import camera_named
 from pano_analytics.demo.habits import LEAD_S, Event, Upload
@@ -23,6 +22,7 @@ from pano_analytics.demo.plan import Plan, event_rng
 from pano_analytics.demo.planes import Planes
 from pano_analytics.demo.sensor import Exposure
 from pano_analytics.demo.sun import Look
+from pano_analytics.formats import dhav
 
 Progress = Callable[[int, int], None]
 

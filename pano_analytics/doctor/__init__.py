@@ -11,7 +11,6 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from pano_analytics import alike, arguments, own_tree, timekeeping
 from pano_analytics.doctor import (
     arrivals,
     clock,
@@ -26,9 +25,11 @@ from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
 from pano_analytics.doctor.ports import Server
 from pano_analytics.errors import LibraryError, QueryError, SettingsError
-from pano_analytics.home import Home
-from pano_analytics.ingest import heartbeat, unread
+from pano_analytics.ingest import unread
 from pano_analytics.library import Library
+from pano_analytics.model import alike, arguments
+from pano_analytics.store import own_tree, runs, timekeeping
+from pano_analytics.store.home import Home
 
 __all__ = ["COLUMNS", "CONFIDENCES", "SEVERITIES", "WORDS", "Finding", "Server", "examine", "knock"]
 
@@ -149,7 +150,7 @@ _ALL_SILENT = (
 
 
 def _last_look(library: Library) -> datetime | None:
-    beat = heartbeat.read(library.storage)
+    beat = runs.read(library.storage)
     return None if beat is None else datetime.fromisoformat(beat["finished"])
 
 

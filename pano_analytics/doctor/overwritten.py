@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pano_analytics.doctor.findings import Finding
-from pano_analytics.journal import Journal
 from pano_analytics.library import Library
+from pano_analytics.store.journal import Journal
 from pano_analytics.wording import many
 
 _ADVICE = (

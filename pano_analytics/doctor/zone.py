@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import duckdb
 
-from pano_analytics import zone_rules, zones
 from pano_analytics.doctor.findings import Finding
-from pano_analytics.library import Library
+from pano_analytics.library import Library, zone_rules
+from pano_analytics.model import zones
 
 
 def check(library: Library) -> Iterator[Finding]:

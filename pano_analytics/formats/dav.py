@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import BinaryIO
 
-from pano_analytics import dhav
+from pano_analytics.formats import dhav
 from pano_analytics.formats.verdict import NOTHING, UNBROKEN, Verdict, cut
 
 _MOST_FRAME_BYTES = 64 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pano_analytics.media import Kind
+from pano_analytics.model.upload import Kind
 
 
 class Ending(NamedTuple):

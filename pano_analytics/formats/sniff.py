@@ -12,7 +12,7 @@ from typing import BinaryIO
 from pano_analytics.formats import asf, dav, jpeg, mp4, mpeg
 from pano_analytics.formats.endings import Ending
 from pano_analytics.formats.verdict import Undecodable, Unsupported
-from pano_analytics.media import Kind
+from pano_analytics.model.upload import Kind
 
 _HEAD_BYTES = 1 << 16
 _MOST_ZEROS = 1 << 20

@@ -26,7 +26,7 @@ from typing import Protocol
 from pano_analytics import layouts
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.ingest import walk
-from pano_analytics.media import resolved
+from pano_analytics.model.upload import resolved
 
 # A watched folder costs the kernel about 1 KB; the default limit of a small
 # machine is a few tens of thousands for all programs of a user.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pano_analytics.times import WallClock, epoch_us
+from pano_analytics.model.times import WallClock, epoch_us
 
 _S = 1_000_000
 # A camera's clock that says less was never set; no such camera uploads.

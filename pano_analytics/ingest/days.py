@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.catalog import Change, Day, Sealed, Span
-from pano_analytics.columns import schema
 from pano_analytics.ingest.link import Clip, Moment, holders
+from pano_analytics.model.tables import schema
+from pano_analytics.store.catalog import Change, Day, Sealed, Span
 
 Row = dict[str, Any]
 FACTS = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256", "state"]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pano_analytics.confined import allow
 from pano_analytics.errors import MediaError
-from pano_analytics.ingest.parallel import Crew, MakeExecutor, confine_worker
-from pano_analytics.media import Inspection
+from pano_analytics.model.upload import Inspection
+from pano_analytics.work.confined import allow
+from pano_analytics.work.crew import Crew, MakeExecutor, confine_worker
 
 # So few that a killed process loses little, so many that handing over costs little.
 BATCH = 12
@@ -58,7 +58,7 @@ def prepare() -> None:
     import av  # noqa: F401
     from PIL import JpegImagePlugin  # noqa: F401
 
-    from pano_analytics import inspect  # noqa: F401
+    from pano_analytics.formats import inspection  # noqa: F401
 
 
 def open_batch(tasks: Sequence[Task]) -> list[Outcome]:
@@ -71,7 +71,7 @@ def open_batch(tasks: Sequence[Task]) -> list[Outcome]:
 
 
 def _open(task: Task) -> Outcome:
-    from pano_analytics import inspect as inspection
+    from pano_analytics.formats import inspection as inspection
 
     try:
         allow(_CPU_S + Path(task.path).lstat().st_size / _CPU_BYTES)

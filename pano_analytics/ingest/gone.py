@@ -10,16 +10,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.catalog import Change, Day
-from pano_analytics.columns import schema
 from pano_analytics.ingest.days import Row, settle, table_of
 from pano_analytics.ingest.listing import Reader, now_us, table_of_named
 from pano_analytics.ingest.walk import Entry
-from pano_analytics.journal import GONE, SEEN, Journal
-from pano_analytics.media import GONE_STATES
-from pano_analytics.removal import whole
-from pano_analytics.storage import Storage
-from pano_analytics.times import epoch_us
+from pano_analytics.model.tables import schema
+from pano_analytics.model.times import epoch_us
+from pano_analytics.model.upload import GONE_STATES
+from pano_analytics.store.catalog import Change, Day
+from pano_analytics.store.journal import GONE, SEEN, Journal
+from pano_analytics.store.removal import whole
+from pano_analytics.store.storage import Storage
 
 _MARK = "state/anew"
 _REASON = "no longer in the upload tree"

@@ -14,19 +14,20 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from pano_analytics import layouts, timekeeping
-from pano_analytics.catalog import Day
-from pano_analytics.columns import schema
+from pano_analytics import layouts
 from pano_analytics.ingest.clock import Said, Settled, plainly, settle
 from pano_analytics.ingest.link import Clip, Moment, holders
 from pano_analytics.ingest.unread import Unread
 from pano_analytics.ingest.walk import Entry
 from pano_analytics.layouts.later import split
-from pano_analytics.media import Reading
+from pano_analytics.model.tables import schema
+from pano_analytics.model.times import WallClock, epoch_us, from_epoch_us, local_date
+from pano_analytics.model.upload import Reading
 from pano_analytics.settings import Settings
-from pano_analytics.timekeeping import Behind, corrected_us
-from pano_analytics.times import WallClock, epoch_us, from_epoch_us, local_date
-from pano_analytics.whose import Owner, owner_of
+from pano_analytics.settings.whose import Owner, owner_of
+from pano_analytics.store import timekeeping
+from pano_analytics.store.catalog import Day
+from pano_analytics.store.timekeeping import Behind, corrected_us
 
 # Increase it when `layouts` reads names differently, or `inspect` reads more formats: the next
 # ingest then reads all names again, and opens again the files that could not be read whole.

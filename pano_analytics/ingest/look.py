@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pano_analytics.catalog import Day, Sealed
 from pano_analytics.ingest import walk
 from pano_analytics.ingest.days import facts_of
 from pano_analytics.ingest.lean import spare_pandas
 from pano_analytics.ingest.listing import Listing, Reader, now_us, table_of_named, tells_arrival
 from pano_analytics.ingest.memory import Seen
-from pano_analytics.ingest.parallel import Crew, MakeExecutor
 from pano_analytics.ingest.unread import Unread, heap_of
 from pano_analytics.ingest.walk import Trouble, Unit
+from pano_analytics.store.catalog import Day, Sealed
+from pano_analytics.work.crew import Crew, MakeExecutor
 
 # Starting processes costs what looking at so many folders costs.
 WORTH_A_POOL = 100

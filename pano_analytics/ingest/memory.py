@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from pano_analytics.catalog import Day
 from pano_analytics.ingest.unread import Heap, heap_from
-from pano_analytics.storage import Storage
+from pano_analytics.store.catalog import Day
+from pano_analytics.store.storage import Storage
 
 NAME = "state/walk.json"
 _FORMAT = 1

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.catalog import Change, Day, Sealed
 from pano_analytics.ingest.days import Row, facts_of, lay, rows_of, settle, table_of
 from pano_analytics.ingest.walk import Unit
-from pano_analytics.media import GONE_STATES
+from pano_analytics.model.upload import GONE_STATES
+from pano_analytics.store.catalog import Change, Day, Sealed
 
 # What names and sizes tell anew at each look; all else was learnt by opening
 # the file and stays as long as size and time do.

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.catalog import Catalog, Change, Day, thumb_folder
-from pano_analytics.columns import schema
 from pano_analytics.errors import PartError
 from pano_analytics.ingest.days import Row, facts_of, rows_of, settle, table_of
 from pano_analytics.ingest.examine import Outcome, Task
-from pano_analytics.media import Frame, Inspection, decode_path
-from pano_analytics.storage import Storage, stamp
+from pano_analytics.model.tables import schema
+from pano_analytics.model.upload import Frame, Inspection, decode_path
+from pano_analytics.store.catalog import Catalog, Change, Day, thumb_folder
+from pano_analytics.store.storage import Storage, stamp
 
 WAITING = ("unread", "pending")
 NOT_WHOLE = ("partial", "damaged", "unsupported")
@@ -211,7 +211,7 @@ def _may_be_under_way(start: datetime) -> bool:
 
 
 def _keep(media_id: str, frames: Iterable[Frame], pack: Pack) -> list[str]:
-    from pano_analytics.inspect import GRID_VERSION
+    from pano_analytics.formats.inspection import GRID_VERSION
 
     return [pack.add(media_id, frame, GRID_VERSION) for frame in frames]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.catalog import Change, Day
-from pano_analytics.columns import TABLES
 from pano_analytics.ingest.days import settle
+from pano_analytics.model.tables import TABLES
+from pano_analytics.store.catalog import Change, Day
 
 Spell = Callable[[str], str]
 

@@ -13,12 +13,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pano_analytics import own_tree, timekeeping
-from pano_analytics.catalog import MANIFEST, Catalog, Change, Day
 from pano_analytics.errors import UploadTreeError
-from pano_analytics.home import NAME as HOME
-from pano_analytics.home import Home
-from pano_analytics.ingest import examine, gone, heartbeat, opened, parallel, split, unread, walk
+from pano_analytics.ingest import examine, gone, opened, unread, walk
 from pano_analytics.ingest import look as looking
 from pano_analytics.ingest import memory as memories
 from pano_analytics.ingest.days import facts_of, rows_of
@@ -26,13 +22,18 @@ from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.ingest.listing import READING_VERSION, Reader
 from pano_analytics.ingest.look import Glance, Looked, look
 from pano_analytics.ingest.merge import Tally, merge
-from pano_analytics.ingest.parallel import Crew, MakeExecutor
 from pano_analytics.ingest.respell import respell
-from pano_analytics.journal import Journal
-from pano_analytics.media import encode_path, resolved
-from pano_analytics.removal import AT_WORK, finish, mark_at_work
+from pano_analytics.model.upload import encode_path, resolved
 from pano_analytics.settings import Settings
-from pano_analytics.storage import Storage
+from pano_analytics.store import own_tree, runs, split, timekeeping
+from pano_analytics.store.catalog import MANIFEST, Catalog, Change, Day
+from pano_analytics.store.home import NAME as HOME
+from pano_analytics.store.home import Home
+from pano_analytics.store.journal import Journal
+from pano_analytics.store.removal import AT_WORK, finish, mark_at_work
+from pano_analytics.store.storage import Storage
+from pano_analytics.work import crew
+from pano_analytics.work.crew import Crew, MakeExecutor
 
 # Up to so many files the whole tree is looked at in each run: that costs less
 # than a person notices, and late uploads into old days show at once.
@@ -93,7 +94,7 @@ def ingest(
     """
     root, storage = _checked_root(settings), Storage(settings.the_library())
     began = time.monotonic()
-    with storage.lock(LOCK, wait), heartbeat.beating(storage) as beat:
+    with storage.lock(LOCK, wait), runs.beating(storage) as beat:
         if not accept_tree:
             own_tree.require(storage, root)
         run = _Run(settings, root, storage, progress or _silent, make_executor, openers)
@@ -121,7 +122,7 @@ def ingest_folders(
     """
     root, storage = _checked_root(settings), Storage(settings.the_library())
     began = time.monotonic()
-    with storage.lock(LOCK), heartbeat.beating(storage) as beat:
+    with storage.lock(LOCK), runs.beating(storage) as beat:
         own_tree.require(storage, root)
         run = _Run(settings, root, storage, _silent, None, openers)
         run.recover()
@@ -180,8 +181,8 @@ class _Run:
         root_name = encode_path(resolved(root).name) or "camera"
         self.reader = Reader(settings, self.home.root_id, root_name, self.time.behind())
         self.memory = memories.load(storage)
-        self.workers = settings.ingest.workers or parallel.cores()
-        self.make_executor = make_executor or partial(parallel.pool, self.workers)
+        self.workers = settings.ingest.workers or crew.cores()
+        self.make_executor = make_executor or partial(crew.pool, self.workers)
         self.openers = openers
         self.summary = Summary()
         self._committed = time.monotonic()
@@ -196,7 +197,7 @@ class _Run:
 
     def recover(self) -> None:
         """Remove what a killed run left behind; a run that ended well leaves no mark."""
-        derived = (memories.NAME, unread.NAME, split.NAME, heartbeat.NAME, timekeeping.PAGE)
+        derived = (memories.NAME, unread.NAME, split.NAME, runs.NAME, timekeeping.PAGE)
         for name in (HOME, MANIFEST, *derived, AT_WORK):
             self.storage.drop_leftovers(name)
         if self.storage.exists(AT_WORK):

@@ -15,12 +15,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from pano_analytics import alike, layouts
-from pano_analytics.media import encode_path, resolved
+from pano_analytics import layouts
+from pano_analytics.model import alike
+from pano_analytics.model.times import from_epoch_us
+from pano_analytics.model.upload import encode_path, resolved
 from pano_analytics.settings import Camera, Settings
-from pano_analytics.storage import Storage
-from pano_analytics.times import from_epoch_us
-from pano_analytics.whose import owner_of
+from pano_analytics.settings.whose import owner_of
+from pano_analytics.store.storage import Storage
 from pano_analytics.wording import many
 
 NAME = "state/unread.json"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pano_analytics import layouts
-from pano_analytics.media import decode_path, encode_path
-from pano_analytics.times import CLOCKS_END_NS, sane
+from pano_analytics.model.times import CLOCKS_END_NS, sane
+from pano_analytics.model.upload import decode_path, encode_path
 
 
 class Entry(NamedTuple):

@@ -39,7 +39,7 @@ from pano_analytics.layouts.later import split
 from pano_analytics.layouts.names import kind_of
 from pano_analytics.layouts.proposed import propose
 from pano_analytics.layouts.template import Template
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 
 __all__ = [
     "FAMILIES",

@@ -20,7 +20,7 @@ from pano_analytics.layouts.folders import (
 )
 from pano_analytics.layouts.forms import DASHED_DATE, DATE, TIME
 from pano_analytics.layouts.names import end_after, impossible, kind_of
-from pano_analytics.media import Kind, Reading
+from pano_analytics.model.upload import Kind, Reading
 
 LAYOUTS = {
     "amcrest-hour": "DATE/10hour/mp4/10.22.28-10.22.55[M][0@0][0].mp4, …/jpg/10.22.28[M]….jpg",

@@ -6,7 +6,7 @@ import re
 
 from pano_analytics.layouts.folders import Folder
 from pano_analytics.layouts.forms import EXTENSION, Form, read_forms
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {"dafang": "27-11-2026_14.05.09.jpg, as %d-%m-%Y_%H.%M.%S in motion.conf gives it"}
 

@@ -6,7 +6,7 @@ import re
 
 from pano_analytics.layouts.folders import Folder
 from pano_analytics.layouts.forms import DATE, EXTENSION, TIME, Form, read_forms
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {"dlink": "20160706/13/v_20160706_130501D.mp4, the D in summer time only"}
 

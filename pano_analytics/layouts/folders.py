@@ -9,7 +9,7 @@ from datetime import date
 from functools import lru_cache
 from urllib.parse import unquote
 
-from pano_analytics.alike import key, normal
+from pano_analytics.model.alike import key, normal
 
 # Longer than any file system allows for one name (255); what is longer is no file,
 # and a hostile megabyte never reaches a pattern.

@@ -16,7 +16,7 @@ from pano_analytics.layouts.folders import (
     channel_of_folder,
 )
 from pano_analytics.layouts.names import end_after, impossible, kind_of
-from pano_analytics.media import Kind, Reading, Zone
+from pano_analytics.model.upload import Kind, Reading, Zone
 
 # Building blocks of patterns; the group names are what `Form` looks for.
 DATE = r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)"

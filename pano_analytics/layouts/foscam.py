@@ -7,7 +7,7 @@ import re
 from pano_analytics.layouts.folders import Folder
 from pano_analytics.layouts.forms import DATE, EXTENSION, TIME, Form, read_forms
 from pano_analytics.layouts.names import CLIP_EXTENSIONS, SNAPSHOT_EXTENSIONS
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {
     "foscam-clip": "FI9805E_MAC/record/alarm_20151018_093118.mkv, MDalarm_20180812_100109.mkv",

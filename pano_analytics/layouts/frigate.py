@@ -6,7 +6,7 @@ import re
 
 from pano_analytics.layouts.folders import Folder
 from pano_analytics.layouts.forms import DASHED_DATE, EXTENSION, Form, read_forms
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {"frigate": "2026-01/05/13/front/07.21.mp4 or 2026-01-05/13/front/07.21.mp4"}
 

@@ -7,7 +7,7 @@ import re
 from pano_analytics.layouts.events import trigger_of
 from pano_analytics.layouts.folders import Folder
 from pano_analytics.layouts.forms import DASHED_DATE, EXTENSION, Form, read_forms
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {"geovision": "MAC/MOTION/2021-01-09/14/MOTION_2021-01-09-14-05-06-123_001.jpg"}
 

@@ -7,7 +7,7 @@ import re
 from pano_analytics.layouts.events import trigger_of
 from pano_analytics.layouts.folders import Folder
 from pano_analytics.layouts.forms import DATE, EXTENSION, TIME, Form, read_forms
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {
     "hik": "192.168.0.64_01_20190319093422939_MOTION_DETECTION.jpg, any word first",

@@ -5,15 +5,8 @@ from __future__ import annotations
 import re
 
 from pano_analytics.layouts.folders import Folder
-from pano_analytics.layouts.forms import (
-    DASHED_DATE,
-    DATE,
-    EXTENSION,
-    TIME,
-    Form,
-    read_forms,
-)
-from pano_analytics.media import Reading
+from pano_analytics.layouts.forms import DASHED_DATE, DATE, EXTENSION, TIME, Form, read_forms
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {
     "motion": "01-20200312013601-00.jpg, 01-20200312013601.mp4",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from pano_analytics.formats.endings import ENDINGS
-from pano_analytics.media import Kind, Reading
+from pano_analytics.model.upload import Kind, Reading
 
 KIND_OF: dict[str, Kind] = {extension: ending.kind for extension, ending in ENDINGS.items()}
 SNAPSHOT_EXTENSIONS = tuple(name for name, kind in KIND_OF.items() if kind == "snapshot")

@@ -6,7 +6,7 @@ import re
 
 from pano_analytics.layouts.folders import Folder
 from pano_analytics.layouts.forms import DATE, END_TIME, EXTENSION, TIME, Form, read_forms
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {
     "reolink": "Front Door_01_20221115233531.jpg, in one folder, by month or by day",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {
     "sidecar-idx": "the index that Amcrest and Dahua lay beside a clip: 10.22.28-10.22.55[M].idx",

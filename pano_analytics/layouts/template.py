@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 
-from pano_analytics import alike
 from pano_analytics.errors import SettingsError
 from pano_analytics.layouts import amcrest, sidecars
 from pano_analytics.layouts.events import trigger_of
@@ -17,7 +16,8 @@ from pano_analytics.layouts.forms import Form
 from pano_analytics.layouts.later import split
 from pano_analytics.layouts.names import KIND_OF, kind_of
 from pano_analytics.layouts.spelled import DIRECTIVES, Directive, plainly, problem_of
-from pano_analytics.media import TRIGGERS, Reading
+from pano_analytics.model import alike
+from pano_analytics.model.upload import TRIGGERS, Reading
 
 EXAMPLE = "{camera}/{date:%Y%m%d}/{start:%H%M%S}_{seq}.jpg"
 

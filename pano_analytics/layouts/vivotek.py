@@ -6,7 +6,7 @@ import re
 
 from pano_analytics.layouts.folders import Folder
 from pano_analytics.layouts.forms import DATE, EXTENSION, TIME, Form, read_forms
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {
     "vivotek": "video_20050107175903.jpg, any prefix",

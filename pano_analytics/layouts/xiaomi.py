@@ -5,16 +5,8 @@ from __future__ import annotations
 import re
 
 from pano_analytics.layouts.folders import Folder
-from pano_analytics.layouts.forms import (
-    DATE,
-    END_DATE,
-    END_TIME,
-    EXTENSION,
-    TIME,
-    Form,
-    read_forms,
-)
-from pano_analytics.media import Reading
+from pano_analytics.layouts.forms import DATE, END_DATE, END_TIME, EXTENSION, TIME, Form, read_forms
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {
     "xiaomi-2stamp": "00_20260504135500_20260505001000.mp4",

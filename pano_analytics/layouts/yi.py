@@ -6,7 +6,7 @@ import re
 
 from pano_analytics.layouts.folders import Folder
 from pano_analytics.layouts.forms import EXTENSION, Form, read_forms
-from pano_analytics.media import Reading
+from pano_analytics.model.upload import Reading
 
 LAYOUTS = {
     "yi": "2020Y08M24D12H/E110M10S50.mp4: at minute 10, second 10, for 50 seconds",

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pano_analytics.errors import SettingsError
-from pano_analytics.media import encode_path
+from pano_analytics.model.upload import encode_path
 from pano_analytics.settings import Camera, without_password
 
 KEEP_DAYS = 14.0

@@ -12,13 +12,14 @@ from pathlib import Path
 from textwrap import fill
 from zoneinfo import ZoneInfo
 
-from pano_analytics import alike, layouts
+from pano_analytics import layouts
 from pano_analytics.errors import LibraryError
-from pano_analytics.home import Home
-from pano_analytics.media import encode_path, resolved
+from pano_analytics.model import alike
+from pano_analytics.model.upload import encode_path, resolved
 from pano_analytics.proposal.original import OldCamera, Original
 from pano_analytics.proposal.tree import Found, look
-from pano_analytics.storage import Storage
+from pano_analytics.store.home import Home
+from pano_analytics.store.storage import Storage
 from pano_analytics.wording import many
 
 

@@ -13,9 +13,10 @@ from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pano_analytics import alike, layouts
+from pano_analytics import layouts
 from pano_analytics.errors import UploadTreeError
-from pano_analytics.media import Reading, encode_path, locate, resolved
+from pano_analytics.model import alike
+from pano_analytics.model.upload import Reading, encode_path, locate, resolved
 
 # So many names of a camera tell its layouts; they come from its newest folders
 # in turn, so that pictures and clips of several days are among them.

@@ -11,19 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pano_analytics import alike, layouts
+from pano_analytics import layouts
+from pano_analytics.access.passwords import weakness
+from pano_analytics.access.users import UPLOADERS_NAME, Register, check_hash, hash_password
 from pano_analytics.errors import PanoError, UploadTreeError
-from pano_analytics.media import as_on_disk, decode_path, encode_path, resolved
-from pano_analytics.passwords import weakness
+from pano_analytics.model import alike
+from pano_analytics.model.upload import as_on_disk, decode_path, encode_path, resolved
 from pano_analytics.settings import Settings
-from pano_analytics.storage import give_to_owner, sync_path
-from pano_analytics.users import (
-    UPLOADERS_NAME,
-    Register,
-    check_hash,
-    hash_password,
-)
-from pano_analytics.whose import owner_of
+from pano_analytics.settings.whose import owner_of
+from pano_analytics.store.storage import give_to_owner, sync_path
 
 FILE_NAME = UPLOADERS_NAME
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pano_analytics import confined, layouts
+from pano_analytics import layouts
 from pano_analytics.errors import MediaError
-from pano_analytics.inspect import inspect_file
-from pano_analytics.media import Inspection, Reading, locate
+from pano_analytics.formats.inspection import inspect_file
+from pano_analytics.model.times import wall_to_utc
+from pano_analytics.model.upload import Inspection, Reading, locate
 from pano_analytics.settings import Settings
-from pano_analytics.times import wall_to_utc
-from pano_analytics.whose import owner_of
+from pano_analytics.settings.whose import owner_of
 from pano_analytics.wording import many
+from pano_analytics.work import confined
 
 # An upload comes within a minute or two of what it shows: less says nothing of a clock.
 _NEAR = timedelta(minutes=2)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyftpdlib.handlers import FTPHandler
 
-from pano_analytics.media import encode_path
+from pano_analytics.model.upload import encode_path
 from pano_analytics.receive.door import LOGIN_S
 from pano_analytics.receive.gate import LONGEST_USER
 from pano_analytics.receive.quotas import Over, What

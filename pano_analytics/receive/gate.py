@@ -16,10 +16,10 @@ from typing import Any
 
 from pyftpdlib.exceptions import AuthenticationFailed
 
+from pano_analytics.access.users import is_password
 from pano_analytics.errors import LibraryError
-from pano_analytics.media import resolved
+from pano_analytics.model.upload import resolved
 from pano_analytics.receive.accounts import Account, Accounts, is_own_folder
-from pano_analytics.users import is_password
 
 RIGHTS = "elamwf"
 """As pyftpdlib spells them: enter, list, append, make folders, store, rename."""

@@ -20,7 +20,7 @@ from pano_analytics.layouts.sidecars import PART
 from pano_analytics.receive.publish import NotAFile, Published, open_file, publish
 from pano_analytics.receive.staging import Mode, Place, Shared, Upload
 from pano_analytics.receive.wholeness import is_in_progress
-from pano_analytics.tree import open_folder
+from pano_analytics.store.tree import open_folder
 
 
 class Jail(AbstractedFS):  # type: ignore[misc]

@@ -22,7 +22,7 @@ from pano_analytics.errors import PanoError
 from pano_analytics.receive.quotas import Usage
 from pano_analytics.receive.refusals import DAYS as REFUSAL_DAYS
 from pano_analytics.receive.refusals import Refusal, Refusals
-from pano_analytics.storage import Storage
+from pano_analytics.store.storage import Storage
 
 log = logging.getLogger("pano.receive")
 

@@ -14,7 +14,7 @@ from typing import Any
 from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
 
-from pano_analytics import certificates
+from pano_analytics.access import certificates
 from pano_analytics.errors import LibraryBusy, PanoError
 from pano_analytics.receive import descriptors, records, tls
 from pano_analytics.receive.descriptors import is_out_of_descriptors
@@ -22,7 +22,7 @@ from pano_analytics.receive.service import Service, places
 from pano_analytics.receive.session import Channel, Session
 from pano_analytics.receive.work import Work
 from pano_analytics.settings import Receive, Settings
-from pano_analytics.storage import Storage
+from pano_analytics.store.storage import Storage
 
 log = logging.getLogger("pano.receive")
 

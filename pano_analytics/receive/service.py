@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pano_analytics.errors import LibraryError, UploadTreeError
-from pano_analytics.media import encode_path, resolved
+from pano_analytics.model.upload import encode_path, resolved
 from pano_analytics.receive import quotas
 from pano_analytics.receive.accounts import Account, Accounts
 from pano_analytics.receive.door import Door
@@ -21,7 +21,7 @@ from pano_analytics.receive.refusals import KINDS, Refusal
 from pano_analytics.receive.staging import Folders, Growing, Limits, Parts, Settled, Shared, Upload
 from pano_analytics.receive.work import Work
 from pano_analytics.settings import Receive, Settings
-from pano_analytics.storage import Storage
+from pano_analytics.store.storage import Storage
 from pano_analytics.wording import printable
 
 log = logging.getLogger("pano.receive")

@@ -18,15 +18,9 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 from pano_analytics.layouts.sidecars import PART
-from pano_analytics.receive.publish import (
-    What,
-    begins_with,
-    is_unfinished,
-    open_file,
-    publish,
-)
+from pano_analytics.receive.publish import What, begins_with, is_unfinished, open_file, publish
 from pano_analytics.receive.wholeness import Contents, contents_of, is_media
-from pano_analytics.tree import open_folder
+from pano_analytics.store.tree import open_folder
 
 # A file system takes 255 bytes for a name; the part's has 20 more than the upload's.
 _LONGEST_NAME = 255 - 20

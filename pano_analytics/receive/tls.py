@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from OpenSSL import SSL
 from pyftpdlib.handlers import TLS_DTPHandler, TLS_FTPHandler
 
-from pano_analytics import certificates
+from pano_analytics.access import certificates
 from pano_analytics.receive.control import USER_SENT
 from pano_analytics.receive.session import Channel, Session
 

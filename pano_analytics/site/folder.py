@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from pano_analytics.errors import LibraryBusy, PanoError, SettingsError
-from pano_analytics.media import resolved
+from pano_analytics.model.readers import Readers
+from pano_analytics.model.upload import resolved
 from pano_analytics.site import names
-from pano_analytics.storage import Readers, Storage, StorageFull
+from pano_analytics.store.storage import Storage, StorageFull
 
 LIST, LOCK = ".pano-site.json", ".pano-site.lock"
 FORMAT = 1

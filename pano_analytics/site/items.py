@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pano_analytics.media import is_moving
+from pano_analytics.model.upload import is_moving
 from pano_analytics.site import names, words
 from pano_analytics.site.made import Maker, Playable, Sheet
 from pano_analytics.site.plan import Moment

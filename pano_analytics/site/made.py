@@ -13,9 +13,9 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pano_analytics import clips
 from pano_analytics.errors import MediaError
 from pano_analytics.library import Library
+from pano_analytics.present import clips
 from pano_analytics.site import names, words
 from pano_analytics.site.folder import SiteFolder
 

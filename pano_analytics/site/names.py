@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import quote
 
-from pano_analytics.media import decode_path, resolved
+from pano_analytics.model.upload import decode_path, resolved
 
 INDEX = "index.html"
 DAY_FORMAT = "%Y-%m-%d"

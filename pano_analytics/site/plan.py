@@ -17,7 +17,7 @@ import pandas as pd
 
 from pano_analytics.analysis.periods import period_numbers, periods
 from pano_analytics.library import Library
-from pano_analytics.media import GONE_STATES
+from pano_analytics.model.upload import GONE_STATES
 from pano_analytics.site import names
 
 COLUMNS = (

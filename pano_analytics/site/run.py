@@ -14,12 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pano_analytics.errors import LibraryError, SettingsError
-from pano_analytics.home import Home
-from pano_analytics.media import resolved
+from pano_analytics.model.upload import resolved
 from pano_analytics.settings import Settings
 from pano_analytics.site.folder import Known, SiteFolder, refuse_place
 from pano_analytics.site.summary import Progress, Summary
-from pano_analytics.storage import Storage
+from pano_analytics.store.home import Home
+from pano_analytics.store.storage import Storage
 
 
 def update(
@@ -46,8 +46,8 @@ def update(
         if not is_full and _is_current(site, known, looked):
             return Summary(folder, len(known.cameras), len(known.days))
         # Both open tables, with Arrow: a quiet run loads neither.
-        from pano_analytics import own_tree
         from pano_analytics.site import build
+        from pano_analytics.store import own_tree
 
         if settings.uploads is not None and settings.uploads.is_dir():
             # Another disk may be mounted there: no page goes for what it lacks.

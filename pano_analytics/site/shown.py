@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from pano_analytics.catalog import Day, Manifest
 from pano_analytics.ingest.unread import Place, places
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
 from pano_analytics.site import names, plan, words
 from pano_analytics.site.folder import SiteFolder
+from pano_analytics.store.catalog import Day, Manifest
 
 Row = dict[str, Any]
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from pano_analytics.times import WallClock
+from pano_analytics.model.times import WallClock
 from pano_analytics.wording import STATE_BADGES, TIME_BADGES, Badge, day_label, many, safe_link
 
 Row = dict[str, Any]

@@ -1,0 +1,1 @@
+"""Who may look: users, sessions, passwords and certificates."""

@@ -1,0 +1,609 @@
+"""`open()`: the library that notebooks, faces and side rooms hold in the hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+from pano_analytics import settings as settings_room
+from pano_analytics.analysis import activity
+from pano_analytics.errors import LibraryError, MediaError, QueryError, SettingsError
+from pano_analytics.library.queries import Queries
+from pano_analytics.model import alike, arguments
+from pano_analytics.model.tables import MEDIA, TABLES
+from pano_analytics.model.times import from_epoch_us, instant, is_day
+from pano_analytics.model.upload import KINDS, STATES, locate, resolved
+from pano_analytics.settings import Settings
+from pano_analytics.store import split
+from pano_analytics.store.catalog import Catalog, Day, Part
+from pano_analytics.store.home import Home
+from pano_analytics.store.journal import Journal
+from pano_analytics.store.storage import Storage
+from pano_analytics.wording import many
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Names = Any  # a name, or several: a list, a Series, an array, a row or a frame that has them
+Moment = Any  # text, date, datetime or Timestamp; naive means the library's zone
+
+COLUMNS: tuple[str, ...] = ("media_id", "camera", "date", *(name for name, _, _ in MEDIA[1:]))
+
+
+def open(where: str | os.PathLike[str] | None = None) -> Library:
+    """Open the library at `where`: its folder, or the `pano.toml` that names it.
+
+    Without `where` the settings file is looked for as the command line does.
+    Raises LibraryError where there is no library, SettingsError for a bad file.
+    """
+    path = settings_room.find() if where is None else _path(where)
+    if path is None:
+        raise LibraryError(
+            "expected a library folder or a pano.toml; none was given, and there is none in this "
+            "folder. Create one with `pano ingest --uploads DIR --library LIB`."
+        )
+    if path.suffix == ".toml":
+        return Library.of(settings_room.load(path), str(path))
+    return Library(path, _known_settings(path))
+
+
+def _path(where: Any) -> Path:
+    try:
+        return Path(where).expanduser()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise LibraryError(
+            f"expected a library folder or a pano.toml, as text or a path; "
+            f"got {arguments.shown(where)} ({error})."
+        ) from None
+
+
+def _known_settings(folder: Path) -> Settings:
+    home = Home.read(Storage(folder))
+    if home is None:
+        raise LibraryError(
+            f"{folder}: expected a library; there is none yet. Create it with `pano "
+            f"ingest --uploads DIR --library {folder}`."
+        )
+    return home.settings
+
+
+class Library:
+    """A catalog of uploads and the questions one can ask of it.
+
+    Frames come back with times aware in `zone`; naive times given mean `zone`, a date
+    means its first moment. Ranges are half-open, [start, end), and select by overlap.
+    """
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder = folder
+        self._settings = settings
+        self._followed = (-1, settings)
+        self.storage = Storage(folder)
+        self.catalog = Catalog(self.storage)
+        self.zone = ZoneInfo(settings.zone)
+
+    @classmethod
+    def of(cls, settings: Settings, origin: str = "settings") -> Library:
+        """Return the library that `settings` name; it may be empty still."""
+        if settings.library is None:
+            raise SettingsError(f"{origin}: expected `library`, the folder of the library; add it.")
+        return cls(settings.library, settings)
+
+    def __repr__(self) -> str:
+        manifest = self.catalog.manifest()
+        rows = sum(part.rows for part in manifest.media.values())
+        cameras = many(len(manifest.cameras()), "camera")
+        return f"<Library {self.folder}: {many(rows, 'upload')} of {cameras}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the library, and a row for each camera."""
+        shown = self.cameras()[["camera", "snapshots", "clips", "first", "latest", "is_silent"]]
+        return f"<p>{escape(repr(self))}</p>{shown.to_html(index=False, na_rep='', escape=True)}"
+
+    @cached_property
+    def _queries(self) -> Queries:
+        return Queries(self.catalog, self._settings.zone)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, with a table for each camera that a template told apart so far."""
+        generation = self.generation
+        if self._followed[0] != generation:
+            self._followed = (generation, split.followed(self._settings, self.storage))
+        return self._followed[1]
+
+    @property
+    def uploads(self) -> Path | None:
+        """The upload root, as last ingested or set."""
+        return self._settings.uploads
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with each change of the catalog; asking costs one stat."""
+        return self.catalog.manifest().generation
+
+    def parts(self, table: str = "media") -> list[str]:
+        """Return the paths of the current Parquet files of `media` or `frames`, for other tools."""
+        if not isinstance(table, str) or table not in TABLES:
+            raise QueryError(
+                f"table: expected {' or '.join(TABLES)}; got {table!r}."
+                f"{alike.meant(str(table), TABLES)}"
+            )
+        parts = self.catalog.manifest().table(table).values()
+        return [str(self.storage.path(part.path)) for part in parts]
+
+    def media(
+        self,
+        camera: Names = None,
+        start: Moment = None,
+        end: Moment = None,
+        kind: Names = None,
+        state: Names = None,
+        *,
+        columns: Names = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Return the uploads that overlap [start, end), one row each, sorted by start.
+
+        `camera`, `kind` and `state` take a name or several. The columns are those of
+        `docs/columns.md`; `camera` is a category in the order of `camera_names()`.
+        Raises QueryError for a name that does not exist, saying which do, and for a
+        range that is empty or lies in the future.
+        """
+        chosen = arguments.names(columns, "columns", COLUMNS)
+        if chosen == []:
+            raise QueryError(f"columns: expected at least one of {', '.join(COLUMNS)}; got none.")
+        cameras = self._cameras_named(camera)
+        first, last = self._range(start, end)
+        conditions, values = _overlap(first, last)
+        for column, names, known in (("kind", kind, KINDS), ("state", state, STATES)):
+            wanted = arguments.names(names, column, known)
+            if wanted is not None:
+                conditions.append(f"list_contains(?::VARCHAR[], {column})")
+                values.append(wanted)
+        direction = "DESC" if arguments.yes_or_no(newest_first, "newest_first") else "ASC"
+        most = arguments.whole(limit, "limit")
+        statement = (
+            f"SELECT {', '.join(_quoted(name) for name in chosen or COLUMNS)} FROM {{source}} "
+            f"{_where(conditions)} ORDER BY start {direction}, camera, path {direction}"
+            + (f" LIMIT {most}" if most is not None else "")
+        )
+        found = self._queries.ask(statement, self._select(cameras, first, last), values)
+        return self._in_camera_order(found)
+
+    def _in_camera_order(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the frame with its column `camera` as a category, in the order of the settings."""
+        if "camera" not in frame:
+            return frame
+        # The catalog may have learnt of a camera since the names were asked.
+        order = dict.fromkeys([*self.camera_names(), *frame["camera"].unique()])
+        return frame.assign(camera=pd.Categorical(frame["camera"], list(order), ordered=True))
+
+    def _select(
+        self,
+        cameras: Iterable[str] | None,
+        first: datetime | None,
+        last: datetime | None,
+        table: str = "media",
+    ) -> list[Part]:
+        selected = self.catalog.manifest().select(table, cameras, _us(first), _us(last))
+        return [part for _, part in selected]
+
+    def _range(self, start: Moment, end: Moment) -> tuple[datetime | None, datetime | None]:
+        first, last = instant(start, self.zone, "start"), instant(end, self.zone, "end")
+        if first and last and last <= first:
+            raise QueryError(_empty_range(start, end, is_same=first == last))
+        if first and self._is_to_come(first):
+            raise QueryError(f"start: expected a time in the past; {start!r} is in the future.")
+        return first, last
+
+    def _is_to_come(self, moment: datetime) -> bool:
+        """Tell whether nothing can have come after `moment`, whoever's clock is wrong."""
+        if moment < datetime.now(UTC) + timedelta(days=1):
+            return False
+        known = [part.last_us or 0 for part in self.catalog.manifest().media.values()]
+        return from_epoch_us(max(known, default=0)) < moment
+
+    def _cameras_named(self, camera: Names) -> list[str] | None:
+        return arguments.names(camera, "camera", self.camera_names() or None)
+
+    def camera_names(self) -> list[str]:
+        """Return the names of all cameras, those set but never heard of included."""
+        told = self.settings.names
+        known = self.catalog.manifest().cameras()
+        return [*told, *(name for name in known if alike.find(name, told) is None)]
+
+    def activity(
+        self,
+        by: str = "hour",
+        *,
+        camera: Names = None,
+        start: Moment = None,
+        end: Moment = None,
+    ) -> pd.DataFrame:
+        """Return how many uploads began in each bucket: `camera, bucket, snapshots, clips`.
+
+        `by` is "hour" or "day" (buckets along the timeline: the aware local time
+        at which they begin) or "weekday" (its English name, a category, Monday first). Every
+        camera has every bucket, with zeros where nothing came: from `start` to
+        `end`, or from the first to the last upload of the chosen cameras.
+        """
+        if not isinstance(by, str) or by not in activity.BUCKETS:
+            raise QueryError(
+                f"by: expected one of {', '.join(activity.BUCKETS)}; got {by!r}."
+                f"{alike.meant(str(by), activity.BUCKETS)}"
+            )
+        cameras = self._cameras_named(camera)
+        if cameras is None:
+            cameras = self.camera_names()
+        first, last = self._range(start, end)
+        counts = self._counts(cameras, first, last)
+        filled = activity.zero_filled(counts, str(by), cameras, first, last, self.zone)
+        return self._in_camera_order(filled)
+
+    def _counts(
+        self, cameras: list[str], first: datetime | None, last: datetime | None
+    ) -> pd.DataFrame:
+        """Return snapshots and clips by camera and quarter of an hour, which no zone splits."""
+        conditions, values = [], []
+        if first is not None:
+            conditions.append("start >= ?")
+            values.append(first)
+        if last is not None:
+            conditions.append("start < ?")
+            values.append(last)
+        statement = (
+            "SELECT camera, to_timestamp(floor(epoch(start) / 900) * 900) AS quarter, "
+            "count(*) FILTER (kind = 'snapshot') AS snapshots, "
+            "count(*) FILTER (kind = 'clip') AS clips "
+            f"FROM {{source}} {_where(conditions)} GROUP BY ALL"
+        )
+        return self._queries.ask(statement, self._select(cameras, first, last), values)
+
+    def cameras(self) -> pd.DataFrame:
+        """Return one row per camera: its settings, its latest picture, and if it is silent.
+
+        `first`, `latest` and `arrived` are aware local times (NaT where nothing
+        ever came), `today` counts the uploads since local midnight, `snapshots`
+        and `clips` all rows. A camera is silent when its last upload arrived
+        longer ago than `silent_after_hours`. Addresses hold no passwords.
+        """
+        now = datetime.now(UTC)
+        rows = [self._camera(name, now) for name in self.camera_names()]
+        frame = pd.DataFrame(rows, columns=list(_CAMERA_COLUMNS))
+        for column in ("first", "latest", "arrived"):
+            times = pd.to_datetime(frame[column], utc=True)
+            frame[column] = times.dt.as_unit("us").dt.tz_convert(self.zone)
+        frame["latest_date"] = pd.to_datetime(frame["latest_date"]).dt.as_unit("s")
+        return self._in_camera_order(frame)
+
+    def _camera(self, name: str, now: datetime) -> dict[str, Any]:
+        said = self.settings.camera(name)
+        parts = sorted(
+            self.catalog.manifest().select(cameras=[name]), key=lambda item: item[0].date
+        )
+        latest = self._latest([part for _, part in parts])
+        arrived = latest.get("arrived")
+        silent_s = self.settings.silent_after_hours_of(name) * 3600
+        return {
+            "camera": name,
+            "description": said.description,
+            "admin_url": said.admin_url,
+            "live_url": said.live_url,
+            "first": _from_us(
+                min((p.first_us for _, p in parts if p.first_us is not None), default=None)
+            ),
+            **latest,
+            "today": self._today(name, now),
+            "snapshots": sum(part.snapshots for _, part in parts),
+            "clips": sum(part.clips for _, part in parts),
+            "is_silent": arrived is None or (now - arrived).total_seconds() > silent_s,
+        }
+
+    def _latest(self, parts: list[Part]) -> dict[str, Any]:
+        """Return the newest upload and the newest picture, from the newest parts that have them."""
+        found: dict[str, Any] = {}
+        for part in reversed(parts[-_LOOK_BACK:]):
+            for column, value in self._newest_of(part).items():
+                found.setdefault(column, value)
+            if "latest_thumb" in found:
+                break
+        return found
+
+    def _newest_of(self, part: Part) -> dict[str, Any]:
+        frame = self._queries.ask(
+            "SELECT max(start) AS latest, max(arrived) AS arrived, "
+            "arg_max(media_id, start) FILTER (thumb IS NOT NULL) AS latest_media_id, "
+            "arg_max(date, start) FILTER (thumb IS NOT NULL) AS latest_date, "
+            "arg_max(thumb, start) FILTER (thumb IS NOT NULL) AS latest_thumb FROM {source}",
+            [part],
+        )
+        row = frame.iloc[0].to_dict()
+        return {str(column): value for column, value in row.items() if not pd.isna(value)}
+
+    def _today(self, camera: str, now: datetime) -> int:
+        local = now.astimezone(self.zone)
+        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        parts = self._select([camera], midnight, midnight + timedelta(days=1))
+        counted = self._queries.ask(
+            "SELECT count(*) AS today FROM {source} WHERE start >= ?", parts, [midnight]
+        )
+        return int(counted["today"].iloc[0])
+
+    def item(self, media_id: Any, camera: Any = None, date: Any = None) -> dict[str, Any]:
+        """Return one upload as a dictionary of its columns; times aware in `zone`, nulls None.
+
+        `media_id` may also be a row. Quick when `camera` and `date` (its partition) are
+        given; where they are outdated the whole catalog is asked. Raises QueryError if
+        there is none.
+        """
+        identity = arguments.identity(media_id)
+        manifest = self.catalog.manifest()
+        hints = arguments.names(camera, "camera") or [""]
+        hinted = None if date is None else manifest.media.get(Day(hints[0], _as_date(date)))
+        for parts in ([hinted] if hinted else [], list(manifest.media.values())):
+            found = self._queries.ask(
+                f"SELECT {', '.join(_quoted(name) for name in COLUMNS)} FROM {{source}} "
+                "WHERE media_id = ?",
+                parts,
+                [identity],
+            )
+            if len(found):
+                return _plain(found.iloc[0])
+        raise QueryError(f"expected the media_id of an upload in the catalog, got {identity!r}.")
+
+    def _row(self, row: Any, column: str) -> dict[str, Any]:
+        """Return a row that has `column`: the given one, or looked up by its media_id."""
+        given = arguments.row(row)
+        return self.item(given) if isinstance(given, str) or column not in given else given
+
+    def frames(
+        self,
+        media_id: Any = None,
+        camera: Names = None,
+        start: Moment = None,
+        end: Moment = None,
+    ) -> pd.DataFrame:
+        """Return the pictures kept of files.
+
+        Columns: `media_id, offset_s, thumb, grid, grid_version, camera, date`.
+
+        A snapshot has one at offset 0, a clip one for each key frame; `grid` holds
+        luminance bytes, plane by plane and row by row, of the shape
+        `pano_analytics.formats.inspection.GRID_SHAPE` (planes, rows, columns). With `start`
+        or `end` those that show a moment in [start, end): the upload's start and `offset_s` later.
+        """
+        cameras = self._cameras_named(camera)
+        first, last = self._range(start, end)
+        wanted = arguments.names(media_id, "media_id")
+        conditions: list[str] = []
+        values: list[Any] = []
+        if wanted is not None:
+            conditions.append("list_contains(?::VARCHAR[], media_id)")
+            values.append(wanted)
+        for sign, bound in ((">=", first), ("<", last)):
+            if bound is not None:
+                conditions.append(f"{_SHOWN} {sign} ?")
+                values.append(bound)
+        uploads = self._select(cameras, first, last) if first or last else []
+        beside = _BESIDE if first or last else ""
+        found = self._queries.ask(
+            "SELECT media_id, offset_s, thumb, grid, grid_version, camera, date "
+            f"FROM {{source}} AS pictures {beside} {_where(conditions)} "
+            "ORDER BY camera, date, media_id, offset_s",
+            self._select(cameras, first, last, "frames"),
+            values,
+            table="frames",
+            uploads=uploads,
+        )
+        return self._in_camera_order(found)
+
+    def history(self, media_id: Any) -> pd.DataFrame:
+        """Return what the journal noted of one upload, oldest first: what it was, and when.
+
+        Columns: `media_id, path, size_bytes, mtime, arrived, noted, sha256`, one
+        row each time it was new, changed or opened (`sha256` is null before it
+        was); no row for an upload never seen. Times are aware in `zone`. `media_id` may
+        also be a row.
+        """
+        noted = Journal(self.storage).history(arguments.identity(media_id))
+        found: pd.DataFrame = noted.to_pandas().drop_duplicates()
+        for column in ("mtime", "arrived", "noted"):
+            found[column] = found[column].dt.tz_convert(self.zone)
+        return found.reset_index(drop=True)
+
+    def duplicates(
+        self, camera: Names = None, start: Moment = None, end: Moment = None
+    ) -> pd.DataFrame:
+        """Return the uploads that have the same content as another: same SHA-256, same size.
+
+        The columns of `media` and `original_id`, the media_id of the one that
+        arrived first (its own row is there too); originals sorted by arrival.
+        Empty files are duplicates of nothing. Only uploads that overlap
+        [start, end) of the chosen cameras are held against each other.
+        """
+        first, last = self._range(start, end)
+        conditions, values = _overlap(first, last)
+        known = ["sha256 IS NOT NULL", "size_bytes > 0", *conditions]
+        parts = self._select(self._cameras_named(camera), first, last)
+        found = self._queries.ask(_DUPLICATES.format(where=_where(known)), parts, values)
+        return self._in_camera_order(found)
+
+    def sql(self, statement: str, params: Any = None) -> pd.DataFrame:
+        """Answer one statement in DuckDB's SQL over the views `media` and `frames`.
+
+        `params` fill its `?` (a list) or its `$name` (a dictionary). Times of day come as
+        the time since midnight, differences of times as timedelta, sums as numbers.
+        Raises QueryError for a statement that DuckDB does not take, and for several.
+        """
+        return self._queries.sql(statement, _parameters(params))
+
+    def thumbnail(self, row: Any) -> Image:
+        """Return the kept thumbnail of a row (or of a `media_id`) as a picture.
+
+        Raises MediaError where nothing of the file could be decoded.
+        """
+        from PIL import Image
+
+        row = self._row(row, "thumb")
+        locator = row["thumb"]
+        if not isinstance(locator, str):
+            raise MediaError(
+                f"{row.get('path') or row.get('media_id')}: expected a thumbnail; there is none, "
+                f"because the file is {row.get('state', 'not decodable')}."
+            )
+        return Image.open(BytesIO(self.thumbnail_bytes(str(locator))))
+
+    def thumbnail_bytes(self, locator: str) -> bytes:
+        """Return the JPEG behind a `thumb` value; MediaError where it leads nowhere."""
+        name, _, span = str(locator).rpartition("/")
+        offset, _, size = span.partition("-")
+        if not (
+            name.endswith(".pack")
+            and offset.isascii()
+            and offset.isdigit()
+            and size.isascii()
+            and size.isdigit()
+        ):
+            raise MediaError(f"expected a locator from the column thumb, got {locator!r}.")
+        try:
+            data = self.storage.read_range(f"thumbs/{name}", int(offset), int(size))
+        except (OSError, LibraryError, OverflowError) as error:
+            raise MediaError(f"{locator}: expected a thumbnail; {error}") from error
+        if len(data) != int(size):
+            raise MediaError(
+                f"{locator}: expected {size} bytes, got {len(data)}; run `pano ingest`."
+            )
+        return data
+
+    def source(self, row: Any) -> Path:
+        """Return where the upload of a row (or of a `media_id`) lies; MediaError if it is gone."""
+        row = self._row(row, "path")
+        if self.uploads is None:
+            raise MediaError(
+                f"{row['path']}: expected `uploads` in the settings, to find the file."
+            )
+        path = locate(self.uploads, str(row["path"]))
+        root = resolved(self.uploads)
+        if not resolved(path).is_relative_to(root) or not path.is_file() or path.is_symlink():
+            raise MediaError(
+                f"{row['path']}: expected the upload below {self.uploads}; it is gone."
+            )
+        return path
+
+
+# `FROM media WHERE sha256 IS NOT NULL AND size_bytes > 0` in SQL over the views.
+_DUPLICATES = f"""
+SELECT {", ".join(f'"{name}"' for name in COLUMNS)}, original.media_id AS original_id FROM (
+    SELECT *,
+        count(*) OVER (PARTITION BY sha256, size_bytes) AS copies,
+        first_value(struct_pack(media_id := media_id, arrived := arrived)) OVER (
+            PARTITION BY sha256, size_bytes ORDER BY arrived, start, path
+        ) AS original
+    FROM {{{{source}}}} {{where}}
+)
+WHERE copies > 1
+ORDER BY original.arrived, original_id, arrived, start, path
+"""
+# When a kept picture was taken, and the uploads that tell it.
+_SHOWN = "uploads.start + to_microseconds(CAST(round(offset_s * 1e6) AS BIGINT))"
+_BESIDE = "JOIN (SELECT media_id, start FROM {uploads}) AS uploads USING (media_id)"
+_LOOK_BACK = 30
+_CAMERA_COLUMNS = (
+    "camera",
+    "description",
+    "admin_url",
+    "live_url",
+    "first",
+    "latest",
+    "latest_media_id",
+    "latest_date",
+    "latest_thumb",
+    "arrived",
+    "today",
+    "snapshots",
+    "clips",
+    "is_silent",
+)
+
+
+def _empty_range(start: Moment, end: Moment, *, is_same: bool) -> str:
+    advice = ""
+    if is_same and is_day(start):
+        advice = " A date means its first moment: for a whole day, use the next date as end."
+    return f"expected start before end; got start={start!r}, end={end!r}.{advice}"
+
+
+def _parameters(params: Any) -> list[Any] | dict[str, Any] | None:
+    if params is None:
+        return None
+    if isinstance(params, Mapping):
+        return {str(name): arguments.sql_value(value) for name, value in params.items()}
+    if isinstance(params, Iterable) and not isinstance(params, (str, bytes, pd.DataFrame)):
+        return [arguments.sql_value(value) for value in params]
+    raise QueryError(
+        "params: expected a list for the ? placeholders of the statement, or a dictionary for its "
+        f"$names; got {arguments.shown(params)}."
+    )
+
+
+def _overlap(first: datetime | None, last: datetime | None) -> tuple[list[str], list[Any]]:
+    """Return conditions for [first, last): a clip that ended just then does not overlap."""
+    conditions: list[str] = []
+    values: list[Any] = []
+    if first is not None:
+        conditions.append('(start >= ? OR "end" > ?)')
+        values += [first, first]
+    if last is not None:
+        conditions.append("start < ?")
+        values.append(last)
+    return conditions, values
+
+
+def _where(conditions: Iterable[str]) -> str:
+    joined = " AND ".join(conditions)
+    return f"WHERE {joined}" if joined else ""
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _us(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp() * 1_000_000)
+
+
+def _from_us(value: int | None) -> datetime | None:
+    return None if value is None else datetime.fromtimestamp(value / 1_000_000, UTC)
+
+
+def _as_date(value: Any) -> Any:
+    try:
+        return pd.Timestamp(value).date()
+    except (TypeError, ValueError):
+        raise QueryError(
+            f"date: expected a date such as '2026-11-17'; got {arguments.shown(value)}."
+        ) from None
+
+
+def _plain(row: pd.Series) -> dict[str, Any]:
+    return {str(name): (None if _is_null(value) else value) for name, value in row.items()}
+
+
+def _is_null(value: Any) -> bool:
+    return (
+        value is None
+        or value is pd.NaT
+        or (isinstance(value, float) and value != value)
+        or value is pd.NA
+    )

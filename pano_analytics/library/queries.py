@@ -1,0 +1,274 @@
+"""Questions to the catalog: one SQL statement a question, answered by DuckDB as a DataFrame."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from pano_analytics.errors import PartError, QueryError
+from pano_analytics.library import zone_rules
+from pano_analytics.model.tables import TABLES, schema
+from pano_analytics.model.upload import SCHEMA_VERSION
+from pano_analytics.store.catalog import Catalog, Part
+
+Result = TypeVar("Result")
+
+_TRIES = 3
+_PAUSE_S = 0.05
+# Somebody ended the question, or it was too big.
+_NOT_OF_A_PART = (duckdb.InterruptException, duckdb.OutOfMemoryException)
+_NULLABLE_TYPES: dict[pa.DataType, Any] = {
+    pa.bool_(): pd.BooleanDtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+}
+_DAY_US = 86_400_000_000
+# What DuckDB and Arrow raise at a statement, or at values, that they cannot take.
+_NO_ANSWER = (duckdb.Error, pa.ArrowException, TypeError, ValueError, OverflowError)
+# Integers of the tables that are not known of every file.
+NULLABLE = ("width", "height", "channel", "grid_version")
+_HIVE = "hive_partitioning = true, hive_types = {'camera': 'VARCHAR', 'date': 'DATE'}"
+
+
+class Queries:
+    """One DuckDB in memory over the parts of a catalog; safe to share between threads.
+
+    A question names the files it asks, taken from the manifest once, so that it
+    sees one generation. Times come back in `zone` (an IANA name).
+    """
+
+    def __init__(self, catalog: Catalog, zone: str) -> None:
+        self._catalog = catalog
+        self._zone = zone
+        self._database = duckdb.connect()
+        # GLOBAL: each question has a cursor, a session of its own.
+        self._database.execute(f"SET GLOBAL TimeZone = '{zone}'")
+        self._lock = threading.Lock()
+        self._viewed: int | None = None
+        for table in TABLES:
+            self._make_empty(table)
+
+    def _make_empty(self, table: str) -> None:
+        partitions = [pa.field("camera", pa.string()), pa.field("date", pa.date32())]
+        columns = pa.schema([*schema(table), *partitions]).empty_table()
+        self._database.register("columns", columns)
+        self._database.execute(f"CREATE TABLE {_empty(table)} AS SELECT * FROM columns")
+        self._database.unregister("columns")
+
+    def ask(
+        self,
+        statement: str,
+        parts: Iterable[Part],
+        values: Sequence[Any] = (),
+        table: str = "media",
+        uploads: Iterable[Part] = (),
+    ) -> pd.DataFrame:
+        """Answer `statement`, in which `{source}` stands for the rows of `parts`.
+
+        `{uploads}` stands for the rows of other parts, of `media`. `values` fill its `?`.
+        No part at all is an empty table with its columns. Raises PartError where a part
+        cannot be read.
+        """
+        chosen, others = list(parts), list(uploads)
+        asked = statement.format(
+            source=self._source(table, chosen), uploads=self._source("media", others)
+        )
+        try:
+            return _retried(lambda: _frame(self._database.cursor(), asked, list(values)))
+        except _NOT_OF_A_PART:
+            raise
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            # The statement is our own: what DuckDB stumbles over is what it reads.
+            raise self._torn(error, [*chosen, *others]) from error
+
+    def _torn(self, error: Exception, parts: Sequence[Part]) -> PartError:
+        """Return the error that names the part that could not be read, or all where none is told.
+
+        DuckDB names it where a file has no end or may not be read; not where bytes within
+        it are wrong.
+        """
+        paths = [str(self._catalog.storage.path(part.path)) for part in parts]
+        named = [path for path in paths if path in str(error)] or paths
+        return PartError.of(named[0] if len(named) == 1 else self._catalog.storage.root, error)
+
+    def sql(self, statement: str, values: Any = None) -> pd.DataFrame:
+        """Answer a user's own statement over the views `media` and `frames`.
+
+        `values` fill its `?` (a sequence) or its `$name` (a mapping). Raises QueryError
+        with DuckDB's own words where it is no valid question, PartError where a part of
+        the catalog cannot be read.
+        """
+        try:
+            _expect_one(self._database.cursor(), statement)
+            if self._shift is None:
+                return _retried(lambda: _frame(self._with_views(), statement, values))
+            zone_rules.expect_own_clock(statement, self._zone)
+            shifted = self._shift.values(values)
+            found = _retried(lambda: _frame(self._with_views(), statement, shifted))
+            return self._shift.frame(found)
+        except QueryError:
+            raise
+        except _NO_ANSWER as error:
+            if str(self._catalog.storage.path("parts")) in str(error):
+                raise self._torn(error, self._all()) from error
+            raise QueryError(
+                f"expected an SQL query of the views media and frames; {error}"
+            ) from error
+
+    def _all(self) -> list[Part]:
+        manifest = self._catalog.manifest()
+        return [part for table in TABLES for part in manifest.table(table).values()]
+
+    def _with_views(self) -> duckdb.DuckDBPyConnection:
+        manifest = self._catalog.manifest()
+        with self._lock:
+            if self._viewed != manifest.generation:
+                for table in TABLES:
+                    source = self._source(table, manifest.table(table).values())
+                    self._database.execute(
+                        f"CREATE OR REPLACE VIEW {table} AS "
+                        f"SELECT * {self._replaced(table)} FROM {source}"
+                    )
+                self._viewed = manifest.generation
+            return self._database.cursor()
+
+    @cached_property
+    def _shift(self) -> zone_rules.Shift | None:
+        return zone_rules.shift(self._database, self._zone)
+
+    def _replaced(self, table: str) -> str:
+        """Return SQL that shifts the instants of a table where DuckDB's rules are others."""
+        instants = [field.name for field in schema(table) if getattr(field.type, "tz", None)]
+        if self._shift is None or not instants:
+            return ""
+        shifted = (f"{self._shift.sql(quoted)} AS {quoted}" for quoted in map(_column, instants))
+        return f"REPLACE ({', '.join(shifted)})"
+
+    def _source(self, table: str, parts: Iterable[Part]) -> str:
+        """Return SQL for the rows of `parts`; the schema supplies what older parts lack."""
+        by_version: dict[int, list[str]] = defaultdict(list)
+        for part in parts:
+            by_version[part.schema_version].append(str(self._catalog.storage.path(part.path)))
+        if not by_version:
+            return _empty(table)
+        reads = [_read(paths) for paths in by_version.values()]
+        if set(by_version) == {SCHEMA_VERSION}:
+            return reads[0]
+        union = " UNION ALL BY NAME ".join(
+            f"SELECT * FROM {source}" for source in [_empty(table), *reads]
+        )
+        return f"({union})"
+
+
+def _column(name: str) -> str:
+    return f'"{name}"'
+
+
+def _empty(table: str) -> str:
+    return f"no_{table}"
+
+
+def _read(paths: Iterable[str]) -> str:
+    listed = ", ".join(quoted(path) for path in paths)
+    return f"read_parquet([{listed}], {_HIVE})"
+
+
+def quoted(text: str) -> str:
+    """Return `text` as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _expect_one(cursor: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """Raise QueryError unless there is exactly one statement: only the last would be answered."""
+    found = cursor.extract_statements(statement)
+    if len(found) != 1:
+        raise QueryError(
+            f"expected one statement in SQL; got {len(found) or 'none'}. "
+            "Use one call per statement."
+        )
+
+
+def _frame(cursor: duckdb.DuckDBPyConnection, statement: str, values: Any = None) -> pd.DataFrame:
+    """Return the whole answer; a statement that answers nothing gives an empty frame."""
+    found: Any = cursor.sql(statement, params=values or None)
+    if found is None:
+        return pd.DataFrame()
+    return _as_pandas(found.to_arrow_table())
+
+
+def _as_pandas(table: pa.Table) -> pd.DataFrame:
+    """Return the table with types that pandas calculates with and compares.
+
+    By way of Arrow, since frames that DuckDB makes itself lose the types of what is null.
+    """
+    columns = [_series(table.column(at), table.field(at)) for at in range(table.num_columns)]
+    frame = pd.concat(columns, axis=1) if columns else pd.DataFrame()
+    frame.columns = pd.Index(table.column_names)
+    return frame
+
+
+def _series(column: pa.ChunkedArray, field: pa.Field) -> pd.Series[Any]:
+    kind = column.type
+    if pa.types.is_decimal(kind):
+        column = _number(column)
+    elif pa.types.is_date(kind):
+        column = column.cast(pa.timestamp("s"))
+    elif pa.types.is_time(kind):
+        # No zone and no day: how long after midnight.
+        column = column.cast(pa.time64("us")).cast(pa.int64()).cast(pa.duration("us"))
+    elif pa.types.is_interval(kind):
+        column = _duration(column)
+    return _nullable(column, field.name)
+
+
+def _number(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return decimals as integers where they are such and fit, else as floats."""
+    if column.type.scale == 0:
+        try:
+            return column.cast(pa.int64())
+        except pa.ArrowInvalid:
+            pass
+    return column.cast(pa.float64())
+
+
+def _duration(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return intervals as durations; those that count months are of no fixed length and stay."""
+    values = column.to_pylist()
+    if any(value is not None and value.months for value in values):
+        return column
+    lengths = [
+        None if value is None else value.days * _DAY_US + value.nanoseconds // 1000
+        for value in values
+    ]
+    return pa.chunked_array([pa.array(lengths, pa.int64()).cast(pa.duration("us"))])
+
+
+def _nullable(column: pa.ChunkedArray, name: str) -> pd.Series[Any]:
+    """Return integers and truth values that may be null as pandas' own types for that."""
+    if pa.types.is_integer(column.type) and not pa.types.is_uint64(column.type):
+        column = column.cast(pa.int64())
+    is_nullable = column.null_count or name in NULLABLE
+    mapper = _NULLABLE_TYPES.get if is_nullable else None
+    # Without a single value Arrow gives objects, even for text.
+    kind = "str" if pa.types.is_string(column.type) else None
+    return pd.Series(column.to_pandas(types_mapper=mapper), dtype=kind)
+
+
+def _retried(answer: Callable[[], Result]) -> Result:
+    """Ask again where a file went between manifest and reading: the next manifest knows better."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return answer()
+        except (duckdb.IOException, duckdb.InvalidInputException):
+            if not left:
+                raise
+            time.sleep(_PAUSE_S)
+    raise AssertionError("unreachable")

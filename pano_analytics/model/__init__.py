@@ -1,0 +1,1 @@
+"""What everything here speaks of: an upload, its tables, times, zones and names."""

@@ -1,0 +1,186 @@
+"""Wall clocks and instants: whose clock, which zone, what happens at a step.
+
+A camera writes its own wall clock, without a zone, into names. Everything
+after `layouts` is an instant in UTC; only `wall_start` keeps what was said.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pano_analytics.errors import QueryError
+from pano_analytics.model import zones
+
+# Two wall times in the same quarter of an hour have the same offset from UTC:
+# no zone in the database steps inside one (Lord Howe steps by half an hour).
+_QUARTER_US = 15 * 60 * 1_000_000
+_EPOCH = datetime(1970, 1, 1)
+
+
+CLOCKS_END_NS = 7_258_118_400 * 1_000_000_000
+"""The year 2200 in Unix nanoseconds: no clock says more, and no table overflows."""
+_UTC_NAMES = ("Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu")
+
+
+def system_zone() -> str:
+    """Return the IANA name of this machine's zone, or UTC where it states none."""
+    candidates = [os.environ.get("TZ", ""), os.path.realpath("/etc/localtime"), _zone_of_file()]
+    plain = (zones.plain_name(candidate) for candidate in candidates)
+    name = next((name for name in plain if is_zone(name)), "UTC")
+    return "UTC" if name in _UTC_NAMES else name
+
+
+def _zone_of_file() -> str:
+    try:
+        return Path("/etc/timezone").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def is_zone(name: str) -> bool:
+    """Tell whether `name` is a zone that all parts of pano understand, spelled as IANA does."""
+    if name not in zones.names():
+        return False
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def wall_to_utc(wall: datetime, zone: ZoneInfo, fold: int | None = None) -> datetime:
+    """Return the instant (aware, UTC) of a naive wall time in `zone`.
+
+    In the repeated autumn hour `fold` 1 means the second pass; in the spring
+    gap the time that the clock would have shown without the step is meant.
+    """
+    return wall.replace(tzinfo=zone, fold=fold or 0).astimezone(UTC)
+
+
+class WallClock:
+    """Many wall times of one zone to UTC, at the cost of one look-up a quarter hour."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self.zone = zone
+        self._offsets: dict[tuple[int, int], int] = {}
+        self._plain: dict[int, int | None] = {}
+
+    def to_utc_us(self, wall: datetime, fold: int = 0) -> int:
+        """Return microseconds since 1970 UTC of the naive `wall` time."""
+        wall_us = epoch_us(wall)
+        return wall_us - self._offset_us(wall_us // _QUARTER_US, fold)
+
+    def is_plain(self, wall: datetime) -> bool:
+        """Tell whether `wall` is shown once: not repeated in autumn, not skipped in spring."""
+        return self.plain_us(epoch_us(wall)) is not None
+
+    def plain_us(self, wall_us: int) -> int | None:
+        """Return microseconds since 1970 UTC of a wall time shown once, None of any other.
+
+        `wall_us` are microseconds from 1970 on the same clock (see `epoch_us`).
+        """
+        quarter = wall_us // _QUARTER_US
+        try:
+            offset = self._plain[quarter]
+        except KeyError:
+            before, after = self._offset_us(quarter, 0), self._offset_us(quarter, 1)
+            offset = self._plain[quarter] = before if before == after else None
+        return None if offset is None else wall_us - offset
+
+    def is_repeated(self, wall: datetime) -> bool:
+        """Tell whether the clock shows `wall` twice, before and after it is set back."""
+        quarter = epoch_us(wall) // _QUARTER_US
+        return self._offset_us(quarter, 0) > self._offset_us(quarter, 1)
+
+    def _offset_us(self, quarter: int, fold: int) -> int:
+        known = self._offsets.get((quarter, fold))
+        if known is None:
+            moment = _EPOCH + timedelta(microseconds=quarter * _QUARTER_US)
+            offset = moment.replace(tzinfo=self.zone, fold=fold).utcoffset() or timedelta()
+            known = self._offsets[quarter, fold] = offset // timedelta(microseconds=1)
+        return known
+
+
+def epoch_us(wall: datetime) -> int:
+    """Return the microseconds from 1970-01-01 00:00 to a naive `wall` time on the same clock."""
+    since = wall - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def from_epoch_us(value: int) -> datetime:
+    """Return the aware UTC instant of microseconds since 1970 UTC."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=value)
+
+
+def sane(mtime_ns: int) -> int:
+    """Return a time that a calendar holds: file systems keep any number, FTP clients send any."""
+    return min(max(mtime_ns, 0), CLOCKS_END_NS)
+
+
+def local_date(instant: datetime, zone: ZoneInfo) -> date:
+    """Return the calendar day of an aware `instant` in `zone`."""
+    return instant.astimezone(zone).date()
+
+
+def instant(value: Any, zone: ZoneInfo, name: str = "time") -> datetime | None:
+    """Return what a user wrote as a time as an aware UTC instant; None stays None.
+
+    Takes text in ISO form, a date (its first moment), a datetime, a pandas Timestamp or a
+    NumPy datetime64; naive times mean `zone`. Raises QueryError for anything else, for
+    NaT among it: what is missing is not "no limit".
+    """
+    if value is None:
+        return None
+    try:
+        return _aware(_as_datetime(value, name), zone)
+    except OverflowError:
+        raise QueryError(
+            f"{name}: expected a time between the years 2 and 9998; got {value!r}."
+        ) from None
+
+
+def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else wall_to_utc(moment, zone)
+
+
+def is_day(value: Any) -> bool:
+    """Tell whether a time was given as a calendar day, without a time of day."""
+    if isinstance(value, str):
+        return bool(re.fullmatch(r"[\d-]{8,10}", value.strip()))
+    return isinstance(value, date) and not isinstance(value, datetime)
+
+
+def _as_datetime(value: Any, name: str) -> datetime:
+    if isinstance(value, str):
+        return _parse(value, name)
+    # By name: who only lists names of files loads neither NumPy nor pandas.
+    if type(value).__module__ == "numpy" and type(value).__name__ == "datetime64":
+        value = value.astype("datetime64[us]").item()
+    # NaT is a datetime that equals nothing, itself included.
+    if isinstance(value, datetime) and value == value:
+        # A Timestamp counts nanoseconds, which no upload has.
+        plain = getattr(value, "to_pydatetime", None)
+        return plain(warn=False) if plain else value
+    if isinstance(value, date) and value == value:
+        return datetime.combine(value, time())
+    is_missing = value is None or type(value).__name__ in ("NaTType", "NAType")
+    came = f"{value!r}, a missing time" if is_missing else f"{value!r} ({type(value).__name__})"
+    advice = " Leave the argument out for no limit." if is_missing else ""
+    raise QueryError(
+        f"{name}: expected a time such as '2026-11-17 14:00', a date or a datetime; "
+        f"got {came}.{advice}"
+    )
+
+
+def _parse(text: str, name: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise QueryError(
+            f"{name}: expected a time such as '2026-11-17' or '2026-11-17 14:00', got {text!r}."
+        ) from None

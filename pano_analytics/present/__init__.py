@@ -1,0 +1,1 @@
+"""An upload as people see it: clips that browsers play."""

@@ -1,0 +1,1 @@
+"""pano as a service: `pano up`, the schedule, systemd units."""

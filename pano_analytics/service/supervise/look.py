@@ -1,0 +1,106 @@
+"""How uploads and library are, as far as a few system calls and one page tell."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pano_analytics.errors import UploadTreeError
+from pano_analytics.settings import Settings
+from pano_analytics.store import timekeeping
+from pano_analytics.store.storage import Storage
+from pano_analytics.wording import many
+
+Problem = dict[str, str]
+
+INGEST_S = 2 * 3600.0
+"""A watching ingest ends an ordinary run every five minutes; a first one commits all the while."""
+FEWEST_FREE_BYTES = 50_000_000
+# 0 done, 130 and 143 ended by somebody.
+_MEANT = (0, 130, 143)
+
+
+def problems(settings: Settings, up_s: float) -> list[Problem]:
+    """Return what is wrong, in the words of `pano status`; `up_s` is how long parts are at work."""
+    found = [*_uploads(settings), *_ingest(settings, up_s), *_disks(settings)]
+    return [*found, *_clock(settings)]
+
+
+def _clock(settings: Settings) -> Iterator[Problem]:
+    if settings.library is not None:
+        doubt = timekeeping.trouble(settings, Storage(settings.library))
+        if doubt:
+            yield _problem("clock_doubtful", doubt)
+
+
+def _uploads(settings: Settings) -> Iterator[Problem]:
+    root = settings.uploads
+    if root is None:
+        return
+    try:
+        with os.scandir(root) as listing:
+            is_empty = next(listing, None) is None
+    except OSError as error:
+        yield _problem("uploads_unreachable", f"{root}: {error.strerror}; is its disk mounted?")
+        return
+    if is_empty and _age_s(settings, "manifest.json") is not None:
+        yield _problem("uploads_unreachable", f"{root} is empty; is its disk mounted?")
+        return
+    yield from _strange(settings, root)
+
+
+def _strange(settings: Settings, root: Path) -> Iterator[Problem]:
+    """Say what is wrong with a tree that ingest refused; a supervisor opens no table for others."""
+    ended = _last_run(settings)
+    if settings.library is None or ended is None or ended.get("exit") != UploadTreeError.exit_code:
+        return
+    from pano_analytics.store import own_tree
+
+    found = own_tree.trouble(Storage(settings.library), root)
+    if found:
+        yield _problem(found.word, found.text)
+
+
+def _ingest(settings: Settings, up_s: float) -> Iterator[Problem]:
+    ended = _last_run(settings)
+    if ended is not None and ended.get("exit") not in _MEANT:
+        yield _problem("last_run_failed", f"exit {ended.get('exit')}: {ended.get('error')}")
+    signs = [_age_s(settings, name) for name in ("manifest.json", "state/heartbeat.json")]
+    age_s = min([up_s, *(age for age in signs if age is not None)])
+    if age_s > INGEST_S:
+        hours = many(round(age_s / 3600), "hour")
+        yield _problem("stale", f"no run of ingest has ended for {hours}")
+
+
+def _disks(settings: Settings) -> Iterator[Problem]:
+    for folder in (settings.uploads, settings.library):
+        try:
+            free = shutil.disk_usage(folder).free if folder else FEWEST_FREE_BYTES
+        except OSError:
+            continue
+        if free < FEWEST_FREE_BYTES:
+            yield _problem("disk_full", f"{folder}: {free / 1e6:.0f} MB free")
+
+
+def _age_s(settings: Settings, name: str) -> float | None:
+    try:
+        found = (Path(settings.library or "") / name).stat()
+    except OSError:
+        return None
+    return max(0.0, time.time() - found.st_mtime)
+
+
+def _last_run(settings: Settings) -> dict[str, object] | None:
+    try:
+        said = json.loads((Path(settings.library or "") / "state/heartbeat.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _problem(what: str, detail: str) -> Problem:
+    return {"what": what, "detail": detail}

@@ -1,0 +1,64 @@
+"""Whose upload a path is: the table with its folder, the channel, or the name in the path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pano_analytics import layouts
+from pano_analytics.model.upload import Reading
+from pano_analytics.settings import Camera, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who owns the uploads right in one folder.
+
+    `camera` is the folder's camera, `layout` how its names are read. `by_channel` are the
+    cameras that have a channel of it, `is_split` whether a template's {camera} names them.
+    """
+
+    camera: str
+    layout: str | Sequence[str] = "auto"
+    by_channel: Mapping[int, str] = field(default_factory=dict)
+    is_split: bool = False
+
+    def of(self, reading: Reading) -> str:
+        """Return the camera of one upload in the folder, by what its path says."""
+        if reading.channel is not None and reading.channel in self.by_channel:
+            return self.by_channel[reading.channel]
+        if self.is_split and reading.layout == "template" and reading.camera:
+            return reading.camera
+        return self.camera
+
+
+def owner_of(settings: Settings, folder: str, root_name: str) -> Owner:
+    """Return who owns what lies in `folder` (as in the column `path`, "" for the root)."""
+    inside = f"{folder}/" if folder else ""
+    tables = tables_of(settings, inside)
+    whole = [table for table in tables if table.channel is None]
+    by_level = layouts.camera_below(inside, {}, root_name)
+    camera = whole[0].name if whole else settings.called(by_level)
+    layout = (tables[0] if tables else settings.camera(camera)).layout
+    by_channel = {table.channel: table.name for table in tables if table.channel is not None}
+    return Owner(camera, layout, by_channel, names_cameras(layout))
+
+
+def tables_of(settings: Settings, path: str) -> list[Camera]:
+    """Return the tables with the longest folder that holds `path`; several, if by channel."""
+    folders = {folder: table for table in settings.cameras for folder in table.upload_folders}
+    holder = layouts.folder_holding(path, folders)
+    if holder is None:
+        return []
+    return [
+        table
+        for table in settings.cameras
+        if any(layouts.same_folder(folder, holder) for folder in table.upload_folders)
+    ]
+
+
+def names_cameras(layout: str | Sequence[str]) -> bool:
+    """Whether names read by this setting tell their camera: all its templates have {camera}."""
+    several = [layout] if isinstance(layout, str) else layout
+    templates = [layouts.Template.parse(one) for one in several if "{" in one]
+    return bool(templates) and all(one.names_cameras for one in templates)

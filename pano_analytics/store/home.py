@@ -1,0 +1,105 @@
+"""`library.json`: what a library folder knows of itself, so that it opens without settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pano_analytics import settings as settings_room
+from pano_analytics.errors import LibraryError, refused
+from pano_analytics.model.upload import resolved
+from pano_analytics.settings import Settings
+from pano_analytics.store.storage import Storage
+
+NAME = "library.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The library's own page: the identity of its upload root and the last settings used.
+
+    `root_id` names the upload root in every `media_id`; made once from where it
+    lies, it stays when the tree is mounted elsewhere.
+    """
+
+    root_id: str
+    settings: Settings
+
+    @classmethod
+    def settle(cls, storage: Storage, settings: Settings) -> Home:
+        """Return the library's page after taking in `settings`; writes only what changed."""
+        known = cls.read(storage)
+        home = cls(known.root_id if known else _root_id(settings), settings)
+        if known is None or _said(known.settings) != _said(settings):
+            storage.replace(NAME, home.encode())
+        return home
+
+    @classmethod
+    def read(cls, storage: Storage) -> Home | None:
+        """Return the library's page, None where there is none yet; LibraryError if unreadable."""
+        try:
+            document = json.loads(storage.read(NAME))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise refused(error, None, storage.root) or error from error
+        except ValueError as error:
+            raise LibraryError(f"{storage.path(NAME)}: expected JSON; {error}.") from error
+        if document.get("format") != FORMAT:
+            raise LibraryError(
+                f"{storage.path(NAME)}: expected format {FORMAT}, got {document.get('format')!r}. "
+                f"It was written by another version of pano."
+            )
+        said = settings_room.check(document["settings"], str(storage.path(NAME)))
+        return cls(document["root_id"], said)
+
+    def encode(self) -> bytes:
+        """Return the page as JSON. Addresses in it were freed of passwords when they were read."""
+        document = {"format": FORMAT, "root_id": self.root_id, "settings": _said(self.settings)}
+        return json.dumps(document, indent=1).encode()
+
+
+def _root_id(settings: Settings) -> str:
+    root = str(resolved(settings.uploads or Path()))
+    return hashlib.blake2b(root.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _said(settings: Settings) -> dict[str, Any]:
+    said = settings.model_dump(mode="json", exclude_none=True)
+    for key in ("uploads", "library"):
+        if said.get(key):
+            said[key] = str(resolved(said[key]))
+    return said
+
+
+def make_library(settings: Settings) -> Storage:
+    """Return the library that `settings` name, made now if it is not there yet.
+
+    Only settings that name both the uploads and the library say enough to make one:
+    a mistyped `--library` alone must not. Raises LibraryError where the folder
+    cannot be made.
+    """
+    storage = Storage(settings.the_library())
+    if settings.uploads is None or Home.read(storage) is not None:
+        return storage
+    try:
+        storage.root.mkdir(parents=True, exist_ok=True)
+        Home.settle(storage, settings)
+    except OSError as error:
+        raise refused(error, None, storage.root) or error from error
+    return storage
+
+
+def library_of(settings: Settings) -> Storage:
+    """Return the library of `settings`; LibraryError where there is none."""
+    storage = Storage(settings.the_library())
+    if Home.read(storage) is None:
+        raise LibraryError(
+            f"{settings.library}: expected a library; there is none yet. Create it with `pano "
+            f"ingest --uploads DIR --library {settings.library}`."
+        )
+    return storage

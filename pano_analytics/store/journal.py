@@ -1,0 +1,332 @@
+"""The journal: what only we know, so that catalog = upload tree + journal, exactly.
+
+Of every upload it keeps when it was first seen, when it arrived and, once it
+was opened, its SHA-256; each change of a file adds a line, so that what a file
+was before it was replaced is still told. Of every upload that went (missing or
+culled) it keeps the whole row with its frames, since rows outlive their files.
+Of a culling under way it keeps the plan, until all of it is done; of rows whose
+time is over, that they are to be forgotten. Ingest writes whole columns at a time
+(immutable Parquet files, folded when they become many): a line of text for each of
+a million uploads would cost more than all else it does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO, Any, NamedTuple, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pano_analytics.layouts.names import kind_of
+from pano_analytics.model.tables import schema
+from pano_analytics.store.storage import Storage, naming
+
+FOLDER = "journal"
+FOLD_ABOVE = 64
+# A gone row has its grids with it: what grew this large is not written anew again.
+_FOLD_BELOW_BYTES = 32 << 20
+# Facts of a hundred thousand uploads: a watching ingest folds every hour or so,
+# and is not to write what it saw in years anew each time.
+_FOLD_SEEN_BELOW_BYTES = 8 << 20
+
+_UTC = pa.timestamp("us", tz="UTC")
+SEEN = pa.schema(
+    [
+        pa.field("media_id", pa.string()),
+        pa.field("path", pa.string()),
+        pa.field("size_bytes", pa.int64()),
+        pa.field("mtime", _UTC),
+        pa.field("arrived", _UTC),
+        pa.field("noted", _UTC),
+        pa.field("sha256", pa.string()),
+        pa.field("state", pa.string()),
+    ]
+)
+_FRAME = pa.struct([field for field in schema("frames") if field.name != "media_id"])
+GONE = pa.schema(
+    [
+        *schema("media"),
+        pa.field("camera", pa.string()),
+        pa.field("date", pa.date32()),
+        pa.field("frames", pa.list_(_FRAME)),
+        pa.field("noted", _UTC),
+    ]
+)
+PLAN = pa.schema(
+    [
+        pa.field("media_id", pa.string()),
+        pa.field("camera", pa.string()),
+        pa.field("date", pa.date32()),
+        pa.field("path", pa.string()),
+        pa.field("size_bytes", pa.int64()),
+        pa.field("mtime", _UTC),
+        pa.field("reason", pa.string()),
+        # The folder above it that stays, empty or not.
+        pa.field("top", pa.string()),
+        pa.field("culled_at", _UTC),
+    ]
+)
+FORGOTTEN = pa.schema([pa.field("media_id", pa.string()), pa.field("noted", _UTC)])
+_FOLDED = b"pano_folded"
+_TRIES = 3
+_STAMP = re.compile(r"/[a-z]+-(\d{20})-\w+\.parquet$")
+# A camera writes a clip for minutes; what replaces it comes later, or is not longer.
+_GROWING = timedelta(minutes=15)
+
+Fact = dict[str, Any]
+
+Result = TypeVar("Result")
+
+
+class Overwritten(NamedTuple):
+    """A whole upload that was replaced: the SHA-256 of both, and when it was seen (UTC)."""
+
+    media_id: str
+    path: str
+    before: str
+    after: str
+    noted: datetime
+
+
+class Journal:
+    """The journal of one library. Only the holder of the library's lock writes."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def note_seen(self, facts: pa.Table) -> str:
+        """Write what is true of some uploads now; return the file's name, not yet synced."""
+        return self._put("seen", _shaped(facts, SEEN), ())
+
+    def note_gone(self, rows: pa.Table) -> str:
+        """Write whole rows (schema GONE) whose files went; return the name, not yet synced."""
+        return self._put("gone", rows.cast(GONE), ())
+
+    def note_plan(self, files: pa.Table) -> str:
+        """Write what is to be culled (schema PLAN); return the file's name, not yet synced."""
+        return self._put("plan", files.cast(PLAN), ())
+
+    def open_plans(self) -> list[str]:
+        """Return the plans that were noted and not closed, oldest first."""
+        return self._named("plan")
+
+    def read_plan(self, name: str) -> pa.Table:
+        """Return what is to be culled by one plan (schema PLAN)."""
+        return _read(self.storage.path(name)).cast(PLAN)
+
+    def close_plan(self, name: str) -> None:
+        """Confirm that all of a plan is done, for good."""
+        self.storage.path(name).unlink(missing_ok=True)
+        self.storage.sync([FOLDER])
+
+    def forget(self, media_ids: Sequence[str], noted: datetime) -> str:
+        """Write that what was noted of some uploads up to `noted` is over; return the name.
+
+        It is not yet synced. Nothing of it is told from then on; folding frees the space.
+        """
+        columns = [list(media_ids), [noted] * len(media_ids)]
+        return self._put("forgotten", pa.table(columns, schema=FORGOTTEN), ())
+
+    def _put(self, kind: str, facts: pa.Table, folded: Iterable[str]) -> str:
+        name = f"{FOLDER}/{kind}-{time.time_ns():020d}-{secrets.token_hex(3)}.parquet"
+        marked = facts.replace_schema_metadata({_FOLDED: json.dumps(list(folded))})
+
+        def write(file: IO[bytes]) -> None:
+            pq.write_table(marked, file, compression="zstd", compression_level=1)
+
+        # Whatever has such a name is read: a power cut must not leave one without its bytes.
+        self.storage.put(name, write, is_synced=True)
+        return name
+
+    def last_us(self) -> int:
+        """Return when a note was last written (µs UTC, as its name tells), 0 if none ever was."""
+        stamps = (_STAMP.search(name) for name in self.storage.files(FOLDER))
+        return max((int(found[1]) // 1000 for found in stamps if found), default=0)
+
+    def is_begun(self) -> bool:
+        """Tell whether anything was ever noted."""
+        return any(self._named("seen")) or any(self._named("gone"))
+
+    def seen(self) -> pa.Table:
+        """Return all facts about uploads (schema SEEN), oldest file first."""
+        return _steady(lambda: self._read_seen(self._files("seen"), None))
+
+    def history(self, media_id: str) -> pa.Table:
+        """Return what was ever noted of one upload (schema SEEN), in that order."""
+        only = [("media_id", "==", media_id)]
+        return _steady(lambda: self._read_seen(self._files("seen"), only)).sort_by("noted")
+
+    def _read_seen(self, names: Iterable[str], only: list[tuple[str, str, str]] | None) -> pa.Table:
+        tables = [_shaped(_read(self.storage.path(name), filters=only), SEEN) for name in names]
+        return self._remembered(pa.concat_tables([SEEN.empty_table(), *tables]))
+
+    def forgotten(self) -> pa.Table:
+        """Return of which uploads all is over that was noted until then (schema FORGOTTEN)."""
+        names = self._named("forgotten")
+        tables = [_read(self.storage.path(name)) for name in names]
+        return pa.concat_tables([FORGOTTEN.empty_table(), *tables])
+
+    def _remembered(self, facts: pa.Table) -> pa.Table:
+        """Return the rows (with `media_id` and `noted`) that are not forgotten, in their order."""
+        forgotten = self.forgotten()
+        if not forgotten.num_rows:
+            return facts
+        last = forgotten.group_by("media_id").aggregate([("noted", "max")])
+        until = last["noted_max"].take(pc.index_in(facts["media_id"], last["media_id"]))
+        return facts.filter(pc.fill_null(pc.greater(facts["noted"], until), True))
+
+    def gone_files(self) -> list[str]:
+        """Return the files of gone rows: with their grids they are read one at a time."""
+        return _steady(lambda: self._files("gone"))
+
+    def read_gone(self, name: str, columns: Sequence[str] = tuple(GONE.names)) -> pa.Table:
+        """Return columns of one file of gone rows; those it was written without are null."""
+        path = self.storage.path(name)
+        asked = list(dict.fromkeys([*columns, "media_id", "noted"]))
+        with naming(path):
+            there = pq.read_schema(path).names
+        found = _read(path, columns=[one for one in asked if one in there])
+        rows = _shaped(found, pa.schema([GONE.field(column) for column in asked]))
+        return self._remembered(rows).select(list(columns))
+
+    def overwritten(self) -> list[Overwritten]:
+        """Return the uploads that were whole once and hold other bytes since, oldest first.
+
+        A clip that only grew within minutes was still on its way, however whole it looked.
+        """
+        facts = self.seen()
+        facts = facts.filter(pc.is_valid(facts["sha256"]))
+        counts = facts.group_by("media_id").aggregate([("sha256", "count_distinct")])
+        several = counts.filter(pc.greater(counts["sha256_count_distinct"], 1))["media_id"]
+        facts = facts.filter(pc.is_in(facts["media_id"], several)).sort_by("noted")
+        whole: dict[str, Fact] = {}
+        found: list[Overwritten] = []
+        for fact in facts.to_pylist():
+            was = whole.get(fact["media_id"])
+            if was and was["sha256"] != fact["sha256"] and not _grew(was, fact):
+                told = fact["media_id"], fact["path"], was["sha256"], fact["sha256"], fact["noted"]
+                found.append(Overwritten(*told))
+            if fact["state"] == "complete":
+                whole[fact["media_id"]] = fact
+        return found
+
+    def _files(self, kind: str) -> list[str]:
+        """Return the files to read: a killed fold leaves sources that its result already holds."""
+        names = self._named(kind)
+        superseded = {source for name in names for source in self._sources(name)}
+        return [name for name in names if name not in superseded]
+
+    def _named(self, kind: str) -> list[str]:
+        return sorted(
+            name
+            for name in self.storage.files(FOLDER)
+            if name.rpartition("/")[2].startswith(f"{kind}-") and name.endswith(".parquet")
+        )
+
+    def _sources(self, name: str) -> list[str]:
+        with naming(self.storage.path(name)) as path:
+            metadata = pq.read_schema(path).metadata or {}
+        return list(json.loads(metadata.get(_FOLDED, b"[]")))
+
+    def arrivals(self) -> dict[str, int]:
+        """Return media_id -> earliest arrival, microseconds since 1970 UTC."""
+        facts = self.seen()
+        if not facts.num_rows:
+            return {}
+        earliest = facts.group_by("media_id").aggregate([("arrived", "min")])
+        arrived = earliest["arrived_min"].cast(pa.int64()).to_pylist()
+        return dict(zip(earliest["media_id"].to_pylist(), arrived, strict=True))
+
+    def fold(self) -> None:
+        """Join the files into one when they have become many; what is forgotten goes then."""
+        forgotten = self._named("forgotten")
+        is_forgetting = len(forgotten) > FOLD_ABOVE
+        self._fold_seen(is_forgetting)
+        if is_forgetting:
+            self._drop_gone()
+            for name in forgotten:
+                self.storage.path(name).unlink(missing_ok=True)
+        gone = self._small("gone", _FOLD_BELOW_BYTES)
+        if len(gone) > FOLD_ABOVE:
+            rows = pa.concat_tables([self.read_gone(name) for name in gone])
+            self._swap(gone, self._put("gone", rows, gone))
+
+    def _drop_gone(self) -> None:
+        """Write the files of gone rows anew without what is forgotten, and sync them."""
+        for name in self._files("gone"):
+            rows = self.read_gone(name)
+            if rows.num_rows == pq.read_metadata(self.storage.path(name)).num_rows:
+                continue
+            if rows.num_rows:
+                self._swap([name], self._put("gone", rows, [name]))
+            else:
+                self.storage.path(name).unlink(missing_ok=True)
+        self.storage.sync([FOLDER])
+
+    def _fold_seen(self, is_forgetting: bool) -> None:
+        """Join small files of facts, or all of them where some are forgotten."""
+        limit = None if is_forgetting else _FOLD_SEEN_BELOW_BYTES
+        names = self._small("seen", limit)
+        if len(names) > FOLD_ABOVE or (is_forgetting and names):
+            self._swap(names, self._put("seen", self._read_seen(names, None), names))
+
+    def _small(self, kind: str, limit_bytes: int | None) -> list[str]:
+        """Return the files below a size; none, without opening any, where they are too few."""
+        if limit_bytes is None:
+            return self._files(kind)
+        if len(self._named(kind)) <= FOLD_ABOVE:
+            return []
+        return [
+            name
+            for name in self._files(kind)
+            if self.storage.path(name).stat().st_size < limit_bytes
+        ]
+
+    def _swap(self, names: list[str], folded: str) -> None:
+        self.storage.sync([folded])
+        for name in names:
+            self.storage.path(name).unlink(missing_ok=True)
+
+
+def _grew(was: Fact, fact: Fact) -> bool:
+    if kind_of(fact["path"].rpartition(".")[2]) != "clip":
+        return False
+    is_soon: bool = fact["mtime"] - was["mtime"] < _GROWING
+    return is_soon and fact["size_bytes"] > was["size_bytes"]
+
+
+def _read(path: Path, **how: Any) -> pa.Table:
+    with naming(path):
+        return pq.read_table(path, partitioning=None, **how)
+
+
+def _shaped(found: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Return the columns of a schema; those that were not written yet are null."""
+    return pa.table(
+        [
+            found[field.name].cast(field.type)
+            if field.name in found.column_names
+            else pa.nulls(found.num_rows, field.type)
+            for field in wanted
+        ],
+        schema=wanted,
+    )
+
+
+def _steady(read: Callable[[], Result]) -> Result:
+    """Read again where a file went between listing and reading: its rows were folded."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return read()
+        except FileNotFoundError:
+            if not left:
+                raise
+    raise AssertionError("unreachable")

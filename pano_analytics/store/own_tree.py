@@ -1,0 +1,171 @@
+"""Is this the upload tree that the library knows? By its marker, and by the uploads in it.
+
+A mount point without its disk, another disk under the same path, a library that is
+given another tree: each has none of the uploads that the library knows, and nothing may
+be concluded from that. Looks at a few hundred files; nothing is written.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pano_analytics.errors import LibraryError, UploadTreeError
+from pano_analytics.model.times import epoch_us
+from pano_analytics.model.upload import GONE_STATES, decode_path, encode_path
+from pano_analytics.store.catalog import Catalog, Part
+from pano_analytics.store.storage import Storage
+from pano_analytics.store.tree import MARKER, Doomed, Tree, WrongRoot, adopted
+
+# So many uploads are looked for, of so many camera-days, spread over all that the library
+# holds: all of a small library.
+_UPLOADS, _PLACES = 200, 8
+
+One = TypeVar("One")
+
+
+class StrangeTree(UploadTreeError):
+    """The upload tree does not hold what the library knows."""
+
+
+class Trouble(NamedTuple):
+    """What is wrong with the tree: the word that `pano status` uses, and a sentence."""
+
+    word: str
+    text: str
+
+
+def require(storage: Storage, root: Path) -> None:
+    """Raise StrangeTree unless `root` is the tree that the library knows, or it knows none yet."""
+    text = _strange(storage, root)
+    if text:
+        raise StrangeTree(text)
+
+
+def trouble(storage: Storage, root: Path | None) -> Trouble | None:
+    """Return what is wrong with the upload tree of a library, None where nothing is.
+
+    For all that tell people how the library is doing. Whether there is a tree at all
+    is not asked here.
+    """
+    if root is None or not root.is_dir():
+        return None
+    try:
+        text = _strange(storage, root)
+        return Trouble("uploads_strange", text) if text else _unmarked(storage, root)
+    except UploadTreeError:
+        return None
+
+
+def _unmarked(storage: Storage, root: Path) -> Trouble | None:
+    with Tree.opened(root) as tree:
+        if adopted(storage) is None or tree.identity() is not None:
+            return None
+    text = (
+        f"{root}: the marker {MARKER} that `pano cull --adopt` wrote is not there; nothing is "
+        f"culled. If this is the right disk, run `pano cull --adopt` again."
+    )
+    return Trouble("marker_missing", text)
+
+
+def _strange(storage: Storage, root: Path) -> str | None:
+    with Tree.opened(root) as tree:
+        try:
+            found, own = tree.identity(), adopted(storage)
+        except WrongRoot as error:
+            return str(error)
+        if own is not None and found not in (None, own):
+            return (
+                f"{root}: expected the upload tree of this library; its marker {MARKER} belongs "
+                f"to another library. Is the right disk mounted? Nothing was changed. To use this "
+                f"tree for this library from now on, delete the marker and run `pano cull "
+                f"--adopt`."
+            )
+        looked_for, there = _counted(tree, Catalog(storage))
+        is_empty = not tree.names(())
+    if 2 * there >= looked_for:
+        return None
+    lacking = f"{looked_for - there} of {looked_for} checked uploads are missing"
+    return (
+        f"{root}: expected the uploads that the library knows; "
+        f"{'the folder is empty' if is_empty else lacking}. "
+        f"Is its disk mounted, and is it the right one? Nothing was changed. For another tree, "
+        f"use another library (--library). If most uploads were deleted, or to use this tree for "
+        f"this library, run `pano ingest --accept-tree`."
+    )
+
+
+def _counted(tree: Tree, catalog: Catalog) -> tuple[int, int]:
+    """Return how many known uploads were looked for, and how many of them are there."""
+    looked_for = there = 0
+    for part, count in _chosen(_parts(catalog)):
+        known = _known(catalog, part)
+        names = {file.path for file in known}
+        for file, found in tree.look(_spread(known, count)):
+            looked_for += 1
+            there += not found.is_absent or _is_renamed(tree, file, names)
+    return looked_for, there
+
+
+def _chosen(parts: list[Part]) -> list[tuple[Part, int]]:
+    """Return some parts and how many uploads of each: the more, the more it holds."""
+    held = list(accumulate(map(_held, parts)))
+    if not held or (held[-1] <= _UPLOADS and len(parts) <= 2 * _PLACES):
+        return [(part, _UPLOADS) for part in parts]
+    places = [(n + 1) * held[-1] // _PLACES for n in range(_PLACES)]
+    counted = Counter(bisect_left(held, place) for place in places)
+    return [(parts[index], count * _UPLOADS // _PLACES) for index, count in counted.items()]
+
+
+def _held(part: Part) -> int:
+    return part.rows if part.held is None else part.held
+
+
+def _parts(catalog: Catalog) -> list[Part]:
+    try:
+        media = catalog.manifest().media
+    except LibraryError:
+        return []  # what cannot be read is made anew, and tells nothing until then
+    days = sorted(media, key=lambda day: (day.date, day.camera))
+    return [media[day] for day in days if _held(media[day])]
+
+
+def _known(catalog: Catalog, part: Part) -> list[Doomed]:
+    try:
+        rows = catalog.read(part).select(["path", "size_bytes", "mtime", "state"]).to_pylist()
+    except (OSError, LibraryError):
+        return []
+    return [
+        Doomed(row["path"], row["size_bytes"], epoch_us(row["mtime"].replace(tzinfo=None)))
+        for row in rows
+        if row["state"] not in GONE_STATES
+    ]
+
+
+def _spread(all_of: Sequence[One], count: int) -> Sequence[One]:
+    """Return so many of a list, evenly spread, the last one among them."""
+    if len(all_of) <= count:
+        return all_of
+    return [all_of[(n + 1) * len(all_of) // count - 1] for n in range(count)]
+
+
+def _is_renamed(tree: Tree, file: Doomed, known: Iterable[str]) -> bool:
+    """Tell whether an upload lies in its folder under a name that nobody knows yet.
+
+    Cameras rename what they have uploaded, `*.mp4_` to `*.mp4`.
+    """
+    return any(found == file[1:] for found in _others(tree, file, known))
+
+
+def _others(tree: Tree, file: Doomed, known: Iterable[str]) -> Iterator[tuple[int, int]]:
+    folder = file.path.rpartition("/")[0]
+    names = tree.names(tuple(decode_path(folder).split(b"/")) if folder else ())
+    paths = (f"{folder}/{encode_path(name.decode('utf-8', 'surrogateescape'))}" for name in names)
+    others = [Doomed(path.lstrip("/"), 0, 0) for path in paths if path.lstrip("/") not in known]
+    for _, found in tree.look(others):
+        if found.trouble is None:
+            yield found.size_bytes, found.mtime_us

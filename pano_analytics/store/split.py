@@ -1,0 +1,40 @@
+"""Cameras that a template's {camera} told apart: whose table each of them came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pano_analytics.settings import Settings
+from pano_analytics.settings.whose import names_cameras
+from pano_analytics.store.storage import Storage
+
+NAME = "state/split.json"
+FORMAT = 1
+
+
+def load(storage: Storage) -> dict[str, str]:
+    """Return camera -> the name of the table that its uploads are read by."""
+    document = storage.document(NAME, FORMAT) or {}
+    return dict(document.get("parents", {}))
+
+
+def add(storage: Storage, parents: Mapping[str, str]) -> None:
+    """Remember more of them; called before their rows are committed.
+
+    Culling must never see a row of such a camera without knowing its rule.
+    """
+    known = load(storage)
+    if parents.items() - known.items():
+        document = {"format": FORMAT, "parents": {**known, **parents}}
+        storage.replace(NAME, json.dumps(document).encode())
+
+
+def followed(settings: Settings, storage: Storage) -> Settings:
+    """Return settings in which such cameras have the rules of their tables."""
+    parents = {
+        child: parent
+        for child, parent in load(storage).items()
+        if (table := settings.table(parent)) is not None and names_cameras(table.layout)
+    }
+    return settings.with_split(parents)

@@ -1,0 +1,1 @@
+"""Keeping a library in order: culling, check, rebuild, backup."""

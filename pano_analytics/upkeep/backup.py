@@ -1,0 +1,455 @@
+"""Backup and restore of what only we know: the journal, the library's identity, its users.
+
+The catalog is left out unless asked for: tree and journal make it again. The
+thumbnails of uploads that are gone are in, for nothing can make those again.
+A backup is one tar file (gzipped where its name says so) whose last member,
+`backup.json`, holds the size and SHA-256 of every other. It can be encrypted
+with a passphrase (`sealed`), or leave out what is secret.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import tarfile
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow.compute as pc
+
+from pano_analytics.access.users import FILE_NAME as USERS
+from pano_analytics.access.users import SECRET_NAME as SECRET
+from pano_analytics.access.users import write_private
+from pano_analytics.errors import LibraryError, SettingsError
+from pano_analytics.ingest import memory
+from pano_analytics.ingest.run import LOCK
+from pano_analytics.model.tables import TABLES
+from pano_analytics.model.upload import media_id, resolved
+from pano_analytics.store.catalog import MANIFEST, Catalog
+from pano_analytics.store.home import NAME as HOME_PAGE
+from pano_analytics.store.home import Home
+from pano_analytics.store.journal import FOLDER as JOURNAL
+from pano_analytics.store.journal import Journal
+from pano_analytics.store.storage import TEMPORARY, Storage, sync_path
+from pano_analytics.store.timekeeping import PAGE as CLOCK_PAGE
+from pano_analytics.store.tree import ADOPTED
+from pano_analytics.upkeep import sealed
+
+FORMAT = 1
+INDEX = "backup.json"
+SETTINGS = "pano.toml"
+# Settings too: the addresses and commands in them may hold keys.
+_PRIVATE = (USERS, SECRET, SETTINGS)
+_SINGLE = (HOME_PAGE, ADOPTED, CLOCK_PAGE, *_PRIVATE)
+_ALLOWED = re.compile(
+    rf"(?:{'|'.join(map(re.escape, (*_SINGLE, MANIFEST)))}"
+    rf"|{JOURNAL}/[\w-]+\.parquet|(?:parts|thumbs)/.+)"
+)
+_CHUNK_BYTES = 1 << 20
+_INDEX_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUp:
+    """What a backup holds: how many files of how many bytes, with or without what."""
+
+    target: Path
+    files: int
+    size_bytes: int
+    has_catalog: bool
+    has_secrets: bool = True
+    is_encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put back, and what was left as it is because the library has its own."""
+
+    files: tuple[str, ...]
+    left: tuple[str, ...]
+    has_catalog: bool
+    has_secrets: bool = True
+
+
+# --- backup -----------------------------------------------------------------
+
+
+def backup(
+    folder: Path,
+    target: Path,
+    settings_file: Path | None = None,
+    with_catalog: bool = False,
+    *,
+    with_secrets: bool = True,
+    passphrase: str | None = None,
+) -> BackedUp:
+    """Write what only the library in `folder` knows to the tar `target`, readable by its owner.
+
+    Without secrets it holds neither users nor the login secret nor the settings
+    file; with a `passphrase` it is encrypted. Waits for a run that is at work.
+    `target` appears complete or not at all; an earlier backup there is replaced. Raises
+    LibraryError where there is no library, SettingsError for a short passphrase, for a
+    target below the upload root, and for one that is anything but a backup.
+    """
+    if passphrase is not None:
+        sealed.check_passphrase(passphrase)
+    storage = Storage(folder)
+    home = Home.read(storage)
+    if home is None:
+        raise LibraryError(f"{folder}: expected a library to back up; there is none.")
+    _refuse_target(target, home.settings.uploads)
+    with storage.lock(LOCK, wait=True), _appearing(target) as file:
+        names = _names(storage, with_catalog)
+        sources = {name: storage.path(name) for name in names}
+        if settings_file is not None:
+            sources[SETTINGS] = settings_file
+        if not with_secrets:
+            sources = {name: path for name, path in sources.items() if name not in _PRIVATE}
+        about = {
+            "root_id": home.root_id,
+            "has_catalog": MANIFEST in sources,
+            "has_secrets": with_secrets,
+        }
+        with _sealing(file, passphrase) as out:
+            files = _write(out, sources, about, target.name.endswith((".gz", ".tgz")))
+    size_bytes = sum(one["size_bytes"] for one in files.values())
+    return BackedUp(
+        target, len(files), size_bytes, MANIFEST in sources, with_secrets, passphrase is not None
+    )
+
+
+def _refuse_target(target: Path, uploads: Path | None) -> None:
+    """Refuse to put a backup among the uploads, or in the place of anything but a backup."""
+    if uploads is not None and resolved(target).is_relative_to(resolved(uploads)):
+        raise SettingsError(
+            f"{target}: expected a place outside the upload tree, which pano only reads; "
+            f"choose another. Nothing was written."
+        )
+    if os.path.lexists(target) and not _is_replaceable(target):
+        raise SettingsError(
+            f"{target}: expected a new file, or an earlier backup to replace; something else is "
+            f"there, and it stays as it is. Choose another name."
+        )
+
+
+def _is_replaceable(target: Path) -> bool:
+    """Tell whether a file is empty, or begins as backups do; one that is cut short does, too."""
+    if not target.is_file():
+        return False
+    try:
+        if target.stat().st_size == 0 or is_encrypted(target):
+            return True
+        with tarfile.open(target, mode="r|*") as tar:
+            first = tar.next()
+    except (tarfile.TarError, EOFError, zlib.error, OSError, LibraryError):
+        return False
+    return first is not None and _is_ours(first)
+
+
+@contextmanager
+def _sealing(file: IO[bytes], passphrase: str | None) -> Iterator[Any]:
+    """Give what is to be written to: `file`, or what encrypts into it."""
+    if passphrase is None:
+        yield file
+        return
+    writer = sealed.Writer(file, passphrase)
+    yield writer
+    writer.close()
+
+
+def _names(storage: Storage, with_catalog: bool) -> list[str]:
+    """Return what belongs in, the manifest last: what it names is in by then."""
+    single = [
+        name for name in (HOME_PAGE, ADOPTED, CLOCK_PAGE, USERS, SECRET) if storage.exists(name)
+    ]
+    journal = [name for name in storage.files(JOURNAL) if not name.endswith(TEMPORARY)]
+    packs = _packs_of_gone(storage)
+    parts: list[str] = []
+    manifest = Catalog(storage).manifest() if with_catalog else None
+    if manifest is not None and manifest.generation:
+        parts = [part.path for table in TABLES for part in manifest.table(table).values()]
+        packs |= {name for name in storage.files("thumbs") if not name.endswith(TEMPORARY)}
+    return [*single, *sorted(journal), *sorted(packs), *parts, *([MANIFEST] if parts else [])]
+
+
+def _packs_of_gone(storage: Storage) -> set[str]:
+    journal = Journal(storage)
+    packs: set[str] = set()
+    for name in journal.gone_files():
+        frames = pc.list_flatten(journal.read_gone(name, ("frames",))["frames"])
+        locators = pc.struct_field(frames, "thumb").to_pylist()
+        packs |= {f"thumbs/{locator.rpartition('/')[0]}" for locator in locators}
+    return {name for name in packs if storage.exists(name)}
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[IO[bytes]]:
+    """Give a file that appears as `target`, on the disk, when it is written well."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        sync_path(target.parent)
+    except OSError as error:
+        raise LibraryError(
+            f"{target}: cannot write the backup; {error}. Check the disk, or choose another "
+            f"target; an existing file is unchanged."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(
+    file: Any, sources: Mapping[str, Path], about: Mapping[str, Any], is_gzip: bool
+) -> dict[str, dict[str, Any]]:
+    files: dict[str, dict[str, Any]] = {}
+    with (
+        gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1)
+        if is_gzip
+        else nullcontext(file) as out,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name, source in sources.items():
+            files[name] = _add(tar, name, source)
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        index = {"format": FORMAT, "made": made, **about, "files": files}
+        data = json.dumps(index, indent=1).encode()
+        tar.addfile(_member(INDEX, len(data)), io.BytesIO(data))
+    return files
+
+
+def _add(tar: tarfile.TarFile, name: str, source: Path) -> dict[str, Any]:
+    with source.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        hashing = _Hashing(file)
+        tar.addfile(_member(name, size), hashing)
+    return {"size_bytes": size, "sha256": hashing.digest.hexdigest()}
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = size, 0o600, int(time.time())
+    return member
+
+
+class _Hashing:
+    """Reads on behalf of another, and keeps the hash of what went through."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.digest.update(data)
+        return data
+
+
+# --- restore ----------------------------------------------------------------
+
+
+def is_encrypted(source: Path) -> bool:
+    """Tell whether the backup at `source` takes a passphrase. Raises LibraryError."""
+    with _readable(source), source.open("rb") as file:
+        return sealed.is_sealed(file.read(len(sealed.MAGIC)))
+
+
+def restore(source: Path, folder: Path, passphrase: str | None = None) -> Restored:
+    """Put a backup into the library `folder`, once every byte of it was verified.
+
+    The folder must be new or empty, or that library's own: its journal is then
+    joined, its users and settings become those of the backup, and its catalog,
+    if it has one, stays. Users and settings that the backup was made without stay
+    as they are. Raises LibraryError where the backup is damaged, not one of ours,
+    or of another library, or where `passphrase` is not the one that it was
+    encrypted with; nothing is written then.
+    """
+    index = _verified(source, passphrase)
+    storage = Storage(folder)
+    _refuse_strangers(storage, index)
+    with storage.lock(LOCK, wait=True):
+        has_catalog = storage.exists(MANIFEST)
+        chosen = [name for name in index["files"] if _is_wanted(storage, name, has_catalog)]
+        with _opened(source, passphrase) as tar:
+            _put_all(storage, tar, set(chosen))
+    left = tuple(name for name in index["files"] if name not in chosen)
+    has_secrets = index.get("has_secrets", True)
+    return Restored(tuple(chosen), left, storage.exists(MANIFEST), has_secrets)
+
+
+@contextmanager
+def _opened(source: Path, passphrase: str | None) -> Iterator[tarfile.TarFile]:
+    """Give the members of a backup, to be read in their order."""
+    if is_encrypted(source) and passphrase is None:
+        raise sealed.SealError(
+            f"{source}: this backup is encrypted, and no passphrase was given. Nothing was "
+            f"restored; use --passphrase-file."
+        )
+    with _readable(source), source.open("rb") as file:
+        content: Any = file
+        if is_encrypted(source):
+            content = sealed.Reader(file, str(passphrase), str(source))
+        with tarfile.open(fileobj=content, mode="r|*") as tar:
+            yield tar
+
+
+@contextmanager
+def _readable(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise LibraryError(
+            f"{source}: expected a readable backup, and enough space to restore it; {error}."
+        ) from error
+
+
+def _verified(source: Path, passphrase: str | None) -> dict[str, Any]:
+    """Return the backup's index after holding every member against it."""
+    found: dict[str, dict[str, Any]] = {}
+    index: dict[str, Any] | None = None
+    with _opened(source, passphrase) as tar:
+        for member in tar:
+            if not _is_ours(member) or member.name in found or index is not None:
+                raise _stranger(
+                    source, f"the member {member.name!r}, which does not belong in a backup"
+                )
+            file = tar.extractfile(member)
+            assert file is not None, "a regular member has content"
+            if member.name == INDEX:
+                index = _index(source, file.read(_INDEX_MOST_BYTES))
+            else:
+                found[member.name] = _measured(file)
+    if index is None:
+        raise _stranger(source, f"no {INDEX} at its end: it is cut off")
+    _refuse_damage(source, index["files"], found)
+    return index
+
+
+def _is_ours(member: tarfile.TarInfo) -> bool:
+    """Tell whether a member is one that backups have: nothing else is even looked at.
+
+    Members are not extracted by their own word either: no link, owner, mode or
+    absolute path of theirs means anything here.
+    """
+    parts = member.name.split("/")
+    is_named = member.name == INDEX or _ALLOWED.fullmatch(member.name) is not None
+    return member.isreg() and is_named and not {"", ".", ".."} & set(parts)
+
+
+def _index(source: Path, data: bytes) -> dict[str, Any]:
+    try:
+        index = json.loads(data)
+        if index["format"] == FORMAT and isinstance(index["root_id"], str) and index["files"]:
+            return dict(index)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise _stranger(source, f"an {INDEX} of another format; it may be of a newer pano")
+
+
+def _measured(file: IO[bytes]) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    while data := file.read(_CHUNK_BYTES):
+        digest.update(data)
+        size += len(data)
+    return {"size_bytes": size, "sha256": digest.hexdigest()}
+
+
+def _refuse_damage(source: Path, said: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    for name in sorted(set(said) | set(found)):
+        if said.get(name) != found.get(name):
+            raise LibraryError(
+                f"{source}: expected {name} as its {INDEX} says; it is damaged or missing. "
+                f"Nothing was restored; use another backup."
+            )
+
+
+def _stranger(source: Path, came: str) -> LibraryError:
+    return LibraryError(
+        f"{source}: expected a backup that `pano backup` wrote; got {came}. Nothing was restored."
+    )
+
+
+def _refuse_strangers(storage: Storage, index: Mapping[str, Any]) -> None:
+    """Refuse a folder that holds anything but this library, or a part of this backup."""
+    root_id = index["root_id"]
+    if _is_begun(storage, index["files"]) or _identity(storage, root_id) == root_id:
+        return
+    raise LibraryError(
+        f"{storage.root}: expected a new or empty folder, or the library that the backup is of; "
+        f"it has other content. Choose another folder; nothing was restored."
+    )
+
+
+def _is_begun(storage: Storage, files: Mapping[str, Any]) -> bool:
+    """Tell whether all that is there was put there by a restore of this backup that ended early."""
+    names = (name.removeprefix("./") for name in storage.files("."))
+    rest = (
+        name for name in names if not name.startswith("state/") and not name.endswith(TEMPORARY)
+    )
+    return all(name in files and _measured_at(storage.path(name)) == files[name] for name in rest)
+
+
+def _measured_at(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return _measured(file)
+
+
+def _identity(storage: Storage, root_id: str) -> str | None:
+    """Return whose library this is: as its page says, or `root_id` if its journal fits that."""
+    try:
+        home = Home.read(storage)
+    except LibraryError:
+        home = None
+    if home is not None:
+        return home.root_id
+    facts = Journal(storage).seen().slice(0, 1).to_pylist()
+    is_own = any(media_id(root_id, fact["path"]) == fact["media_id"] for fact in facts)
+    return root_id if is_own else None
+
+
+def _is_wanted(storage: Storage, name: str, has_catalog: bool) -> bool:
+    if name in _SINGLE:
+        return True
+    if name == MANIFEST or name.startswith("parts/"):
+        return not has_catalog
+    return not storage.exists(name)  # journal files and packs never change
+
+
+def _put_all(storage: Storage, tar: tarfile.TarFile, chosen: set[str]) -> None:
+    """Put what never changes first, on the disk; then the rest, and the manifest last."""
+    later: dict[str, bytes] = {}
+    for member in tar:
+        file = tar.extractfile(member) if member.name in chosen else None
+        if file is None:
+            continue
+        if member.name in _SINGLE or member.name == MANIFEST:
+            later[member.name] = file.read()
+        else:
+            storage.put(member.name, partial(shutil.copyfileobj, file))
+    storage.sync(chosen - set(later))
+    for name, data in later.items():
+        if name in _PRIVATE:
+            write_private(storage.path(name), data)
+        elif name != MANIFEST:
+            storage.replace(name, data)
+    if MANIFEST in later:
+        # What a run remembers of the tree is of another catalog than this.
+        storage.remove(memory.NAME)
+        storage.replace(MANIFEST, later[MANIFEST])

@@ -1,0 +1,556 @@
+"""What disagrees between upload tree, catalog, journal and thumbnails, in rising cost. Reads only.
+
+Each depth looks at all that the cheaper ones look at: presence (names, parts,
+locators), size (and modification time), decode (every upload is opened, every
+thumbnail decoded), hash (the bytes are those that were catalogued).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property, partial
+from io import BytesIO
+from itertools import compress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pano_analytics.errors import LibraryError, MediaError, QueryError, UploadTreeError
+from pano_analytics.ingest import examine, walk
+from pano_analytics.ingest.examine import Outcome, Task
+from pano_analytics.ingest.listing import Reader, now_us
+from pano_analytics.ingest.opened import WAITING
+from pano_analytics.library import Library
+from pano_analytics.model import alike, arguments
+from pano_analytics.model.times import from_epoch_us, instant, sane
+from pano_analytics.model.upload import GONE_STATES, encode_path, locate, resolved
+from pano_analytics.receive import records
+from pano_analytics.store import runs, timekeeping
+from pano_analytics.store.catalog import Day, Part
+from pano_analytics.store.home import Home
+from pano_analytics.store.journal import Journal
+from pano_analytics.wording import many
+from pano_analytics.work import crew
+from pano_analytics.work.crew import MakeExecutor
+
+DEPTHS = ("presence", "size", "decode", "hash")
+
+_INGEST = "run `pano ingest --full`"
+_REBUILD = "run `pano rebuild`"
+_RESTORE = "restore the journal with `pano restore`, or recreate it with `pano rebuild`"
+_DISK = "check the disk; restore the file from a copy of the uploads if there is one"
+
+# What can disagree: the depth that finds it, and what to do.
+WHAT: dict[str, tuple[str, str]] = {
+    "part_missing": ("presence", _REBUILD),
+    "part_unreadable": ("presence", _REBUILD),
+    "part_rows": ("presence", _REBUILD),
+    "row_twice": ("presence", _REBUILD),
+    "file_missing": ("presence", _INGEST),
+    "file_back": ("presence", _INGEST),
+    "file_unreadable": (
+        "presence",
+        f"let pano read it (owner, mode), then {_INGEST}",
+    ),
+    "not_in_catalog": ("presence", _INGEST),
+    "thumb_missing": ("presence", _REBUILD),
+    "frame_missing": ("presence", _REBUILD),
+    "frame_orphan": ("presence", _REBUILD),
+    "journal_lacks": ("presence", _RESTORE),
+    "journal_lacks_gone": ("presence", _RESTORE),
+    "overwritten": (
+        "presence",
+        "the earlier content may exist in a copy of the uploads; let the cameras upload to `pano "
+        "receive`, which keeps both versions",
+    ),
+    "overwrite_tried": (
+        "presence",
+        "nothing was lost: compare both uploads; if the camera itself does not reuse names, give "
+        "it a new password with `pano camera password NAME`",
+    ),
+    "cull_unfinished": ("presence", "run `pano cull --delete`, which continues from there"),
+    "size_differs": ("size", _INGEST),
+    "mtime_differs": ("size", _INGEST),
+    "state_differs": ("decode", _DISK),
+    "thumb_unreadable": ("decode", _REBUILD),
+    "hash_differs": ("hash", _DISK),
+    "journal_hash_differs": ("hash", _RESTORE),
+}
+COLUMNS = ("what", "camera", "date", "path", "media_id", "part", "expected", "found", "advice")
+
+Row = dict[str, Any]
+Progress = Callable[[str, int, int], None]
+
+
+class Finding(NamedTuple):
+    """One disagreement; what a kind of finding has no word for is None."""
+
+    what: str
+    camera: str | None = None
+    date: date | None = None
+    path: str | None = None
+    media_id: str | None = None
+    part: str | None = None
+    expected: str | None = None
+    found: str | None = None
+
+
+def check(
+    library: Library,
+    depth: str = "presence",
+    *,
+    camera: str | Iterable[str] | None = None,
+    start: Any = None,
+    end: Any = None,
+    progress: Progress | None = None,
+    make_executor: MakeExecutor | None = None,
+) -> pd.DataFrame:
+    """Return what disagrees, one row a disagreement, with the columns of COLUMNS.
+
+    `what` is one of WHAT; `expected` is what the catalog (or the journal) says.
+    `camera`, `start` and `end` choose whole camera-days. Uploads that came or
+    changed after the last run began are not yet looked at, and no disagreement.
+    Nothing is written. Raises QueryError, LibraryError (no readable manifest),
+    UploadTreeError (no upload tree, as with a disk that is not mounted).
+    """
+    if depth not in DEPTHS:
+        raise QueryError(
+            f"depth: expected one of {', '.join(DEPTHS)}; got {depth!r}."
+            f"{alike.meant(str(depth), DEPTHS)}"
+        )
+    scope = _Scope.of(library, camera, start, end)
+    work = _Check(library, scope, DEPTHS.index(depth), progress or _silent, make_executor)
+    found = sorted(
+        work.findings(), key=lambda one: (one.camera or "", str(one.date), one.path or "")
+    )
+    rows = [(*one, WHAT[one.what][1]) for one in found]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+
+
+def _place(one: Finding) -> tuple[str, str, str]:
+    return one.camera or "", str(one.date), one.path or ""
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Which camera-days are checked."""
+
+    cameras: frozenset[str] | None
+    start: datetime | None
+    end: datetime | None
+
+    @classmethod
+    def of(cls, library: Library, camera: Any, start: Any, end: Any) -> _Scope:
+        named = arguments.names(camera, "camera", library.camera_names())
+        return cls(
+            None if named is None else frozenset(named),
+            instant(start, library.zone, "start"),
+            instant(end, library.zone, "end"),
+        )
+
+    @property
+    def is_ranged(self) -> bool:
+        return self.start is not None or self.end is not None
+
+    def has(self, camera: str, start_us: int) -> bool:
+        """Tell whether an upload of the tree would lie in a camera-day that is checked."""
+        return (
+            (self.cameras is None or camera in self.cameras)
+            and (self.start is None or start_us >= _us(self.start))
+            and (self.end is None or start_us < _us(self.end))
+        )
+
+    def may_have(self, day: date | None) -> bool:
+        """Tell whether a folder of that day may hold such uploads; zones shift by a day."""
+        # A clock that was never set names folders of long ago for uploads of today.
+        if day is None or day.year < 2005:
+            return True
+        is_late = self.start is not None and day < self.start.date() - timedelta(days=1)
+        is_early = self.end is not None and day > self.end.date() + timedelta(days=1)
+        return not (is_late or is_early)
+
+
+def _us(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+
+
+class _Check:
+    """One check, with what it looked up. The manifest is read once, the journal after it."""
+
+    def __init__(
+        self,
+        library: Library,
+        scope: _Scope,
+        level: int,
+        progress: Progress,
+        make_executor: MakeExecutor | None,
+    ) -> None:
+        self.library, self.scope, self.level, self.progress = library, scope, level, progress
+        workers = library.settings.ingest.workers or crew.cores()
+        self.workers = workers
+        self.make_executor = make_executor or partial(crew.pool, workers)
+        self.manifest = library.catalog.manifest()
+        self.days = self.manifest.select(
+            "media",
+            scope.cameras,
+            None if scope.start is None else _us(scope.start),
+            None if scope.end is None else _us(scope.end),
+        )
+        self.root = _root(library, bool(self.manifest.media))
+        self.since_ns = _last_run_ns(library)
+        self._ids: list[np.ndarray] = []
+        self._unread: set[Day] = set()
+        self._packs: dict[str, int | None] = {}
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield all disagreements, cheapest first."""
+        opening = examine.crew(self.make_executor, self.workers)
+        total, done = sum(part.rows for _, part in self.days), 0
+        with opening as crew:
+            for day, part in self.days:
+                yield from self._day(day, part, crew.run)
+                done += part.rows
+                self.progress("checking rows", done, total)
+        yield from self._twice()
+        yield from self._unfinished()
+        yield from self._tried()
+        yield from self._tree()
+
+    # --- one camera-day -----------------------------------------------------
+
+    def _day(
+        self, day: Day, part: Part, run: Callable[[Iterable[Task]], Iterator[Outcome]]
+    ) -> Iterator[Finding]:
+        table = yield from self._opened(day, part, "media")
+        if table is None:
+            self._unread.add(day)
+            return
+        rows: list[Row] = table.to_pylist()
+        self._ids.append(_numbers(table["media_id"]))
+        is_sound = []
+        for row in rows:
+            is_sound.append((yield from self._file(day, row)))  # noqa: PERF401 - it yields itself
+        yield from self._journal(day, rows)
+        yield from self._frames(day, rows)
+        if self.level >= DEPTHS.index("decode"):
+            yield from self._contents(day, list(compress(rows, is_sound)), run)
+
+    def _opened(
+        self, day: Day, part: Part, table: str
+    ) -> Generator[Finding, None, pa.Table | None]:
+        """Yield what is wrong with a part, and return its rows, None where there are none."""
+        said = partial(Finding, camera=day.camera, date=day.date, part=part.path)
+        try:
+            found = self.library.catalog.read(part, table)
+        except FileNotFoundError:
+            if self._is_retired(part):
+                return None
+            yield said("part_missing", expected=many(part.rows, "row"), found="no file")
+            return None
+        except (OSError, pa.ArrowException, LibraryError) as error:
+            yield said("part_unreadable", expected=many(part.rows, "row"), found=_line(error))
+            return None
+        if found.num_rows != part.rows:
+            yield said("part_rows", expected=str(part.rows), found=str(found.num_rows))
+        return found
+
+    def _is_retired(self, part: Part) -> bool:
+        # A check may take longer than the grace period for superseded parts.
+        now = self.library.catalog.manifest()
+        current = {p.path for table in (now.media, now.frames) for p in table.values()}
+        return part.path not in current
+
+    def _file(self, day: Day, row: Row) -> Generator[Finding, None, bool]:
+        """Yield what is wrong with a row's file; return whether its content can be compared."""
+        said = _about(day, row, expected=row["state"])
+        is_gone = row["state"] in GONE_STATES
+        try:
+            found = os.lstat(locate(self.root, row["path"]))
+        except (FileNotFoundError, NotADirectoryError):
+            if not is_gone:
+                yield said("file_missing", found="no file")
+            return False
+        except OSError as error:
+            yield said("file_unreadable", found=_line(error))
+            return False
+        if found.st_mtime_ns >= self.since_ns:
+            return False
+        if is_gone or not stat.S_ISREG(found.st_mode):
+            yield from self._of_another_kind(said, is_gone, found)
+            return False
+        differs = list(self._measures(day, row, found))
+        yield from differs
+        return not differs
+
+    def _of_another_kind(
+        self, said: Callable[..., Finding], is_gone: bool, found: os.stat_result
+    ) -> Iterator[Finding]:
+        is_file = stat.S_ISREG(found.st_mode)
+        if is_gone and is_file:
+            yield said("file_back", found=f"{found.st_size} bytes")
+        elif not is_gone:
+            yield said("file_missing", found="not a regular file")
+
+    def _measures(self, day: Day, row: Row, found: os.stat_result) -> Iterator[Finding]:
+        if self.level < DEPTHS.index("size"):
+            return
+        said = _about(day, row)
+        if found.st_size != row["size_bytes"]:
+            yield said("size_differs", expected=str(row["size_bytes"]), found=str(found.st_size))
+        mtime = from_epoch_us(sane(found.st_mtime_ns) // 1000)
+        if mtime != row["mtime"]:
+            expected, came = row["mtime"].isoformat(), mtime.isoformat()
+            yield said("mtime_differs", expected=expected, found=came)
+
+    # --- journal and thumbnails ---------------------------------------------
+
+    @cached_property
+    def _seen(self) -> pa.Table:
+        return Journal(self.library.storage).seen()
+
+    @cached_property
+    def _seen_ids(self) -> np.ndarray:
+        return np.unique(_numbers(self._seen["media_id"]))
+
+    @cached_property
+    def _gone_ids(self) -> np.ndarray:
+        journal = Journal(self.library.storage)
+        notes = [journal.read_gone(name, ("media_id",)) for name in journal.gone_files()]
+        ids = [_numbers(table["media_id"]) for table in notes]
+        return np.unique(np.concatenate([np.array([], dtype=np.uint64), *ids]))
+
+    @cached_property
+    def _forgotten_ids(self) -> np.ndarray:
+        return np.unique(_numbers(Journal(self.library.storage).forgotten()["media_id"]))
+
+    def _is_to_drop(self, row: Row) -> bool:
+        # Told to be forgotten, and killed before it was: the next culling drops it.
+        return row["state"] == "culled" and bool(
+            np.isin(np.uint64(int(row["media_id"], 16)), self._forgotten_ids)
+        )
+
+    def _journal(self, day: Day, rows: list[Row]) -> Iterator[Finding]:
+        rows = [row for row in rows if not self._is_to_drop(row)]
+        for row in rows:
+            if row["media_id"] in self._overwritten and row["state"] not in GONE_STATES:
+                before, after = self._overwritten[row["media_id"]]
+                yield _about(day, row)("overwritten", expected=before, found=after)
+        gone = [row for row in rows if row["state"] in GONE_STATES]
+        for what, asked, known in (
+            ("journal_lacks", rows, self._seen_ids),
+            ("journal_lacks_gone", gone, self._gone_ids if gone else self._seen_ids),
+        ):
+            ids = np.array([int(row["media_id"], 16) for row in asked], dtype=np.uint64)
+            for index in np.flatnonzero(~np.isin(ids, known)):
+                row = asked[index]
+                yield _about(day, row)(what, expected=row["state"], found="nothing noted")
+
+    def _frames(self, day: Day, rows: list[Row]) -> Iterator[Finding]:
+        part = self.manifest.frames.get(day)
+        table = (yield from self._opened(day, part, "frames")) if part else None
+        frames: list[Row] = [] if table is None else table.select(["media_id", "thumb"]).to_pylist()
+        by_id = {row["media_id"]: row for row in rows}
+        shown = {frame["thumb"] for frame in frames}
+        for row in rows:
+            if row["thumb"] is not None and row["thumb"] not in shown:
+                yield _about(day, row)("frame_missing", expected=row["thumb"], found="no frame")
+        for frame in frames:
+            row = by_id.get(frame["media_id"], {"media_id": frame["media_id"], "path": None})
+            said = _about(day, row, part=part.path if part else None)
+            if frame["media_id"] not in by_id:
+                yield said("frame_orphan", expected="its upload", found="no row")
+            yield from self._thumb(said, frame["thumb"])
+
+    def _thumb(self, said: Callable[..., Finding], locator: str) -> Iterator[Finding]:
+        pack, _, span = locator.rpartition("/")
+        offset, _, size = span.partition("-")
+        has = self._pack_size(pack)
+        if has is None or int(offset) + int(size) > has:
+            found = "no pack" if has is None else f"a pack of {has} bytes"
+            yield said("thumb_missing", expected=locator, found=found)
+        elif self.level >= DEPTHS.index("decode"):
+            trouble = self._undecodable(locator)
+            if trouble:
+                yield said("thumb_unreadable", expected=locator, found=trouble)
+
+    def _pack_size(self, pack: str) -> int | None:
+        if pack not in self._packs:
+            try:
+                path = self.library.storage.path(f"thumbs/{pack}")
+                self._packs[pack] = path.stat().st_size
+            except (OSError, LibraryError):
+                self._packs[pack] = None
+        return self._packs[pack]
+
+    def _undecodable(self, locator: str) -> str | None:
+        from PIL import Image
+
+        try:
+            Image.open(BytesIO(self.library.thumbnail_bytes(locator))).load()
+        except (OSError, SyntaxError, ValueError, MediaError) as error:
+            return _line(error)
+        return None
+
+    # --- what is in the files -----------------------------------------------
+
+    def _contents(
+        self, day: Day, rows: list[Row], run: Callable[[Iterable[Task]], Iterator[Outcome]]
+    ) -> Iterator[Finding]:
+        opened = [row for row in rows if row["state"] not in WAITING]
+        for row, outcome in zip(opened, run(map(self._task, opened)), strict=True):
+            found = outcome.inspection
+            said = _about(day, row)
+            if found is None:
+                if outcome.trouble == "unreadable":
+                    yield said("file_unreadable", expected=row["state"], found=outcome.reason)
+                continue
+            if found.state != row["state"]:
+                told = f"{found.state}: {found.state_reason}" if found.state_reason else found.state
+                yield said("state_differs", expected=row["state"], found=told)
+            if self.level >= DEPTHS.index("hash"):
+                yield from self._hashes(said, row, found.sha256)
+
+    def _task(self, row: Row) -> Task:
+        length = None if row["end"] is None else (row["end"] - row["start"]).total_seconds()
+        where = str(locate(self.root, row["path"]))
+        return Task(where, row["kind"], length if row["kind"] == "clip" else None)
+
+    def _hashes(
+        self, said: Callable[..., Finding], row: Row, sha256: str | None
+    ) -> Iterator[Finding]:
+        if sha256 != row["sha256"]:
+            yield said("hash_differs", expected=row["sha256"], found=sha256)
+        noted = self._hash_noted.get(row["media_id"])
+        if noted is not None and noted != row["sha256"]:
+            yield said("journal_hash_differs", expected=noted, found=row["sha256"])
+
+    @cached_property
+    def _hash_noted(self) -> Mapping[str, str]:
+        facts = self._seen.filter(pc.is_valid(self._seen["sha256"])).sort_by("noted")
+        columns = facts["media_id"].to_pylist(), facts["sha256"].to_pylist()
+        return dict(zip(*columns, strict=True))
+
+    @cached_property
+    def _overwritten(self) -> Mapping[str, tuple[str, str]]:
+        """The SHA-256 of whole uploads before and after they were replaced, by media_id."""
+        found = Journal(self.library.storage).overwritten()
+        return {one.media_id: (one.before, one.after) for one in found}
+
+    # --- the whole ----------------------------------------------------------
+
+    def _twice(self) -> Iterator[Finding]:
+        if not self._ids:
+            return
+        ids, counts = np.unique(np.concatenate(self._ids), return_counts=True)
+        for number, count in zip(ids[counts > 1], counts[counts > 1], strict=True):
+            yield Finding(
+                "row_twice", media_id=f"{number:016x}", expected="1 row", found=many(count, "row")
+            )
+
+    def _unfinished(self) -> Iterator[Finding]:
+        journal = Journal(self.library.storage)
+        for name in journal.open_plans():
+            files = journal.read_plan(name).num_rows
+            yield Finding(
+                "cull_unfinished", part=name, expected="no open plan", found=many(files, "file")
+            )
+
+    def _tried(self) -> Iterator[Finding]:
+        """Yield what was tried against whole uploads, as `pano receive` tells it."""
+        told = records.read(self.library.storage) or {}
+        for camera, tally in told.get("cameras", {}).items():
+            for one in tally.get("last_tries", ()):
+                at = datetime.fromisoformat(one["at"])
+                if self.scope.has(camera, _us(at)):
+                    yield Finding(
+                        "overwrite_tried",
+                        camera,
+                        at.astimezone(self.library.zone).date(),
+                        one["path"],
+                        expected="the upload that came first, which is there",
+                        found=records.try_in_words(one),
+                    )
+
+    def _tree(self) -> Iterator[Finding]:
+        home = Home.read(self.library.storage)
+        if home is None:
+            raise LibraryError(
+                f"{self.library.folder}: expected library.json; there is none. "
+                f"Restore it with `pano restore`."
+            )
+        root_name = encode_path(resolved(self.root).name) or "camera"
+        behind = timekeeping.look(self.library.storage).behind()
+        reader = Reader(self.library.settings, home.root_id, root_name, behind)
+        known = np.unique(np.concatenate([np.array([], dtype=np.uint64), *self._ids]))
+        trouble = walk.Trouble()
+        units = [one for one in walk.units(self.root, trouble) if self.scope.may_have(one.day)]
+        for count, unit in enumerate(units):
+            yield from self._unit(unit, reader, known, trouble)
+            self.progress("checking the tree", count + 1, len(units))
+        for path, reason in trouble.unreadable:
+            yield Finding("file_unreadable", path=path, expected="a readable one", found=reason)
+
+    def _unit(
+        self, unit: walk.Unit, reader: Reader, known: np.ndarray, trouble: walk.Trouble
+    ) -> Iterator[Finding]:
+        settled = [e for e in walk.entries(self.root, unit, trouble) if e.mtime_ns < self.since_ns]
+        for day, rows in reader.read(settled, now_us(), {}).days.items():
+            if day in self._unread:
+                continue  # told once, by its part
+            ids = np.array([int(row.media_id, 16) for row in rows], dtype=np.uint64)
+            for index in np.flatnonzero(~np.isin(ids, known)):
+                row = rows[index]
+                # A doubtful time may have been settled into a day that is not checked.
+                if self.scope.is_ranged and row.time_source != "name":
+                    continue
+                if self.scope.has(day.camera, row.start):
+                    yield _about(day, row._asdict())(
+                        "not_in_catalog",
+                        expected="no row",
+                        found=f"{row.size_bytes} bytes",
+                    )
+
+
+def _about(day: Day, row: Mapping[str, Any], **more: Any) -> Callable[..., Finding]:
+    """Return what makes findings about one upload."""
+    known = {"path": row["path"], "media_id": row["media_id"], **more}
+    return partial(Finding, camera=day.camera, date=day.date, **known)
+
+
+def _numbers(ids: pa.ChunkedArray) -> np.ndarray:
+    """Return ids of 16 hex digits as the 64-bit numbers they spell: a million take 8 MB."""
+    return np.array([int(one, 16) for one in ids.to_pylist()], dtype=np.uint64)
+
+
+def _root(library: Library, has_rows: bool) -> Path:
+    root = library.settings.the_uploads()
+    if not root.is_dir() or (has_rows and not any(root.iterdir())):
+        raise UploadTreeError(
+            f"{root}: expected the uploads that the library knows; there are none. "
+            f"Is its disk mounted?"
+        )
+    return root
+
+
+def _last_run_ns(library: Library) -> int:
+    """Return when the last run began, Unix nanoseconds; what is younger was not looked at yet."""
+    beat = runs.read(library.storage)
+    moment = datetime.fromisoformat(beat["started"]) if beat else datetime.now(UTC)
+    return _us(moment) * 1000
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

@@ -1,0 +1,24 @@
+"""Culling: which uploads were kept long enough, and how they go without a surprise."""
+
+from __future__ import annotations
+
+from pano_analytics.upkeep.culling.due import Due
+from pano_analytics.upkeep.culling.forecast import Room, forecast, rooms
+from pano_analytics.upkeep.culling.marker import adopt
+from pano_analytics.upkeep.culling.plan import Plan, plan
+from pano_analytics.upkeep.culling.run import Culled, TooMany, cull, is_stopped, last_run
+
+__all__ = [
+    "Culled",
+    "Due",
+    "Plan",
+    "Room",
+    "TooMany",
+    "adopt",
+    "cull",
+    "forecast",
+    "is_stopped",
+    "last_run",
+    "plan",
+    "rooms",
+]

@@ -1,0 +1,434 @@
+"""What is to go and why, what stays although its time is over, and what is left. Reads only."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pano_analytics.layouts.later import split
+from pano_analytics.layouts.sidecars import PART
+from pano_analytics.model.times import epoch_us, from_epoch_us
+from pano_analytics.model.upload import GONE_STATES, decode_path, encode_path
+from pano_analytics.settings import Settings
+from pano_analytics.store import timekeeping
+from pano_analytics.store.catalog import Catalog, Day
+from pano_analytics.store.journal import PLAN, Journal
+from pano_analytics.store.split import followed
+from pano_analytics.store.storage import Storage
+from pano_analytics.store.timekeeping import Time, latest_us
+from pano_analytics.store.tree import Doomed, Tree, WrongRoot, adopted
+from pano_analytics.upkeep.culling.due import Due
+from pano_analytics.upkeep.culling.places import clock, places, settings_of, tops
+from pano_analytics.upkeep.culling.sight import Sights
+from pano_analytics.wording import many
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pano_analytics.library import Library
+
+# No camera clock that was set says less, nor does that of this computer.
+EARLIEST = datetime(2005, 1, 1, tzinfo=UTC)
+
+Row = dict[str, Any]
+_UTC = pa.timestamp("us", tz="UTC")
+
+
+class Stays(NamedTuple):
+    """A file that is old enough to go and stays all the same, and why."""
+
+    camera: str
+    path: str
+    media_id: str
+    size_bytes: int
+    reason: str
+
+
+class Left(NamedTuple):
+    """One camera: what goes, and what is left of it when the plan is carried out.
+
+    `waiting_files` of what is left are old by their names and arrivals, but have not been
+    known for `keep_days` yet; the first of these goes at `waiting_until`.
+    """
+
+    camera: str
+    keep_days: int | None
+    files: int
+    size_bytes: int
+    left_files: int
+    left_bytes: int
+    left_since: datetime | None
+    waiting_files: int = 0
+    waiting_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a culling at `now` deletes. `trouble` says why it would not, None where it would.
+
+    `time_us` is the library's time at `now` (see `timekeeping`).
+    """
+
+    now: datetime
+    due: tuple[Due, ...]
+    stays: tuple[Stays, ...]
+    cameras: tuple[Left, ...]
+    trouble: str | None = None
+    time_us: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes go."""
+        return sum(one.size_bytes for one in self.due)
+
+    @property
+    def uploads(self) -> int:
+        """How many uploads go; companions not counted."""
+        return sum(one.media_id is not None for one in self.due)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the files to go, one row each, with the columns of `Due` and `age_days`."""
+        rows = [one._asdict() for one in self.due]
+        found = _frame(rows, [*Due._fields]).drop(columns="mtime_us")
+        found["age_days"] = [(self.now - one.since) / timedelta(days=1) for one in self.due]
+        return found
+
+    def stays_frame(self) -> pd.DataFrame:
+        """Return what is old enough and stays, one row a file, with the columns of `Stays`."""
+        return _frame([one._asdict() for one in self.stays], Stays._fields)
+
+    def cameras_frame(self) -> pd.DataFrame:
+        """Return what goes and what is left, one row a camera, with the columns of `Left`."""
+        return _frame([one._asdict() for one in self.cameras], Left._fields)
+
+
+def _frame(rows: list[Row], columns: Iterable[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def plan(where: Settings | Library, now: datetime | None = None) -> Plan:
+    """Return what a culling would delete while this computer's clock says `now`.
+
+    `now` is aware, by default what the clock says. An upload goes when the time it shows
+    (`start`), its arrival and when it was first seen are all `keep_days` of its camera
+    ago. A time in the future or before 2005 is passed over; when an upload was first
+    seen is measured by time that passed (see `timekeeping`), whatever the clock was set
+    to. Only files that are as they were catalogued go, reached without following a link.
+    Nothing is written. Raises UploadTreeError where there is no upload root,
+    LibraryError where there is no library, QueryError for other arguments.
+    """
+    settings, now = settings_of(where), clock(now)
+    root, storage = places(settings)
+    with Tree.opened(root) as tree:
+        try:
+            tree.require(adopted(storage))
+            trouble = None
+        except WrongRoot as error:
+            trouble = str(error)
+        found = timekeeping.look(storage, now)
+        return make(settings, storage, tree, found, trouble or found.doubt)
+
+
+def make(
+    settings: Settings, storage: Storage, tree: Tree, time: Time, trouble: str | None = None
+) -> Plan:
+    """Return the plan for a tree that is held already."""
+    now = time.wall
+    settings = followed(settings, storage)
+    aged = list(_aged(settings, Catalog(storage), now))
+    sights = Sights.of(Journal(storage), (one.media_id for each in aged for one in each.old))
+    judged = [one for each in aged for one in _by_sight(each.old, sights, time)]
+    waiting = [one for one in judged if not one.is_over(now)]
+    due, stays = _looked_at(tree, [one for one in judged if one.is_over(now)])
+    due += [*_companions(tree, due), *_remains(tree, due, time)]
+    due.sort(key=lambda one: (one.camera, one.date, one.path))
+    stays.sort(key=lambda one: (one.camera, one.path))
+    left = tuple(_left(settings, aged, due, stays, waiting))
+    return Plan(now, tuple(due), tuple(stays), left, trouble, time.at_us)
+
+
+# --- by age -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Aged:
+    """A camera-day: uploads that are old by name and arrival, and a sum of all others."""
+
+    day: Day
+    old: list[Due]
+    files: int
+    size_bytes: int
+    since: datetime | None
+
+
+def _aged(settings: Settings, catalog: Catalog, now: datetime) -> Iterator[_Aged]:
+    for day, part in sorted(catalog.manifest().media.items()):
+        if part.held == 0:
+            continue
+        table = catalog.read(part)
+        there = table.filter(pc.invert(pc.is_in(table["state"], pa.array(GONE_STATES))))
+        if there.num_rows:
+            yield _aged_day(day, there, settings.keep_days_of(day.camera), now)
+
+
+def _aged_day(day: Day, there: pa.Table, keep_days: int | None, now: datetime) -> _Aged:
+    since = ages(there, now)
+    told = there.append_column("since", since)
+    cutoff = pa.scalar(None if keep_days is None else now - timedelta(days=keep_days), _UTC)
+    # What has no time that can be right is old by when it was first seen alone.
+    is_old = pc.or_(pc.less_equal(told["since"], cutoff), pc.is_null(told["since"]))
+    is_old = pc.fill_null(is_old, keep_days is not None)
+    if keep_days is None:
+        is_old = pa.repeat(pa.scalar(False), told.num_rows)
+    young = told.filter(pc.invert(is_old))
+    return _Aged(
+        day,
+        [_due(day, row, keep_days) for row in told.filter(is_old).to_pylist() if keep_days],
+        young.num_rows,
+        pc.sum(young["size_bytes"]).as_py() or 0,
+        pc.min(young["since"]).as_py(),
+    )
+
+
+def ages(rows: pa.Table, now: datetime) -> pa.ChunkedArray:
+    """Return the later of `start` and `arrived` of media rows, without those that cannot be right.
+
+    These are times in the future and before 2005; null where neither can be.
+    """
+
+    def possible(times: pa.ChunkedArray) -> pa.ChunkedArray:
+        first, last = pa.scalar(EARLIEST, _UTC), pa.scalar(now, _UTC)
+        is_possible = pc.and_(pc.greater_equal(times, first), pc.less_equal(times, last))
+        return pc.if_else(is_possible, times, pa.scalar(None, _UTC))
+
+    start, arrived = (possible(rows[name]).cast(pa.int64()) for name in ("start", "arrived"))
+    return pc.max_element_wise(start, arrived).cast(_UTC)
+
+
+def _by_sight(old: Iterable[Due], sights: Sights, time: Time) -> Iterator[Due]:
+    """Yield what is old by name and arrival with the time that it is old by, first sight included.
+
+    What the journal does not know was first seen now.
+    """
+    for one in old:
+        seen_us = sights.first_us(one)
+        ago_us = 0 if seen_us is None else time.at_us - seen_us
+        seen = time.wall - timedelta(microseconds=ago_us)
+        yield one if seen <= one.since else _seen_later(one, seen)
+
+
+def _seen_later(one: Due, seen: datetime) -> Due:
+    late = seen - one.since
+    is_late = late > timedelta(days=1)
+    reason = _reason(one.keep_days, late, "it was first seen") if is_late else one.reason
+    return one._replace(aged_by="seen", since=seen, reason=reason)
+
+
+def _due(day: Day, row: Row, keep_days: int) -> Due:
+    since = row["since"] or EARLIEST
+    late = max(since - row["start"], timedelta())
+    return Due(
+        day.camera,
+        day.date,
+        row["path"],
+        "upload",
+        row["kind"],
+        row["media_id"],
+        "arrived" if late or row["time_source"] == "arrival" else "start",
+        since,
+        keep_days,
+        row["size_bytes"],
+        epoch_us(row["mtime"].replace(tzinfo=None)),
+        _reason(keep_days, late, "it arrived"),
+    )
+
+
+def _reason(keep_days: int, late: timedelta, what: str) -> str:
+    """Return why an upload goes; what came within a day of what it shows needs no word."""
+    told = f"kept for {many(keep_days, 'day')}"
+    return told if late <= timedelta(days=1) else f"{told} since {what}"
+
+
+# --- what lies there ----------------------------------------------------------
+
+
+def _looked_at(tree: Tree, old: Iterable[Due]) -> tuple[list[Due], list[Stays]]:
+    """Return what can go, and what stays for what lies at its path; what is not there is neither.
+
+    A file that went by itself is for the next ingest to call missing.
+    """
+    due: list[Due] = []
+    stays: list[Stays] = []
+    by_file = {one.file: one for one in sorted(old, key=lambda one: one.path)}
+    for file, found in tree.look(by_file):
+        one = by_file[file]
+        if found.is_still(file):
+            due.append(one)
+        elif not found.is_absent:
+            assert one.media_id is not None, "an upload has an id"
+            why = found.trouble or "it changed since it was catalogued"
+            stays.append(Stays(one.camera, one.path, one.media_id, one.size_bytes, why))
+    return due, stays
+
+
+def _companions(tree: Tree, due: Iterable[Due]) -> list[Due]:
+    """Return the files that lie beside clips only for their sake, and go with them."""
+    folders = defaultdict[str, dict[bytes, Due]](dict)
+    for one in due:
+        if one.kind == "clip":
+            folder, _, name = one.path.rpartition("/")
+            folders[folder][decode_path(name)] = one
+    found: dict[Doomed, Due] = {}
+    for folder, clips in sorted(folders.items()):
+        names = tree.names(tuple(decode_path(folder).split(b"/")) if folder else ())
+        for own, clip in _beside(names, clips):
+            path = encode_path(os.fsdecode(own))
+            found[Doomed(f"{folder}/{path}" if folder else path, 0, 0)] = clip
+    return [
+        clip._replace(
+            path=file.path,
+            what="companion",
+            media_id=None,
+            size_bytes=seen.size_bytes,
+            mtime_us=seen.mtime_us,
+            reason=f"lies there for {clip.path.rpartition('/')[2]}",
+        )
+        for file, seen in tree.look(found)
+        if seen.trouble is None
+        for clip in [found[file]]
+    ]
+
+
+def _beside(names: Iterable[bytes], clips: Mapping[bytes, Due]) -> Iterator[tuple[bytes, Due]]:
+    """Yield `STEM.idx` and `NAME.thumb` of clips that go, where nothing else of that stem stays.
+
+    A later upload (see `layouts.later`) counts as what it came as: which of two indexes
+    belongs to which of two clips is not known, so they go with the last of these.
+    """
+    going = {_first(name): clip for name, clip in clips.items()}
+    stems = {_stem(name): clip for name, clip in going.items()}
+    named = {name: _first(name) for name in names}
+    staying = {
+        first
+        for name, first in named.items()
+        if _ending(first) not in (b"idx", b"thumb") and name not in clips
+    }
+    stems_staying = {_stem(first) for first in staying}
+    for name, first in named.items():
+        stem, ending = _stem(first), _ending(first)
+        if ending == b"thumb" and stem in going and stem not in staying:
+            yield name, going[stem]
+        elif ending == b"idx" and stem in stems and stem not in stems_staying:
+            yield name, stems[stem]
+
+
+def _first(name: bytes) -> bytes:
+    return os.fsencode(split(os.fsdecode(name))[0])
+
+
+def _stem(name: bytes) -> bytes:
+    return name.rpartition(b".")[0]
+
+
+def _ending(name: bytes) -> bytes:
+    return name.rpartition(b".")[2].lower()
+
+
+def _remains(tree: Tree, due: Iterable[Due], time: Time) -> list[Due]:
+    """Return the parts of cut uploads that are as old as the uploads that go from beside them.
+
+    `pano receive` leaves them, under a name that is its own, and catalogs none.
+    """
+    folders = {one.path.rpartition("/")[0]: one for one in due}
+    found: dict[Doomed, Due] = {}
+    for folder, upload in sorted(folders.items()):
+        for own in tree.names(tuple(decode_path(folder).split(b"/")) if folder else ()):
+            if own.startswith(b".") and own.endswith(PART.encode()):
+                name = encode_path(os.fsdecode(own))
+                found[Doomed(f"{folder}/{name}" if folder else name, 0, 0)] = upload
+    return [
+        found[file]._replace(
+            path=file.path,
+            what="cut upload",
+            media_id=None,
+            aged_by="arrived",
+            since=came,
+            size_bytes=seen.size_bytes,
+            mtime_us=seen.mtime_us,
+            reason=f"cut off, and kept for {many(found[file].keep_days, 'day')} since it arrived",
+        )
+        for file, seen in tree.look(found)
+        if seen.trouble is None
+        for came in [from_epoch_us(latest_us(time.behind(), seen.mtime_us))]
+        if EARLIEST <= came <= time.wall - timedelta(days=found[file].keep_days)
+    ]
+
+
+# --- what is left -------------------------------------------------------------
+
+
+def _left(
+    settings: Settings,
+    aged: Iterable[_Aged],
+    due: Iterable[Due],
+    stays: Iterable[Stays],
+    waiting: Iterable[Due],
+) -> Iterator[Left]:
+    going, old = _by_camera(due), _by_camera(one for each in aged for one in each.old)
+    later = _by_camera(waiting)
+    staying = {one.media_id for one in stays}
+    staying |= {one.media_id or "" for own in later.values() for one in own}
+    days = defaultdict[str, list[_Aged]](list)
+    for each in aged:
+        days[each.day.camera].append(each)
+    for camera, own in sorted(days.items()):
+        kept = [one for one in old[camera] if one.media_id in staying]
+        times = [*(each.since for each in own), *(one.since for one in kept)]
+        until = [one.since + timedelta(days=one.keep_days) for one in later[camera]]
+        yield Left(
+            camera,
+            settings.keep_days_of(camera),
+            len(going[camera]),
+            sum(one.size_bytes for one in going[camera]),
+            sum(each.files for each in own) + len(kept),
+            sum(each.size_bytes for each in own) + sum(one.size_bytes for one in kept),
+            min((one for one in times if one is not None), default=None),
+            len(later[camera]),
+            min(until, default=None),
+        )
+
+
+def _by_camera(files: Iterable[Due]) -> defaultdict[str, list[Due]]:
+    found = defaultdict[str, list[Due]](list)
+    for one in files:
+        found[one.camera].append(one)
+    return found
+
+
+def plan_table(due: Iterable[Due], settings: Settings, culled_at: datetime) -> pa.Table:
+    """Return files to go as the journal keeps a plan (schema PLAN)."""
+    top = tops(settings)
+    rows = [
+        {
+            "media_id": one.media_id,
+            "camera": one.camera,
+            "date": one.date,
+            "path": one.path,
+            "size_bytes": one.size_bytes,
+            "mtime": from_epoch_us(one.mtime_us),
+            "reason": one.reason,
+            "top": top(one.path),
+            "culled_at": culled_at,
+        }
+        for one in due
+    ]
+    return pa.Table.from_pylist(rows, schema=PLAN)

@@ -1,0 +1,387 @@
+"""One culling: finish what was left, plan, ask where it is much, journal, remove; drop old rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pano_analytics.errors import AttentionNeeded, PanoError, UploadTreeError
+from pano_analytics.ingest import memory
+from pano_analytics.ingest.days import settle
+from pano_analytics.ingest.run import LOCK
+from pano_analytics.settings import Settings
+from pano_analytics.store import own_tree, timekeeping
+from pano_analytics.store.catalog import MANIFEST, Catalog, Change, Day, Part
+from pano_analytics.store.journal import Journal
+from pano_analytics.store.removal import AT_WORK, Carried, carry_out, mark_at_work
+from pano_analytics.store.runs import ENDED, INTERRUPTED
+from pano_analytics.store.storage import Storage, StorageFull
+from pano_analytics.store.timekeeping import Time
+from pano_analytics.store.tree import Tree, adopted
+from pano_analytics.upkeep.culling.due import Due
+from pano_analytics.upkeep.culling.places import clock, most_files, places, settings_of, storage_of
+from pano_analytics.upkeep.culling.plan import Left, Plan, make, plan, plan_table
+from pano_analytics.wording import many
+
+if TYPE_CHECKING:
+    from pano_analytics.library import Library
+
+LAST_RUN = "state/cull.json"
+_FORMAT = 1
+# So many files are journalled, marked and removed in one go.
+BATCH = 5000
+# Culling must note before it deletes, on a full disk too: this space is held back
+# for it, and what it notes at a time is little until there is room again.
+RESERVE = "state/reserve"
+RESERVE_BYTES = 16 << 20
+_SMALL_BATCH = 200
+# A schedule culls every day; what became due since the last time is what it is there for.
+_ORDINARY = timedelta(days=2)
+
+Progress = Callable[[str, int, int], None]
+
+
+class TooMany(AttentionNeeded):
+    """The plan is larger than a run may delete without being told so."""
+
+
+@dataclass
+class Culled:
+    """What a culling did. `stayed` are files that were to go and could not, with the reason.
+
+    `looked_us` is when it planned, in the library's time; None where it came to no plan.
+    """
+
+    files: int = 0
+    size_bytes: int = 0
+    finished: int = 0
+    rows_dropped: int = 0
+    looked_us: int | None = None
+    stayed: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, carried: Carried) -> None:
+        self.files += carried.files
+        self.size_bytes += carried.size_bytes
+        self.stayed += carried.stayed
+
+
+def cull(
+    where: Settings | Library,
+    *,
+    up_to: int | None = None,
+    wait: bool = False,
+    now: datetime | None = None,
+    progress: Progress | None = None,
+) -> Culled:
+    """Delete the uploads that were kept long enough, and rows whose own time is over.
+
+    `now` (aware) stands for what this computer's clock says. `up_to` is how many files
+    may go, whatever the caps in the settings say. Holds the library's lock. Raises
+    ClockDoubt where the clock cannot be right, TooMany where more would go than `up_to`,
+    WrongRoot where the upload root is not the one that was adopted, StrangeTree where most
+    of what the library knows is not in it, LibraryBusy,
+    UploadTreeError, QueryError or another LibraryError; nothing is deleted then. Where a camera
+    exceeds a cap, nothing of that camera is deleted, and TooMany is raised at the end.
+    What a killed culling planned is finished first, and counts for no cap.
+    """
+    settings, now = settings_of(where), clock(now)
+    up_to = most_files(up_to)
+    root, storage = places(settings)
+    with storage.lock(LOCK, wait), _noted(storage) as done, Tree.opened(root) as tree:
+        tree.require(adopted(storage))
+        own_tree.require(storage, root)
+        if _free(storage) < RESERVE_BYTES:
+            storage.remove(RESERVE)
+        time = timekeeping.keep(storage, now)
+        time.require()
+        for name in (LAST_RUN, AT_WORK, MANIFEST, RESERVE, timekeeping.PAGE):
+            storage.drop_leftovers(name)
+        # A run that was killed left this mark: the next ingest is to sweep.
+        was_at_work = storage.exists(AT_WORK)
+        journal = Journal(storage)
+        for name in journal.open_plans():
+            carried = carry_out(storage, journal, tree, name)
+            done.finished += carried.files
+            done.add(carried)
+        found = make(settings, storage, tree, time)
+        _refuse_too_many(found, up_to)
+        held = {} if up_to is not None else held_back(settings, found, last_run(storage))
+        due = [one for one in found.due if one.camera not in held]
+        _look_again(storage, due)
+        for batch in _batches(due, storage):
+            mark_at_work(storage)
+            name = journal.note_plan(plan_table(batch, settings, time.wall))
+            storage.sync([name])
+            done.add(carry_out(storage, journal, tree, name))
+            if progress is not None:
+                progress("deleting", done.files - done.finished, len(due))
+        done.rows_dropped = drop_rows(storage, journal, settings.cull.rows_days, time)
+        journal.fold()
+        if not was_at_work and storage.exists(AT_WORK):
+            storage.remove(AT_WORK)
+        keep_reserve(storage)
+        done.looked_us = time.at_us
+        _refuse_held(found, held, done)
+    return done
+
+
+def _refuse_too_many(found: Plan, up_to: int | None) -> None:
+    count = len(found.due)
+    if up_to is not None and count > up_to:
+        raise TooMany(
+            f"expected at most {many(up_to, 'file')}, as --up-to says; this run would "
+            f"delete {many(count, 'file')} ({_gb(found.size_bytes)}). Nothing was "
+            f"deleted. {_advice(count)}"
+        )
+
+
+def _refuse_held(found: Plan, held: Mapping[str, str], done: Culled) -> None:
+    if not held:
+        return
+    count = sum(one.camera in held for one in found.due)
+    told = "; ".join(f"{camera}: expected {why}" for camera, why in sorted(held.items()))
+    others = ""
+    if done.files:
+        were = "was" if done.files == 1 else "were"
+        others = f"{many(done.files, 'file')} of other cameras {were} deleted."
+    nothing = "of it" if done.files else ""
+    raise TooMany(
+        f"{told}. Nothing {nothing + ' ' if nothing else ''}was deleted. "
+        f"{others + ' ' if others else ''}{_advice(count)}"
+    )
+
+
+def _advice(count: int) -> str:
+    return (
+        f"Look at what `pano cull` shows; if that is meant, run "
+        f"`pano cull --delete --up-to {count}`."
+    )
+
+
+def _look_again(storage: Storage, due: Iterable[Due]) -> None:
+    """Let the next ingest look at the folders of what goes, however alike they are by then.
+
+    What was uploaded again under the same name, size and time would else seem
+    to have been there all along.
+    """
+    known = memory.load(storage)
+    above = {
+        str(folder) for one in due for folder in PurePosixPath(one.path).parents if folder.name
+    } | {""}
+    units = {
+        path: replace(seen, fingerprint="") if path in above else seen
+        for path, seen in known.units.items()
+    }
+    if units != known.units:
+        memory.save(storage, replace(known, units=units))
+
+
+def held_back(
+    settings: Settings, found: Plan, before: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """Return the cameras that exceed a cap, each with what was expected of it.
+
+    Each camera is measured by itself, so that none can empty or hold up another. What
+    became due since the culling `before` (as `last_run` tells it), if that was at
+    most two days ago, is a schedule's ordinary work and counts for no share: what a quiet
+    camera has last goes without a question.
+    """
+    held = {}
+    for left in found.cameras:
+        own = [one for one in found.due if one.camera == left.camera]
+        told = _exceeded(settings, left, own, _ordinary_since(found, before))
+        if told:
+            held[left.camera] = told
+    return held
+
+
+def _ordinary_since(found: Plan, before: Mapping[str, Any] | None) -> datetime:
+    """Return the moment of the culling before, or now where that was too long ago."""
+    looked_us = (before or {}).get("looked_us")
+    if not isinstance(looked_us, int):
+        return found.now
+    ago = timedelta(microseconds=max(found.time_us - looked_us, 0))
+    return found.now - ago if ago <= _ORDINARY else found.now
+
+
+def _exceeded(settings: Settings, left: Left, own: list[Due], since: datetime) -> str:
+    caps, size_bytes = settings.cull, sum(one.size_bytes for one in own)
+    uploads = [one for one in own if one.media_id is not None]
+    there = len(uploads) + left.left_files
+    longer = [one for one in uploads if one.is_over(since)]
+    would = f"; it would lose {len(own):,} ({_gb(size_bytes)})"
+    if len(own) > caps.most_files:
+        return f"at most {many(caps.most_files, 'file')} per run (most_files){would}"
+    if size_bytes > caps.most_gb * 1e9:
+        return f"at most {caps.most_gb:g} GB per run (most_gb){would}"
+    if len(longer) > caps.most_share * there:
+        of_its = f"at most {caps.most_share:.0%} of its {many(there, 'upload')}"
+        return f"{of_its} per run (most_share){would}"
+    return ""
+
+
+def _gb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e8 else f"{size_bytes / 1e6:.1f} MB"
+
+
+def _batches(due: Iterable[Due], storage: Storage) -> Iterator[list[Due]]:
+    """Yield files by camera-days, the oldest first; few at a time while the disk is full."""
+    ordered = sorted(due, key=lambda one: (one.date, one.camera, one.path))
+    start = 0
+    while start < len(ordered):
+        size = BATCH if _free(storage) > _PLENTY * RESERVE_BYTES else min(BATCH, _SMALL_BATCH)
+        yield ordered[start : start + size]
+        start += size
+
+
+_PLENTY = 4
+
+
+def _free(storage: Storage) -> int:
+    return shutil.disk_usage(storage.root).free
+
+
+def keep_reserve(storage: Storage) -> None:
+    """Hold back space for a culling on a full disk, where there is plenty now."""
+    if storage.exists(RESERVE) or _free(storage) < _PLENTY * RESERVE_BYTES:
+        return
+    storage.put(RESERVE, lambda file: os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES))
+
+
+# --- rows whose own time is over ------------------------------------------------
+
+
+def drop_rows(storage: Storage, journal: Journal, rows_days: int, time: Time) -> int:
+    """Drop the rows that were culled `rows_days` ago, with their pictures; return how many.
+
+    The journal is told first: killed between, the next culling drops them. Packs
+    of thumbnails that nothing names any more go after the readers' grace period.
+    """
+    catalog = Catalog(storage)
+    change, cutoff = catalog.begin(), time.wall - timedelta(days=rows_days)
+    dropped: list[str] = []
+    packs: set[str] = set()
+    for day, part in sorted(catalog.manifest().media.items()):
+        if _may_have_old(part, cutoff):
+            dropped += _drop(change, day, cutoff, packs)
+    if dropped:
+        mark_at_work(storage)
+        storage.sync([journal.forget(dropped, time.now())])
+        change.give_up(f"thumbs/{pack}" for pack in _unnamed(change, packs))
+        change.commit()
+    return len(dropped)
+
+
+def _may_have_old(part: Part, cutoff: datetime) -> bool:
+    # No upload is culled before the time it shows, if that is right; else it is later found here.
+    is_young = part.first_us is not None and part.first_us > cutoff.timestamp() * 1_000_000
+    return part.held != part.rows and not is_young
+
+
+def _drop(change: Change, day: Day, cutoff: datetime, packs: set[str]) -> list[str]:
+    """Take the old culled rows of a camera-day out of `change`; add the packs they were in."""
+    table = change.read(day)
+    assert table is not None, "the manifest names its part"
+    last = pa.scalar(cutoff, table.schema.field("culled_at").type)
+    is_old = pc.and_(pc.equal(table["state"], "culled"), pc.less_equal(table["culled_at"], last))
+    is_old = pc.fill_null(is_old, False)
+    old = table.filter(is_old)
+    if not old.num_rows:
+        return []
+    frames = change.read(day, "frames")
+    if frames is not None:
+        is_of_old = pc.is_in(frames["media_id"], old["media_id"])
+        packs |= _packs(frames.filter(is_of_old))
+        change.write(day, frames.filter(pc.invert(is_of_old)), "frames")
+    settle(change, day, table.filter(pc.invert(is_old)))
+    return list(old["media_id"].to_pylist())
+
+
+def _packs(frames: pa.Table) -> set[str]:
+    locators = pc.drop_null(frames["thumb"])
+    return set(pc.replace_substring_regex(locators, "/[^/]*$", "").to_pylist())
+
+
+def _unnamed(change: Change, packs: set[str]) -> set[str]:
+    """Return those of `packs` that no frame of any day names: rows may have moved to another."""
+    left = set(packs)
+    for day in sorted(change.days("frames")):
+        if not left:
+            break
+        frames = change.read(day, "frames")
+        left -= _packs(frames) if frames is not None and frames.num_rows else set()
+    return left
+
+
+# --- what a monitor asks --------------------------------------------------------
+
+
+@contextmanager
+def _noted(storage: Storage) -> Iterator[Culled]:
+    """Leave in the library how the culling inside ended, well or not."""
+    done, started, error, code = Culled(), datetime.now(UTC), None, 0
+    try:
+        yield done
+    except BaseException as came:
+        error = str(came) or type(came).__name__
+        code = _code(came)
+        raise
+    finally:
+        document = {
+            "format": _FORMAT,
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "exit": code,
+            "error": error,
+            "files": done.files,
+            "size_bytes": done.size_bytes,
+            "rows_dropped": done.rows_dropped,
+            "stayed": len(done.stayed),
+            "looked_us": done.looked_us,
+        }
+        # A full disk must not hide what the run itself has to say.
+        with suppress(OSError, PanoError):
+            storage.replace(LAST_RUN, json.dumps(document).encode())
+
+
+def _code(came: BaseException) -> int:
+    if isinstance(came, PanoError):
+        return came.exit_code
+    # Not an Exception: somebody ended it, and the next run goes on from there.
+    return 1 if isinstance(came, Exception) else ENDED
+
+
+def last_run(where: Storage | Settings | Library) -> dict[str, Any] | None:
+    """Return how the last culling of a library ended, None where there was none."""
+    return storage_of(where).document(LAST_RUN, _FORMAT)
+
+
+def is_stopped(where: Settings | Library) -> bool:
+    """Tell whether what ended the last culling would end one now, too. Writes nothing.
+
+    Asked again are the tree and its marker, the clock, the caps and a full disk; any
+    other error stands until a culling ends well.
+    """
+    settings = settings_of(where)
+    _, storage = places(settings)
+    before = last_run(storage)
+    code = 0 if before is None else before["exit"]
+    if code == StorageFull.exit_code:
+        return _free(storage) < RESERVE_BYTES
+    if code not in (UploadTreeError.exit_code, TooMany.exit_code):
+        return code not in (0, ENDED, INTERRUPTED)
+    try:
+        found = plan(settings)
+    except PanoError:
+        return True
+    return found.trouble is not None or bool(held_back(settings, found, before))

@@ -1,0 +1,58 @@
+"""When uploads were first seen, as the journal knows it: the one time that nobody can set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pano_analytics.model.times import epoch_us
+from pano_analytics.store.journal import Journal
+from pano_analytics.upkeep.culling.due import Due
+
+# media_id, size and modification time (µs): an upload as it is.
+Key = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sights:
+    """First sights of some uploads, in the library's time (µs)."""
+
+    first: Mapping[Key, int]
+
+    @classmethod
+    def of(cls, journal: Journal, media_ids: Iterable[str | None]) -> Sights:
+        """Return when these uploads were first seen as they are, since they were last gone.
+
+        What was replaced, or went and came back, is new.
+        """
+        wanted = pa.array(sorted({one for one in media_ids if one is not None}), pa.string())
+        gone = _last_gone(journal, wanted)
+        facts = journal.seen().select(["media_id", "size_bytes", "mtime", "noted"])
+        first: dict[Key, int] = {}
+        for fact in facts.filter(pc.is_in(facts["media_id"], wanted)).to_pylist():
+            key = (fact["media_id"], fact["size_bytes"], _us(fact["mtime"]))
+            noted = _us(fact["noted"])
+            if noted > gone.get(key[0], 0):
+                first[key] = min(noted, first.get(key, noted))
+        return cls(first)
+
+    def first_us(self, one: Due) -> int | None:
+        """Return when an upload was first seen, None where the journal does not know it."""
+        return self.first.get((one.media_id or "", one.size_bytes, one.mtime_us))
+
+
+def _last_gone(journal: Journal, wanted: pa.Array) -> dict[str, int]:
+    last: dict[str, int] = {}
+    for name in journal.gone_files():
+        notes = journal.read_gone(name, ("media_id", "noted"))
+        for note in notes.filter(pc.is_in(notes["media_id"], wanted)).to_pylist():
+            last[note["media_id"]] = max(_us(note["noted"]), last.get(note["media_id"], 0))
+    return last
+
+
+def _us(moment: datetime) -> int:
+    return epoch_us(moment.replace(tzinfo=None))

@@ -1,0 +1,320 @@
+"""The catalog made anew of upload tree and journal, beside the old one, and swapped in at once.
+
+The steps, each of which may be the last: note in the journal what only the old
+catalog still knows; ingest the whole tree into a library of its own below
+`rebuild/`; move its parts and thumbnails in, under names that no manifest
+names yet; swap the manifest. Until then readers see the old catalog, whole.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pano_analytics.errors import LibraryError, UploadTreeError
+from pano_analytics.ingest import gone, memory, walk
+from pano_analytics.ingest.days import FACTS, Row, table_of
+from pano_analytics.ingest.run import ASIDE, LOCK, Progress, Summary, ingest
+from pano_analytics.model.tables import TABLES
+from pano_analytics.model.upload import GONE_STATES, locate, media_id
+from pano_analytics.settings import Settings
+from pano_analytics.store import own_tree, timekeeping
+from pano_analytics.store.catalog import Catalog, Day, Manifest, Part
+from pano_analytics.store.home import NAME as HOME_PAGE
+from pano_analytics.store.home import Home
+from pano_analytics.store.journal import FOLDER as JOURNAL
+from pano_analytics.store.journal import SEEN, Journal
+from pano_analytics.store.removal import AT_WORK, finish, whole
+from pano_analytics.store.storage import Storage, stamp
+from pano_analytics.work.crew import MakeExecutor
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_REASON = "no longer in the upload tree"
+_PART_NAME = re.compile(r"/part-(\d+)-\w+\.parquet$")
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild made: rows in all, those brought back from the journal, what opening told.
+
+    `unreadable_parts` are parts of the old catalog that could not be read.
+    """
+
+    generation: int
+    rows: int
+    gone: int
+    opened: dict[str, int]
+    unreadable_parts: tuple[str, ...]
+    seconds: float
+
+
+def rebuild(
+    settings: Settings,
+    *,
+    wait: bool = False,
+    progress: Progress | None = None,
+    make_executor: MakeExecutor | None = None,
+) -> Rebuilt:
+    """Make the catalog of `settings.library` anew; readers keep the old one until it is done.
+
+    Opens every upload, as long as that takes; needs room for a second catalog.
+    Raises LibraryBusy, UploadTreeError where the tree is missing, empty or not
+    readable as a whole, and LibraryError where journal and library are not of
+    one kind. Nothing is changed then, but for true facts noted in the journal.
+    """
+    storage = Storage(settings.the_library())
+    began = time.monotonic()
+    with storage.lock(LOCK, wait):
+        work = _Rebuild(settings, storage)
+        work.check()
+        # What a killed culling left is none of the uploads to make the catalog of.
+        finish(storage, settings.uploads)
+        work.note_what_went()
+        summary = work.ingest_aside(progress, make_executor)
+        work.refuse_half(summary)
+        work.note_what_was_learnt()
+        manifest = work.move_in()
+        work.clean_up()
+    rows, gone_rows = _counts(Catalog(storage), manifest)
+    return Rebuilt(
+        manifest.generation,
+        rows,
+        gone_rows,
+        summary.opened,
+        tuple(work.unreadable_parts),
+        time.monotonic() - began,
+    )
+
+
+class _Rebuild:
+    """One rebuild, with what it holds: the lock is the caller's."""
+
+    def __init__(self, settings: Settings, storage: Storage) -> None:
+        self.settings, self.storage = settings, storage
+        self.aside = Storage(storage.path(ASIDE), storage.granted)
+        self.catalog, self.journal = Catalog(storage), Journal(storage)
+        self.old = _manifest(self.catalog)
+        self.unreadable_parts: list[str] = []
+        self.time = timekeeping.keep(storage)
+        self.began = self.time.now()
+
+    @property
+    def root(self) -> Path:
+        return self.settings.the_uploads()
+
+    def check(self) -> None:
+        """Refuse a tree that is not there, and a journal that is of another library."""
+        if not self.root.is_dir() or not walk.units(self.root, walk.Trouble()):
+            raise UploadTreeError(
+                f"{self.root}: expected uploads to rebuild the catalog from; there are none. "
+                f"Is its disk mounted? Nothing was changed."
+            )
+        own_tree.require(self.storage, self.root)
+        root_id = Home.settle(self.storage, self.settings).root_id
+        first = self.journal.seen().slice(0, 1).to_pylist()
+        if first and media_id(root_id, first[0]["path"]) != first[0]["media_id"]:
+            raise LibraryError(
+                f"{self.storage.root}: expected {HOME_PAGE} and journal of the same library; "
+                f"their identities differ. Restore {HOME_PAGE} with `pano restore`."
+            )
+
+    def note_what_went(self) -> None:
+        """Note the rows whose files went, and uploads that the journal never heard of.
+
+        The old catalog is then no longer needed, however much of it can be read.
+        """
+        self.journal.fold()
+        seen = set(self.journal.seen()["media_id"].to_pylist())
+        noted = self._noted_gone(_moment(_LONG_AGO))
+        facts: list[pa.Table] = []
+        went: list[Row] = []
+        for day, rows, frames in self._old_days():
+            facts.append(table_of(r for r in rows if r["media_id"] not in seen))
+            lost = [self._as_gone(row) for row in rows if self._is_to_note(row, noted)]
+            went += whole(day, lost, frames)
+        facts = [one.select(FACTS) for one in facts]
+        self.storage.sync(gone.note(self.journal, facts, went, self.time.now_us()))
+
+    def _noted_gone(self, since: pa.Scalar) -> set[str]:
+        files = self.journal.gone_files()
+        notes = [self.journal.read_gone(name, ("media_id", "noted")) for name in files]
+        return {one for table in notes for one in _since(table, since)["media_id"].to_pylist()}
+
+    def _old_days(self) -> Iterator[tuple[Day, list[Row], pa.Table | None]]:
+        for day, part in self.old.media.items():
+            rows = self._read(part, "media")
+            if rows is not None:
+                kept = self.old.frames.get(day)
+                yield day, rows.to_pylist(), self._read(kept, "frames") if kept else None
+
+    def _read(self, part: Part, table: str) -> pa.Table | None:
+        try:
+            return self.catalog.read(part, table)
+        except (OSError, LibraryError):
+            self.unreadable_parts.append(part.path)
+            return None
+
+    def _is_to_note(self, row: Row, noted: set[str]) -> bool:
+        if row["state"] in GONE_STATES:
+            return row["media_id"] not in noted
+        try:
+            os.lstat(locate(self.root, row["path"]))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False  # not to be looked at, which is no proof that it went
+        return False
+
+    def _as_gone(self, row: Row) -> Row:
+        if row["state"] in GONE_STATES:
+            return row
+        return {**row, "state": "missing", "state_reason": _REASON}
+
+    def ingest_aside(
+        self, progress: Progress | None, make_executor: MakeExecutor | None
+    ) -> Summary:
+        """Make the new catalog in a library of its own, of the same identity and journal."""
+        self.storage.remove_tree(ASIDE)
+        self.storage.replace(AT_WORK, stamp().encode())
+        for page in (HOME_PAGE, timekeeping.PAGE):
+            self.aside.replace(page, self.storage.read(page))
+        for name in self.storage.files(JOURNAL):
+            self.aside.make_folder(str(PurePosixPath(name).parent))
+            _link(self.storage.path(name), self.aside.path(name))
+        settings = self.settings.model_copy(update={"library": self.aside.root})
+        return ingest(settings, is_full=True, progress=progress, make_executor=make_executor)
+
+    def refuse_half(self, summary: Summary) -> None:
+        """Refuse where known uploads lie below what could not be read: they would seem gone."""
+        folders = tuple(f"{path}/" for path, _ in summary.unreadable)
+        if not folders:
+            return
+        known = self.journal.seen()["path"].to_pylist()
+        hidden = next((path for path in known if path.startswith(folders) or "./" in folders), None)
+        if hidden is not None:
+            raise UploadTreeError(
+                f"{self.root}: expected a fully readable tree; {summary.unreadable[0][0]} could "
+                f"not be read ({summary.unreadable[0][1]}), and it has known uploads, such as "
+                f"{hidden}. Make it readable; the catalog is unchanged."
+            )
+
+    def note_what_was_learnt(self) -> None:
+        """Take into the journal what the new catalog's own has more than ours."""
+        theirs = Journal(self.aside)
+        since = _moment(self.began)
+        facts = theirs.seen()
+        fresh = _without(_since(facts, since), self.journal.seen())
+        noted = [self.journal.note_seen(fresh)] if fresh.num_rows else []
+        own = self._noted_gone(since)
+        for name in theirs.gone_files():
+            rows = _since(theirs.read_gone(name), since)
+            is_new = [media_id not in own for media_id in rows["media_id"].to_pylist()]
+            rows = rows.filter(pa.array(is_new, pa.bool_()))
+            noted += [self.journal.note_gone(rows)] if rows.num_rows else []
+        self.storage.sync(noted)
+
+    def move_in(self) -> Manifest:
+        """Move parts and thumbnails in, and swap the manifest: the one step that readers see."""
+        made = Catalog(self.aside)
+        new = made.manifest()
+        parts = [part.path for table in TABLES for part in new.table(table).values()]
+        packs = list(self.aside.files("thumbs"))
+        needed = {*parts, *packs, *_packs_named(made, new)}
+        for name in (*parts, *packs):
+            self.storage.make_folder(str(PurePosixPath(name).parent))
+            self.aside.path(name).rename(self.storage.path(name))
+        self.storage.sync([*parts, *packs])
+        self.storage.remove(memory.NAME)
+        manifest = replace(new, generation=self._generation() + 1, retired=self._retired(needed))
+        self.catalog.adopt(manifest)
+        return manifest
+
+    def _generation(self) -> int:
+        """Return the highest generation there was, be the old manifest readable or not."""
+        named = (_PART_NAME.search(name) for name in self.storage.files("parts"))
+        return max([self.old.generation, *(int(found[1]) for found in named if found)])
+
+    def _retired(self, needed: set[str]) -> tuple[tuple[str, float], ...]:
+        """Return what the old catalog alone had: readers may still be at it for a while."""
+        known = {path for path, _ in self.old.retired}
+        there = [name for top in ("parts", "thumbs") for name in self.storage.files(top)]
+        now = time.time()
+        fresh = [(name, now) for name in there if name not in needed and name not in known]
+        return (*self.old.retired, *fresh)
+
+    def clean_up(self) -> None:
+        """Take over what the new catalog's ingest remembers, and leave no trace beside it."""
+        self.storage.replace(memory.NAME, self.aside.read(memory.NAME))
+        self.storage.remove_tree(ASIDE)
+        self.storage.remove(AT_WORK)
+
+
+def _manifest(catalog: Catalog) -> Manifest:
+    try:
+        return catalog.manifest()
+    except (LibraryError, OSError):
+        return Manifest()
+
+
+def _moment(moment: datetime) -> pa.Scalar:
+    return pa.scalar(moment, SEEN.field("noted").type)
+
+
+def _since(notes: pa.Table, since: pa.Scalar) -> pa.Table:
+    return notes.filter(pc.greater_equal(notes["noted"], since))
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # a file system without links
+        shutil.copyfile(source, target)
+
+
+_FACT = ("media_id", "size_bytes", "mtime", "arrived", "sha256")
+
+
+def _without(facts: pa.Table, known: pa.Table) -> pa.Table:
+    """Return the facts that `known` does not hold already, whenever it noted them."""
+    numbered = _keys(facts).append_column("row", pa.array(range(facts.num_rows), pa.int64()))
+    fresh = numbered.join(_keys(known), keys=list(_FACT), join_type="left anti")
+    return facts.take(fresh["row"])
+
+
+def _keys(facts: pa.Table) -> pa.Table:
+    # A join holds no two nulls equal: a hash not known yet is an empty one.
+    return pa.table({name: _key(facts[name]) for name in _FACT})
+
+
+def _key(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_timestamp(column.type):
+        return column.cast(pa.int64())
+    return pc.fill_null(column, "") if pa.types.is_string(column.type) else column
+
+
+def _packs_named(catalog: Catalog, manifest: Manifest) -> set[str]:
+    """Return every pack that a row or frame points into, those of gone files included."""
+    named: set[str] = set()
+    for table in TABLES:
+        for part in manifest.table(table).values():
+            locators = pc.drop_null(catalog.read(part, table)["thumb"])
+            named |= set(pc.replace_substring_regex(locators, "/[^/]*$", "").to_pylist())
+    return {f"thumbs/{name}" for name in named}
+
+
+def _counts(catalog: Catalog, manifest: Manifest) -> tuple[int, int]:
+    """Return how many rows there are, and of how many the file is gone."""
+    states = [catalog.read(part)["state"] for part in manifest.media.values()]
+    return (
+        sum(map(len, states)),
+        sum(pc.sum(pc.is_in(one, pa.array(GONE_STATES))).as_py() or 0 for one in states),
+    )

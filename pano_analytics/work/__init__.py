@@ -1,0 +1,1 @@
+"""Where work runs: processes with limits, and the crew that opens files."""
