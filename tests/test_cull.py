@@ -222,7 +222,7 @@ def test_what_goes_is_what_the_rule_says(
 def _is_strange(uploads: list[tuple[str, float, float, str]]) -> bool:
     """Tell whether most of what was catalogued is no file any more."""
     known = [fate for *_, fate in uploads if fate not in ("unknown", "marker")]
-    return 2 * sum(fate not in ("gone", "linked") for fate in known) < len(known)
+    return 2 * sum(fate != "gone" for fate in known) < len(known)
 
 
 def _linked(uploads: list[tuple[str, float, float, str]]) -> Iterator[int]:
