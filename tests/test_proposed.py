@@ -82,3 +82,15 @@ def test_names_without_a_time_get_no_template(paths: list[str]) -> None:
 def test_no_name_keeps_the_proposal_busy() -> None:
     """The longest names of digits and signs are looked at in time."""
     propose(["x/" + "12-" * 80 + ".jpg", "x/" + "1" * 250 + ".jpg", "2026/11/27/" * 20 + "1.jpg"])
+
+
+@pytest.mark.parametrize(("read", "others"), [(8, 4), (6, 6)])
+def test_times_that_fit_count_more_than_names_that_are_read(read: int, others: int) -> None:
+    """A counter of eight digits and a number can be taken for a time long ago, of all names."""
+    odd = [f"cam/2{5 + n % 4}0703_{one:%Y%m%d_%H%M%S}.jpg" for n, one in enumerate(MOMENTS[:read])]
+    odd += [f"cam/2{5 + n % 4}0703_10110{n}x.jpg" for n in range(others)]
+    window = (FIRST - timedelta(days=2), MOMENTS[-1] + timedelta(days=2))
+    text = propose(odd, window)
+    assert text is not None
+    starts = [found.start for name in odd[:read] if (found := Template.parse(text).read(name))]
+    assert starts == MOMENTS[:read]

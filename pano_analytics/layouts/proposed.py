@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import product, takewhile
 from typing import NamedTuple
 
@@ -52,6 +52,8 @@ _TIMES = (
 )
 _COUNTED = ((r"1\d{12}", "%Q"), (r"1\d{9}", "%s"))
 _MOST_TRIED = 400
+# A file arrives so long after its time at most where a tree was copied.
+_COPIED = timedelta(days=366)
 
 
 class _Time(NamedTuple):
@@ -62,20 +64,37 @@ class _Time(NamedTuple):
     field: str
 
 
+class _Score(NamedTuple):
+    """How well a template fits, what counts most first: times that fit before many times."""
+
+    inside: int
+    plausible: int
+    possible: int
+    nearness: int
+
+
 def propose(paths: Sequence[str], window: Window | None = None) -> str | None:
     """Return a template that reads most of `paths`, as a setting takes it; None if none does.
+
+    Half of them are enough where their times fit when the files arrived.
 
     `paths` are as in the column. `window` (naive, any zone) is when the files arrived: of
     several readings, the one whose times lie nearest to it is meant.
     """
-    tried: dict[str, tuple[int, int, int]] = {}
+    tried: dict[str, _Score] = {}
     for base in dict.fromkeys((paths[0], paths[-1]) if paths else ()):
         for times in _all_times(_stem(base)):
             text = _text(base, times, paths)
             if text is not None and text not in tried and len(tried) < _MOST_TRIED:
                 tried[text] = _score(text, paths, window)
     best = max(tried, key=lambda text: tried[text], default=None)
-    return best if best is not None and 2 * tried[best][0] > len(paths) else None
+    if best is None:
+        return None
+    score = tried[best]
+    is_read = 2 * score.possible > len(paths) or (
+        score.plausible and 2 * score.plausible >= len(paths)
+    )
+    return best if is_read else None
 
 
 def _stem(path: str) -> str:
@@ -182,19 +201,22 @@ def _sign_before(values: Sequence[str]) -> str:
     return re.sub(r"[{}*\w].*", "", start.replace("_", "\0"), flags=re.DOTALL).replace("\0", "_")
 
 
-def _score(text: str, paths: Sequence[str], window: Window | None) -> tuple[int, int, int]:
+def _score(text: str, paths: Sequence[str], window: Window | None) -> _Score:
     """Return how many paths the template reads, how many into the window, and how near to it."""
     try:
         template = Template.parse(text)
     except SettingsError:
-        return 0, 0, 0
+        return _Score(0, 0, 0, 0)
     readings = [reading for path in paths if (reading := template.read(path))]
     starts = [reading.start for reading in readings if reading.start]
     possible = [start for start in starts if 2000 <= start.year < 2100]
     if window is None:
-        return len(possible), 0, 0
+        return _Score(0, 0, len(possible), 0)
     inside = sum(window[0] <= one <= window[1] for one in possible)
-    return len(possible), inside, -sum(_days_apart(one, window) for one in possible)
+    # Copied later, perhaps, but not to come.
+    plausible = sum(window[0] - _COPIED <= one <= window[1] for one in possible)
+    nearness = -sum(_days_apart(one, window) for one in possible)
+    return _Score(inside, plausible, len(possible), nearness)
 
 
 def _days_apart(moment: datetime, window: Window) -> int:
