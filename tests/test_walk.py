@@ -33,7 +33,10 @@ BEFORE = {
     "docs/https.md": ["pano serve --tls own"],
     "README.md": ["cd /opt/pano"],
     "docs/doctor.md": ["echo secret > password.txt"],
-    "docs/operations.md": ["sudo install -d -o anna /mnt/cloud"],
+    "docs/operations.md": [
+        "sudo install -d -o anna /mnt/cloud",
+        "sudo sh -c 'echo correct horse battery > /etc/pano.passphrase'",
+    ],
     "docs/site.md": ["sudo useradd --system pano"],
 }
 # What one line builds on: an alternative to what stands above it, or a thing of the reader's own.

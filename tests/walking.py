@@ -172,7 +172,7 @@ class Machine:
     def rest_of(self, child: pexpect.spawn[str]) -> str:
         """Return all that is printed until the end, with each question for a password answered."""
         said = child.before if isinstance(child.before, str) else ""
-        while child.expect([r"(?i)(password|confirmation)[^\n]*: ?$", pexpect.EOF]) == 0:
+        while child.expect([r"(?i)(password|passphrase|confirmation)[^\n]*: ?$", pexpect.EOF]) == 0:
             said += str(child.before)
             child.sendline(PASSWORD)
         said += str(child.before)
