@@ -278,6 +278,29 @@ def test_a_library_that_fails(here: Settings, tmp_path: Path) -> None:
     assert sum("expected the accounts that" in line for line in lines) == 1
 
 
+def test_uploads_that_fail(here: Settings, tmp_path: Path) -> None:
+    """Each command is answered while every call on the disk fails, and the log has no traceback."""
+    assert here.uploads is not None
+    uploads, failing = Disk.made(here.uploads, tmp_path / "device"), tmp_path / "failing"
+    with receiving(here, uploads, fail_while=failing, reads=True) as port, connect(port) as ftp:
+        store(ftp, "a.jpg", TINY_JPEG)
+        failing.touch()
+        ftp.voidcmd("TYPE I")
+        for line in ("MKD x", "CWD x", "CWD /", "RNFR a.jpg", "DELE a.jpg", "SIZE a.jpg", "RMD x"):
+            with suppress(ftplib.Error):
+                ftp.voidcmd(line)
+        for command in ("STOR", "APPE", "STOU"):
+            with pytest.raises(ftplib.Error):
+                store(ftp, "x/b.jpg", OTHER, command)
+        with pytest.raises(ftplib.error_perm, match="530"):
+            connect(port)
+        failing.unlink()
+        store(ftp, "b.jpg", OTHER)
+    for name, data in (("a.jpg", TINY_JPEG), ("b.jpg", OTHER)):
+        assert (here.uploads / "porch" / name).read_bytes() == data
+    assert "Traceback" not in log_of(here).read_text()
+
+
 def told(here: Settings) -> int:
     """Return how many whole uploads the server tells of."""
     assert here.library is not None

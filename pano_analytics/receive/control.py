@@ -339,7 +339,11 @@ class Control(FTPHandler):  # type: ignore[misc]
         if not self.authenticated:
             return "no_login" if code in ("530", "503") else _BY_CODE.get(code, "other")
         if code in ("550", "554", "450", "501") and self.fs is not None:
-            return self._kind_of_file(cmd, arg, code)
+            try:
+                return self._kind_of_file(cmd, arg, code)
+            except OSError:
+                # The disk refuses this question too; the camera still gets its reply.
+                return "storage_error"
         return _BY_CODE.get(code, "other")
 
     def _kind_of_file(self, cmd: str, arg: str, code: str) -> str | None:

@@ -135,11 +135,17 @@ class Gate:
             session.refusal = self._why_nobody(user)
         elif not self._is_right(account, password):
             session.refusal = ("wrong_password", "")
-        elif not is_own_folder(account.jail(self.uploads), self.uploads, account.folder):
+        elif not self._has_folder(account):
             where = f"no folder {account.folder!r} below {self.uploads}: is it mounted?"
             session.refusal = ("folder_not_there", where)
         if session.refusal[0]:
             raise AuthenticationFailed("Authentication failed.")
+
+    def _has_folder(self, account: Account) -> bool:
+        try:
+            return is_own_folder(account.jail(self.uploads), self.uploads, account.folder)
+        except OSError:
+            return False  # of a disk that fails: as far as the camera goes, it is not there
 
     def _why_nobody(self, user: str) -> tuple[str, str]:
         if self.trouble:
