@@ -22,7 +22,7 @@ import pyarrow as pa
 from PIL import Image, ImageDraw, ImageFilter
 from PIL.Image import Resampling
 
-from pano_analytics.formats.inspection import luminance_grid
+from pano_analytics.inspection import luminance_grid
 
 WIDTH, HEIGHT = 1920, 1080
 SIZES = ((16, 9), (32, 18), (48, 27), (64, 36), (96, 54))

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from pano_analytics.formats import dhav
-from pano_analytics.formats.inspection import STRIP_THUMBNAIL_WIDTH, THUMBNAIL_WIDTH, inspect_file
+from pano_analytics.inspection import STRIP_THUMBNAIL_WIDTH, THUMBNAIL_WIDTH, inspect_file
 
 CLOCK = datetime(2026, 5, 17, 6, 30, 15)
 SIZE = (1920, 1080)

@@ -22,8 +22,8 @@ from PIL import Image
 from pano_analytics.dashboard.payloads import STATE_COUNTS
 from pano_analytics.formats import demux, dhav, sniff
 from pano_analytics.formats.endings import ENDINGS
-from pano_analytics.formats.inspection import inspect_file
 from pano_analytics.ingest import memory
+from pano_analytics.inspection import inspect_file
 from pano_analytics.layouts.names import KIND_OF
 from pano_analytics.library import Library
 from pano_analytics.model.upload import STATES, Inspection, is_moving

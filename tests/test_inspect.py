@@ -25,9 +25,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pano_analytics import inspection as looking
 from pano_analytics.errors import MediaError
 from pano_analytics.formats import dhav
-from pano_analytics.formats import inspection as looking
+from pano_analytics.formats.demux import steady_times
+from pano_analytics.model.grid import GRID_SHAPE, planes
 from pano_analytics.model.upload import Inspection
 
 MEDIA = Path(__file__).resolve().parents[1].parent / "shared" / "media"
@@ -137,8 +139,7 @@ def cells_of(inspection: Inspection, index: int = 0) -> np.ndarray:
 
 def grid_of(inspection: Inspection, index: int = 0) -> np.ndarray:
     """Return a grid as an array of its shape: means, then deviations."""
-    grid = np.frombuffer(inspection.frames[index].grid, np.uint8)
-    return grid.reshape(looking.GRID_SHAPE)
+    return planes(inspection.frames[index].grid)
 
 
 # --- real files ---------------------------------------------------------------------------
@@ -251,7 +252,7 @@ def test_whole_snapshot(tmp_path: Path) -> None:
     assert found.sha256 == hashlib.sha256(data).hexdigest()
     assert picture_of(found).size == (480, 270)
     assert found.frames[0].offset_s == 0.0
-    assert len(found.frames[0].grid) == np.prod(looking.GRID_SHAPE)
+    assert len(found.frames[0].grid) == np.prod(GRID_SHAPE)
 
 
 def test_thumbnail_carries_no_comment(tmp_path: Path) -> None:
@@ -276,7 +277,7 @@ def test_grid_is_mean_luminance(tmp_path: Path) -> None:
 def test_grid_tells_what_is_smaller_than_a_cell(tmp_path: Path) -> None:
     """Two fifths of a cell 40 levels brighter leave 4 x 19.2 in the deviations, plain ones 0."""
     picture = Image.new("L", (1920, 1080), 80)
-    rows, columns = looking.GRID_SHAPE[1:]
+    rows, columns = GRID_SHAPE[1:]
     high, wide = 1080 // rows, 1920 // columns
     picture.paste(120, (10 * wide, 5 * high, 10 * wide + wide * 2 // 5, 6 * high))
     buffer = io.BytesIO()
@@ -306,7 +307,7 @@ def test_thumbnail_fits_and_is_never_enlarged(
     found = look(tmp_path, jpeg(False, *size) if min(size) > 60 else plain(size), "a.jpg")
     assert found.state == "complete"
     assert picture_of(found).size == thumbnail
-    assert len(found.frames[0].grid) == np.prod(looking.GRID_SHAPE)
+    assert len(found.frames[0].grid) == np.prod(GRID_SHAPE)
 
 
 def plain(size: tuple[int, int], file_format: str = "JPEG", **options: object) -> bytes:
@@ -501,7 +502,7 @@ def test_whole_clip(make: Callable[[], bytes], name: str, tmp_path: Path) -> Non
 def test_strip_shows_what_moves(tmp_path: Path) -> None:
     """Each key frame has its own picture: the bright block stands where it was then."""
     found = look(tmp_path, dav(), "a.dav")
-    middle = looking.GRID_SHAPE[1] * 5 // 8
+    middle = GRID_SHAPE[1] * 5 // 8
     brightest = [int(cells_of(found, i)[middle].argmax()) for i in range(4)]
     assert brightest == sorted(set(brightest))
 
@@ -607,7 +608,7 @@ def test_changed_bytes_never_crash(
         data[place : place + len(change)] = change
     found = look(tmp_path, bytes(data), "a.jpg" if make is jpeg else "a.mp4")
     assert found.state in ("complete", "partial", "damaged", "unsupported")
-    assert all(len(f.grid) == np.prod(looking.GRID_SHAPE) for f in found.frames)
+    assert all(len(f.grid) == np.prod(GRID_SHAPE) for f in found.frames)
     assert all(Image.open(io.BytesIO(f.thumbnail)).size[0] <= 480 for f in found.frames)
 
 
@@ -675,7 +676,7 @@ def test_clip_that_is_a_picture_is_read_as_one(tmp_path: Path) -> None:
 @given(st.integers(2, 200), st.sampled_from([0.04, 1 / 15, 0.1, 1.0, 5.0]), st.integers(0, 2**31))
 def test_steady_clip_is_left_alone(count: int, step: float, first: int) -> None:
     """Without a clock step the times only lose their start; a time-lapse is left its pace."""
-    offsets, period = looking.steady_times([first + i * step for i in range(count)], 0.1)
+    offsets, period = steady_times([first + i * step for i in range(count)], 0.1)
     assert offsets == pytest.approx([i * step for i in range(count)], abs=1e-4)
     assert period == pytest.approx(step, abs=1e-4)
 
@@ -687,7 +688,7 @@ def test_clock_step_neither_shortens_nor_stretches(
     """Whatever the clock does once, the clip keeps its length to within two seconds."""
     place = data.draw(st.integers(1, count - 1))
     times = [1.6e9 + i * 0.1 + (jump if i >= place else 0) for i in range(count)]
-    offsets, period = looking.steady_times(times, 0.5)
+    offsets, period = steady_times(times, 0.5)
     assert len(offsets) == count
     assert offsets == sorted(offsets)
     assert offsets[-1] == pytest.approx((count - 1) * 0.1, abs=2.1)
@@ -697,7 +698,7 @@ def test_clock_step_neither_shortens_nor_stretches(
 @given(st.lists(st.floats(-1e12, 1e12), max_size=50))
 def test_any_times_become_steady(times: list[float]) -> None:
     """Whatever the times, there is one offset for each, from 0 and never back."""
-    offsets, period = looking.steady_times(times, 0.1)
+    offsets, period = steady_times(times, 0.1)
     assert len(offsets) == len(times)
     assert offsets == sorted(offsets)
     assert not offsets or offsets[0] == 0
@@ -802,9 +803,6 @@ def test_file_that_grows_meanwhile_is_told_apart(tmp_path: Path) -> None:
 
 def test_importing_costs_nothing() -> None:
     """Neither Pillow nor PyAV is loaded before a file is looked into."""
-    code = (
-        "import sys, pano_analytics.formats.inspection; "
-        "print({'av', 'PIL', 'numpy'} & set(sys.modules))"
-    )
+    code = "import sys, pano_analytics.inspection; print({'av', 'PIL', 'numpy'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"

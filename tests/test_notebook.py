@@ -11,7 +11,7 @@ import pytest
 from demo_library import DemoHome, demo_home
 from nbclient import NotebookClient
 
-from pano_analytics.formats import inspection
+from pano_analytics import inspection
 from pano_analytics.present import clips
 
 __all__ = ["demo_home"]

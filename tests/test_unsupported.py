@@ -26,9 +26,9 @@ from pano_analytics.dashboard.answers import Uploads, find_item
 from pano_analytics.dashboard.selection import Selection
 from pano_analytics.doctor import examine
 from pano_analytics.formats import demux
-from pano_analytics.formats.inspection import inspect_file
 from pano_analytics.ingest import examine as opening
 from pano_analytics.ingest.run import ingest
+from pano_analytics.inspection import inspect_file
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
 from pano_analytics.settings import check as checked
@@ -128,7 +128,7 @@ import sys
 from pathlib import Path
 from pano_analytics.work.confined import confine
 from pano_analytics.ingest.examine import prepare
-from pano_analytics.formats.inspection import inspect_file
+from pano_analytics.inspection import inspect_file
 prepare()
 confine(30 << 20)
 found = inspect_file(Path(sys.argv[1]), sys.argv[2])

@@ -58,7 +58,7 @@ def prepare() -> None:
     import av  # noqa: F401
     from PIL import JpegImagePlugin  # noqa: F401
 
-    from pano_analytics.formats import inspection  # noqa: F401
+    from pano_analytics import inspection  # noqa: F401
 
 
 def open_batch(tasks: Sequence[Task]) -> list[Outcome]:
@@ -71,7 +71,7 @@ def open_batch(tasks: Sequence[Task]) -> list[Outcome]:
 
 
 def _open(task: Task) -> Outcome:
-    from pano_analytics.formats import inspection as inspection
+    from pano_analytics import inspection as inspection
 
     try:
         allow(_CPU_S + Path(task.path).lstat().st_size / _CPU_BYTES)

@@ -211,7 +211,7 @@ def _may_be_under_way(start: datetime) -> bool:
 
 
 def _keep(media_id: str, frames: Iterable[Frame], pack: Pack) -> list[str]:
-    from pano_analytics.formats.inspection import GRID_VERSION
+    from pano_analytics.model.grid import GRID_VERSION
 
     return [pack.add(media_id, frame, GRID_VERSION) for frame in frames]
 

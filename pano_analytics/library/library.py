@@ -380,7 +380,7 @@ class Library:
 
         A snapshot has one at offset 0, a clip one for each key frame; `grid` holds
         luminance bytes, plane by plane and row by row, of the shape
-        `pano_analytics.formats.inspection.GRID_SHAPE` (planes, rows, columns). With `start`
+        `pano_analytics.model.grid.GRID_SHAPE` (planes, rows, columns). With `start`
         or `end` those that show a moment in [start, end): the upload's start and `offset_s` later.
         """
         cameras = self._cameras_named(camera)

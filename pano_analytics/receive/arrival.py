@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pano_analytics import layouts
 from pano_analytics.errors import MediaError
-from pano_analytics.formats.inspection import inspect_file
+from pano_analytics.inspection import inspect_file
 from pano_analytics.model.times import wall_to_utc
 from pano_analytics.model.upload import Inspection, Reading, locate
 from pano_analytics.settings import Settings

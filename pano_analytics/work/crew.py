@@ -33,7 +33,7 @@ MakeExecutor = Callable[[], Executor]
 
 
 # What those who open files need: all that a watching process keeps loaded twice.
-OPENING = ("av", "PIL.JpegImagePlugin", "pano_analytics.formats.inspection", "pano_analytics.cli")
+OPENING = ("av", "PIL.JpegImagePlugin", "pano_analytics.inspection", "pano_analytics.cli")
 LOOKING = ("pano_analytics.ingest.look", "pano_analytics.cli")
 
 

@@ -1,0 +1,38 @@
+"""One opened upload: its contents, and what its name says about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pano_analytics.formats import sniff
+from pano_analytics.formats.endings import Ending, ending_of
+from pano_analytics.model.upload import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One opened file: its contents, and what its name says of them."""
+
+    content: BinaryIO
+    size_bytes: int
+    suffix: str
+    kind: Kind
+
+    @property
+    def ending(self) -> Ending | None:
+        return ending_of(self.suffix)
+
+
+def note_of(upload: Opened, format_name: str) -> str | None:
+    """Return what to say of a picture or clip whose name promises something else.
+
+    Which container a clip lies in makes no difference to anybody.
+    """
+    is_picture = format_name in sniff.PICTURES
+    if is_picture and (upload.ending is None or format_name not in upload.ending.formats):
+        article = "an" if format_name == "AVIF" else "a"
+        return f"{article} {format_name} picture named {upload.suffix!a}"
+    if not is_picture and upload.kind == "snapshot":
+        return f"a clip named {upload.suffix!a}"
+    return None

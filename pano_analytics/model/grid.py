@@ -1,0 +1,23 @@
+"""The luminance grid of a picture: its shape, and its bytes as an array."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+GRID_SHAPE: tuple[int, int, int] = (2, 27, 48)
+"""Planes, rows and columns: the cells' means, then four times their mean absolute deviations.
+Chosen by the sensitivity curve in `docs/design/inspect.md`."""
+GRID_VERSION = 1
+
+
+def planes(grid: bytes) -> np.ndarray:
+    """Return a grid as unsigned bytes of GRID_SHAPE: means (0 to 255), then 4 x deviations.
+
+    Raises ValueError for bytes of another length, such as those of another GRID_VERSION.
+    """
+    import numpy as np
+
+    return np.frombuffer(grid, np.uint8).reshape(GRID_SHAPE)
