@@ -163,11 +163,11 @@ def left(settings: Settings, packs_before: set[str]) -> dict[str, Any]:
     """Return what a killed run left, as a reader finds it: all parts are read."""
     storage = Storage(settings.library)  # type: ignore[arg-type]
     manifest = Catalog(storage).manifest()
-    parts = [*manifest.media.values(), *manifest.frames.values()]
+    parts = [*manifest.media.values(), *manifest.table("frames").values()]
     for part in parts:
         assert pq.read_table(storage.path(part.path), partitioning=None).num_rows == part.rows
     named = {part.path for part in parts} | {path for path, _ in manifest.retired}
-    frames = [Catalog(storage).read(part, "frames") for part in manifest.frames.values()]
+    frames = [Catalog(storage).read(part, "frames") for part in manifest.table("frames").values()]
     packs = {
         f"thumbs/{locator.rpartition('/')[0]}"
         for table in frames

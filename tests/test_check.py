@@ -121,7 +121,8 @@ def _part_rows(library: Library) -> None:
     catalog = library.catalog
     manifest = catalog.manifest()
     part = replace(manifest.media[NOON_DAY], rows=99)
-    catalog.adopt(replace(manifest, media={**manifest.media, NOON_DAY: part}))
+    tables = {**manifest.tables, "media": {**manifest.media, NOON_DAY: part}}
+    catalog.adopt(replace(manifest, tables=tables))
 
 
 def _row_twice(library: Library) -> None:
@@ -281,8 +282,9 @@ def test_what_disagrees_is_found_at_its_depth(
 
 
 def test_every_word_of_the_vocabulary_is_tried() -> None:
-    """Two have a test of their own: what root may read but its owner may not, and the replaced."""
-    assert {what for _, what in PLANTED} | {"file_unreadable", "overwritten"} == set(WHAT)
+    """Three have a test of their own: what only root may read, the replaced, and other tables."""
+    own = {"file_unreadable", "overwritten", "row_orphan"}
+    assert {what for _, what in PLANTED} | own == set(WHAT)
 
 
 def test_nothing_else_is_said_about_a_missing_file(library: Library) -> None:

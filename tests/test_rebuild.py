@@ -268,7 +268,7 @@ def _is_killed_well(settings: Settings, folder: Path, touches: int) -> None:
     assert_same(before, told(Library.of(copy)))
     assert not (library.folder / "rebuild").exists()
     manifest = Library.of(copy).catalog.manifest()
-    named = {part.path for table in (manifest.media, manifest.frames) for part in table.values()}
+    named = {part.path for _, _, part in manifest.everything()}
     named |= {path for path, _ in manifest.retired if path.startswith("parts/")}
     assert set(library.storage.files("parts")) == named
     renew(copy)

@@ -19,11 +19,6 @@ from pano_analytics.model.upload import SCHEMA_VERSION
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 WIDTH = 88
 
-_TOLD = {
-    "media": "One row per uploaded file, sorted by `start`: `library.media()`, or `media` in SQL.",
-    "frames": "The pictures stored for each upload, one per snapshot and several per clip: "
-    "`library.frames()`, or `frames` in SQL.",
-}
 _PARTITIONS = (
     (
         "camera",
@@ -57,9 +52,11 @@ The types are those in Parquet. In DataFrames, times with a zone are in the libr
 
 
 def _table(name: str) -> str:
-    rows = [*TABLES[name][:1], *_PARTITIONS, *TABLES[name][1:]]
+    table = TABLES[name]
+    partitions = _PARTITIONS if table.is_by_day else ()
+    rows = [*table.columns[:1], *partitions, *table.columns[1:]]
     lines = [f"| `{column}` | {kind} | {_cell(what)} |" for column, kind, what in rows]
-    head = [f"## {name}", "", _TOLD[name], "", "| column | type | meaning |", "|---|---|---|"]
+    head = [f"## {name}", "", table.about, "", "| column | type | meaning |", "|---|---|---|"]
     return "\n".join([*head, *lines, ""])
 
 

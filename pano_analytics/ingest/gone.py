@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from pano_analytics.ingest.days import Row, settle, table_of
 from pano_analytics.ingest.listing import Reader, now_us, table_of_named
 from pano_analytics.ingest.walk import Entry
-from pano_analytics.model.tables import schema
+from pano_analytics.model.tables import of_uploads, schema
 from pano_analytics.model.times import epoch_us
 from pano_analytics.model.upload import GONE_STATES
 from pano_analytics.store.catalog import Change, Day
-from pano_analytics.store.journal import GONE, SEEN, Journal
+from pano_analytics.store.journal import SEEN, Journal, gone_schema
 from pano_analytics.store.removal import whole
 from pano_analytics.store.storage import Storage
 
@@ -40,12 +40,12 @@ def note(
         stamped = seen.append_column(SEEN.field("noted"), pa.repeat(moment, seen.num_rows))
         noted.append(journal.note_seen(stamped.select(SEEN.names)))
     if rows:
-        noted.append(journal.note_gone(pa.Table.from_pylist(rows, schema=GONE)))
+        noted.append(journal.note_gone(pa.Table.from_pylist(rows, schema=gone_schema())))
     return noted
 
 
 def newly_gone(change: Change, known: frozenset[str] = frozenset()) -> list[Row]:
-    """Return the rows (schema GONE) whose file went with this change; not those `known` by id."""
+    """Return the rows (`gone_schema`) whose file went with this change; not those `known` by id."""
     days = sorted(day for day in change.touched() if not change.is_listed(day))
     return [row for day in days for row in _gone(change, day, known)]
 
@@ -57,7 +57,7 @@ def _gone(change: Change, day: Day, known: frozenset[str]) -> Iterator[Row]:
         for row in _rows_gone(change.read(day))
         if (row["media_id"], row["state"]) not in was and row["media_id"] not in known
     ]
-    yield from whole(day, told, change.read(day, "frames"))
+    yield from whole(day, told, change.belonging(day))
 
 
 def _rows_gone(table: pa.Table | None) -> list[Row]:
@@ -162,7 +162,7 @@ def _named(reader: Reader, facts: Iterable[Row]) -> Iterator[Row]:
     for day, rows in reader.read(entries, now_us(), arrivals).days.items():
         for row in table_of_named(rows).to_pylist():
             known = {"sha256": by_path[row["path"]]["sha256"], "state": "missing"}
-            yield from whole(day, [{**row, **known, "state_reason": _REASON}], None)
+            yield from whole(day, [{**row, **known, "state_reason": _REASON}], {})
 
 
 def _us(moment: datetime) -> int:
@@ -175,11 +175,18 @@ def _put_all(change: Change, rows: Iterable[Row]) -> None:
     for row in rows:
         by_day[Day(row["camera"], row["date"])][row["media_id"]] = row
     for day, own in by_day.items():
-        frames = [{**frame, "media_id": one} for one, row in own.items() for frame in row["frames"]]
-        if frames:
-            kept = pa.Table.from_pylist(frames, schema=schema("frames"))
-            change.write(day, _with(change.read(day, "frames"), kept), "frames")
+        for table in of_uploads():
+            kept = _belonging(own, table.name)
+            if kept.num_rows:
+                change.put_belonging(day, kept, table.name)
         settle(change, day, _with(change.read(day), table_of(own.values())))
+
+
+def _belonging(own: Mapping[str, Row], table: str) -> pa.Table:
+    """Return what the notes of gone rows, by media_id, hold of one table."""
+    # Noted before there was such a table, it has no list.
+    rows = [{**one, "media_id": key} for key, row in own.items() for one in row[table] or ()]
+    return pa.Table.from_pylist(rows, schema=schema(table))
 
 
 def _with(known: pa.Table | None, rows: pa.Table) -> pa.Table:

@@ -126,7 +126,7 @@ def _merge_known(
             touched |= {day, was_day}
             _replace(known, was_day, was, day, merged)
             if was is not None and was_day != day:
-                _move_frames(change, merged["media_id"], was_day, day)
+                change.move_belonging([merged["media_id"]], was_day, day)
     if is_whole:
         gone = [(day, row) for day, row in by_path.values() if _is_gone(unit, row)]
         for day, row in gone:
@@ -178,15 +178,3 @@ def _replace(known: Known, was_day: Day, was: Row | None, day: Day, row: Row) ->
     if was is not None:
         del known[was_day][was["path"]]
     known.setdefault(day, {})[row["path"]] = row
-
-
-def _move_frames(change: Change, media_id: str, was_day: Day, day: Day) -> None:
-    """Take the frames of one upload along to another camera-day."""
-    kept = change.read(was_day, "frames")
-    if kept is None:
-        return
-    is_moved = pc.equal(kept["media_id"], media_id)
-    moved, there = kept.filter(is_moved), change.read(day, "frames")
-    if moved.num_rows:
-        change.write(was_day, kept.filter(pc.invert(is_moved)), "frames")
-        change.write(day, moved if there is None else pa.concat_tables([there, moved]), "frames")

@@ -87,7 +87,7 @@ def sweep(catalog: Catalog, since: str) -> None:
     """
     left = {name for name in catalog.storage.files("thumbs") if _is_pack(name, since)}
     folders = {name.removeprefix("thumbs/").rpartition("/")[0] for name in left}
-    frames = catalog.manifest().frames
+    frames = catalog.manifest().table("frames")
     try:
         # The days that packs were made for name most of them.
         for day in sorted(frames, key=lambda day: thumb_folder(day) not in folders):

@@ -15,7 +15,7 @@ Spell = Callable[[str], str]
 
 
 def respell(change: Change, spell: Spell) -> None:
-    """Move rows and frames of each camera whose name `spell` writes otherwise; none is lost.
+    """Move all rows of each camera whose name `spell` writes otherwise; none is lost.
 
     Rows outlive their files: what was culled under the one spelling belongs to the camera
     as much as what arrives under the other.
@@ -27,7 +27,7 @@ def respell(change: Change, spell: Spell) -> None:
 
 
 def _move(change: Change, day: Day, target: Day) -> None:
-    for table in reversed(TABLES):  # frames first: settling media looks at nothing else
+    for table in _tables():
         rows = change.read(day, table)
         if rows is None:
             continue
@@ -37,6 +37,12 @@ def _move(change: Change, day: Day, target: Day) -> None:
             settle(change, target, together)
         else:
             change.write(target, together, table)
+
+
+def _tables() -> list[str]:
+    """Return the tables by camera-day, `media` last: settling it looks at nothing else."""
+    by_day = [table.name for table in TABLES.values() if table.is_by_day]
+    return sorted(by_day, key=lambda name: name == "media")
 
 
 def _joined(there: pa.Table | None, rows: pa.Table) -> pa.Table:

@@ -19,7 +19,7 @@ from pano_analytics.analysis import activity
 from pano_analytics.errors import LibraryError, MediaError, QueryError, SettingsError
 from pano_analytics.library.queries import Queries
 from pano_analytics.model import alike, arguments
-from pano_analytics.model.tables import MEDIA, TABLES
+from pano_analytics.model.tables import MEDIA, named
 from pano_analytics.model.times import from_epoch_us, instant, is_day
 from pano_analytics.model.upload import KINDS, STATES, locate, resolved
 from pano_analytics.settings import Settings
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 Names = Any  # a name, or several: a list, a Series, an array, a row or a frame that has them
 Moment = Any  # text, date, datetime or Timestamp; naive means the library's zone
 
-COLUMNS: tuple[str, ...] = ("media_id", "camera", "date", *(name for name, _, _ in MEDIA[1:]))
+_NAMES = tuple(column.name for column in MEDIA.columns)
+COLUMNS: tuple[str, ...] = (_NAMES[0], "camera", "date", *_NAMES[1:])
 
 
 def open(where: str | os.PathLike[str] | None = None) -> Library:
@@ -132,13 +133,11 @@ class Library:
         return self.catalog.manifest().generation
 
     def parts(self, table: str = "media") -> list[str]:
-        """Return the paths of the current Parquet files of `media` or `frames`, for other tools."""
-        if not isinstance(table, str) or table not in TABLES:
-            raise QueryError(
-                f"table: expected {' or '.join(TABLES)}; got {table!r}."
-                f"{alike.meant(str(table), TABLES)}"
-            )
-        parts = self.catalog.manifest().table(table).values()
+        """Return the Parquet files of one generation of a table, for other tools.
+
+        Raises QueryError for a table that does not exist, saying which do.
+        """
+        parts = self.catalog.manifest().table(named(table).name).values()
         return [str(self.storage.path(part.path)) for part in parts]
 
     def media(
@@ -440,7 +439,7 @@ class Library:
         return self._in_camera_order(found)
 
     def sql(self, statement: str, params: Any = None) -> pd.DataFrame:
-        """Answer one statement in DuckDB's SQL over the views `media` and `frames`.
+        """Answer one statement in DuckDB's SQL over a view of each table: `media`, `frames`.
 
         `params` fill its `?` (a list) or its `$name` (a dictionary). Times of day come as
         the time since midnight, differences of times as timedelta, sums as numbers.

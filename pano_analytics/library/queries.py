@@ -15,8 +15,7 @@ import pyarrow as pa
 
 from pano_analytics.errors import PartError, QueryError
 from pano_analytics.library import zone_rules
-from pano_analytics.model.tables import TABLES, schema
-from pano_analytics.model.upload import SCHEMA_VERSION
+from pano_analytics.model.tables import TABLES, named, schema
 from pano_analytics.store.catalog import Catalog, Part
 
 Result = TypeVar("Result")
@@ -58,7 +57,8 @@ class Queries:
 
     def _make_empty(self, table: str) -> None:
         partitions = [pa.field("camera", pa.string()), pa.field("date", pa.date32())]
-        columns = pa.schema([*schema(table), *partitions]).empty_table()
+        own = partitions if named(table).is_by_day else []
+        columns = pa.schema([*schema(table), *own]).empty_table()
         self._database.register("columns", columns)
         self._database.execute(f"CREATE TABLE {_empty(table)} AS SELECT * FROM columns")
         self._database.unregister("columns")
@@ -100,7 +100,7 @@ class Queries:
         return PartError.of(named[0] if len(named) == 1 else self._catalog.storage.root, error)
 
     def sql(self, statement: str, values: Any = None) -> pd.DataFrame:
-        """Answer a user's own statement over the views `media` and `frames`.
+        """Answer a user's own statement over the views, one per table.
 
         `values` fill its `?` (a sequence) or its `$name` (a mapping). Raises QueryError
         with DuckDB's own words where it is no valid question, PartError where a part of
@@ -120,12 +120,11 @@ class Queries:
             if str(self._catalog.storage.path("parts")) in str(error):
                 raise self._torn(error, self._all()) from error
             raise QueryError(
-                f"expected an SQL query of the views media and frames; {error}"
+                f"expected an SQL query of the views {_listed(TABLES)}; {error}"
             ) from error
 
     def _all(self) -> list[Part]:
-        manifest = self._catalog.manifest()
-        return [part for table in TABLES for part in manifest.table(table).values()]
+        return [part for _, _, part in self._catalog.manifest().everything()]
 
     def _with_views(self) -> duckdb.DuckDBPyConnection:
         manifest = self._catalog.manifest()
@@ -159,8 +158,9 @@ class Queries:
             by_version[part.schema_version].append(str(self._catalog.storage.path(part.path)))
         if not by_version:
             return _empty(table)
-        reads = [_read(paths) for paths in by_version.values()]
-        if set(by_version) == {SCHEMA_VERSION}:
+        hive = _HIVE if named(table).is_by_day else "hive_partitioning = false"
+        reads = [_read(paths, hive) for paths in by_version.values()]
+        if set(by_version) == {named(table).version}:
             return reads[0]
         union = " UNION ALL BY NAME ".join(
             f"SELECT * FROM {source}" for source in [_empty(table), *reads]
@@ -172,13 +172,18 @@ def _column(name: str) -> str:
     return f'"{name}"'
 
 
+def _listed(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}"
+
+
 def _empty(table: str) -> str:
     return f"no_{table}"
 
 
-def _read(paths: Iterable[str]) -> str:
+def _read(paths: Iterable[str], hive: str) -> str:
     listed = ", ".join(quoted(path) for path in paths)
-    return f"read_parquet([{listed}], {_HIVE})"
+    return f"read_parquet([{listed}], {hive})"
 
 
 def quoted(text: str) -> str:

@@ -1,75 +1,158 @@
-"""The columns of the tables that everybody reads: a promise, versioned, only ever added to."""
+"""The registry of tables, and their columns: a promise, versioned, only ever added to.
+
+A table is added here and nowhere else. Whatever carries tables (catalog, check, rebuild,
+backup, respelling, culling, site, SQL) asks this registry and names none of them.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from pano_analytics.errors import QueryError
+from pano_analytics.model import alike
 from pano_analytics.model.upload import SCHEMA_VERSION, STATES
 
 _UTC = pa.timestamp("us", tz="UTC")
 _WALL = pa.timestamp("us")
 
-# name, type, meaning. `camera` and `date` stand in the folder names (Hive
-# partitions), not in the files: pandas refuses a column that stands in both.
-MEDIA: tuple[tuple[str, pa.DataType, str], ...] = (
+
+class Column(NamedTuple):
+    """One column: its name, its type in Parquet, and what it means."""
+
+    name: str
+    kind: pa.DataType
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the catalog.
+
+    `key` are the columns that no two rows have in common. A table that `is_by_day` is kept
+    by camera and day: Hive partitions `camera=` and `date=`, which stand in the folder names
+    and not in the files, since pandas refuses a column that stands in both. Any other table
+    has one file. What `is_derived` is made again of the upload tree and the journal; the
+    rest is carried over wherever a catalog is made again. `version` grows with each column.
+    """
+
+    name: str
+    about: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    version: int = SCHEMA_VERSION
+    is_by_day: bool = True
+    is_derived: bool = True
+
+    @property
+    def is_of_uploads(self) -> bool:
+        """Whether its rows belong to uploads, and move and go with them."""
+        is_keyed = any(column.name == "media_id" for column in self.columns)
+        return self.is_by_day and is_keyed and self.name != "media"
+
+
+MEDIA = Table(
+    "media",
+    "One row per uploaded file, sorted by `start`: `library.media()`, or `media` in SQL.",
+    ("media_id",),
     (
-        "media_id",
-        pa.string(),
-        "16 hex digits, derived from upload root and path; unchanged when the file is replaced",
+        Column(
+            "media_id",
+            pa.string(),
+            "16 hex digits, derived from upload root and path; unchanged when the file is replaced",
+        ),
+        Column("kind", pa.string(), "snapshot or clip"),
+        Column(
+            "trigger", pa.string(), "why the camera recorded: motion, scheduled, alarm, smart, …"
+        ),
+        Column("trigger_raw", pa.string(), "the letter or word in the name"),
+        Column("start", _UTC, "when it was recorded; for a clip its beginning"),
+        Column("end", _UTC, "end of a clip; null if neither name nor file gives it"),
+        Column("wall_start", _WALL, "local time in the name, on the camera's own clock"),
+        Column(
+            "time_source",
+            pa.string(),
+            "where start comes from: name, arrival, … (see docs/design/time.md)",
+        ),
+        Column(
+            "clock_offset_s",
+            pa.float64(),
+            "how far the camera's clock was ahead, if corrected",
+        ),
+        Column(
+            "path", pa.string(), "POSIX path below the upload root; bytes that are not UTF-8 as %XX"
+        ),
+        Column("layout", pa.string(), "the form of the path (see `pano explain`)"),
+        Column("sequence", pa.string(), "number that distinguishes files of the same second"),
+        Column("size_bytes", pa.int64(), "size on disk"),
+        Column("mtime", _UTC, "the file's modification time"),
+        Column("arrived", _UTC, "the earlier of modification time and first seen, in UTC"),
+        Column("state", pa.string(), ", ".join(STATES)),
+        Column(
+            "state_reason", pa.string(), "the reason for the state; null for complete and unread"
+        ),
+        Column("clip_id", pa.string(), "media_id of the clip that covers this snapshot"),
+        Column("width", pa.int32(), "width in pixels, after rotation for display"),
+        Column("height", pa.int32(), "height in pixels, after rotation for display"),
+        Column("fps", pa.float64(), "frames per second of a clip"),
+        Column("duration_s", pa.float64(), "seconds of a clip that actually decode"),
+        Column(
+            "codec",
+            pa.string(),
+            "jpeg, h264, hevc, …: actual codec of the file, whatever its name says",
+        ),
+        Column("camera_clock", _WALL, "local time embedded in the file by the camera"),
+        Column("sha256", pa.string(), "SHA-256 of the whole file, lowercase hex"),
+        Column("thumb", pa.string(), "locator of the thumbnail; null if nothing decoded"),
+        Column("culled_at", _UTC, "when culling deleted the file; the row is kept"),
+        Column(
+            "same_name_as", pa.string(), "media_id of the upload that had this name first, if any"
+        ),
+        Column("channel", pa.int32(), "channel of a recorder, if the path has its number"),
     ),
-    ("kind", pa.string(), "snapshot or clip"),
-    ("trigger", pa.string(), "why the camera recorded: motion, scheduled, alarm, smart, …"),
-    ("trigger_raw", pa.string(), "the letter or word in the name"),
-    ("start", _UTC, "when it was recorded; for a clip its beginning"),
-    ("end", _UTC, "end of a clip; null if neither name nor file gives it"),
-    ("wall_start", _WALL, "local time in the name, on the camera's own clock"),
-    (
-        "time_source",
-        pa.string(),
-        "where start comes from: name, arrival, … (see docs/design/time.md)",
-    ),
-    (
-        "clock_offset_s",
-        pa.float64(),
-        "how far the camera's clock was ahead, if corrected",
-    ),
-    ("path", pa.string(), "POSIX path below the upload root; bytes that are not UTF-8 as %XX"),
-    ("layout", pa.string(), "the form of the path (see `pano explain`)"),
-    ("sequence", pa.string(), "number that distinguishes files of the same second"),
-    ("size_bytes", pa.int64(), "size on disk"),
-    ("mtime", _UTC, "the file's modification time"),
-    ("arrived", _UTC, "the earlier of modification time and first seen, in UTC"),
-    ("state", pa.string(), ", ".join(STATES)),
-    ("state_reason", pa.string(), "the reason for the state; null for complete and unread"),
-    ("clip_id", pa.string(), "media_id of the clip that covers this snapshot"),
-    ("width", pa.int32(), "width in pixels, after rotation for display"),
-    ("height", pa.int32(), "height in pixels, after rotation for display"),
-    ("fps", pa.float64(), "frames per second of a clip"),
-    ("duration_s", pa.float64(), "seconds of a clip that actually decode"),
-    ("codec", pa.string(), "jpeg, h264, hevc, …: actual codec of the file, whatever its name says"),
-    ("camera_clock", _WALL, "local time embedded in the file by the camera"),
-    ("sha256", pa.string(), "SHA-256 of the whole file, lowercase hex"),
-    ("thumb", pa.string(), "locator of the thumbnail; null if nothing decoded"),
-    ("culled_at", _UTC, "when culling deleted the file; the row is kept"),
-    ("same_name_as", pa.string(), "media_id of the upload that had this name first, if any"),
-    ("channel", pa.int32(), "channel of a recorder, if the path has its number"),
 )
 
-FRAMES: tuple[tuple[str, pa.DataType, str], ...] = (
-    ("media_id", pa.string(), "the file that this picture is from"),
-    ("offset_s", pa.float64(), "seconds after the file's first picture; 0 for a snapshot"),
-    ("thumb", pa.string(), "locator of the thumbnail"),
-    ("grid", pa.binary(), "luminance grid, plane by plane and row by row, one byte per cell"),
-    ("grid_version", pa.int16(), "version of the content and shape of the grid"),
+FRAMES = Table(
+    "frames",
+    "The pictures stored for each upload, one per snapshot and several per clip: "
+    "`library.frames()`, or `frames` in SQL.",
+    ("media_id", "offset_s"),
+    (
+        Column("media_id", pa.string(), "the file that this picture is from"),
+        Column(
+            "offset_s", pa.float64(), "seconds after the file's first picture; 0 for a snapshot"
+        ),
+        Column("thumb", pa.string(), "locator of the thumbnail"),
+        Column(
+            "grid", pa.binary(), "luminance grid, plane by plane and row by row, one byte per cell"
+        ),
+        Column("grid_version", pa.int16(), "version of the content and shape of the grid"),
+    ),
 )
 
-TABLES = {"media": MEDIA, "frames": FRAMES}
+TABLES: dict[str, Table] = {table.name: table for table in (MEDIA, FRAMES)}
+
+
+def named(name: object) -> Table:
+    """Return the table `name`; raises QueryError, which lists those that there are."""
+    if isinstance(name, str) and name in TABLES:
+        return TABLES[name]
+    raise QueryError(
+        f"table: expected {' or '.join(TABLES)}; got {name!r}.{alike.meant(str(name), TABLES)}"
+    )
+
+
+def of_uploads() -> tuple[Table, ...]:
+    """Return the tables whose rows belong to uploads: all by camera-day but `media` itself."""
+    return tuple(table for table in TABLES.values() if table.is_of_uploads)
 
 
 @cache
 def schema(table: str) -> pa.Schema:
-    """Return the Arrow schema of `media` or `frames`, its version in the metadata."""
-    fields = [pa.field(name, kind) for name, kind, _ in TABLES[table]]
-    return pa.schema(fields, metadata={"pano_schema_version": str(SCHEMA_VERSION)})
+    """Return the Arrow schema of a table, its version in the metadata. Raises QueryError."""
+    columns = named(table).columns
+    fields = [pa.field(column.name, column.kind) for column in columns]
+    return pa.schema(fields, metadata={"pano_schema_version": str(named(table).version)})

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pano_analytics.ingest.unread import Place, places
 from pano_analytics.library import Library
+from pano_analytics.model.tables import TABLES
 from pano_analytics.settings import Settings
 from pano_analytics.site import names, plan, words
 from pano_analytics.site.folder import SiteFolder
@@ -74,8 +75,8 @@ class Shown:
         return bool(clip_days) and day in self.days[-clip_days:]
 
     def parts(self, manifest: Manifest) -> dict[str, list[str]]:
-        """Return for each day the parts that its uploads, or their frames, stand in."""
-        tables = (manifest.media, manifest.frames)
+        """Return for each day the parts that its uploads, or what belongs to them, stand in."""
+        tables = [manifest.table(name) for name in TABLES if TABLES[name].is_by_day]
         return {
             day: [
                 table[key].path

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pano_analytics.layouts.names import kind_of
-from pano_analytics.model.tables import schema
+from pano_analytics.model.tables import of_uploads, schema
 from pano_analytics.store.storage import Storage, naming
 
 FOLDER = "journal"
@@ -50,16 +50,6 @@ SEEN = pa.schema(
         pa.field("state", pa.string()),
     ]
 )
-_FRAME = pa.struct([field for field in schema("frames") if field.name != "media_id"])
-GONE = pa.schema(
-    [
-        *schema("media"),
-        pa.field("camera", pa.string()),
-        pa.field("date", pa.date32()),
-        pa.field("frames", pa.list_(_FRAME)),
-        pa.field("noted", _UTC),
-    ]
-)
 PLAN = pa.schema(
     [
         pa.field("media_id", pa.string()),
@@ -74,6 +64,22 @@ PLAN = pa.schema(
         pa.field("culled_at", _UTC),
     ]
 )
+
+
+def gone_schema() -> pa.Schema:
+    """Return the schema of gone rows: a whole row of `media`, and a list for each other table.
+
+    Each list has what that table (see `tables.of_uploads`) held of the upload.
+    """
+    belonging = [pa.field(table.name, pa.list_(_struct(table.name))) for table in of_uploads()]
+    partitions = [pa.field("camera", pa.string()), pa.field("date", pa.date32())]
+    return pa.schema([*schema("media"), *partitions, *belonging, pa.field("noted", _UTC)])
+
+
+def _struct(table: str) -> pa.StructType:
+    return pa.struct([field for field in schema(table) if field.name != "media_id"])
+
+
 FORGOTTEN = pa.schema([pa.field("media_id", pa.string()), pa.field("noted", _UTC)])
 _FOLDED = b"pano_folded"
 _TRIES = 3
@@ -107,8 +113,8 @@ class Journal:
         return self._put("seen", _shaped(facts, SEEN), ())
 
     def note_gone(self, rows: pa.Table) -> str:
-        """Write whole rows (schema GONE) whose files went; return the name, not yet synced."""
-        return self._put("gone", rows.cast(GONE), ())
+        """Write whole rows (`gone_schema`) whose files went; return the name, not yet synced."""
+        return self._put("gone", rows.cast(gone_schema()), ())
 
     def note_plan(self, files: pa.Table) -> str:
         """Write what is to be culled (schema PLAN); return the file's name, not yet synced."""
@@ -187,14 +193,18 @@ class Journal:
         """Return the files of gone rows: with their grids they are read one at a time."""
         return _steady(lambda: self._files("gone"))
 
-    def read_gone(self, name: str, columns: Sequence[str] = tuple(GONE.names)) -> pa.Table:
-        """Return columns of one file of gone rows; those it was written without are null."""
-        path = self.storage.path(name)
+    def read_gone(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return columns of one file of gone rows, all unless some are named.
+
+        Those that it was written without are null.
+        """
+        path, whole = self.storage.path(name), gone_schema()
+        columns = whole.names if columns is None else columns
         asked = list(dict.fromkeys([*columns, "media_id", "noted"]))
         with naming(path):
             there = pq.read_schema(path).names
         found = _read(path, columns=[one for one in asked if one in there])
-        rows = _shaped(found, pa.schema([GONE.field(column) for column in asked]))
+        rows = _shaped(found, pa.schema([whole.field(column) for column in asked]))
         return self._remembered(rows).select(list(columns))
 
     def overwritten(self) -> list[Overwritten]:

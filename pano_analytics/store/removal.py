@@ -1,7 +1,7 @@
 """A plan of culling carried out, from wherever it was left: mark rows, remove files, close it.
 
 The plan lies in the journal, on the disk, before this begins; the whole rows with
-their frames lie there before any is marked, and all are marked before a file
+all that belongs to them lie there before any is marked, and all are marked before a file
 goes. Each step can be done again: a row that is marked stays so, a file that is
 gone is gone. Whoever holds the library's lock next, another culling or an
 ingest, finishes what a killed one left, before it looks at anything else.
@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.errors import UploadTreeError
+from pano_analytics.model.tables import of_uploads
 from pano_analytics.model.times import epoch_us
 from pano_analytics.model.upload import GONE_STATES, decode_path
 from pano_analytics.store import timekeeping
 from pano_analytics.store.catalog import Catalog, Change, Day
-from pano_analytics.store.journal import GONE, Journal
+from pano_analytics.store.journal import Journal, gone_schema
 from pano_analytics.store.storage import Storage, stamp
 from pano_analytics.store.tree import Doomed, Outcome, Tree, adopted
 
@@ -113,25 +114,34 @@ def _mark(storage: Storage, catalog: Catalog, journal: Journal, plan: Iterable[R
             marked = _with(table, chosen, by_id)
             change.write(day, marked)
             told = marked.filter(pc.is_in(marked["media_id"], pa.array(chosen, pa.string())))
-            gone += whole(day, told.to_pylist(), change.read(day, "frames"))
+            gone += whole(day, told.to_pylist(), change.belonging(day))
     if gone:
         noted = timekeeping.look(storage).now()
-        notes = pa.Table.from_pylist([{**row, "noted": noted} for row in gone], schema=GONE)
+        rows = [{**row, "noted": noted} for row in gone]
+        notes = pa.Table.from_pylist(rows, schema=gone_schema())
         storage.sync([journal.note_gone(notes)])
     _commit(storage, change)
 
 
-def whole(day: Day, rows: Iterable[Row], frames: pa.Table | None) -> Iterator[Row]:
-    """Yield rows of a camera-day as the journal keeps them: with camera, date and frames."""
+def whole(day: Day, rows: Iterable[Row], belonging: Mapping[str, pa.Table]) -> Iterator[Row]:
+    """Yield rows of a camera-day as the journal keeps them (`gone_schema`, but when noted).
+
+    `belonging` is what other tables hold of the camera-day, by table.
+    """
     rows = list(rows)
-    kept = defaultdict[str, list[Row]](list)
-    if frames is not None and rows:
-        ids = pa.array([row["media_id"] for row in rows], pa.string())
-        for frame in frames.filter(pc.is_in(frames["media_id"], ids)).to_pylist():
-            kept[frame.pop("media_id")].append(frame)
+    ids = pa.array([row["media_id"] for row in rows], pa.string())
+    kept = {table: _by_upload(there, ids) for table, there in belonging.items() if rows}
     for row in rows:
-        frames_of = kept.get(row["media_id"], [])
-        yield {**row, "camera": day.camera, "date": day.date, "frames": frames_of}
+        own = {table.name: kept.get(table.name, {}) for table in of_uploads()}
+        lists = {name: of.get(row["media_id"], []) for name, of in own.items()}
+        yield {**row, "camera": day.camera, "date": day.date, **lists}
+
+
+def _by_upload(table: pa.Table, ids: pa.Array) -> dict[str, list[Row]]:
+    kept = defaultdict[str, list[Row]](list)
+    for row in table.filter(pc.is_in(table["media_id"], ids)).to_pylist():
+        kept[row.pop("media_id")].append(row)
+    return kept
 
 
 def _unmark(storage: Storage, catalog: Catalog, plan: Iterable[Row]) -> None:

@@ -36,7 +36,6 @@ from pano_analytics.access.users import write_private
 from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.ingest import memory
 from pano_analytics.ingest.run import LOCK
-from pano_analytics.model.tables import TABLES
 from pano_analytics.model.upload import media_id, resolved
 from pano_analytics.store.catalog import MANIFEST, Catalog
 from pano_analytics.store.home import NAME as HOME_PAGE
@@ -180,7 +179,7 @@ def _names(storage: Storage, with_catalog: bool) -> list[str]:
     parts: list[str] = []
     manifest = Catalog(storage).manifest() if with_catalog else None
     if manifest is not None and manifest.generation:
-        parts = [part.path for table in TABLES for part in manifest.table(table).values()]
+        parts = [part.path for _, _, part in manifest.everything()]
         packs |= {name for name in storage.files("thumbs") if not name.endswith(TEMPORARY)}
     return [*single, *sorted(journal), *sorted(packs), *parts, *([MANIFEST] if parts else [])]
 

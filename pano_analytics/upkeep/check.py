@@ -30,11 +30,12 @@ from pano_analytics.ingest.listing import Reader, now_us
 from pano_analytics.ingest.opened import WAITING
 from pano_analytics.library import Library
 from pano_analytics.model import alike, arguments
+from pano_analytics.model.tables import TABLES, of_uploads, schema
 from pano_analytics.model.times import from_epoch_us, instant, sane
 from pano_analytics.model.upload import GONE_STATES, encode_path, locate, resolved
 from pano_analytics.receive import records
 from pano_analytics.store import runs, timekeeping
-from pano_analytics.store.catalog import Day, Part
+from pano_analytics.store.catalog import WHOLE, Day, Part
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal
 from pano_analytics.wording import many
@@ -64,6 +65,7 @@ WHAT: dict[str, tuple[str, str]] = {
     "thumb_missing": ("presence", _REBUILD),
     "frame_missing": ("presence", _REBUILD),
     "frame_orphan": ("presence", _REBUILD),
+    "row_orphan": ("presence", _REBUILD),
     "journal_lacks": ("presence", _RESTORE),
     "journal_lacks_gone": ("presence", _RESTORE),
     "overwritten": (
@@ -223,6 +225,7 @@ class _Check:
                 yield from self._day(day, part, crew.run)
                 done += part.rows
                 self.progress("checking rows", done, total)
+        yield from self._whole_tables()
         yield from self._twice()
         yield from self._unfinished()
         yield from self._tried()
@@ -243,7 +246,8 @@ class _Check:
         for row in rows:
             is_sound.append((yield from self._file(day, row)))  # noqa: PERF401 - it yields itself
         yield from self._journal(day, rows)
-        yield from self._frames(day, rows)
+        for belonging in of_uploads():
+            yield from self._belonging(day, rows, belonging.name)
         if self.level >= DEPTHS.index("decode"):
             yield from self._contents(day, list(compress(rows, is_sound)), run)
 
@@ -251,7 +255,8 @@ class _Check:
         self, day: Day, part: Part, table: str
     ) -> Generator[Finding, None, pa.Table | None]:
         """Yield what is wrong with a part, and return its rows, None where there are none."""
-        said = partial(Finding, camera=day.camera, date=day.date, part=part.path)
+        camera, date = (None, None) if day == WHOLE else day
+        said = partial(Finding, camera=camera, date=date, part=part.path)
         try:
             found = self.library.catalog.read(part, table)
         except FileNotFoundError:
@@ -266,11 +271,16 @@ class _Check:
             yield said("part_rows", expected=str(part.rows), found=str(found.num_rows))
         return found
 
+    def _whole_tables(self) -> Iterator[Finding]:
+        """Yield what is wrong with tables that are not kept by camera and day."""
+        for table in [name for name in TABLES if not TABLES[name].is_by_day]:
+            for day, part in self.manifest.table(table).items():
+                yield from self._opened(day, part, table)
+
     def _is_retired(self, part: Part) -> bool:
         # A check may take longer than the grace period for superseded parts.
         now = self.library.catalog.manifest()
-        current = {p.path for table in (now.media, now.frames) for p in table.values()}
-        return part.path not in current
+        return part.path not in {current.path for _, _, current in now.everything()}
 
     def _file(self, day: Day, row: Row) -> Generator[Finding, None, bool]:
         """Yield what is wrong with a row's file; return whether its content can be compared."""
@@ -357,21 +367,31 @@ class _Check:
                 row = asked[index]
                 yield _about(day, row)(what, expected=row["state"], found="nothing noted")
 
-    def _frames(self, day: Day, rows: list[Row]) -> Iterator[Finding]:
-        part = self.manifest.frames.get(day)
-        table = (yield from self._opened(day, part, "frames")) if part else None
-        frames: list[Row] = [] if table is None else table.select(["media_id", "thumb"]).to_pylist()
+    def _belonging(self, day: Day, rows: list[Row], table: str) -> Iterator[Finding]:
+        """Yield what is wrong with the rows of a table that belong to a camera-day's uploads."""
+        part = self.manifest.table(table).get(day)
+        found = (yield from self._opened(day, part, table)) if part else None
+        kept = schema(table).empty_table() if found is None else found
+        path = part.path if part else None
         by_id = {row["media_id"]: row for row in rows}
-        shown = {frame["thumb"] for frame in frames}
-        for row in rows:
+        orphan = "frame_orphan" if table == "frames" else "row_orphan"
+        for one in kept["media_id"].to_pylist():
+            if one not in by_id:
+                said = _about(day, {"media_id": one, "path": None}, part=path)
+                yield said(orphan, expected="its upload", found="no row")
+        if table == "frames":
+            yield from self._frames(day, by_id, kept, path)
+
+    def _frames(
+        self, day: Day, by_id: Mapping[str, Row], frames: pa.Table, part: str | None
+    ) -> Iterator[Finding]:
+        shown = set(frames["thumb"].to_pylist())
+        for row in by_id.values():
             if row["thumb"] is not None and row["thumb"] not in shown:
                 yield _about(day, row)("frame_missing", expected=row["thumb"], found="no frame")
-        for frame in frames:
+        for frame in frames.select(["media_id", "thumb"]).to_pylist():
             row = by_id.get(frame["media_id"], {"media_id": frame["media_id"], "path": None})
-            said = _about(day, row, part=part.path if part else None)
-            if frame["media_id"] not in by_id:
-                yield said("frame_orphan", expected="its upload", found="no row")
-            yield from self._thumb(said, frame["thumb"])
+            yield from self._thumb(_about(day, row, part=part), frame["thumb"])
 
     def _thumb(self, said: Callable[..., Finding], locator: str) -> Iterator[Finding]:
         pack, _, span = locator.rpartition("/")

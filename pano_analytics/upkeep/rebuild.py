@@ -12,9 +12,10 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -24,11 +25,11 @@ from pano_analytics.errors import LibraryError, UploadTreeError
 from pano_analytics.ingest import gone, memory, walk
 from pano_analytics.ingest.days import FACTS, Row, table_of
 from pano_analytics.ingest.run import ASIDE, LOCK, Progress, Summary, ingest
-from pano_analytics.model.tables import TABLES
+from pano_analytics.model.tables import TABLES, Table, of_uploads, schema
 from pano_analytics.model.upload import GONE_STATES, locate, media_id
 from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, timekeeping
-from pano_analytics.store.catalog import Catalog, Day, Manifest, Part
+from pano_analytics.store.catalog import Catalog, Change, Day, Manifest, Part
 from pano_analytics.store.home import NAME as HOME_PAGE
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import FOLDER as JOURNAL
@@ -82,6 +83,7 @@ def rebuild(
         summary = work.ingest_aside(progress, make_executor)
         work.refuse_half(summary)
         work.note_what_was_learnt()
+        work.carry_over()
         manifest = work.move_in()
         work.clean_up()
     rows, gone_rows = _counts(Catalog(storage), manifest)
@@ -137,10 +139,10 @@ class _Rebuild:
         noted = self._noted_gone(_moment(_LONG_AGO))
         facts: list[pa.Table] = []
         went: list[Row] = []
-        for day, rows, frames in self._old_days():
+        for day, rows, belonging in self._old_days():
             facts.append(table_of(r for r in rows if r["media_id"] not in seen))
             lost = [self._as_gone(row) for row in rows if self._is_to_note(row, noted)]
-            went += whole(day, lost, frames)
+            went += whole(day, lost, belonging)
         facts = [one.select(FACTS) for one in facts]
         self.storage.sync(gone.note(self.journal, facts, went, self.time.now_us()))
 
@@ -149,12 +151,17 @@ class _Rebuild:
         notes = [self.journal.read_gone(name, ("media_id", "noted")) for name in files]
         return {one for table in notes for one in _since(table, since)["media_id"].to_pylist()}
 
-    def _old_days(self) -> Iterator[tuple[Day, list[Row], pa.Table | None]]:
+    def _old_days(self) -> Iterator[tuple[Day, list[Row], dict[str, pa.Table]]]:
         for day, part in self.old.media.items():
             rows = self._read(part, "media")
             if rows is not None:
-                kept = self.old.frames.get(day)
-                yield day, rows.to_pylist(), self._read(kept, "frames") if kept else None
+                kept = {table.name: self._old(table.name, day) for table in of_uploads()}
+                belonging = {name: rows for name, rows in kept.items() if rows is not None}
+                yield day, rows.to_pylist(), belonging
+
+    def _old(self, table: str, day: Day) -> pa.Table | None:
+        part = self.old.table(table).get(day)
+        return None if part is None else self._read(part, table)
 
     def _read(self, part: Part, table: str) -> pa.Table | None:
         try:
@@ -222,11 +229,30 @@ class _Rebuild:
             noted += [self.journal.note_gone(rows)] if rows.num_rows else []
         self.storage.sync(noted)
 
+    def carry_over(self) -> None:
+        """Take from the old catalog the tables that neither tree nor journal makes again.
+
+        What belongs to an upload goes to the camera-day that this now lies in; what the
+        journal brought back already is not put twice.
+        """
+        made = Catalog(self.aside)
+        change, at = made.begin(), cache(lambda: _days_of(made))
+        for table in [one for one in TABLES.values() if not one.is_derived]:
+            for day in self.old.table(table.name):
+                rows = self._old(table.name, day)
+                if rows is None:
+                    continue
+                places = {day: rows} if not table.is_of_uploads else _placed(rows, at())
+                for place, own in places.items():
+                    _add(change, place, own, table)
+        if change:
+            change.commit()
+
     def move_in(self) -> Manifest:
         """Move parts and thumbnails in, and swap the manifest: the one step that readers see."""
         made = Catalog(self.aside)
         new = made.manifest()
-        parts = [part.path for table in TABLES for part in new.table(table).values()]
+        parts = [part.path for _, _, part in new.everything()]
         packs = list(self.aside.files("thumbs"))
         needed = {*parts, *packs, *_packs_named(made, new)}
         for name in (*parts, *packs):
@@ -304,11 +330,39 @@ def _key(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _packs_named(catalog: Catalog, manifest: Manifest) -> set[str]:
     """Return every pack that a row or frame points into, those of gone files included."""
     named: set[str] = set()
-    for table in TABLES:
+    for table in [name for name in TABLES if "thumb" in schema(name).names]:
         for part in manifest.table(table).values():
             locators = pc.drop_null(catalog.read(part, table)["thumb"])
             named |= set(pc.replace_substring_regex(locators, "/[^/]*$", "").to_pylist())
     return {f"thumbs/{name}" for name in named}
+
+
+def _days_of(catalog: Catalog) -> dict[str, Day]:
+    """Return the camera-day that each upload lies in, by media_id."""
+    return {
+        media_id: day
+        for day, part in catalog.manifest().media.items()
+        for media_id in catalog.read(part)["media_id"].to_pylist()
+    }
+
+
+def _placed(rows: pa.Table, days: Mapping[str, Day]) -> dict[Day, pa.Table]:
+    """Return rows that belong to uploads by the camera-day of their upload."""
+    at = [days.get(media_id) for media_id in rows["media_id"].to_pylist()]
+    places = sorted({day for day in at if day is not None})
+    return {
+        place: rows.filter(pa.array([day == place for day in at], pa.bool_())) for place in places
+    }
+
+
+def _add(change: Change, day: Day, rows: pa.Table, table: Table) -> None:
+    there = change.read(day, table.name)
+    if there is not None:
+        known = {tuple(row.values()) for row in there.select(table.key).to_pylist()}
+        keys = [tuple(row.values()) for row in rows.select(table.key).to_pylist()]
+        rows = rows.filter(pa.array([key not in known for key in keys], pa.bool_()))
+        rows = pa.concat_tables([there, rows])
+    change.write(day, rows, table.name)
 
 
 def _counts(catalog: Catalog, manifest: Manifest) -> tuple[int, int]:

@@ -300,9 +300,8 @@ def _drop(change: Change, day: Day, cutoff: datetime, packs: set[str]) -> list[s
         return []
     frames = change.read(day, "frames")
     if frames is not None:
-        is_of_old = pc.is_in(frames["media_id"], old["media_id"])
-        packs |= _packs(frames.filter(is_of_old))
-        change.write(day, frames.filter(pc.invert(is_of_old)), "frames")
+        packs |= _packs(frames.filter(pc.is_in(frames["media_id"], old["media_id"])))
+    change.drop_belonging(old["media_id"], day)
     settle(change, day, table.filter(pc.invert(is_old)))
     return list(old["media_id"].to_pylist())
 

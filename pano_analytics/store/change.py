@@ -1,0 +1,176 @@
+"""A change: rows of several camera-days and tables that become visible in one step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pano_analytics.model.tables import named, of_uploads
+from pano_analytics.store.manifest import Manifest, Retired
+from pano_analytics.store.parts import Day, Part, Sealed, Span, measure, new_name, parquet, span_us
+from pano_analytics.store.storage import Storage
+
+Waiting = dict[str, dict[Day, pa.Table | Sealed]]
+Written = dict[str, dict[Day, Part | None]]
+
+
+class Catalog(Protocol):
+    """What a change needs of the catalog that it is of."""
+
+    storage: Storage
+
+    def manifest(self) -> Manifest: ...
+
+    def read(self, part: Part, table: str) -> pa.Table: ...
+
+    def publish(self, manifest: Manifest, base: Manifest) -> Manifest: ...
+
+
+class Change:
+    """Rows of several camera-days and tables that become visible in one step."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._base = catalog.manifest()
+        self._new: Waiting = {}
+        self._given_up: list[str] = []
+
+    def __bool__(self) -> bool:
+        return any(self._new.values())
+
+    def _waiting(self, table: str) -> dict[Day, pa.Table | Sealed]:
+        return self._new.get(named(table).name, {})
+
+    def days(self, table: str = "media") -> set[Day]:
+        """Return every camera-day that has a part or waits to get one."""
+        return set(self._base.table(table)) | set(self._waiting(table))
+
+    def has(self, day: Day) -> bool:
+        """Tell whether a camera-day has rows or waits to get some."""
+        return day in self._waiting("media") or day in self._base.media
+
+    def is_listed(self, day: Day) -> bool:
+        """Tell whether a camera-day waits as it was sealed, all from names: none of it is gone."""
+        return isinstance(self._waiting("media").get(day), Sealed)
+
+    def span_us(self, day: Day) -> Span:
+        """Return the span of a camera-day's rows without reading them, if they are committed."""
+        new = self._waiting("media").get(day)
+        if isinstance(new, pa.Table):
+            return span_us(new)
+        part = self._base.media.get(day) if new is None else new.part
+        return (None, None) if part is None else (part.first_us, part.last_us)
+
+    def touched(self, table: str = "media") -> set[Day]:
+        """Return the camera-days that wait to be committed."""
+        return set(self._waiting(table))
+
+    def read(self, day: Day, table: str = "media") -> pa.Table | None:
+        """Return a camera-day's rows with this change's own in it; None if there are none."""
+        new = self._waiting(table).get(day)
+        if new is None:
+            return self.before(day, table)
+        return new.rows() if isinstance(new, Sealed) else new
+
+    def before(self, day: Day, table: str = "media") -> pa.Table | None:
+        """Return a camera-day's rows as they are committed; None if there are none."""
+        part = self._base.table(table).get(day)
+        return None if part is None else self._catalog.read(part, table)
+
+    def write(self, day: Day, rows: pa.Table | Sealed, table: str = "media") -> None:
+        """Put a camera-day's new whole content; no row at all drops the day."""
+        self._new.setdefault(named(table).name, {})[day] = rows
+
+    def give_up(self, names: Iterable[str]) -> None:
+        """Let files go with this change that nothing names any more; readers get their time."""
+        self._given_up += names
+
+    def commit(self, extra: Iterable[str] = ()) -> Manifest:
+        """Write the parts, sync them and `extra` files, then swap the manifest."""
+        base = self._base
+        written = {table: self._put_all(table, base.generation + 1) for table in self._new}
+        parts = [part.path for days in written.values() for part in days.values() if part]
+        self._catalog.storage.sync([*parts, *extra])
+        tables = {
+            table: _merged(base.tables.get(table, {}), written.get(table, {}))
+            for table in dict.fromkeys((*base.tables, *written))
+        }
+        manifest = Manifest(base.generation + 1, tables, self._retired(written))
+        self._base = self._catalog.publish(manifest, base)
+        self._new, self._given_up = {}, []
+        return self._base
+
+    def _put_all(self, table: str, generation: int) -> dict[Day, Part | None]:
+        # Side by side: compressing and writing leave the interpreter alone.
+        days = self._new[table]
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            parts = pool.map(lambda day: self._put(table, day, days[day], generation), days)
+            return dict(zip(days, parts, strict=True))
+
+    def _put(self, table: str, day: Day, rows: pa.Table | Sealed, generation: int) -> Part | None:
+        name = new_name(table, day, generation)
+        if isinstance(rows, Sealed):
+            data, part = rows.data, replace(rows.part, path=name)
+        elif rows.num_rows:
+            data, part = parquet(rows), measure(name, rows, table)
+        else:
+            return None
+        self._catalog.storage.put(name, lambda file: file.write(data))
+        return part
+
+    def _retired(self, written: Written) -> Retired:
+        now = time.time()
+        old = [
+            (self._base.table(table)[day].path, now)
+            for table, days in written.items()
+            for day in days
+            if day in self._base.table(table)
+        ]
+        return (*self._base.retired, *old, *((name, now) for name in self._given_up))
+
+    # --- rows that belong to uploads ----------------------------------------
+
+    def belonging(self, day: Day) -> dict[str, pa.Table]:
+        """Return what the tables of uploads (all but `media`) hold of a camera-day."""
+        found = {table.name: self.read(day, table.name) for table in of_uploads()}
+        return {name: rows for name, rows in found.items() if rows is not None and rows.num_rows}
+
+    def move_belonging(self, ids: Iterable[str], was_day: Day, day: Day) -> None:
+        """Take along what belongs to some uploads that move to another camera-day."""
+        chosen = pa.array(ids, pa.string())
+        for table, kept in self.belonging(was_day).items():
+            is_moved = pc.is_in(kept["media_id"], chosen)
+            moved = kept.filter(is_moved)
+            if moved.num_rows:
+                self.write(was_day, kept.filter(pc.invert(is_moved)), table)
+                self.write(day, self._joined(day, moved, table), table)
+
+    def drop_belonging(self, ids: pa.Array | pa.ChunkedArray, day: Day) -> None:
+        """Drop what belongs to some uploads of a camera-day."""
+        for table, kept in self.belonging(day).items():
+            is_dropped = pc.is_in(kept["media_id"], ids)
+            if pc.any(is_dropped).as_py():
+                self.write(day, kept.filter(pc.invert(is_dropped)), table)
+
+    def put_belonging(self, day: Day, rows: pa.Table, table: str) -> None:
+        """Put rows of some uploads in the place of all that these had in `table`."""
+        there = self.read(day, table)
+        if there is not None:
+            is_replaced = pc.is_in(there["media_id"], rows["media_id"])
+            rows = pa.concat_tables([there.filter(pc.invert(is_replaced)), rows])
+        self.write(day, rows, table)
+
+    def _joined(self, day: Day, rows: pa.Table, table: str) -> pa.Table:
+        there = self.read(day, table)
+        return rows if there is None else pa.concat_tables([there, rows])
+
+
+def _merged(old: Mapping[Day, Part], new: Mapping[Day, Part | None]) -> dict[Day, Part]:
+    merged: dict[Day, Part | None] = {**old, **new}
+    return {day: part for day, part in merged.items() if part is not None}

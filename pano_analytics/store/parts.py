@@ -1,0 +1,183 @@
+"""Parts: immutable Parquet files, one per table and camera-day, and what is measured of each."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pano_analytics.model.tables import named, schema
+from pano_analytics.model.upload import GONE_STATES, SCHEMA_VERSION
+
+TREE = "parts"
+# Columns of few values: a dictionary of any other costs time and saves nothing.
+_REPEATING = frozenset(
+    ("kind", "trigger", "trigger_raw", "state", "layout", "time_source", "codec", "clip_id")
+)
+
+
+# First start and last start or end, microseconds since 1970 UTC; None without any row.
+Span = tuple[int | None, int | None]
+
+
+class Day(NamedTuple):
+    """A camera's calendar day: the unit in which the catalog is written."""
+
+    camera: str
+    date: date
+
+
+# What stands for the camera-day of a table that is not kept by camera and day.
+WHOLE = Day("", date.min)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One immutable Parquet file, and what the manifest knows of it without opening it.
+
+    `first_us` and `last_us` span the starts and ends in it, microseconds since
+    1970 UTC; `unread` counts rows whose file was not opened yet, `held` those whose
+    file is still in the upload tree, and `held_bytes` are theirs; `size_bytes` are
+    those of all rows; `states` counts rows by state. None where a part was written
+    before these were counted.
+    """
+
+    path: str
+    rows: int
+    snapshots: int = 0
+    clips: int = 0
+    unread: int = 0
+    first_us: int | None = None
+    last_us: int | None = None
+    schema_version: int = SCHEMA_VERSION
+    size_bytes: int | None = None
+    held: int | None = None
+    held_bytes: int | None = None
+    states: Mapping[str, int] | None = None
+
+
+def new_name(table: str, day: Day, generation: int) -> str:
+    """Return a name that no part had before, in the folder of its table and camera-day."""
+    name = f"part-{generation:08d}-{secrets.token_hex(3)}.parquet"
+    if day == WHOLE:
+        return f"{TREE}/{table}/{name}"
+    folder = f"camera={folder_name(day.camera)}/date={day.date.isoformat()}"
+    return f"{TREE}/{table}/{folder}/{name}"
+
+
+def day_of_part(path: str) -> Day:
+    """Return the camera-day whose part lies at `path`, read from its folder names."""
+    camera, day = path.split("/")[-3:-1]
+    return Day(
+        unquote(camera.removeprefix("camera=")), date.fromisoformat(day.removeprefix("date="))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A camera-day's rows as the bytes of a part: made in another process, handed on unread."""
+
+    data: bytes
+    part: Part
+
+    @classmethod
+    def of(cls, rows: pa.Table) -> Sealed:
+        """Seal rows of the media table."""
+        return cls(parquet(rows), measure("", rows, "media"))
+
+    def rows(self) -> pa.Table:
+        """Return the rows, read from the bytes."""
+        return pq.read_table(pa.BufferReader(self.data), partitioning=None)
+
+
+def parquet(rows: pa.Table) -> bytes:
+    """Return rows as the bytes of a part."""
+    # Snappy takes three fifths of zstd's time to write and to read, for some 7 KB
+    # more a camera-day; grids, the bulk of frames, are worth zstd.
+    compression = "zstd" if "grid" in rows.column_names else "snappy"
+    repeating = [column for column in rows.column_names if column in _REPEATING]
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        rows,
+        sink,
+        compression=compression,
+        compression_level=1 if compression == "zstd" else None,
+        use_dictionary=repeating,
+    )
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def measure(name: str, rows: pa.Table, table: str) -> Part:
+    """Return the part `name` that holds `rows`, with all that the manifest is to know of it."""
+    if table != "media":
+        return Part(name, rows.num_rows, schema_version=named(table).version)
+    kinds, states = counts(rows["kind"]), counts(rows["state"])
+    total, held, held_bytes = sizes(rows)
+    return Part(
+        name,
+        rows.num_rows,
+        kinds.get("snapshot", 0),
+        kinds.get("clip", 0),
+        states.get("unread", 0) + states.get("pending", 0),
+        *span_us(rows),
+        size_bytes=total,
+        held=held,
+        held_bytes=held_bytes,
+        states=states,
+    )
+
+
+def counts(column: pa.ChunkedArray) -> dict[str, int]:
+    """Return how often each value stands in a column of text."""
+    found = pc.value_counts(column)
+    return dict(zip(*(field.to_pylist() for field in found.flatten()), strict=True))
+
+
+def sizes(rows: pa.Table) -> tuple[int, int, int]:
+    """Return the bytes of all rows, how many still have their file, and the bytes of those."""
+    is_held = pc.invert(pc.is_in(rows["state"], pa.array(GONE_STATES)))
+    held = rows["size_bytes"].filter(is_held)
+    return pc.sum(rows["size_bytes"]).as_py() or 0, len(held), pc.sum(held).as_py() or 0
+
+
+def span_us(rows: pa.Table) -> Span:
+    """Return the first start and the last start or end of some rows."""
+    ends = pc.coalesce(rows["end"], rows["start"]).cast(pa.int64())
+    return pc.min(rows["start"].cast(pa.int64())).as_py(), pc.max(ends).as_py()
+
+
+def complete(found: pa.Table, table: str) -> pa.Table:
+    """Return rows with today's columns of `table`; those that an older part lacks are null."""
+    wanted = schema(table)
+    if found.schema.names == wanted.names:
+        return found
+    columns = [
+        found[name]
+        if name in found.schema.names
+        else pa.nulls(found.num_rows, wanted.field(name).type)
+        for name in wanted.names
+    ]
+    return pa.table(columns, schema=wanted)
+
+
+def thumb_folder(day: Day) -> str:
+    """Return the folder of this camera-day's thumbnail packs, below `thumbs/`."""
+    return f"{folder_name(day.camera)}/{day.date.isoformat()}"
+
+
+def folder_name(camera: str) -> str:
+    """Return a camera's name as one that a folder can have and DuckDB reads back.
+
+    Two names mean something else there: dots lead elsewhere, and Hive spells
+    "no value" with two underscores in front.
+    """
+    name = quote(camera, safe="")
+    return f"%{ord(name[0]):02X}{name[1:]}" if name.startswith((".", "__")) else name
