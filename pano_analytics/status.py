@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pano_analytics.errors import LibraryError, PanoError
-from pano_analytics.ingest import unread
+from pano_analytics.ingest import obstacles, unread
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.model import alike
 from pano_analytics.receive import records, refusals
@@ -44,6 +44,7 @@ PROBLEMS = (
     "stale",
     "camera_silent",
     "unread",
+    "unreadable",
     "part_unreadable",
     "part_down",
     "up_ended",
@@ -57,6 +58,7 @@ PROBLEMS = (
 # Somebody ended the run: the next goes on from there, and --max-age tells if none comes.
 _MEANT = (0, runs.INTERRUPTED, runs.ENDED)
 _TRIES = 3
+_NOT_READ = (obstacles.UNREADABLE, obstacles.SKIPPED)
 
 
 def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, 
         "states": states,
         "cameras": cameras,
         "unread": _unread(settings, storage, manifest),
+        **{word: _blocked(settings, storage, word) for word in _NOT_READ},
         "culling": _culling(settings, storage),
         "receive": _receive(storage),
     }
@@ -170,6 +173,24 @@ def _unread(settings: Settings, storage: Storage, manifest: Manifest) -> list[di
             "text": one.text(zone),
         }
         for one in unread.places(settings, storage, manifest.cameras())
+    ]
+
+
+def _blocked(settings: Settings, storage: Storage, word: str) -> list[dict[str, Any]]:
+    """Return the folders with entries that could not be read, or were skipped, newest first."""
+    zone = ZoneInfo(settings.zone)
+    return [
+        {
+            "folder": one.folder,
+            "camera": one.camera,
+            "entries": one.entries,
+            "since": _iso(one.since),
+            "sample": one.sample,
+            "reason": one.reason,
+            "advice": one.advice,
+            "text": one.text(zone),
+        }
+        for one in obstacles.blocked(settings, storage, word)
     ]
 
 
@@ -282,6 +303,8 @@ def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[d
     for place in told["unread"]:
         if place["is_problem"]:
             yield _problem("unread", place["text"])
+    for place in told["unreadable"]:
+        yield _problem("unreadable", f"{place['text']}. {place['advice']}")
     for camera in told["culling"]["cameras"]:
         if camera["is_short"]:
             days = plural(camera["keep_days"], "day")
@@ -366,6 +389,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
     for one in told["unread"]:
         lines += [f"unread    {one['text']}", f"          {one['advice']}"]
         lines += [f"              {line}" for line in one["snippet"].splitlines()]
+    lines += [f"skipped   {one['text']}. {one['advice']}" for one in told["skipped"]]
     lines += [
         f"refused   {one['address'] or 'several addresses'}: {one['text']}. {one['advice']}"
         for one in (told["receive"] or {"refusals": []})["refusals"]

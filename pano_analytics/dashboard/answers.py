@@ -19,6 +19,7 @@ from pano_analytics.dashboard import payloads
 from pano_analytics.dashboard.records import Heat, Item, Near, Uploads
 from pano_analytics.dashboard.selection import Selection, wall_now
 from pano_analytics.errors import LibraryError, QueryError
+from pano_analytics.ingest import obstacles
 from pano_analytics.ingest.unread import Place, places
 from pano_analytics.store import own_tree, timekeeping
 from pano_analytics.upkeep import culling
@@ -111,7 +112,7 @@ class Answers(param.Parameterized):
 
     cameras = param.ClassSelector(class_=pd.DataFrame, default=pd.DataFrame())
     short = param.Dict(default={}, doc="what a camera's disk cannot hold, in words, by camera")
-    troubles = param.List(default=[], doc="why nothing is culled, or nothing concluded: sentences")
+    troubles = param.List(default=[], doc="why nothing is culled, concluded or read: sentences")
     unread = param.List(default=[], doc="folders that receive what nothing reads (unread.Place)")
     heat = param.ClassSelector(class_=Heat, default=Heat(pd.DataFrame(), date.min, date.min))
     uploads = param.ClassSelector(class_=Uploads, default=Uploads(pd.DataFrame()))
@@ -247,10 +248,12 @@ def find_short(library: Library) -> dict[str, str]:
 
 
 def find_troubles(library: Library) -> list[str]:
-    """Return what is wrong with this computer's clock and with the upload tree, as sentences."""
+    """Return what is wrong with this computer's clock and the upload tree, as sentences."""
     doubt = timekeeping.trouble(library.settings, library.storage)
     strange = own_tree.trouble(library.storage, library.settings.uploads)
-    return [one for one in (doubt, strange and strange.text) if one]
+    found = obstacles.blocked(library.settings, library.storage, obstacles.UNREADABLE)
+    closed = [f"{one.text(library.zone)}. {one.advice}" for one in found]
+    return [one for one in (doubt, strange and strange.text, *closed) if one]
 
 
 def find_unread(library: Library) -> list[Place]:

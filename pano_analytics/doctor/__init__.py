@@ -25,7 +25,7 @@ from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
 from pano_analytics.doctor.ports import Server
 from pano_analytics.errors import LibraryError, QueryError, SettingsError
-from pano_analytics.ingest import unread
+from pano_analytics.ingest import obstacles, unread
 from pano_analytics.library import Library
 from pano_analytics.model import alike, arguments
 from pano_analytics.store import own_tree, runs, timekeeping
@@ -67,6 +67,7 @@ def _all(library: Library) -> Iterator[Finding]:
     cases = [_case(library, name) for name in library.camera_names()]
     yield from _silent(library, cases)
     yield from _unread(library)
+    yield from _blocked(library)
     yield from _each(cases)
     yield from reception.check(library)
     yield from overwritten.check(library)
@@ -136,6 +137,14 @@ def _unread(library: Library) -> Iterator[Finding]:
         told = (place.camera, "unread", severity, "certain", _unread_text(place, library.zone))
         advice = f"{place.advice}\n{place.snippet}".strip()
         yield Finding(*told, advice, place.files, 0.0, place.first)
+
+
+def _blocked(library: Library) -> Iterator[Finding]:
+    for word in (obstacles.UNREADABLE, obstacles.SKIPPED):
+        for one in obstacles.blocked(library.settings, library.storage, word):
+            severity = "problem" if one.is_problem else "advice"
+            told = (one.camera, word, severity, "certain", one.text(library.zone), one.advice)
+            yield Finding(*told, one.entries, 0.0, one.since)
 
 
 def _unread_text(place: unread.Place, zone: ZoneInfo) -> str:

@@ -15,6 +15,8 @@ WORDS: dict[str, str] = {
     "uploads_late": "uploads arrive long after their recording; the clock cannot be checked",
     "camera_silent": "the camera no longer uploads",
     "unread": "files arrive that pano does not read: their names or format are unknown",
+    "unreadable": "files or folders of the upload tree cannot be read",
+    "skipped": "links, pipes, sockets or devices in the upload tree are not read",
     "no_clips": "motion snapshots arrive, but no clips",
     "no_snapshots": "clips arrive, but no snapshots",
     "uploads_cut": "many uploads are cut off, or more than before",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pano_analytics.ingest import walk
+from pano_analytics.ingest import obstacles, walk
 from pano_analytics.ingest.days import facts_of
 from pano_analytics.ingest.lean import spare_pandas
 from pano_analytics.ingest.listing import Listing, Reader, now_us, table_of_named, tells_arrival
@@ -73,7 +73,7 @@ def look(root: Path, reader: Reader, arrivals: Mapping[str, int], glance: Glance
         facts_of(tables.values()),
         listing.unknown,
         listing.parents,
-        _seen("" if trouble.unreadable else mark, len(entries), listing),
+        _seen("" if trouble.unreadable else mark, len(entries), listing, trouble),
         all(map(tells_arrival, entries)) and _is_plain(listing),
     )
 
@@ -83,9 +83,10 @@ def _is_plain(listing: Listing) -> bool:
     return all({row.time_source for row in rows} == {"name"} for rows in listing.days.values())
 
 
-def _seen(mark: str, files: int, listing: Listing) -> Seen:
-    unread = heap_of(listing.unknown)
-    return Seen(mark, files, len(listing.unknown), listing.ignored, tuple(listing.days), unread)
+def _seen(mark: str, files: int, listing: Listing, trouble: Trouble) -> Seen:
+    counts = (files, len(listing.unknown), listing.ignored)
+    told = (heap_of(listing.unknown), obstacles.of(trouble, now_us()))
+    return Seen(mark, *counts, tuple(listing.days), *told)
 
 
 def _look_all(root: Path, reader: Reader, glances: Sequence[Glance]) -> list[Looked]:

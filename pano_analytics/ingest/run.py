@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -14,13 +14,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from pano_analytics.errors import UploadTreeError
-from pano_analytics.ingest import examine, gone, opened, unread, walk
+from pano_analytics.ingest import examine, gone, obstacles, opened, unread, walk
 from pano_analytics.ingest import look as looking
 from pano_analytics.ingest import memory as memories
 from pano_analytics.ingest.days import facts_of, rows_of
 from pano_analytics.ingest.examine import Outcome, Task
-from pano_analytics.ingest.listing import READING_VERSION, Reader
+from pano_analytics.ingest.listing import READING_VERSION, Reader, now_us
 from pano_analytics.ingest.look import Glance, Looked, look
+from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.merge import Tally, merge
 from pano_analytics.ingest.respell import respell
 from pano_analytics.model.upload import encode_path, resolved
@@ -188,6 +189,7 @@ class _Run:
         self._committed = time.monotonic()
         self._facts: list[pa.Table] = []
         self._packs: list[str] = []
+        self._closed: list[tuple[str, str]] = []
         self._has_learnt = False
         self._is_listing_unknown = False
         self._touched: set[Day] = set()
@@ -197,7 +199,8 @@ class _Run:
 
     def recover(self) -> None:
         """Remove what a killed run left behind; a run that ended well leaves no mark."""
-        derived = (memories.NAME, unread.NAME, split.NAME, runs.NAME, timekeeping.PAGE)
+        told = (unread.NAME, obstacles.NAME)
+        derived = (memories.NAME, *told, split.NAME, runs.NAME, timekeeping.PAGE)
         for name in (HOME, MANIFEST, *derived, AT_WORK):
             self.storage.drop_leftovers(name)
         if self.storage.exists(AT_WORK):
@@ -210,19 +213,19 @@ class _Run:
     ) -> None:
         """Walk, read names and commit what is new, changed or gone."""
         self._is_listing_unknown = is_listing_unknown
-        trouble = walk.Trouble()
-        units = walk.units(self.root, trouble)
+        units = walk.units(self.root)
         is_known = bool(self.catalog.manifest().media) or self._anew.is_on
-        if not units and is_known and not may_be_empty:
+        is_bare = not any(unit.may_hold for unit in units)
+        if is_bare and is_known and not may_be_empty:
             raise UploadTreeError(
-                f"{self.root}: expected the uploads that the library knows; the folder is empty. "
-                f"Is its disk mounted? Nothing was changed."
+                f"{self.root}: expected the uploads that the library knows; "
+                f"{_why_bare(units)}. Is its disk mounted? Nothing was changed."
             )
         is_full = is_full or is_listing_unknown or self._is_full_due()
         # Without a memory nothing tells that another version read the files.
         if self.memory.units and self._is_from_another_version():
             self._open_again()
-        self._look_at([unit for unit in units if is_full or self._is_due(unit)], trouble, units)
+        self._look_at([unit for unit in units if is_full or self._is_due(unit)], units)
         if is_full:
             self.memory.full_at, self._has_learnt = time.time(), True
             self.memory.reading = READING_VERSION
@@ -230,19 +233,13 @@ class _Run:
 
     def look_at(self, folders: Iterable[str]) -> None:
         """Look at the units of some folders; what they feed is opened first."""
-        trouble = walk.Trouble()
-        units = walk.units_of(self.root, folders, trouble)
-        self._look_at(units, trouble)
+        units = walk.units_of(self.root, folders)
+        self._look_at(units)
         self._remember()
         seen = (self.memory.units.get(unit.path) for unit in units)
         self._touched = {day for one in seen if one for day in one.days}
 
-    def _look_at(
-        self,
-        units: list[walk.Unit],
-        trouble: walk.Trouble,
-        all_units: list[walk.Unit] | None = None,
-    ) -> None:
+    def _look_at(self, units: list[walk.Unit], all_units: list[walk.Unit] | None = None) -> None:
         """Take in `units`, newest first; with `all_units`, also that others are gone."""
         chosen = self._newest_first(units)
         change = self.catalog.begin()
@@ -253,15 +250,14 @@ class _Run:
             self._take_in(change, looked)
             self.progress("looking", count + 1, len(chosen))
             self._commit_if_due(change)
-        self.summary.unreadable += trouble.unreadable
-        self.summary.skipped += trouble.skipped
         if all_units is not None:
             self._forget_gone(change, all_units)
             self._anew.bring_back(change, self.reader)
         self._commit(change)
         if all_units is not None:
             self._anew.end()
-        self.summary.units = len(units if all_units is None else all_units)
+        counted = units if all_units is None else all_units
+        self.summary.units = sum(unit.may_hold for unit in counted)
 
     def _is_from_another_version(self) -> bool:
         """Return whether names and files were last read by another version of pano."""
@@ -319,6 +315,7 @@ class _Run:
             arrivals = _arrivals(change, fed) if fed else self._first_arrivals
             looked = look(self.root, self.reader, arrivals, Glance(looked.unit, ""))
         if looked.rows is None or looked.facts is None or looked.seen is None:
+            self._note_obstacles(looked, known)
             return
         tally, facts = merge(change, looked.unit, looked.rows, looked.facts, fed, looked.is_whole)
         self.summary.tally += tally
@@ -328,6 +325,15 @@ class _Run:
         self.summary.unknown_files += [(one.path, one.reason) for one in looked.unknown]
         self.memory.units[looked.unit.path] = looked.seen.after(known)
         self._has_learnt = True
+
+    def _note_obstacles(self, looked: Looked, known: Seen | None) -> None:
+        """Remember what is skipped in a folder that holds the files it held before."""
+        if known is None:
+            return
+        found = obstacles.of(looked.trouble, now_us()).since(known.obstacles)
+        if found != known.obstacles:
+            self.memory.units[looked.unit.path] = replace(known, obstacles=found)
+            self._has_learnt = True
 
     def _forget_gone(self, change: Change, units: list[walk.Unit]) -> None:
         """Mark the rows of folders that went altogether; not below a folder we could not read."""
@@ -351,6 +357,7 @@ class _Run:
         """Keep what was seen, once its rows are committed: an interrupted run then goes on."""
         if self._has_learnt:
             unread.save(self.storage, self.memory.unread)
+            obstacles.save(self.storage, self.memory.obstacles, self.memory.closed)
             memories.save(self.storage, self.memory)
             self._has_learnt = False
 
@@ -363,6 +370,7 @@ class _Run:
             reverse=True,
         )
         if not days:
+            self._note_closed(is_all=True)
             return
         total = sum(manifest.media[day].unread for day in days)
         change = self.catalog.begin()
@@ -370,7 +378,18 @@ class _Run:
         with self._crew() as crew, closing(crew.run(self._tasks(days, sent))) as came:
             for day, outcomes in _gathered(self._counted(came, total), sent, is_called_away):
                 self._apply(change, day, outcomes)
+        self._note_closed(is_all=not is_called_away())
         self._commit(change)
+        self._remember()
+
+    def _note_closed(self, is_all: bool) -> None:
+        """Remember which files could not be opened; `is_all`: every file that waits was tried."""
+        known = self.memory.closed
+        found = obstacles.by_folder(self._closed, now_us())
+        found = {folder: one.since(known.get(folder)) for folder, one in found.items()}
+        self.memory.closed = found if is_all else known | found
+        self._has_learnt |= self.memory.closed != known
+        self.summary.unreadable += self._closed
 
     def _crew(self) -> AbstractContextManager[Openers]:
         if self.openers is not None:
@@ -399,6 +418,7 @@ class _Run:
             self.summary.opened[state] = self.summary.opened.get(state, 0) + 1
         self._facts.append(facts)
         self._packs += packs
+        self._closed += _closed(change, day, outcomes)
         self._commit_if_due(change)
 
     def _commit_if_due(self, change: Change) -> None:
@@ -451,6 +471,22 @@ def _gathered(
             gathered, since = {}, time.monotonic()
         if is_away:
             return
+
+
+def _closed(change: Change, day: Day, outcomes: dict[str, Outcome]) -> Iterator[tuple[str, str]]:
+    """Yield the files of a camera-day that could not be opened, each with the reason."""
+    closed = {one for one, outcome in outcomes.items() if outcome.trouble == "unreadable"}
+    if closed:
+        rows = (row for row in rows_of(change, day) if row["media_id"] in closed)
+        yield from ((row["path"], str(outcomes[row["media_id"]].reason)) for row in rows)
+
+
+def _why_bare(units: list[walk.Unit]) -> str:
+    """Return why no unit has a file."""
+    unreadable = [one for unit in units for one in unit.unreadable]
+    if not unreadable:
+        return "the folder is empty"
+    return f"{unreadable[0][0]} could not be read ({unreadable[0][1]})"
 
 
 def _arrivals(change: Change, days: Iterable[Day]) -> dict[str, int]:

@@ -29,12 +29,20 @@ class Unit:
     """What is looked at in one go: a day folder with all below it, or a folder's own files.
 
     `day` is None for a folder that no day names; its entries are then already
-    known, because it had to be listed to find the folders below it.
+    known, because it had to be listed to find the folders below it, and so is what
+    could not be looked at in it (`unreadable`, `skipped`).
     """
 
     path: str
     day: date | None = None
     entries: tuple[Entry, ...] = ()
+    unreadable: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether files are known to lie in it, or may lie in it."""
+        return self.day is not None or bool(self.entries)
 
 
 @dataclass
@@ -45,15 +53,15 @@ class Trouble:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-def units(root: Path, trouble: Trouble) -> list[Unit]:
-    """Return the units below `root`: each day folder, and each other folder that holds files."""
+def units(root: Path) -> list[Unit]:
+    """Return the units below `root`: each day folder, and others that hold files or trouble."""
     found: list[Unit] = []
     waiting: list[str] = [""]
     while waiting:
         folder = waiting.pop()
-        entries, folders = list_folder(root, folder, trouble)
-        if entries:
-            found.append(Unit(encode_path(folder), None, tuple(entries)))
+        own, folders = _listed(root, folder)
+        if own.entries or own.unreadable or own.skipped:
+            found.append(own)
         for name in folders:
             below = f"{folder}/{name}" if folder else name
             day = layouts.day_of_folder(below.split("/"))
@@ -64,7 +72,15 @@ def units(root: Path, trouble: Trouble) -> list[Unit]:
     return found
 
 
-def units_of(root: Path, folders: Iterable[str], trouble: Trouble) -> list[Unit]:
+def _listed(root: Path, folder: str) -> tuple[Unit, list[str]]:
+    """Return a folder that no day names as a unit, and the names of the folders in it."""
+    trouble = Trouble()
+    entries, folders = list_folder(root, folder, trouble)
+    told = (tuple(trouble.unreadable), tuple(trouble.skipped))
+    return Unit(encode_path(folder), None, tuple(entries), *told), folders
+
+
+def units_of(root: Path, folders: Iterable[str]) -> list[Unit]:
     """Return the units that the folders at these paths (as on disk) belong to, if still there."""
     days, others = dict[str, date](), set[str]()
     for folder in folders:
@@ -78,10 +94,7 @@ def units_of(root: Path, folders: Iterable[str], trouble: Trouble) -> list[Unit]
         else:
             days["/".join(parts[:n])] = day
     found = [Unit(encode_path(folder), day) for folder, day in days.items()]
-    for folder in others:
-        own, _ = list_folder(root, folder, trouble)
-        found.append(Unit(encode_path(folder), None, tuple(own)))
-    return found
+    return found + [_listed(root, folder)[0] for folder in others]
 
 
 def _is_folder(root: Path, folder: str) -> bool:
@@ -94,6 +107,8 @@ def _is_folder(root: Path, folder: str) -> bool:
 def entries(root: Path, unit: Unit, trouble: Trouble) -> list[Entry]:
     """Return all regular files of `unit`; what cannot be read goes to `trouble`."""
     if unit.day is None:
+        trouble.unreadable += unit.unreadable
+        trouble.skipped += unit.skipped
         return list(unit.entries)
     found: list[Entry] = []
     waiting = [os.fsdecode(decode_path(unit.path))]

@@ -210,7 +210,7 @@ def first_page(work: Work, known: Known) -> bytes:
         cards=[_card(work, camera) for camera in work.shown],
         latest=_latest(work, known),
         lines=_lines(work),
-        unread=[(one.text(work.library.zone), one.advice, one.snippet) for one in work.unread],
+        unread=work.notices,
         zone=work.library.zone.key,
         **work.common,
     )

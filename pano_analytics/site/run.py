@@ -85,18 +85,24 @@ def _looked_at(settings: Settings, folder: Path) -> dict[str, object]:
     }
 
 
-# `ingest.unread.NAME`, not imported: a quiet run loads little.
-UNREAD = "state/unread.json"
+# `NAME` of `ingest.unread` and `ingest.obstacles`, not imported: a quiet run loads little.
+UNREAD, OBSTACLES = "state/unread.json", "state/obstacles.json"
 
 
 def _unread(settings: Settings) -> str:
     assert settings.library is not None
-    try:
-        known = Storage(settings.library).read(UNREAD)
-    except OSError:
+    known = [_page(settings.library, name) for name in (UNREAD, OBSTACLES)]
+    if not any(known):
         return ""
     ignored = repr(settings.doctor.ignore).encode()
-    return blake2b(known + ignored, digest_size=8).hexdigest()
+    return blake2b(b"".join(known) + ignored, digest_size=8).hexdigest()
+
+
+def _page(library: Path, name: str) -> bytes:
+    try:
+        return Storage(library).read(name)
+    except OSError:
+        return b""
 
 
 _SAID = ("uploads", "zone", "silent_after_hours", "cameras", "site")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from pano_analytics.ingest.unread import Place, places
+from pano_analytics.ingest import obstacles
+from pano_analytics.ingest.unread import places
 from pano_analytics.library import Library
 from pano_analytics.model.tables import TABLES
 from pano_analytics.settings import Settings
@@ -130,10 +131,15 @@ class Work:
         return {"policy": names.policy(said.media_url), "dashboard": said.dashboard_url}
 
     @cached_property
-    def unread(self) -> list[Place]:
-        """The folders that receive files which nothing reads, newest first."""
-        library = self.library
-        return places(self.settings, library.storage, library.catalog.manifest().cameras())
+    def notices(self) -> list[tuple[str, str, str]]:
+        """What is not read: the folder and why, what to do, and lines to paste ("": none)."""
+        storage, zone = self.library.storage, self.library.zone
+        unread = places(self.settings, storage, self.library.catalog.manifest().cameras())
+        closed = obstacles.blocked(self.settings, storage, obstacles.UNREADABLE)
+        return [
+            *((one.text(zone), one.advice, one.snippet) for one in unread),
+            *((one.text(zone), one.advice, "") for one in closed),
+        ]
 
     def keys(self) -> Iterable[str]:
         """Yield the folder of each camera's day that is shown."""

@@ -515,7 +515,7 @@ class _Check:
         reader = Reader(self.library.settings, home.root_id, root_name, behind)
         known = np.unique(np.concatenate([np.array([], dtype=np.uint64), *self._ids]))
         trouble = walk.Trouble()
-        units = [one for one in walk.units(self.root, trouble) if self.scope.may_have(one.day)]
+        units = [one for one in walk.units(self.root) if self.scope.may_have(one.day)]
         for count, unit in enumerate(units):
             yield from self._unit(unit, reader, known, trouble)
             self.progress("checking the tree", count + 1, len(units))

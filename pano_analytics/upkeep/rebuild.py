@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.errors import LibraryError, UploadTreeError
-from pano_analytics.ingest import gone, memory, walk
+from pano_analytics.ingest import gone, memory, obstacles, unread, walk
 from pano_analytics.ingest.days import FACTS, Row, table_of
 from pano_analytics.ingest.run import ASIDE, LOCK, Progress, Summary, ingest
 from pano_analytics.model.tables import TABLES, Table, of_uploads, schema
@@ -115,7 +115,7 @@ class _Rebuild:
 
     def check(self) -> None:
         """Refuse a tree that is not there, and a journal that is of another library."""
-        if not self.root.is_dir() or not walk.units(self.root, walk.Trouble()):
+        if not self.root.is_dir() or not any(unit.may_hold for unit in walk.units(self.root)):
             raise UploadTreeError(
                 f"{self.root}: expected uploads to rebuild the catalog from; there are none. "
                 f"Is its disk mounted? Nothing was changed."
@@ -279,7 +279,9 @@ class _Rebuild:
 
     def clean_up(self) -> None:
         """Take over what the new catalog's ingest remembers, and leave no trace beside it."""
-        self.storage.replace(memory.NAME, self.aside.read(memory.NAME))
+        for name in (unread.NAME, obstacles.NAME, memory.NAME):
+            if self.aside.exists(name):
+                self.storage.replace(name, self.aside.read(name))
         self.storage.remove_tree(ASIDE)
         self.storage.remove(AT_WORK)
 
