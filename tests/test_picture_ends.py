@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from PIL import Image
+from test_inspect import clip, moov_first
 
 from pano_analytics.receive.wholeness import contents_of
 
@@ -70,6 +71,34 @@ def test_a_picture_in_boxes_without_pixels_is_not_whole() -> None:
     data = heic()
     at = data.index(b"mdat") - 4
     assert contents_of(io.BytesIO(data[:at]), "a.heic").says == "nothing"
+
+
+def open_ended(data: bytes, name: bytes = b"mdat") -> bytes:
+    """The same boxes, but that the last one has the length 0: to the end of the file."""
+    at = data.rindex(name) - 4
+    assert at + int.from_bytes(data[at : at + 4], "big") == len(data)
+    return data[:at] + bytes(4) + data[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("a.avif", lambda: one("AVIF")), ("a.heic", heic), ("a.mp4", moov_first), ("a.mov", clip)],
+)
+def test_a_box_to_the_end_of_the_file_does_not_tell_where_that_is(
+    name: str, make: Callable[[], bytes]
+) -> None:
+    """Whole or cut, the contents say nothing, so that the connection is asked."""
+    data = open_ended(make(), b"moov" if name == "a.mov" else b"mdat")
+    for length in (len(data), len(data) - 1, len(data) - 200):
+        assert contents_of(io.BytesIO(data[:length]), name).says == "nothing"
+
+
+def test_a_clip_without_an_index_is_cut_though_its_pictures_go_to_the_end() -> None:
+    """As FFmpeg leaves it when it is stopped: the index would follow the pictures."""
+    data = clip()
+    at = data.index(b"mdat") - 4
+    stopped = data[:at] + bytes(4) + data[at + 4 : data.index(b"moov") - 4]
+    assert contents_of(io.BytesIO(stopped), "a.mp4").says == "cut"
 
 
 @pytest.mark.parametrize("name", ["moving.gif", "pages.tif"])

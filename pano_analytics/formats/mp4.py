@@ -24,24 +24,25 @@ def picture_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
 
 def _verdict(content: BinaryIO, size_bytes: int, index: bytes, pixels: bytes = b"") -> Verdict:
     names: set[bytes] = set()
-    end = 0
+    end: int | None = 0
     for name, end in boxes(content, size_bytes):
-        if end > size_bytes:
+        if end is not None and end > size_bytes:
             return missing(end - size_bytes, f", inside the box {name.decode()!r}")
         names.add(name)
     if index not in names:
         return cut(f"its index ({index.decode()}) is missing")
     # Fragments follow one another: without the last one the rest is a whole clip as well,
     # but for the index of fragments (mfra), which is written last of all.
-    if end < size_bytes or (pixels and pixels not in names):
+    if end is None or end < size_bytes or (pixels and pixels not in names):
         return NOTHING
     return UNBROKEN if b"moof" in names and b"mfra" not in names else WHOLE
 
 
-def boxes(content: BinaryIO, size_bytes: int) -> Iterator[tuple[bytes, int]]:
+def boxes(content: BinaryIO, size_bytes: int) -> Iterator[tuple[bytes, int | None]]:
     """Yield (name, end) of the top-level boxes; padding behind the last one ends them.
 
-    The length 0 means that a box fills the rest of the file.
+    The end is None for a box of length 0: it fills the rest of the file, however much of it
+    is there.
     """
     offset = 0
     for _ in range(_MOST_BOXES):
@@ -52,8 +53,9 @@ def boxes(content: BinaryIO, size_bytes: int) -> Iterator[tuple[bytes, int]]:
         length, name = struct.unpack_from(">I4s", head)
         if length == 1 and len(head) == 16:
             length = struct.unpack_from(">Q", head, 8)[0]
-        if length == 0 and name == b"mdat":
-            length = size_bytes - offset
+        if length == 0 and name.isalnum():
+            yield name, None
+            return
         if length < 8 or not name.isalnum():
             return
         offset += length
