@@ -83,6 +83,19 @@ class PartError(LibraryError):
         )
 
 
+class JournalError(LibraryError):
+    """A file of the journal is torn; it is kept as it is, and so are all others."""
+
+    @classmethod
+    def of(cls, path: Path | str, why: str) -> JournalError:
+        """Return the error that names the file `path` and says what to do."""
+        return cls(
+            f"{path}: expected a readable file of the journal; {why}. Nothing was changed. `pano "
+            f"restore` puts it back from a backup. Without one, move it out of the library, and "
+            f"run `pano rebuild`."
+        )
+
+
 class LibraryBusy(LibraryError):
     """Another process holds the library's lock."""
 

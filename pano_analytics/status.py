@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pano_analytics.errors import LibraryError, PanoError
+from pano_analytics.errors import JournalError, LibraryError, PanoError
 from pano_analytics.ingest import obstacles, unread
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.model import alike
@@ -31,6 +31,7 @@ from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, runs, split, timekeeping
 from pano_analytics.store.catalog import Catalog, Manifest, Part, counts
 from pano_analytics.store.home import library_of
+from pano_analytics.store.journal import Journal
 from pano_analytics.store.storage import Storage
 from pano_analytics.store.tree import ADOPTED
 from pano_analytics.upkeep import culling
@@ -46,6 +47,7 @@ PROBLEMS = (
     "unread",
     "unreadable",
     "part_unreadable",
+    "journal_torn",
     "part_down",
     "up_ended",
     "disk_too_small",
@@ -89,6 +91,7 @@ def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, 
         "cameras": cameras,
         "unread": _unread(settings, storage, manifest),
         **{word: _blocked(settings, storage, word) for word in _NOT_READ},
+        "journal_torn": [one._asdict() for one in Journal(storage).torn()],
         "culling": _culling(settings, storage),
         "receive": _receive(storage),
     }
@@ -296,6 +299,8 @@ def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[d
     yield from _parts_down(told["up"])
     if told["states"] is None:
         yield _problem("part_unreadable", "a part of the catalog cannot be read; run `pano check`")
+    for one in told["journal_torn"]:
+        yield _problem("journal_torn", str(JournalError.of(one["name"], one["why"])))
     for camera in told["cameras"]:
         if camera["is_silent"]:
             since = f"since {camera['arrived']}" if camera["arrived"] else "ever came"

@@ -268,7 +268,9 @@ def test_what_may_not_be_read_is_said(tmp_path: Path) -> None:
     denied = lay(picture(5), settings.uploads / snapshot_path("gate", NOON + timedelta(minutes=1)))
     denied.chmod(0)
     (settings.uploads / "barn").chmod(0)
-    assert as_nobody(tmp_path) == [["barn", "Permission denied"]]
+    why = "cannot be read: give the user who runs pano permission to read it"
+    closed = denied.relative_to(settings.uploads).as_posix()
+    assert as_nobody(tmp_path) == [["barn", "Permission denied"], [closed, why]]
     media = Library.of(settings).media()
     assert sorted(media.state) == ["complete"] * 4 + ["unread"]
     assert "cannot be read" in media[media.state == "unread"].state_reason.iloc[0]

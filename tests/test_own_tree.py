@@ -248,3 +248,11 @@ def test_the_plan_says_that_the_tree_is_strange(settings: Settings, root: Path) 
         assert done.exception.exit_code == 3
         assert "12 of 12 checked uploads are missing" in str(done.exception)
         assert "0 files" not in done.output
+
+
+def test_the_library_plans_nothing_for_a_strange_tree(settings: Settings, root: Path) -> None:
+    """A notebook is refused as the command is: an empty plan would look like an answer."""
+    mostly_deleted(root)
+    for where in (settings, Library.of(settings)):
+        with pytest.raises(own_tree.StrangeTree, match="checked uploads are missing"):
+            culling.plan(where)

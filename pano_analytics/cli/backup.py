@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pano_analytics.cli.terminal import say
-from pano_analytics.errors import SettingsError
+from pano_analytics.errors import JournalError, SettingsError
 from pano_analytics.wording import many
 
 
@@ -85,6 +85,8 @@ def command(
         with_secrets=not without_secrets,
         passphrase=passphrase(passphrase_file, is_new=True) if is_sealing else None,
     )
+    for torn in kept.torn:
+        say(f"pano: {JournalError.of(torn.name, torn.why)}", err=True)
     what = ["with the catalog" if kept.has_catalog else "without the catalog"]
     what += [] if kept.has_secrets else ["without secrets"]
     what += ["encrypted"] if kept.is_encrypted else []

@@ -94,14 +94,11 @@ def _adopt(settings: Settings) -> None:
 
 
 def _show(settings: Settings, files: bool, as_json: bool) -> None:
-    from pano_analytics.store import own_tree
     from pano_analytics.store.catalog import Catalog
     from pano_analytics.store.home import library_of
     from pano_analytics.upkeep.culling import plan, rooms
 
     storage = library_of(settings)
-    # What another disk lacks is not kept: no plan for it looks like an answer.
-    own_tree.require(storage, settings.the_uploads())
     found = plan(settings)
     short = rooms(settings, Catalog(storage))
     for line in [_as_json(found, short)] if as_json else _in_words(found, short, files):

@@ -14,7 +14,7 @@ import click
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.progress import Bar
 from pano_analytics.cli.terminal import say, say_text, shown
-from pano_analytics.errors import LibraryBusy, PanoError
+from pano_analytics.errors import JournalError, LibraryBusy, PanoError
 from pano_analytics.logs import on_stderr
 from pano_analytics.wording import many
 
@@ -195,6 +195,10 @@ def _once(
     for path, reason in summary.unreadable[:_MOST_SAID]:
         log.warning("%s: could not be read: %s", shown(path), reason)
         say(f"pano: {shown(path)}: could not be read: {reason}", err=True)
+    for torn in summary.torn:
+        told = JournalError.of(torn.name, torn.why)
+        log.warning("%s", told)
+        say(f"pano: {told}", err=True)
 
 
 def _begin_workers(settings: Settings, no_inspect: bool) -> None:

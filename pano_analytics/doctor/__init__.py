@@ -30,6 +30,7 @@ from pano_analytics.library import Library
 from pano_analytics.model import alike, arguments
 from pano_analytics.store import own_tree, runs, timekeeping
 from pano_analytics.store.home import Home
+from pano_analytics.store.journal import Journal
 
 __all__ = ["COLUMNS", "CONFIDENCES", "SEVERITIES", "WORDS", "Finding", "Server", "examine", "knock"]
 
@@ -70,7 +71,8 @@ def _all(library: Library) -> Iterator[Finding]:
     yield from _blocked(library)
     yield from _each(cases)
     yield from reception.check(library)
-    yield from overwritten.check(library)
+    torn = list(_torn(library))
+    yield from torn or overwritten.check(library)
     yield from _own_clock(library)
     yield from _own_tree(library)
     yield from disk.check(library)
@@ -89,6 +91,16 @@ def _own_tree(library: Library) -> Iterator[Finding]:
     if found:
         advice = "Check what is mounted there (findmnt); see docs/troubleshooting.md."
         yield Finding(None, found.word, "problem", "certain", found.text, advice)
+
+
+def _torn(library: Library) -> Iterator[Finding]:
+    for one in Journal(library.storage).torn():
+        advice = (
+            "`pano restore` puts it back from a backup. Without one, move it out of the library, "
+            "and run `pano rebuild`. Until then nothing is culled."
+        )
+        evidence = f"{one.name}: {one.why}"
+        yield Finding(None, "journal_torn", "problem", "certain", evidence, advice)
 
 
 def knock(server: Server) -> pd.DataFrame:

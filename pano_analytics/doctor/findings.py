@@ -34,6 +34,7 @@ WORDS: dict[str, str] = {
     "clock_doubtful": "this computer's clock is implausible; nothing is deleted",
     "uploads_strange": "the upload tree does not belong to the library",
     "marker_missing": "the marker of the upload tree is missing; nothing is culled",
+    "journal_torn": "a file of the journal has no end; nothing is culled",
     "disk_small": "the disk is too small for the configured days",
     "zone_rules_old": "this machine's time zone database differs from the one pano uses",
     "zone_rules_duckdb": "DuckDB's time zone rules differ from the database pano uses",

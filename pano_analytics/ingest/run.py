@@ -24,13 +24,13 @@ from pano_analytics.ingest.look import Glance, Looked, look
 from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.merge import Tally, merge
 from pano_analytics.ingest.respell import respell
-from pano_analytics.model.upload import encode_path, resolved
+from pano_analytics.model.upload import encode_path, locate, resolved
 from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, runs, split, timekeeping
 from pano_analytics.store.catalog import MANIFEST, Catalog, Change, Day
 from pano_analytics.store.home import NAME as HOME
 from pano_analytics.store.home import Home
-from pano_analytics.store.journal import Journal
+from pano_analytics.store.journal import Journal, Torn
 from pano_analytics.store.removal import AT_WORK, finish, mark_at_work
 from pano_analytics.store.storage import Storage
 from pano_analytics.work import crew
@@ -66,6 +66,7 @@ class Summary:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     unknown_files: list[tuple[str, str]] = field(default_factory=list)
+    torn: list[Torn] = field(default_factory=list)
     generation: int = 0
     seconds: float = 0.0
 
@@ -137,7 +138,7 @@ def ingest_folders(
 
 def told(summary: Summary) -> dict[str, object]:
     """Return the figures of a run as its heartbeat tells them, lists by their lengths."""
-    lists = ("unreadable", "skipped", "unknown_files")
+    lists = ("unreadable", "skipped", "unknown_files", "torn")
     figures = {name: value for name, value in asdict(summary).items() if name not in lists}
     counted = {name: len(getattr(summary, name)) for name in lists[:2]}
     return {**figures, **figures.pop("tally"), **counted}
@@ -303,7 +304,7 @@ class _Run:
     @cached_property
     def _first_arrivals(self) -> dict[str, int]:
         # For folders that a killed run committed and could not remember.
-        return self.journal.arrivals()
+        return self.journal.arrivals(is_lenient=True)
 
     def _take_in(self, change: Change, looked: Looked) -> None:
         self.summary.unreadable += looked.trouble.unreadable
@@ -418,7 +419,7 @@ class _Run:
             self.summary.opened[state] = self.summary.opened.get(state, 0) + 1
         self._facts.append(facts)
         self._packs += packs
-        self._closed += _closed(change, day, outcomes)
+        self._closed += _closed(self.root, change, day, outcomes)
         self._commit_if_due(change)
 
     def _commit_if_due(self, change: Change) -> None:
@@ -440,6 +441,7 @@ class _Run:
     def finish(self) -> None:
         """Fold the journal, count, and say that this run ended well."""
         self.journal.fold()
+        self.summary.torn = self.journal.torn()
         manifest = self.catalog.manifest()
         self.summary.files = self.memory.files
         self.summary.unknown = sum(seen.unknown for seen in self.memory.units.values())
@@ -473,12 +475,16 @@ def _gathered(
             return
 
 
-def _closed(change: Change, day: Day, outcomes: dict[str, Outcome]) -> Iterator[tuple[str, str]]:
+def _closed(
+    root: Path, change: Change, day: Day, outcomes: dict[str, Outcome]
+) -> Iterator[tuple[str, str]]:
     """Yield the files of a camera-day that could not be opened, each with the reason."""
     closed = {one for one, outcome in outcomes.items() if outcome.trouble == "unreadable"}
     if closed:
-        rows = (row for row in rows_of(change, day) if row["media_id"] in closed)
-        yield from ((row["path"], str(outcomes[row["media_id"]].reason)) for row in rows)
+        for row in rows_of(change, day):
+            if row["media_id"] in closed:
+                reason = str(outcomes[row["media_id"]].reason)
+                yield row["path"], reason.removeprefix(f"{locate(root, row['path'])} ")
 
 
 def _why_bare(units: list[walk.Unit]) -> str:

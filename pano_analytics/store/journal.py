@@ -13,10 +13,12 @@ a million uploads would cost more than all else it does.
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
@@ -25,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pano_analytics.errors import JournalError
 from pano_analytics.layouts.names import kind_of
 from pano_analytics.model.tables import of_uploads, schema
 from pano_analytics.store.storage import Storage, naming
@@ -82,6 +85,9 @@ def _struct(table: str) -> pa.StructType:
 
 FORGOTTEN = pa.schema([pa.field("media_id", pa.string()), pa.field("noted", _UTC)])
 _FOLDED = b"pano_folded"
+_KINDS = ("seen", "gone", "plan", "forgotten")
+# A Parquet file begins and ends so, with the length of its footer before the end.
+_MAGIC, _FEWEST_BYTES = b"PAR1", 12
 _TRIES = 3
 _STAMP = re.compile(r"/[a-z]+-(\d{20})-\w+\.parquet$")
 # A camera writes a clip for minutes; what replaces it comes later, or is not longer.
@@ -102,8 +108,18 @@ class Overwritten(NamedTuple):
     noted: datetime
 
 
+class Torn(NamedTuple):
+    """A file of the journal that lacks its end: its name in the library, and what is there."""
+
+    name: str
+    why: str
+
+
 class Journal:
-    """The journal of one library. Only the holder of the library's lock writes."""
+    """The journal of one library. Only the holder of the library's lock writes.
+
+    What reads a file raises JournalError, which names it, where it is torn.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
@@ -140,6 +156,37 @@ class Journal:
         """
         columns = [list(media_ids), [noted] * len(media_ids)]
         return self._put("forgotten", pa.table(columns, schema=FORGOTTEN), ())
+
+    def torn(self) -> list[Torn]:
+        """Return the files that a power cut or a full disk left without their end.
+
+        Reads the last bytes of each file only.
+        """
+        found = ((name, self._why_torn(name)) for kind in _KINDS for name in self._named(kind))
+        return [Torn(name, why) for name, why in found if why]
+
+    def is_torn(self, name: str) -> bool:
+        """Tell whether one file lacks its end."""
+        return bool(self._why_torn(name))
+
+    def require(self) -> None:
+        """Raise JournalError where a file is torn."""
+        for torn in self.torn():
+            raise JournalError.of(self.storage.path(torn.name), torn.why)
+
+    def _why_torn(self, name: str) -> str:
+        path = self.storage.path(name)
+        try:
+            with naming(path), path.open("rb") as file:
+                size_bytes = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size_bytes - len(_MAGIC)))
+                is_ended = file.read() == _MAGIC
+        except FileNotFoundError:
+            return ""  # folded or closed since it was listed
+        if not size_bytes:
+            return "it is empty"
+        is_whole = is_ended and size_bytes >= _FEWEST_BYTES
+        return "" if is_whole else f"its end is missing ({size_bytes:,} bytes are there)"
 
     def _put(self, kind: str, facts: pa.Table, folded: Iterable[str]) -> str:
         name = f"{FOLDER}/{kind}-{time.time_ns():020d}-{secrets.token_hex(3)}.parquet"
@@ -201,7 +248,7 @@ class Journal:
         path, whole = self.storage.path(name), gone_schema()
         columns = whole.names if columns is None else columns
         asked = list(dict.fromkeys([*columns, "media_id", "noted"]))
-        with naming(path):
+        with _reading(path):
             there = pq.read_schema(path).names
         found = _read(path, columns=[one for one in asked if one in there])
         rows = _shaped(found, pa.schema([whole.field(column) for column in asked]))
@@ -242,21 +289,35 @@ class Journal:
         )
 
     def _sources(self, name: str) -> list[str]:
-        with naming(self.storage.path(name)) as path:
+        with _reading(self.storage.path(name)) as path:
             metadata = pq.read_schema(path).metadata or {}
         return list(json.loads(metadata.get(_FOLDED, b"[]")))
 
-    def arrivals(self) -> dict[str, int]:
-        """Return media_id -> earliest arrival, microseconds since 1970 UTC."""
-        facts = self.seen()
+    def arrivals(self, *, is_lenient: bool = False) -> dict[str, int]:
+        """Return media_id -> earliest arrival, microseconds since 1970 UTC.
+
+        With `is_lenient` a torn journal is no error: what the rest of it tells is returned.
+        """
+        facts = self._whole_seen() if is_lenient and self.torn() else self.seen()
         if not facts.num_rows:
             return {}
         earliest = facts.group_by("media_id").aggregate([("arrived", "min")])
         arrived = earliest["arrived_min"].cast(pa.int64()).to_pylist()
         return dict(zip(earliest["media_id"].to_pylist(), arrived, strict=True))
 
+    def _whole_seen(self) -> pa.Table:
+        """Return the facts that can be read, those that are forgotten included."""
+        names = [name for name in self._named("seen") if not self.is_torn(name)]
+        tables = [_shaped(_read(self.storage.path(name)), SEEN) for name in names]
+        return pa.concat_tables([SEEN.empty_table(), *tables])
+
     def fold(self) -> None:
-        """Join the files into one when they have become many; what is forgotten goes then."""
+        """Join the files into one when they have become many; what is forgotten goes then.
+
+        Nothing is joined while a file is torn: it may come back, from a backup.
+        """
+        if self.torn():
+            return
         forgotten = self._named("forgotten")
         is_forgetting = len(forgotten) > FOLD_ABOVE
         self._fold_seen(is_forgetting)
@@ -313,8 +374,23 @@ def _grew(was: Fact, fact: Fact) -> bool:
     return is_soon and fact["size_bytes"] > was["size_bytes"]
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[Path]:
+    """Let an error of Arrow say which file it was, and what to do."""
+    try:
+        with naming(path):
+            yield path
+    except pa.ArrowException as error:
+        raise JournalError.of(path, str(error).splitlines()[0]) from error
+    except OSError as error:
+        # Arrow has no class of its own for bytes that no decompression takes.
+        if error.errno is None:
+            raise JournalError.of(path, str(error).splitlines()[0]) from error
+        raise
+
+
 def _read(path: Path, **how: Any) -> pa.Table:
-    with naming(path):
+    with _reading(path):
         return pq.read_table(path, partitioning=None, **how)
 
 

@@ -48,10 +48,11 @@ class Carried:
 def finish(storage: Storage, root: Path | None) -> list[Carried]:
     """Carry out what a killed culling left, if the upload root at `root` is the one meant.
 
-    Where it is not (a disk that is not mounted), the plan waits. Lock holder only.
+    Where it is not (a disk that is not mounted), the plan waits, and so does one that is
+    torn. Lock holder only.
     """
     journal = Journal(storage)
-    plans = journal.open_plans()
+    plans = [name for name in journal.open_plans() if not journal.is_torn(name)]
     if not plans or root is None:
         return []
     try:

@@ -41,7 +41,7 @@ from pano_analytics.store.catalog import MANIFEST, Catalog
 from pano_analytics.store.home import NAME as HOME_PAGE
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import FOLDER as JOURNAL
-from pano_analytics.store.journal import Journal
+from pano_analytics.store.journal import Journal, Torn
 from pano_analytics.store.storage import TEMPORARY, Storage, sync_path
 from pano_analytics.store.timekeeping import PAGE as CLOCK_PAGE
 from pano_analytics.store.tree import ADOPTED
@@ -63,7 +63,10 @@ _INDEX_MOST_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class BackedUp:
-    """What a backup holds: how many files of how many bytes, with or without what."""
+    """What a backup holds: how many files of how many bytes, with or without what.
+
+    `torn` are files of the journal that lack their end; they are in it as they are.
+    """
 
     target: Path
     files: int
@@ -71,6 +74,7 @@ class BackedUp:
     has_catalog: bool
     has_secrets: bool = True
     is_encrypted: bool = False
+    torn: tuple[Torn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,10 @@ def backup(
     Without secrets it holds neither users nor the login secret nor the settings
     file; with a `passphrase` it is encrypted. Waits for a run that is at work.
     `target` appears complete or not at all; an earlier backup there is replaced. Raises
-    LibraryError where there is no library, SettingsError for a short passphrase, for a
-    target below the upload root, and for one that is anything but a backup.
+    LibraryError where there is no library, JournalError where a file of the journal is torn
+    and an earlier backup, which may have it whole, would be replaced, SettingsError for a
+    short passphrase, for a target below the upload root, and for one that is anything but a
+    backup.
     """
     if passphrase is not None:
         sealed.check_passphrase(passphrase)
@@ -111,6 +117,9 @@ def backup(
         raise LibraryError(f"{folder}: expected a library to back up; there is none.")
     _refuse_target(target, home.settings.uploads)
     with storage.lock(LOCK, wait=True), _appearing(target) as file:
+        torn = tuple(Journal(storage).torn())
+        if target.exists() and target.stat().st_size:
+            Journal(storage).require()
         names = _names(storage, with_catalog)
         sources = {name: storage.path(name) for name in names}
         if settings_file is not None:
@@ -125,9 +134,8 @@ def backup(
         with _sealing(file, passphrase) as out:
             files = _write(out, sources, about, target.name.endswith((".gz", ".tgz")))
     size_bytes = sum(one["size_bytes"] for one in files.values())
-    return BackedUp(
-        target, len(files), size_bytes, MANIFEST in sources, with_secrets, passphrase is not None
-    )
+    is_encrypted, has_catalog = passphrase is not None, MANIFEST in sources
+    return BackedUp(target, len(files), size_bytes, has_catalog, with_secrets, is_encrypted, torn)
 
 
 def _refuse_target(target: Path, uploads: Path | None) -> None:
@@ -186,6 +194,9 @@ def _names(storage: Storage, with_catalog: bool) -> list[str]:
 
 def _packs_of_gone(storage: Storage) -> set[str]:
     journal = Journal(storage)
+    if journal.torn():
+        # Which packs belong to rows that cannot be read is not known: all of them do.
+        return {name for name in storage.files("thumbs") if not name.endswith(TEMPORARY)}
     packs: set[str] = set()
     for name in journal.gone_files():
         frames = pc.list_flatten(journal.read_gone(name, ("frames",))["frames"])
@@ -428,7 +439,9 @@ def _is_wanted(storage: Storage, name: str, has_catalog: bool) -> bool:
         return True
     if name == MANIFEST or name.startswith("parts/"):
         return not has_catalog
-    return not storage.exists(name)  # journal files and packs never change
+    # Journal files and packs never change, but for those that a power cut tore.
+    is_torn = name.startswith(f"{JOURNAL}/") and Journal(storage).is_torn(name)
+    return is_torn or not storage.exists(name)
 
 
 def _put_all(storage: Storage, tar: tarfile.TarFile, chosen: set[str]) -> None:

@@ -23,7 +23,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.errors import LibraryError, MediaError, QueryError, UploadTreeError
+from pano_analytics.errors import (
+    JournalError,
+    LibraryError,
+    MediaError,
+    QueryError,
+    UploadTreeError,
+)
 from pano_analytics.ingest import examine, walk
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.ingest.listing import Reader, now_us
@@ -66,6 +72,11 @@ WHAT: dict[str, tuple[str, str]] = {
     "frame_missing": ("presence", _REBUILD),
     "frame_orphan": ("presence", _REBUILD),
     "row_orphan": ("presence", _REBUILD),
+    "journal_torn": (
+        "presence",
+        "run `pano restore` with a backup that has it; without one, move it out of the library and "
+        "run `pano rebuild`",
+    ),
     "journal_lacks": ("presence", _RESTORE),
     "journal_lacks_gone": ("presence", _RESTORE),
     "overwritten": (
@@ -227,6 +238,7 @@ class _Check:
                 self.progress("checking rows", done, total)
         yield from self._whole_tables()
         yield from self._twice()
+        yield from self._torn()
         yield from self._unfinished()
         yield from self._tried()
         yield from self._tree()
@@ -327,6 +339,26 @@ class _Check:
     # --- journal and thumbnails ---------------------------------------------
 
     @cached_property
+    def _is_journal_torn(self) -> bool:
+        # Told once: what lacks in the rest of it is no other finding.
+        try:
+            Journal(self.library.storage).require()
+            _ = self._seen, self._gone_ids, self._forgotten_ids
+        except JournalError:
+            return True
+        return False
+
+    def _torn(self) -> Iterator[Finding]:
+        said = partial(Finding, "journal_torn", expected="a readable file of the journal")
+        torn = Journal(self.library.storage).torn()
+        yield from (said(part=one.name, found=one.why) for one in torn)
+        if self._is_journal_torn and not torn:
+            try:
+                _ = self._seen, self._gone_ids, self._forgotten_ids
+            except JournalError as error:
+                yield said(found=str(error).partition(": expected")[0])
+
+    @cached_property
     def _seen(self) -> pa.Table:
         return Journal(self.library.storage).seen()
 
@@ -352,6 +384,8 @@ class _Check:
         )
 
     def _journal(self, day: Day, rows: list[Row]) -> Iterator[Finding]:
+        if self._is_journal_torn:
+            return
         rows = [row for row in rows if not self._is_to_drop(row)]
         for row in rows:
             if row["media_id"] in self._overwritten and row["state"] not in GONE_STATES:
@@ -452,7 +486,7 @@ class _Check:
     ) -> Iterator[Finding]:
         if sha256 != row["sha256"]:
             yield said("hash_differs", expected=row["sha256"], found=sha256)
-        noted = self._hash_noted.get(row["media_id"])
+        noted = None if self._is_journal_torn else self._hash_noted.get(row["media_id"])
         if noted is not None and noted != row["sha256"]:
             yield said("journal_hash_differs", expected=noted, found=row["sha256"])
 
@@ -482,6 +516,8 @@ class _Check:
     def _unfinished(self) -> Iterator[Finding]:
         journal = Journal(self.library.storage)
         for name in journal.open_plans():
+            if journal.is_torn(name):
+                continue
             files = journal.read_plan(name).num_rows
             yield Finding(
                 "cull_unfinished", part=name, expected="no open plan", found=many(files, "file")

@@ -17,7 +17,7 @@ from pano_analytics.layouts.sidecars import PART
 from pano_analytics.model.times import epoch_us, from_epoch_us
 from pano_analytics.model.upload import GONE_STATES, decode_path, encode_path
 from pano_analytics.settings import Settings
-from pano_analytics.store import timekeeping
+from pano_analytics.store import own_tree, timekeeping
 from pano_analytics.store.catalog import Catalog, Day
 from pano_analytics.store.journal import PLAN, Journal
 from pano_analytics.store.split import followed
@@ -123,11 +123,13 @@ def plan(where: Settings | Library, now: datetime | None = None) -> Plan:
     ago. A time in the future or before 2005 is passed over; when an upload was first
     seen is measured by time that passed (see `timekeeping`), whatever the clock was set
     to. Only files that are as they were catalogued go, reached without following a link.
-    Nothing is written. Raises UploadTreeError where there is no upload root,
-    LibraryError where there is no library, QueryError for other arguments.
+    Nothing is written. Raises UploadTreeError where there is no upload root, StrangeTree
+    where most of what the library knows is not in it (no plan for what another disk lacks
+    looks like an answer), LibraryError where there is no library, QueryError for other arguments.
     """
     settings, now = settings_of(where), clock(now)
     root, storage = places(settings)
+    own_tree.require(storage, root)
     with Tree.opened(root) as tree:
         try:
             tree.require(adopted(storage))

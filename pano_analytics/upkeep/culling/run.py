@@ -89,7 +89,7 @@ def cull(
     may go, whatever the caps in the settings say. Holds the library's lock. Raises
     ClockDoubt where the clock cannot be right, TooMany where more would go than `up_to`,
     WrongRoot where the upload root is not the one that was adopted, StrangeTree where most
-    of what the library knows is not in it, LibraryBusy,
+    of what the library knows is not in it, JournalError where a file of it is torn, LibraryBusy,
     UploadTreeError, QueryError or another LibraryError; nothing is deleted then. Where a camera
     exceeds a cap, nothing of that camera is deleted, and TooMany is raised at the end.
     What a killed culling planned is finished first, and counts for no cap.
@@ -100,6 +100,7 @@ def cull(
     with storage.lock(LOCK, wait), _noted(storage) as done, Tree.opened(root) as tree:
         tree.require(adopted(storage))
         own_tree.require(storage, root)
+        Journal(storage).require()
         if _free(storage) < RESERVE_BYTES:
             storage.remove(RESERVE)
         time = timekeeping.keep(storage, now)
