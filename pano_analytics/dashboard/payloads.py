@@ -25,6 +25,7 @@ from pano_analytics.dashboard.selection import (
     text_of,
 )
 from pano_analytics.dashboard.snippets import activity_call, cameras_call, item_call, media_call
+from pano_analytics.store import locators
 from pano_analytics.wording import STATE_BADGES, TIME_BADGES, day_label, many, safe_link
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def _block(day: Any, rows: pd.DataFrame, *, is_complete: bool) -> Block:
     cameras, camera = _coded(rows["camera"])
     states, state = _coded(rows["state"])
     codecs, codec = _coded(rows["codec"].fillna(""))
-    packs, thumbs = _thumbs(rows["thumb"])
+    packs, thumbs = locators.packed(rows["thumb"])
     day = pd.Timestamp(day).date()
     text = dumps(
         {
@@ -268,13 +269,6 @@ def _block(day: Any, rows: pd.DataFrame, *, is_complete: bool) -> Block:
 def _coded(values: pd.Series) -> tuple[list[str], list[int]]:
     codes, names = pd.factorize(values)
     return [str(name) for name in names], codes.tolist()
-
-
-def _thumbs(locators: pd.Series) -> tuple[list[str], list[Any]]:
-    """Return the packs, and a row each: its pack's number and span, or 0 for no picture."""
-    split = [str(value).rpartition("/") if isinstance(value, str) else None for value in locators]
-    packs = {pack: index for index, pack in enumerate(dict.fromkeys(p[0] for p in split if p))}
-    return list(packs), [[packs[part[0]], part[2]] if part else 0 for part in split]
 
 
 def wall_seconds(rows: pd.DataFrame, day: date) -> list[int]:

@@ -28,14 +28,12 @@ from pano_analytics.errors import LibraryError, MediaError, QueryError
 from pano_analytics.library import Library
 from pano_analytics.model.upload import is_moving, locate
 from pano_analytics.present.clips import ClipCache
+from pano_analytics.store import locators
 
 T = TypeVar("T")
 
 _MEDIA_ID = re.compile(r"[0-9a-f]{16}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_LOCATOR = re.compile(
-    r"(?!\.{1,2}/)[\w.~%-]{1,768}/\d{4}-\d\d-\d\d/[0-9a-f-]{1,64}\.pack/\d{1,15}-\d{1,9}", re.ASCII
-)
 _UNKNOWN = "There is no upload with this address in the catalog."
 
 
@@ -71,9 +69,10 @@ class Shelf:
         # A transcode takes a core for seconds; pictures must not queue behind it.
         return ThreadPoolExecutor(max_workers=2, thread_name_prefix="clips")
 
-    async def thumbnail(self, locator: str) -> bytes:
-        """Return the JPEG behind `locator`; raises Refused."""
-        if not _LOCATOR.fullmatch(locator):
+    async def thumbnail(self, path: str) -> bytes:
+        """Return the JPEG whose locator is in an address; raises Refused."""
+        locator = locators.in_url(path)
+        if locator is None:
             raise Refused(404, "There is no thumbnail with this address.")
         return await self._read(lambda: self._thumbnail(locator))
 
@@ -215,12 +214,11 @@ class _Member(_Plain, AuthRequestHandler):
 class ThumbnailHandler(_Member):
     """`/thumb/<locator>.jpg`: a browser that has it is told so, without reading it again."""
 
-    def initialize(self, shelf: Shelf, prefix: str) -> None:
-        self.shelf, self.prefix = shelf, prefix
+    def initialize(self, shelf: Shelf) -> None:
+        self.shelf = shelf
 
     async def get(self, _path: str) -> None:
-        # The locator is itself percent-encoded: take it as it was asked for.
-        asked = self.request.path.removeprefix(f"{self.prefix}/thumb/").removesuffix(".jpg")
+        asked = self.request.path
         # Packs never change, so what a browser has is still right; whether it may show it is not.
         self.set_header("Etag", f'"{hashlib.blake2b(asked.encode(), digest_size=12).hexdigest()}"')
         self.set_header("Cache-Control", kept_by_browsers(self.request))
@@ -334,7 +332,7 @@ def routes(shelf: Shelf, prefix: str) -> list[tuple[str, type[RequestHandler], d
     three = r"([^/]+/[^/]+/[^/]+)"
     return [
         (rf"{prefix}/liveness", LivenessHandler, {}),
-        (rf"{prefix}/thumb/(.+)\.jpg", ThumbnailHandler, {"shelf": shelf, "prefix": prefix}),
+        (rf"{prefix}/thumb/(.+)\.jpg", ThumbnailHandler, {"shelf": shelf}),
         (rf"{prefix}/media/{three}", MediaHandler, {"shelf": shelf}),
         (rf"{prefix}/clip/{three}\.mp4", ClipHandler, {"shelf": shelf}),
         # It lets pages of other sites embed the dashboard, with a token to its session.

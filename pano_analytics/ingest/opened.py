@@ -17,7 +17,9 @@ from pano_analytics.ingest.days import Row, facts_of, rows_of, settle, table_of
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.model.tables import schema
 from pano_analytics.model.upload import Frame, Inspection, decode_path
+from pano_analytics.store import locators
 from pano_analytics.store.catalog import Catalog, Change, Day, thumb_folder
+from pano_analytics.store.locators import Locator
 from pano_analytics.store.storage import Storage, stamp
 
 WAITING = ("unread", "pending")
@@ -85,15 +87,15 @@ def sweep(catalog: Catalog, since: str) -> None:
     A row that moves to another day takes its frames along: those of any day may name a
     pack. Where a part cannot be read, all packs stay.
     """
-    left = {name for name in catalog.storage.files("thumbs") if _is_pack(name, since)}
-    folders = {name.removeprefix("thumbs/").rpartition("/")[0] for name in left}
+    left = {name for name in catalog.storage.files(locators.FOLDER) if _is_pack(name, since)}
+    folders = {name.rpartition("/")[0] for name in left}
     frames = catalog.manifest().table("frames")
     try:
         # The days that packs were made for name most of them.
-        for day in sorted(frames, key=lambda day: thumb_folder(day) not in folders):
+        for day in sorted(frames, key=lambda day: _folder(day) not in folders):
             if not left:
                 return
-            left -= _packs_named(catalog.read(frames[day], "frames"))
+            left -= locators.files(catalog.read(frames[day], "frames")["thumb"])
     except (PartError, FileNotFoundError):
         return
     for name in left:
@@ -105,24 +107,22 @@ def _is_pack(name: str, since: str) -> bool:
     return pack.endswith(".pack") and bool(since) and pack >= since
 
 
-def _packs_named(frames: pa.Table) -> set[str]:
-    locators = pc.drop_null(frames["thumb"]).to_pylist()
-    return {f"thumbs/{locator.rpartition('/')[0]}" for locator in locators}
+def _folder(day: Day) -> str:
+    return f"{locators.FOLDER}/{thumb_folder(day)}"
 
 
 class Pack:
     """The thumbnails that one run keeps of one camera-day, one after another in one file."""
 
     def __init__(self, day: Day) -> None:
-        self.folder = thumb_folder(day)
-        self.name = f"{stamp()}-{secrets.token_hex(2)}.pack"
+        self.file = f"{_folder(day)}/{stamp()}-{secrets.token_hex(2)}.pack"
         self.frames: list[dict[str, object]] = []
         self._pieces: list[bytes] = []
         self._size = 0
 
     def add(self, media_id: str, frame: Frame, version: int) -> str:
         """Take in one picture kept of a file and return its thumbnail's locator."""
-        locator = f"{self.folder}/{self.name}/{self._size}-{len(frame.thumbnail)}"
+        locator = locators.make(Locator(self.file, self._size, len(frame.thumbnail)))
         self._pieces.append(frame.thumbnail)
         self._size += len(frame.thumbnail)
         self.frames.append(
@@ -140,9 +140,8 @@ class Pack:
         """Write the pack, if it holds anything; return its name."""
         if not self._pieces:
             return []
-        name = f"thumbs/{self.folder}/{self.name}"
-        storage.put(name, lambda file: file.writelines(self._pieces))
-        return [name]
+        storage.put(self.file, lambda file: file.writelines(self._pieces))
+        return [self.file]
 
 
 def _write_frames(change: Change, day: Day, media_ids: list[str], pack: Pack) -> None:
@@ -164,7 +163,7 @@ def _updated(row: Row, outcome: Outcome, pack: Pack, quiet_s: float) -> Row:
     state, reason = _state(row, found, quiet_s)
     if (state, found.sha256) == (row["state"], row["sha256"]):
         return row  # still pending, and not a byte has come
-    locators = _keep(row["media_id"], found.frames, pack)
+    kept = _keep(row["media_id"], found.frames, pack)
     end = row["end"]
     if end is None and row["kind"] == "clip" and found.duration_s is not None:
         end = row["start"] + timedelta(seconds=found.duration_s)
@@ -180,7 +179,7 @@ def _updated(row: Row, outcome: Outcome, pack: Pack, quiet_s: float) -> Row:
         "codec": found.codec,
         "camera_clock": found.camera_clock,
         "sha256": found.sha256,
-        "thumb": locators[telling(found.frames)] if locators else None,
+        "thumb": kept[telling(found.frames)] if kept else None,
     }
 
 

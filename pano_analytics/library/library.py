@@ -23,7 +23,7 @@ from pano_analytics.model.tables import MEDIA, named
 from pano_analytics.model.times import from_epoch_us, instant, is_day
 from pano_analytics.model.upload import KINDS, STATES, locate, resolved
 from pano_analytics.settings import Settings
-from pano_analytics.store import split
+from pano_analytics.store import locators, split
 from pano_analytics.store.catalog import Catalog, Day, Part
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal
@@ -465,25 +465,7 @@ class Library:
 
     def thumbnail_bytes(self, locator: str) -> bytes:
         """Return the JPEG behind a `thumb` value; MediaError where it leads nowhere."""
-        name, _, span = str(locator).rpartition("/")
-        offset, _, size = span.partition("-")
-        if not (
-            name.endswith(".pack")
-            and offset.isascii()
-            and offset.isdigit()
-            and size.isascii()
-            and size.isdigit()
-        ):
-            raise MediaError(f"expected a locator from the column thumb, got {locator!r}.")
-        try:
-            data = self.storage.read_range(f"thumbs/{name}", int(offset), int(size))
-        except (OSError, LibraryError, OverflowError) as error:
-            raise MediaError(f"{locator}: expected a thumbnail; {error}") from error
-        if len(data) != int(size):
-            raise MediaError(
-                f"{locator}: expected {size} bytes, got {len(data)}; run `pano ingest`."
-            )
-        return data
+        return locators.read(self.storage, locator)
 
     def source(self, row: Any) -> Path:
         """Return where the upload of a row (or of a `media_id`) lies; MediaError if it is gone."""

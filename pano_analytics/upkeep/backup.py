@@ -37,6 +37,7 @@ from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.ingest import memory
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.model.upload import media_id, resolved
+from pano_analytics.store import locators
 from pano_analytics.store.catalog import MANIFEST, Catalog
 from pano_analytics.store.home import NAME as HOME_PAGE
 from pano_analytics.store.home import Home
@@ -188,7 +189,7 @@ def _names(storage: Storage, with_catalog: bool) -> list[str]:
     manifest = Catalog(storage).manifest() if with_catalog else None
     if manifest is not None and manifest.generation:
         parts = [part.path for _, _, part in manifest.everything()]
-        packs |= {name for name in storage.files("thumbs") if not name.endswith(TEMPORARY)}
+        packs |= {name for name in storage.files(locators.FOLDER) if not name.endswith(TEMPORARY)}
     return [*single, *sorted(journal), *sorted(packs), *parts, *([MANIFEST] if parts else [])]
 
 
@@ -200,8 +201,7 @@ def _packs_of_gone(storage: Storage) -> set[str]:
     packs: set[str] = set()
     for name in journal.gone_files():
         frames = pc.list_flatten(journal.read_gone(name, ("frames",))["frames"])
-        locators = pc.struct_field(frames, "thumb").to_pylist()
-        packs |= {f"thumbs/{locator.rpartition('/')[0]}" for locator in locators}
+        packs |= locators.files(pc.struct_field(frames, "thumb"))
     return {name for name in packs if storage.exists(name)}
 
 

@@ -40,7 +40,7 @@ from pano_analytics.model.tables import TABLES, of_uploads, schema
 from pano_analytics.model.times import from_epoch_us, instant, sane
 from pano_analytics.model.upload import GONE_STATES, encode_path, locate, resolved
 from pano_analytics.receive import records
-from pano_analytics.store import runs, timekeeping
+from pano_analytics.store import locators, runs, timekeeping
 from pano_analytics.store.catalog import WHOLE, Day, Part
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal
@@ -428,10 +428,9 @@ class _Check:
             yield from self._thumb(_about(day, row, part=part), frame["thumb"])
 
     def _thumb(self, said: Callable[..., Finding], locator: str) -> Iterator[Finding]:
-        pack, _, span = locator.rpartition("/")
-        offset, _, size = span.partition("-")
-        has = self._pack_size(pack)
-        if has is None or int(offset) + int(size) > has:
+        file, offset, size = locators.parse(locator)
+        has = self._pack_size(file)
+        if has is None or offset + size > has:
             found = "no pack" if has is None else f"a pack of {has} bytes"
             yield said("thumb_missing", expected=locator, found=found)
         elif self.level >= DEPTHS.index("decode"):
@@ -439,14 +438,13 @@ class _Check:
             if trouble:
                 yield said("thumb_unreadable", expected=locator, found=trouble)
 
-    def _pack_size(self, pack: str) -> int | None:
-        if pack not in self._packs:
+    def _pack_size(self, file: str) -> int | None:
+        if file not in self._packs:
             try:
-                path = self.library.storage.path(f"thumbs/{pack}")
-                self._packs[pack] = path.stat().st_size
+                self._packs[file] = self.library.storage.path(file).stat().st_size
             except (OSError, LibraryError):
-                self._packs[pack] = None
-        return self._packs[pack]
+                self._packs[file] = None
+        return self._packs[file]
 
     def _undecodable(self, locator: str) -> str | None:
         from PIL import Image

@@ -28,7 +28,7 @@ from pano_analytics.ingest.run import ASIDE, LOCK, Progress, Summary, ingest
 from pano_analytics.model.tables import TABLES, Table, of_uploads, schema
 from pano_analytics.model.upload import GONE_STATES, locate, media_id
 from pano_analytics.settings import Settings
-from pano_analytics.store import own_tree, timekeeping
+from pano_analytics.store import locators, own_tree, timekeeping
 from pano_analytics.store.catalog import Catalog, Change, Day, Manifest, Part
 from pano_analytics.store.home import NAME as HOME_PAGE
 from pano_analytics.store.home import Home
@@ -253,7 +253,7 @@ class _Rebuild:
         made = Catalog(self.aside)
         new = made.manifest()
         parts = [part.path for _, _, part in new.everything()]
-        packs = list(self.aside.files("thumbs"))
+        packs = list(self.aside.files(locators.FOLDER))
         needed = {*parts, *packs, *_packs_named(made, new)}
         for name in (*parts, *packs):
             self.storage.make_folder(str(PurePosixPath(name).parent))
@@ -272,7 +272,7 @@ class _Rebuild:
     def _retired(self, needed: set[str]) -> tuple[tuple[str, float], ...]:
         """Return what the old catalog alone had: readers may still be at it for a while."""
         known = {path for path, _ in self.old.retired}
-        there = [name for top in ("parts", "thumbs") for name in self.storage.files(top)]
+        there = [name for top in ("parts", locators.FOLDER) for name in self.storage.files(top)]
         now = time.time()
         fresh = [(name, now) for name in there if name not in needed and name not in known]
         return (*self.old.retired, *fresh)
@@ -334,9 +334,8 @@ def _packs_named(catalog: Catalog, manifest: Manifest) -> set[str]:
     named: set[str] = set()
     for table in [name for name in TABLES if "thumb" in schema(name).names]:
         for part in manifest.table(table).values():
-            locators = pc.drop_null(catalog.read(part, table)["thumb"])
-            named |= set(pc.replace_substring_regex(locators, "/[^/]*$", "").to_pylist())
-    return {f"thumbs/{name}" for name in named}
+            named |= locators.files(catalog.read(part, table)["thumb"])
+    return named
 
 
 def _days_of(catalog: Catalog) -> dict[str, Day]:

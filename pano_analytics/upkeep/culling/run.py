@@ -20,7 +20,7 @@ from pano_analytics.ingest import memory
 from pano_analytics.ingest.days import settle
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.settings import Settings
-from pano_analytics.store import own_tree, timekeeping
+from pano_analytics.store import locators, own_tree, timekeeping
 from pano_analytics.store.catalog import MANIFEST, Catalog, Change, Day, Part
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.removal import AT_WORK, Carried, carry_out, mark_at_work
@@ -278,7 +278,7 @@ def drop_rows(storage: Storage, journal: Journal, rows_days: int, time: Time) ->
     if dropped:
         mark_at_work(storage)
         storage.sync([journal.forget(dropped, time.now())])
-        change.give_up(f"thumbs/{pack}" for pack in _unnamed(change, packs))
+        change.give_up(_unnamed(change, packs))
         change.commit()
     return len(dropped)
 
@@ -301,15 +301,11 @@ def _drop(change: Change, day: Day, cutoff: datetime, packs: set[str]) -> list[s
         return []
     frames = change.read(day, "frames")
     if frames is not None:
-        packs |= _packs(frames.filter(pc.is_in(frames["media_id"], old["media_id"])))
+        is_of_old = pc.is_in(frames["media_id"], old["media_id"])
+        packs |= locators.files(frames.filter(is_of_old)["thumb"])
     change.drop_belonging(old["media_id"], day)
     settle(change, day, table.filter(pc.invert(is_old)))
     return list(old["media_id"].to_pylist())
-
-
-def _packs(frames: pa.Table) -> set[str]:
-    locators = pc.drop_null(frames["thumb"])
-    return set(pc.replace_substring_regex(locators, "/[^/]*$", "").to_pylist())
 
 
 def _unnamed(change: Change, packs: set[str]) -> set[str]:
@@ -319,7 +315,7 @@ def _unnamed(change: Change, packs: set[str]) -> set[str]:
         if not left:
             break
         frames = change.read(day, "frames")
-        left -= _packs(frames) if frames is not None and frames.num_rows else set()
+        left -= set() if frames is None else locators.files(frames["thumb"])
     return left
 
 
