@@ -74,7 +74,7 @@ def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, 
     settings = split.followed(settings, storage)
     now = datetime.now(UTC)
     manifest, states, cameras = _catalog(storage, settings, now)
-    parts = list(manifest.media.values())
+    total = manifest.total()
     told: dict[str, Any] = {
         "now": _iso(now),
         "library": _disk(storage.root),
@@ -83,10 +83,10 @@ def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, 
         "is_running": is_running(storage),
         "last_run": _last_run(storage, now),
         "up": read_state(storage),
-        "rows": sum(part.rows for part in parts),
-        "snapshots": sum(part.snapshots for part in parts),
-        "clips": sum(part.clips for part in parts),
-        "waiting": sum(part.unread for part in parts),
+        "rows": total.rows,
+        "snapshots": total.snapshots,
+        "clips": total.clips,
+        "waiting": total.unread,
         "states": states,
         "cameras": cameras,
         "unread": _unread(settings, storage, manifest),
@@ -119,8 +119,9 @@ def _catalog(
 
 def _states(storage: Storage, manifest: Manifest) -> dict[str, int]:
     """Return how many rows are in each state, most first; parts of old have to be opened."""
-    total = Counter[str]()
-    for part in manifest.media.values():
+    known = manifest.total().states
+    total = Counter(known or {})
+    for part in manifest.media.values() if known is None else ():
         total.update(part.states or counts(_column(storage, part, "state")))
     return dict(total.most_common())
 
@@ -141,15 +142,15 @@ def _cameras(
 def _camera(
     storage: Storage, settings: Settings, manifest: Manifest, name: str, now: datetime
 ) -> dict[str, Any]:
-    days = dict(manifest.select(cameras=[name]))
-    newest = days[max(days, key=lambda day: day.date)] if days else None
+    total = manifest.total([name])
+    _, newest = next(manifest.newest_first([name]), (None, None))
     arrived = pc.max(_column(storage, newest, "arrived")).as_py() if newest else None
-    latest = max((part.last_us for part in days.values() if part.last_us is not None), default=None)
+    latest = total.last_us
     hours = settings.silent_after_hours_of(name)
     silent_s = None if arrived is None else (now - arrived).total_seconds()
     return {
         "camera": name,
-        "rows": sum(part.rows for part in days.values()),
+        "rows": total.rows,
         "latest": None if latest is None else _iso(datetime.fromtimestamp(latest / 1e6, UTC)),
         "arrived": None if arrived is None else _iso(arrived),
         "silent_after_hours": hours,

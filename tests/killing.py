@@ -167,6 +167,8 @@ def left(settings: Settings, packs_before: set[str]) -> dict[str, Any]:
     for part in parts:
         assert pq.read_table(storage.path(part.path), partitioning=None).num_rows == part.rows
     named = {part.path for part in parts} | {path for path, _ in manifest.retired}
+    named |= set(manifest.files())
+    there = [*storage.files("parts"), *storage.files("manifests")]
     frames = [Catalog(storage).read(part, "frames") for part in manifest.table("frames").values()]
     packs = {
         f"thumbs/{locator.rpartition('/')[0]}"
@@ -175,7 +177,7 @@ def left(settings: Settings, packs_before: set[str]) -> dict[str, Any]:
     }
     return {
         "temporary": [name for name in storage.files(".") if name.endswith(TEMPORARY)],
-        "stray": sorted(set(storage.files("parts")) - named),
+        "stray": sorted(set(there) - named),
         "packs": sorted(set(storage.files("thumbs")) - packs - packs_before),
         "at_work": storage.exists(AT_WORK),
     }

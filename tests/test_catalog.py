@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Iterable
 from datetime import date
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from older import with_one_manifest
 
 from pano_analytics.errors import LibraryError
 from pano_analytics.library.queries import Queries
@@ -22,11 +26,9 @@ from pano_analytics.store.storage import Storage
 
 def rows(count: int, mark: str = "x", start_us: int = 0) -> pa.Table:
     """Return media rows that carry a mark."""
+    common = {"kind": "clip", "state": "complete", "trigger_raw": mark}
     return pa.Table.from_pylist(
-        [
-            {"media_id": f"{n:016x}", "kind": "clip", "start": start_us + n, "trigger_raw": mark}
-            for n in range(count)
-        ],
+        [{"media_id": f"{n:016x}", "start": start_us + n, **common} for n in range(count)],
         schema=schema("media"),
     )
 
@@ -147,6 +149,114 @@ def test_a_manifest_that_is_none_is_told(catalog: Catalog, damage: bytes) -> Non
     catalog.storage.replace(room.MANIFEST, damage)
     with pytest.raises(LibraryError, match="pano"):
         catalog.manifest()
+
+
+def filled(catalog: Catalog, cameras: Iterable[str], days: Iterable[date]) -> None:
+    """Commit two rows for each camera-day, those of later days later."""
+    change = catalog.begin()
+    for camera in cameras:
+        for day in days:
+            start_us = (day - date(1970, 1, 1)).days * 86_400_000_000
+            change.write(Day(camera, day), rows(2, start_us=start_us))
+    change.commit()
+
+
+MAY = [date(2026, 5, 30), date(2026, 5, 31), date(2026, 6, 1), date(2026, 7, 1)]
+
+
+def opened(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is read from now on."""
+    names: list[str] = []
+    read = storage.read
+
+    def noted(name: str) -> bytes:
+        names.append(name)
+        return read(name)
+
+    monkeypatch.setattr(storage, "read", noted)
+    return names
+
+
+def test_a_question_reads_its_own_month_alone(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cameras, counters and spans stand in the root; a camera-day's parts in its month."""
+    filled(catalog, ("a", "b"), MAY)
+    storage = Storage(catalog.storage.root)
+    names = opened(storage, monkeypatch)
+    manifest = Catalog(storage).manifest()
+    assert (manifest.cameras(), len(manifest.media)) == (["a", "b"], 8)
+    total, own = manifest.total(), manifest.total(["b"])
+    assert (total.rows, total.clips, own.rows, own.states) == (16, 16, 8, {"complete": 8})
+    first = (MAY[0] - date(1970, 1, 1)).days * 86_400_000_000
+    assert own.first_us == first
+    assert names == [room.MANIFEST]
+    assert manifest.media[Day("a", MAY[2])].rows == 2
+    [(day, _)] = manifest.select(cameras=["a"], start_us=own.last_us)
+    assert day == Day("a", MAY[3])
+    assert [day.date for day, _ in islice(manifest.newest_first(["a"]), 2)] == MAY[:1:-1]
+    assert [name.split(".")[:2] for name in names[1:]] == [
+        ["manifests/a", "2026-06"],
+        ["manifests/a", "2026-07"],
+    ]
+    assert sorted(manifest.media) == [Day(camera, day) for camera in "ab" for day in MAY]
+    assert len(names) == len(set(names)) == 7
+
+
+def test_a_commit_rewrites_its_own_months_alone(catalog: Catalog) -> None:
+    """The files of all other months stay, under the same names; replaced ones wait for readers."""
+    filled(catalog, ("a", "b"), MAY)
+    before = set(catalog.manifest().files())
+    reader = Catalog(catalog.storage).manifest()
+    filled(catalog, ["b"], MAY[2:3])
+    after = catalog.manifest()
+    [old], [new] = before - set(after.files()), set(after.files()) - before
+    assert (old[:19], new[:19]) == ("manifests/b.2026-06",) * 2
+    assert old in {name for name, _ in after.retired}
+    assert reader.media[Day("b", MAY[2])].path != after.media[Day("b", MAY[2])].path
+    change = catalog.begin()
+    change.write(Day("b", MAY[2]), rows(0))
+    change.commit()
+    assert new not in catalog.manifest().files()
+    assert len(catalog.manifest().files()) == 5
+    assert len(catalog.manifest().media) == 7
+
+
+def test_one_manifest_for_all_is_carried_over_by_the_next_change(catalog: Catalog) -> None:
+    """A library of before opens as it is, and is as it was after its first change."""
+    filled(catalog, ("a", "b"), MAY)
+    filled(catalog, ["a"], MAY[:1])
+    before = catalog.manifest()
+    parts = dict(before.media)
+    with_one_manifest(catalog.storage)
+    reader = Catalog(catalog.storage)
+    old = reader.manifest()
+    assert (dict(old.media), old.cameras(), old.generation) == (parts, ["a", "b"], 2)
+    assert (old.total(), old.retired[0]) == (before.total(), before.retired[0])
+    assert (old.files(), Queries(reader, "UTC").sql("SELECT * FROM media").shape[0]) == ([], 16)
+    filled(catalog, ["c"], MAY[:1])
+    now = Catalog(catalog.storage).manifest()
+    assert {day: part for day, part in now.media.items() if day.camera != "c"} == parts
+    assert len(now.files()) == 7
+    assert json.loads(catalog.storage.read(room.MANIFEST))["format"] == 2
+
+
+def test_a_torn_month_is_told(catalog: Catalog) -> None:
+    """Where the file of a month cannot be read, the error names it and says what to do."""
+    filled(catalog, ["a"], MAY[:1])
+    [name] = catalog.manifest().files()
+    for damage in (b"", b"[]", b"{}", b'{"camera": "a", "tables": 3}'):
+        catalog.storage.replace(name, damage)
+        with pytest.raises(LibraryError, match=rf"{name}.*pano rebuild"):
+            dict(Catalog(catalog.storage).manifest().media)
+
+
+def test_the_longest_name_of_a_camera_has_months(catalog: Catalog) -> None:
+    """Names that begin alike and are long have files of their own."""
+    names = ["ä" * 40 + end for end in "xy"]
+    filled(catalog, names, MAY[:1])
+    assert Catalog(catalog.storage).manifest().cameras() == names
+    assert len(Catalog(catalog.storage).manifest().media) == 2
 
 
 @given(st.text(min_size=1, max_size=40).filter(lambda text: "\0" not in text))

@@ -16,6 +16,7 @@ from clocks import box_at, seen_as_they_arrived
 from hypothesis import given
 from hypothesis import strategies as st
 from lived_in import run
+from older import with_one_manifest
 from shared_files import lay, snapshot_path
 
 from pano_analytics import status
@@ -23,7 +24,7 @@ from pano_analytics.cli import pano
 from pano_analytics.errors import QueryError
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
-from pano_analytics.store.catalog import MANIFEST
+from pano_analytics.store.storage import Storage
 from pano_analytics.upkeep.culling import adopt, cull, forecast
 from pano_analytics.upkeep.culling.forecast import _days_that_fit
 
@@ -120,13 +121,8 @@ def test_a_manifest_of_before_is_measured(tmp_path: Path, monkeypatch: pytest.Mo
     """Parts written before bytes were counted are read for it."""
     settings = filled(tmp_path, 5)
     has_free(monkeypatch, 4_999)
-    path = tmp_path / "library" / MANIFEST
-    document = json.loads(path.read_text())
-    document["media"]["porch"] = {
-        day: values[: document["fields"].index("size_bytes")]
-        for day, values in document["media"]["porch"].items()
-    }
-    path.write_text(json.dumps(document))
+    uncounted = ("size_bytes", "held", "held_bytes", "states")
+    with_one_manifest(Storage(tmp_path / "library"), without=uncounted)
     assert said(settings) == ["porch: only 9 of 14"]
 
 

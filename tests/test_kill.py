@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from killing import workers_of
+from older import with_one_manifest
 from shared_files import clip_path, lay, snapshot_path
 from test_ingest import picture
 
@@ -23,6 +24,7 @@ from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.settings import check
 from pano_analytics.store.removal import AT_WORK
+from pano_analytics.store.storage import Storage
 
 NOON = datetime(2026, 3, 3, 12)
 RESET = datetime(2000, 1, 1, 0, 5)
@@ -72,14 +74,15 @@ class Killer:
         self._process.communicate()
 
 
-@pytest.fixture(params=["from nothing", "under readers"])
+@pytest.fixture(params=["from nothing", "under readers", "from before"])
 def work(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Make the uploads, the library before and what is to be done.
 
     From nothing: each camera-day is a swap of its own, old parts go at once.
     Under readers: another zone moves every row, in one swap, with the changes.
+    From before: the same, of a library that has one manifest for all.
     """
-    is_patient = request.param == "under readers"
+    is_patient = request.param != "from nothing"
     settings = check({"zone": "Europe/Berlin"}).model_copy(
         update={"uploads": tmp_path / "uploads", "library": tmp_path / "before"}
     )
@@ -89,6 +92,8 @@ def work(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         lay_more(tmp_path / "uploads")
         ingest(settings, make_executor=partial(ThreadPoolExecutor, 2))
         lay_then(tmp_path / "uploads")
+    if request.param == "from before":
+        with_one_manifest(Storage(tmp_path / "before"))
     plan = {"zone": "Europe/Helsinki", "is_patient": is_patient}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     return tmp_path
@@ -123,7 +128,7 @@ def hold(work: Path, killer: Killer, every: int, first: int) -> None:
         if (work / "before/library.json").exists()
         else set()
     )
-    assert any("rename" in step and "manifest" in step for step in steps)
+    assert any(step.startswith("os.rename manifest.json") for step in steps)
     for step in range(first, len(steps) + 1, every):
         try:
             check_trial(killer.ask(step), undisturbed, before)
@@ -155,7 +160,7 @@ def test_what_the_manifest_names_is_on_the_disk_first(work: Path, killer: Killer
     swaps = 0
     for step in steps:
         what, _, path = step.partition(" ")
-        if what == "os.rename" and path.startswith(("parts/", "thumbs/", "journal/")):
+        if what == "os.rename" and path.startswith(("parts/", "manifests/", "thumbs/", "journal/")):
             waiting.add(path)
         elif what == "sync":
             waiting.discard(path)

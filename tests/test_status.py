@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from click.testing import CliRunner
 from lived_in import fresh, lay, picture, run
+from older import with_one_manifest
 from shared_files import snapshot_path
 
 from pano_analytics import status
@@ -177,11 +178,7 @@ def test_states_are_told_without_opening_old_days(settings: Settings, storage: S
     whole = storage.read(oldest)
     storage.path(oldest).write_bytes(b"torn")
     assert status.look(settings)["states"] == {"complete": 2}
-    document = json.loads(storage.read("manifest.json"))
-    states = document["fields"].index("states")
-    for day in document["media"]["porch"].values():
-        del day[states:]
-    storage.replace("manifest.json", json.dumps(document).encode())
+    with_one_manifest(storage, without=["states"])
     assert status.look(settings)["states"] is None
     storage.path(oldest).write_bytes(whole)
     assert status.look(settings)["states"] == {"complete": 2}

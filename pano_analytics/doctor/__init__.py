@@ -115,16 +115,15 @@ def knock(server: Server) -> pd.DataFrame:
 
 def _case(library: Library, camera: str) -> Case:
     rules = library.settings.doctor
-    parts = [part for _, part in library.catalog.manifest().select(cameras=[camera])]
-    last_us = max((part.last_us for part in parts if part.last_us is not None), default=None)
-    newest = datetime.fromtimestamp((last_us or 0) / 1e6, UTC)
+    total = library.catalog.manifest().total([camera])
+    newest = datetime.fromtimestamp((total.last_us or 0) / 1e6, UTC)
     return Case(
         camera,
         library.media(
             camera, newest - pd.Timedelta(days=rules.days), columns=(*NEEDED, "state_reason")
         ),
-        sum(part.snapshots for part in parts),
-        sum(part.clips for part in parts),
+        total.snapshots,
+        total.clips,
         library.settings.zone_of(camera),
         rules,
     )

@@ -20,10 +20,10 @@ def respell(change: Change, spell: Spell) -> None:
     Rows outlive their files: what was culled under the one spelling belongs to the camera
     as much as what arrives under the other.
     """
-    for day in sorted(change.days()):
-        target = Day(spell(day.camera), day.date)
-        if target != day:
-            _move(change, day, target)
+    others = {camera for camera in change.cameras() if spell(camera) != camera}
+    for day in sorted(change.days()) if others else ():
+        if day.camera in others:
+            _move(change, day, Day(spell(day.camera), day.date))
 
 
 def _move(change: Change, day: Day, target: Day) -> None:

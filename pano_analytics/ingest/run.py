@@ -366,7 +366,7 @@ class _Run:
         """Open every file that waits for it, newest day first, until called away."""
         manifest = self.catalog.manifest()
         days = sorted(
-            (day for day, part in manifest.media.items() if part.unread),
+            (day for day, _ in manifest.days_where(lambda part: part.unread > 0)),
             key=lambda day: (day in self._touched, day.date, day.camera),
             reverse=True,
         )
@@ -446,7 +446,7 @@ class _Run:
         self.summary.files = self.memory.files
         self.summary.unknown = sum(seen.unknown for seen in self.memory.units.values())
         self.summary.ignored = sum(seen.ignored for seen in self.memory.units.values())
-        self.summary.waiting = sum(part.unread for part in manifest.media.values())
+        self.summary.waiting = manifest.total().unread
         self.summary.generation = manifest.generation
         if self.storage.exists(AT_WORK):
             self.storage.remove(AT_WORK)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from html import escape
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -101,7 +102,7 @@ class Library:
 
     def __repr__(self) -> str:
         manifest = self.catalog.manifest()
-        rows = sum(part.rows for part in manifest.media.values())
+        rows = manifest.total().rows
         cameras = many(len(manifest.cameras()), "camera")
         return f"<Library {self.folder}: {many(rows, 'upload')} of {cameras}>"
 
@@ -210,8 +211,7 @@ class Library:
         """Tell whether nothing can have come after `moment`, whoever's clock is wrong."""
         if moment < datetime.now(UTC) + timedelta(days=1):
             return False
-        known = [part.last_us or 0 for part in self.catalog.manifest().media.values()]
-        return from_epoch_us(max(known, default=0)) < moment
+        return from_epoch_us(self.catalog.manifest().total().last_us or 0) < moment
 
     def _cameras_named(self, camera: Names) -> list[str] | None:
         return arguments.names(camera, "camera", self.camera_names() or None)
@@ -288,10 +288,10 @@ class Library:
 
     def _camera(self, name: str, now: datetime) -> dict[str, Any]:
         said = self.settings.camera(name)
-        parts = sorted(
-            self.catalog.manifest().select(cameras=[name]), key=lambda item: item[0].date
-        )
-        latest = self._latest([part for _, part in parts])
+        manifest = self.catalog.manifest()
+        total = manifest.total([name])
+        newest = islice(manifest.newest_first([name]), _LOOK_BACK)
+        latest = self._latest(part for _, part in newest)
         arrived = latest.get("arrived")
         silent_s = self.settings.silent_after_hours_of(name) * 3600
         return {
@@ -299,20 +299,18 @@ class Library:
             "description": said.description,
             "admin_url": said.admin_url,
             "live_url": said.live_url,
-            "first": _from_us(
-                min((p.first_us for _, p in parts if p.first_us is not None), default=None)
-            ),
+            "first": _from_us(total.first_us),
             **latest,
             "today": self._today(name, now),
-            "snapshots": sum(part.snapshots for _, part in parts),
-            "clips": sum(part.clips for _, part in parts),
+            "snapshots": total.snapshots,
+            "clips": total.clips,
             "is_silent": arrived is None or (now - arrived).total_seconds() > silent_s,
         }
 
-    def _latest(self, parts: list[Part]) -> dict[str, Any]:
-        """Return the newest upload and the newest picture, from the newest parts that have them."""
+    def _latest(self, parts: Iterable[Part]) -> dict[str, Any]:
+        """Return the newest upload and the newest picture; `parts` are the newest first."""
         found: dict[str, Any] = {}
-        for part in reversed(parts[-_LOOK_BACK:]):
+        for part in parts:
             for column, value in self._newest_of(part).items():
                 found.setdefault(column, value)
             if "latest_thumb" in found:

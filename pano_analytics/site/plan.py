@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -41,9 +42,8 @@ def uploads_of(library: Library, camera: str, days: int) -> pd.DataFrame:
     (changes with the content) and `period` (number within the day). Empty where
     nothing is.
     """
-    parts = library.catalog.manifest().select(cameras=[camera])
     # One more: a day here may reach into two of the camera's own.
-    newest = sorted(parts, key=lambda part: part[0].date)[-(days + 1) :]
+    newest = islice(library.catalog.manifest().newest_first([camera]), days + 1)
     starts = [part.first_us for _, part in newest if part.first_us is not None]
     since = pd.Timestamp(min(starts), unit="us", tz="UTC") if starts else None
     found = library.media(camera, start=since, columns=COLUMNS)

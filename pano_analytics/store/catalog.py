@@ -1,23 +1,26 @@
-"""The catalog: immutable Parquet parts by camera and day, and one manifest that names them.
+"""The catalog: immutable Parquet parts by camera and day, and a manifest that names them.
 
-Invariants. A part is written once under a new name and never changed. The
-manifest is swapped in one step, after every part it names is on the disk. So a
-reader that read the manifest once sees one generation and no mixture; parts
-that are no longer named stay for a grace period, for readers still at them.
+Invariants. A part, and the file of a month, is written once under a new name and
+never changed. The root of the manifest is swapped in one step, after all that it
+names is on the disk. So a reader that read it once sees one generation and no
+mixture; what is no longer named stays for a grace period, for readers still at it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pano_analytics.errors import PartError, refused
+from pano_analytics.errors import LibraryError, PartError, refused
 from pano_analytics.store.change import Change
-from pano_analytics.store.manifest import MANIFEST, Manifest, decode, encode
+from pano_analytics.store.manifest import MANIFEST, Manifest, Retired, decode, encode
+from pano_analytics.store.months import FOLDER as MONTHS
+from pano_analytics.store.months import Content, Month, Shelf, new_name
+from pano_analytics.store.months import encode as encode_month
 from pano_analytics.store.parts import (
     TREE,
     WHOLE,
@@ -42,6 +45,7 @@ __all__ = [
     "Change",
     "Day",
     "Manifest",
+    "Month",
     "Part",
     "Sealed",
     "Span",
@@ -61,21 +65,26 @@ class Catalog:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self._seen: tuple[tuple[int, int, int], Manifest] | None = None
+        self._shelf = Shelf(storage.read)
 
     def manifest(self) -> Manifest:
-        """Return the current manifest; read anew only when the file has changed.
+        """Return the current manifest; read again only when its root has changed.
 
         Raises LibraryError where it may not be read, or is none.
         """
         try:
             stamp = self._stamp()
             if stamp is None:
-                return Manifest()
+                return Manifest(content=self.content)
             if self._seen is None or self._seen[0] != stamp:
-                self._seen = (stamp, decode(self.storage.read(MANIFEST)))
+                self._seen = (stamp, decode(self.storage.read(MANIFEST), self.content))
         except OSError as error:
             raise refused(error, None, self.storage.root) or error from error
         return self._seen[1]
+
+    def content(self, month: Month) -> Content:
+        """Return the parts of a month of a manifest. Raises OSError or LibraryError."""
+        return self._shelf.content(month)
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
@@ -101,22 +110,63 @@ class Catalog:
         except (OSError, pa.ArrowException) as error:
             raise PartError.of(path, error) from error
 
-    def adopt(self, manifest: Manifest) -> None:
+    def adopt(self, manifest: Manifest) -> Manifest:
         """Swap in a manifest whose parts are in place and synced. Lock holder only."""
-        self.storage.replace(MANIFEST, encode(manifest))
+        return self.publish(manifest, ())
 
-    def publish(self, manifest: Manifest, base: Manifest) -> Manifest:
-        """Swap in the manifest that follows `base`, without what its readers had time for."""
-        # Unlinked before the swap: no reader may still be at them, and a killed
-        # run at worst names a retired file twice. Only what the manifest now in
-        # force has retired: a clock that jumps must not reach what it still names.
-        due = {path for path, since in base.retired if time.time() - since > GRACE_S}
+    def publish(
+        self, manifest: Manifest, unsynced: Iterable[str], replaced: Iterable[str] = ()
+    ) -> Manifest:
+        """Swap in a manifest, once its months and the files `unsynced` are on the disk.
+
+        Readers get their time with what it retires, the files `replaced` and the months that
+        it no longer names: these go with a later change. Lock holder only.
+        """
+        base = self.manifest_or_none()
+        manifest = self._with_files(manifest)
+        new = set(manifest.files()) - set(base.files())
+        self.storage.sync([*new, *unsynced])
+        now = time.time()
+        over = [*replaced, *sorted(set(base.files()) - set(manifest.files()))]
+        known = {name for name, _ in manifest.retired}
+        fresh = ((name, now) for name in over if name not in known)
+        retired = (*manifest.retired, *fresh)
+        manifest = replace(manifest, retired=self._purged(retired, base.retired))
+        self.storage.replace(MANIFEST, encode(manifest))
+        stamp = self._stamp()
+        self._seen = None if stamp is None else (stamp, manifest)
+        return manifest
+
+    def manifest_or_none(self) -> Manifest:
+        """Return the current manifest, or one that names nothing where that cannot be read."""
+        try:
+            return self.manifest()
+        except LibraryError:
+            return Manifest(content=self.content)
+
+    def _with_files(self, manifest: Manifest) -> Manifest:
+        """Write the months that have no file yet; return the manifest that names them all."""
+        months = {
+            key: month if month.file else self._put(month, manifest.generation)
+            for key, month in manifest.months.items()
+        }
+        return replace(manifest, months=months, content=self.content)
+
+    def _put(self, month: Month, generation: int) -> Month:
+        assert month.content is not None, "what has no file is at hand"
+        name, data = new_name(month.key, generation), encode_month(month.key, month.content)
+        self.storage.put(name, lambda file: file.write(data))
+        return replace(month, file=name, content=None)
+
+    def _purged(self, retired: Retired, known: Retired) -> Retired:
+        """Remove what no reader can still be at; return the rest of what is retired."""
+        # Unlinked before the swap: a killed run at worst names a retired file twice. Only
+        # what the manifest now in force has retired: a clock that jumps must not reach what
+        # it still names.
+        due = {path for path, since in known if time.time() - since > GRACE_S}
         for path in due:
             self.storage.remove(path)
-        kept = tuple(entry for entry in manifest.retired if entry[0] not in due)
-        manifest = replace(manifest, retired=kept)
-        self.adopt(manifest)
-        return manifest
+        return tuple(entry for entry in retired if entry[0] not in due)
 
     def begin(self) -> Change:
         """Start a change; only the holder of the library's lock may commit it."""
@@ -126,11 +176,13 @@ class Catalog:
         """Remove what a killed writer left: files that no manifest names. Lock holder only."""
         manifest = self.manifest()
         named = {part.path for _, _, part in manifest.everything()}
-        named |= {path for path, _ in manifest.retired}
-        stray = [name for name in self.storage.files(TREE) if name not in named]
+        named |= {*manifest.files(), *(path for path, _ in manifest.retired)}
+        folders = (TREE, MONTHS)
+        there = [name for folder in folders for name in self.storage.files(folder)]
+        stray = [name for name in there if name not in named]
         for name in stray:
             self.storage.remove(name)
-        for folder in (TREE, "thumbs", "journal"):
+        for folder in ("thumbs", "journal"):
             for name in list(self.storage.files(folder)):
                 if name.endswith(TEMPORARY):
                     self.storage.remove(name)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
@@ -12,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.model.tables import named, of_uploads
-from pano_analytics.store.manifest import Manifest, Retired
+from pano_analytics.store.manifest import Manifest, Written
 from pano_analytics.store.parts import Day, Part, Sealed, Span, measure, new_name, parquet, span_us
 from pano_analytics.store.storage import Storage
 
 Waiting = dict[str, dict[Day, pa.Table | Sealed]]
-Written = dict[str, dict[Day, Part | None]]
 
 
 class Catalog(Protocol):
@@ -29,7 +27,9 @@ class Catalog(Protocol):
 
     def read(self, part: Part, table: str) -> pa.Table: ...
 
-    def publish(self, manifest: Manifest, base: Manifest) -> Manifest: ...
+    def publish(
+        self, manifest: Manifest, unsynced: Iterable[str], replaced: Iterable[str] = ()
+    ) -> Manifest: ...
 
 
 class Change:
@@ -46,6 +46,10 @@ class Change:
 
     def _waiting(self, table: str) -> dict[Day, pa.Table | Sealed]:
         return self._new.get(named(table).name, {})
+
+    def cameras(self) -> list[str]:
+        """Return the names of all cameras that have rows or wait to get some, sorted."""
+        return sorted({*self._base.cameras(), *(day.camera for day in self.touched())})
 
     def days(self, table: str = "media") -> set[Day]:
         """Return every camera-day that has a part or waits to get one."""
@@ -93,16 +97,12 @@ class Change:
 
     def commit(self, extra: Iterable[str] = ()) -> Manifest:
         """Write the parts, sync them and `extra` files, then swap the manifest."""
-        base = self._base
-        written = {table: self._put_all(table, base.generation + 1) for table in self._new}
+        base, generation = self._base, self._base.generation + 1
+        written = {table: self._put_all(table, generation) for table in self._new}
         parts = [part.path for days in written.values() for part in days.values() if part]
-        self._catalog.storage.sync([*parts, *extra])
-        tables = {
-            table: _merged(base.tables.get(table, {}), written.get(table, {}))
-            for table in dict.fromkeys((*base.tables, *written))
-        }
-        manifest = Manifest(base.generation + 1, tables, self._retired(written))
-        self._base = self._catalog.publish(manifest, base)
+        manifest = replace(base.changed(written), generation=generation)
+        replaced = [*self._replaced(written), *self._given_up]
+        self._base = self._catalog.publish(manifest, [*parts, *extra], replaced)
         self._new, self._given_up = {}, []
         return self._base
 
@@ -124,15 +124,10 @@ class Change:
         self._catalog.storage.put(name, lambda file: file.write(data))
         return part
 
-    def _retired(self, written: Written) -> Retired:
-        now = time.time()
-        old = [
-            (self._base.table(table)[day].path, now)
-            for table, days in written.items()
-            for day in days
-            if day in self._base.table(table)
-        ]
-        return (*self._base.retired, *old, *((name, now) for name in self._given_up))
+    def _replaced(self, written: Written) -> Iterator[str]:
+        for table, days in written.items():
+            known = self._base.table(table)
+            yield from (known[day].path for day in days if day in known)
 
     # --- rows that belong to uploads ----------------------------------------
 
@@ -169,8 +164,3 @@ class Change:
     def _joined(self, day: Day, rows: pa.Table, table: str) -> pa.Table:
         there = self.read(day, table)
         return rows if there is None else pa.concat_tables([there, rows])
-
-
-def _merged(old: Mapping[Day, Part], new: Mapping[Day, Part | None]) -> dict[Day, Part]:
-    merged: dict[Day, Part | None] = {**old, **new}
-    return {day: part for day, part in merged.items() if part is not None}

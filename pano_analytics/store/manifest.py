@@ -1,42 +1,80 @@
-"""The manifest: which parts are current, and what is known of them without opening any."""
+"""The manifest: which parts are current, and what is known of them without opening any.
+
+A root names one immutable file for each camera and month. What the root holds of each month
+answers most questions; a month's file is read when its camera-days are asked for.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from pano_analytics.errors import LibraryError
 from pano_analytics.model import alike
 from pano_analytics.model.tables import named
-from pano_analytics.store.parts import Day, Part
+from pano_analytics.store import months
+from pano_analytics.store.months import Content, Key, Month
+from pano_analytics.store.parts import Day, Part, summed
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 
 Retired = tuple[tuple[str, float], ...]
+# Parts by table and camera-day; None where a camera-day has none any more.
+Written = Mapping[str, Mapping[Day, Part | None]]
+
+
+def _at_hand(month: Month) -> Content:
+    assert month.content is not None, "a manifest that was read knows how to read its months"
+    return month.content
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Which parts are current: `tables[table][day]` is that camera-day's part.
+    """Which parts are current: `months`, sorted by camera and month, and the parts of each.
 
-    A table that is not kept by camera and day has one part at most, that of `WHOLE`.
+    A table that is not kept by camera and day has one part at most, that of `WHOLE`. What
+    reads camera-days raises OSError or LibraryError where a month's file cannot be read.
     """
 
     generation: int = 0
-    tables: Mapping[str, Mapping[Day, Part]] = field(default_factory=dict)
+    months: Mapping[Key, Month] = field(default_factory=dict)
     retired: Retired = ()
+    content: Callable[[Month], Content] = field(default=_at_hand, repr=False, compare=False)
+
+    # --- what needs no month ------------------------------------------------
+
+    def cameras(self) -> list[str]:
+        """Return the names of all cameras that have a row, sorted."""
+        return sorted(self._by_camera)
+
+    def total(self, cameras: Iterable[str] | None = None) -> Part:
+        """Return what all parts of `media` are in sum, or those of some cameras (see `summed`)."""
+        return summed(month.media for month in self._of(cameras))
+
+    @cached_property
+    def _by_camera(self) -> dict[str, list[Month]]:
+        by_camera: dict[str, list[Month]] = defaultdict(list)
+        for month in self.months.values():
+            if month.days.get("media"):
+                by_camera[month.key.camera].append(month)
+        return dict(by_camera)
+
+    def _of(self, cameras: Iterable[str] | None) -> Iterator[Month]:
+        """Yield months that have rows; a camera that is spelled otherwise is found, too."""
+        wanted = self._by_camera if cameras is None else _spelled(cameras, self._by_camera)
+        for name in wanted:
+            yield from self._by_camera[name]
+
+    # --- camera-days --------------------------------------------------------
 
     def table(self, table: str) -> Mapping[Day, Part]:
         """Return the parts of a table by camera-day. Raises QueryError for an unknown table."""
-        return self.tables.get(named(table).name, {})
+        return _Parts(self, named(table).name)
 
     @property
     def media(self) -> Mapping[Day, Part]:
@@ -45,20 +83,29 @@ class Manifest:
 
     def everything(self) -> Iterator[tuple[str, Day, Part]]:
         """Yield every part with its table and camera-day; also of tables unknown to this pano."""
-        for table, parts in self.tables.items():
-            for day, part in parts.items():
-                yield table, day, part
+        for month in self.months.values():
+            for table, parts in self.content(month).items():
+                for day, part in parts.items():
+                    yield table, day, part
 
-    def cameras(self) -> list[str]:
-        """Return the names of all cameras that have a row, sorted."""
-        return sorted(self._spans)
+    def days_where(self, is_wanted: Callable[[Part], bool]) -> Iterator[tuple[Day, Part]]:
+        """Yield the camera-days that are wanted, by camera and day, with their parts of `media`.
 
-    @cached_property
-    def _spans(self) -> dict[str, _Spans]:
-        by_camera: dict[str, list[Day]] = defaultdict(list)
-        for day in self.media:
-            by_camera[day.camera].append(day)
-        return {camera: _Spans.of(days, self.media) for camera, days in by_camera.items()}
+        Asked are first the sums of whole months: where one is not wanted, its days are not read.
+        """
+        for month in self._of(None):
+            if is_wanted(month.media):
+                days = self.content(month)["media"].items()
+                yield from ((day, part) for day, part in days if is_wanted(part))
+
+    def newest_first(self, cameras: Iterable[str] | None = None) -> Iterator[tuple[Day, Part]]:
+        """Yield camera-days and parts of `media`, the newest day first; months only as needed."""
+        by_month: dict[str, list[Month]] = defaultdict(list)
+        for month in self._of(cameras):
+            by_month[month.key.month].append(month)
+        for _, chosen in sorted(by_month.items(), reverse=True):
+            days = [item for month in chosen for item in self.content(month)["media"].items()]
+            yield from sorted(days, key=lambda item: (item[0].date, item[0].camera), reverse=True)
 
     def select(
         self,
@@ -73,112 +120,137 @@ class Manifest:
         camera that the catalog spells otherwise (see `alike`) is found, too. Of a table that
         is not kept by camera and day, its one part.
         """
-        parts = self.table(table)
         if not named(table).is_by_day:
-            return list(parts.items())
-        spans = self._spans
-        wanted = spans if cameras is None else _spelled(cameras, spans)
-        days = (day for name in wanted for day in spans[name].touching(start_us, end_us))
-        return [(day, parts[day]) for day in days if day in parts]
+            return list(self.table(table).items())
+        found: list[tuple[Day, Part]] = []
+        for month in self._of(cameras):
+            if month.days.get(table) and _touches(month.media, start_us, end_us):
+                content = self.content(month)
+                parts = content[table]
+                days = (d for d, p in content["media"].items() if _touches(p, start_us, end_us))
+                found += [(day, parts[day]) for day in days if day in parts]
+        return found
+
+    # --- the next one -------------------------------------------------------
+
+    def changed(self, written: Written) -> Manifest:
+        """Return a manifest with other parts; the months that they are of are not on the disk."""
+        parts = (
+            (table, day, part) for table, days in written.items() for day, part in days.items()
+        )
+        new = dict(self.months)
+        for key, changes in months.by_month(parts).items():
+            old = self.content(self.months[key]) if key in self.months else {}
+            content = {
+                table: _merged(old.get(table, {}), changes.get(table, {}))
+                for table in dict.fromkeys((*old, *changes))
+            }
+            new[key] = Month.of(key, content)
+        kept = {key: month for key, month in sorted(new.items()) if month.days}
+        return replace(self, months=kept)
+
+    def files(self) -> list[str]:
+        """Return the names of the files of its months."""
+        return [month.file for month in self.months.values() if month.file is not None]
 
 
-def _spelled(cameras: Iterable[str], spans: Iterable[str]) -> list[str]:
-    known = list(spans)
-    found = (name if name in known else alike.find(name, known) for name in cameras)
+class _Parts(Mapping[Day, Part]):
+    """The parts of one table by camera-day, read month by month as they are asked for."""
+
+    def __init__(self, manifest: Manifest, table: str) -> None:
+        self._manifest, self._table = manifest, table
+
+    def _of(self, month: Month) -> Mapping[Day, Part]:
+        if not month.days.get(self._table):
+            return {}
+        return self._manifest.content(month)[self._table]
+
+    def __getitem__(self, day: Day) -> Part:
+        return self._of(self._manifest.months[Key.of(day)])[day]
+
+    def __iter__(self) -> Iterator[Day]:
+        for month in self._manifest.months.values():
+            yield from self._of(month)
+
+    def __len__(self) -> int:
+        return sum(month.days.get(self._table, 0) for month in self._manifest.months.values())
+
+
+def _touches(part: Part, start_us: int | None, end_us: int | None) -> bool:
+    # A part without any time in it answers every question about time with no row.
+    if start_us is not None and (part.last_us is None or part.last_us < start_us):
+        return False
+    return end_us is None or (part.first_us is not None and part.first_us < end_us)
+
+
+def _spelled(cameras: Iterable[str], among: Mapping[str, object]) -> list[str]:
+    found = (name if name in among else alike.find(name, among) for name in cameras)
     return list(dict.fromkeys(name for name in found if name is not None))
 
 
-@dataclass(frozen=True)
-class _Spans:
-    """One camera's days with their spans as arrays: a question costs the same after years."""
-
-    days: list[Day]
-    first_us: np.ndarray
-    last_us: np.ndarray
-
-    @classmethod
-    def of(cls, days: list[Day], parts: Mapping[Day, Part]) -> _Spans:
-        # A part without any time in it answers every question about time with no row.
-        first = [parts[day].first_us for day in days]
-        last = [parts[day].last_us for day in days]
-        return cls(
-            days,
-            np.array([2**62 if value is None else value for value in first], dtype=np.int64),
-            np.array([-(2**62) if value is None else value for value in last], dtype=np.int64),
-        )
-
-    def touching(self, start_us: int | None, end_us: int | None) -> list[Day]:
-        if start_us is None and end_us is None:
-            return self.days
-        chosen = np.ones(len(self.days), dtype=bool)
-        if start_us is not None:
-            chosen &= self.last_us >= start_us
-        if end_us is not None:
-            chosen &= self.first_us < end_us
-        return [self.days[index] for index in np.flatnonzero(chosen)]
+def _merged(old: Mapping[Day, Part], new: Mapping[Day, Part | None]) -> dict[Day, Part]:
+    merged: dict[Day, Part | None] = {**old, **new}
+    return {day: part for day, part in sorted(merged.items()) if part is not None}
 
 
-_PART_FIELDS = (
-    "path",
-    "rows",
-    "snapshots",
-    "clips",
-    "unread",
-    "first_us",
-    "last_us",
-    "schema_version",
-    "size_bytes",
-    "held",
-    "held_bytes",
-    "states",
-)
+# --- on the disk ------------------------------------------------------------
 
-
-# Every other key of the document is a table, be it known to this pano or not.
-_OWN = ("format", "generation", "fields", "retired")
+# What the root holds of each month, beside the counts of its days: a list each, which JSON
+# reads twice as fast as an object for every month.
+_SUMS = tuple(name for name in months.PART_FIELDS if name not in ("path", "schema_version"))
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Return a manifest as it lies on the disk."""
+    """Return the root as it lies on the disk; its months must have files."""
+    chosen = list(manifest.months.values())
+    tables = dict.fromkeys(table for month in chosen for table in month.days)
     document = {
         "format": FORMAT,
         "generation": manifest.generation,
-        "fields": _PART_FIELDS,
-        **{table: _by_camera(parts) for table, parts in manifest.tables.items()},
+        "cameras": [month.key.camera for month in chosen],
+        "months": [month.key.month for month in chosen],
+        "files": [month.file for month in chosen],
+        "days": {table: [month.days.get(table, 0) for month in chosen] for table in tables},
+        "media": {name: [getattr(month.media, name) for month in chosen] for name in _SUMS},
         "retired": manifest.retired,
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def _by_camera(parts: Mapping[Day, Part]) -> dict[str, dict[str, list[Any]]]:
-    nested: dict[str, dict[str, list[Any]]] = defaultdict(dict)
-    for day, part in sorted(parts.items()):
-        nested[day.camera][day.date.isoformat()] = [getattr(part, name) for name in _PART_FIELDS]
-    return nested
+def decode(data: bytes, content: Callable[[Month], Content]) -> Manifest:
+    """Return the manifest that was read, by way of `content` its months.
 
-
-def decode(data: bytes) -> Manifest:
-    """Return the manifest that was read. Raises LibraryError where it is none."""
-    try:
+    Raises LibraryError where it is none, or of a newer pano.
+    """
+    with months.naming_trouble(MANIFEST):
         document = json.loads(data)
-        if document["format"] != FORMAT:
+        if document["format"] not in (1, FORMAT):
             raise LibraryError(
                 f"{MANIFEST}: expected format {FORMAT}, got {document['format']}; "
                 f"this library was written by a newer pano. Upgrade pano."
             )
-        return Manifest(
-            document["generation"],
-            {name: dict(_flat(document[name])) for name in document if name not in _OWN},
-            tuple((path, since) for path, since in document["retired"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise LibraryError(
-            f"{MANIFEST}: expected a manifest written by pano ({error}). Rebuild the catalog with "
-            f"`pano rebuild`."
-        ) from error
+        found = _of_one_file(document) if document["format"] == 1 else dict(_months(document))
+        retired = tuple((path, since) for path, since in document["retired"])
+        return Manifest(document["generation"], found, retired, content)
 
 
-def _flat(nested: Mapping[str, Mapping[str, list[Any]]]) -> Iterator[tuple[Day, Part]]:
-    for camera, days in nested.items():
-        for day, values in days.items():
-            yield Day(camera, date.fromisoformat(day)), Part(*values)
+def _months(document: Mapping[str, Any]) -> Iterator[tuple[Key, Month]]:
+    sums = (document["media"][name] for name in _SUMS)
+    days = document["days"]
+    columns = (document["cameras"], document["months"], document["files"])
+    for at, (camera, month, file, *values) in enumerate(zip(*columns, *sums, strict=True)):
+        key = Key(camera, month)
+        counts = {table: of[at] for table, of in days.items() if of[at]}
+        yield key, Month(key, file, counts, Part("", **dict(zip(_SUMS, values, strict=True))))
+
+
+def _of_one_file(document: Mapping[str, Any]) -> dict[Key, Month]:
+    """Return the months of a library that has one file for all, as pano wrote them at first."""
+    parts = (
+        (table, day, part)
+        for table in document
+        if table not in ("format", "generation", "fields", "retired")
+        for camera, days in document[table].items()
+        for day, part in months.parts_of_days(camera, days)
+    )
+    return {key: Month.of(key, content) for key, content in sorted(months.by_month(parts).items())}

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 from pano_analytics.errors import LibraryError, UploadTreeError
 from pano_analytics.model.times import epoch_us
 from pano_analytics.model.upload import GONE_STATES, decode_path, encode_path
-from pano_analytics.store.catalog import Catalog, Part
+from pano_analytics.store.catalog import Catalog, Manifest, Month, Part
 from pano_analytics.store.storage import Storage
 from pano_analytics.store.tree import MARKER, Doomed, Tree, WrongRoot, adopted
 
@@ -102,7 +102,11 @@ def _strange(storage: Storage, root: Path) -> str | None:
 def _counted(tree: Tree, catalog: Catalog) -> tuple[int, int]:
     """Return how many known uploads were looked for, and how many of them are there."""
     looked_for = there = 0
-    for part, count in _chosen(_parts(catalog)):
+    try:
+        chosen = _chosen(catalog.manifest())
+    except (OSError, LibraryError):
+        chosen = []  # what cannot be read is made again, and tells nothing until then
+    for part, count in chosen:
         known = _known(catalog, part)
         names = {file.path for file in known}
         for file, found in tree.look(_spread(known, count)):
@@ -111,27 +115,41 @@ def _counted(tree: Tree, catalog: Catalog) -> tuple[int, int]:
     return looked_for, there
 
 
-def _chosen(parts: list[Part]) -> list[tuple[Part, int]]:
-    """Return some parts and how many uploads of each: the more, the more it holds."""
-    held = list(accumulate(map(_held, parts)))
-    if not held or (held[-1] <= _UPLOADS and len(parts) <= 2 * _PLACES):
+def _chosen(manifest: Manifest) -> list[tuple[Part, int]]:
+    """Return some parts and how many uploads of each: the more, the more it holds.
+
+    Of a large library only those months are read that a part is chosen from.
+    """
+    months = sorted(
+        (month for month in manifest.months.values() if _held(month.media)),
+        key=lambda month: (month.key.month, month.key.camera),
+    )
+    held = list(accumulate(_held(month.media) for month in months))
+    if not held or (held[-1] <= _UPLOADS and len(manifest.media) <= 2 * _PLACES):
+        parts = [part for month in months for part in _parts(manifest, month)]
         return [(part, _UPLOADS) for part in parts]
     places = [(n + 1) * held[-1] // _PLACES for n in range(_PLACES)]
-    counted = Counter(bisect_left(held, place) for place in places)
-    return [(parts[index], count * _UPLOADS // _PLACES) for index, count in counted.items()]
+    found = [_at(manifest, months, held, place) for place in places]
+    counted = Counter(part.path for part in found)
+    chosen = {part.path: part for part in found}
+    return [(part, counted[path] * _UPLOADS // _PLACES) for path, part in chosen.items()]
+
+
+def _at(manifest: Manifest, months: list[Month], held: list[int], place: int) -> Part:
+    """Return the part that holds the upload number `place` of all that are held."""
+    index = bisect_left(held, place)
+    parts = _parts(manifest, months[index])
+    before = held[index] - _held(months[index].media)
+    return parts[bisect_left(list(accumulate(map(_held, parts), initial=before))[1:], place)]
 
 
 def _held(part: Part) -> int:
     return part.rows if part.held is None else part.held
 
 
-def _parts(catalog: Catalog) -> list[Part]:
-    try:
-        media = catalog.manifest().media
-    except LibraryError:
-        return []  # what cannot be read is made anew, and tells nothing until then
-    days = sorted(media, key=lambda day: (day.date, day.camera))
-    return [media[day] for day in days if _held(media[day])]
+def _parts(manifest: Manifest, month: Month) -> list[Part]:
+    """Return the parts of a month that hold uploads, by day."""
+    return [part for _, part in sorted(manifest.content(month)["media"].items()) if _held(part)]
 
 
 def _known(catalog: Catalog, part: Part) -> list[Doomed]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -61,6 +62,37 @@ class Part:
     held: int | None = None
     held_bytes: int | None = None
     states: Mapping[str, int] | None = None
+
+
+def summed(parts: Iterable[Part]) -> Part:
+    """Return what some parts of `media` are in sum, as if they were one; its path is empty.
+
+    What was not counted of one of them is not known of the sum.
+    """
+    chosen = list(parts)
+    firsts = [part.first_us for part in chosen if part.first_us is not None]
+    lasts = [part.last_us for part in chosen if part.last_us is not None]
+    states = Counter[str]()
+    for part in chosen:
+        states.update(part.states or {})
+    return Part(
+        "",
+        sum(part.rows for part in chosen),
+        sum(part.snapshots for part in chosen),
+        sum(part.clips for part in chosen),
+        sum(part.unread for part in chosen),
+        min(firsts, default=None),
+        max(lasts, default=None),
+        size_bytes=_total([part.size_bytes for part in chosen]),
+        held=_total([part.held for part in chosen]),
+        held_bytes=_total([part.held_bytes for part in chosen]),
+        states=None if any(part.states is None for part in chosen) else dict(states),
+    )
+
+
+def _total(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def new_name(table: str, day: Day, generation: int) -> str:

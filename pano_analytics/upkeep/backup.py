@@ -56,7 +56,7 @@ _PRIVATE = (USERS, SECRET, SETTINGS)
 _SINGLE = (HOME_PAGE, ADOPTED, CLOCK_PAGE, *_PRIVATE)
 _ALLOWED = re.compile(
     rf"(?:{'|'.join(map(re.escape, (*_SINGLE, MANIFEST)))}"
-    rf"|{JOURNAL}/[\w-]+\.parquet|(?:parts|thumbs)/.+)"
+    rf"|{JOURNAL}/[\w-]+\.parquet|(?:parts|manifests|thumbs)/.+)"
 )
 _CHUNK_BYTES = 1 << 20
 _INDEX_MOST_BYTES = 1 << 30
@@ -189,6 +189,7 @@ def _names(storage: Storage, with_catalog: bool) -> list[str]:
     manifest = Catalog(storage).manifest() if with_catalog else None
     if manifest is not None and manifest.generation:
         parts = [part.path for _, _, part in manifest.everything()]
+        parts += manifest.files()
         packs |= {name for name in storage.files(locators.FOLDER) if not name.endswith(TEMPORARY)}
     return [*single, *sorted(journal), *sorted(packs), *parts, *([MANIFEST] if parts else [])]
 
@@ -437,7 +438,7 @@ def _identity(storage: Storage, root_id: str) -> str | None:
 def _is_wanted(storage: Storage, name: str, has_catalog: bool) -> bool:
     if name in _SINGLE:
         return True
-    if name == MANIFEST or name.startswith("parts/"):
+    if name == MANIFEST or name.startswith(("parts/", "manifests/")):
         return not has_catalog
     # Journal files and packs never change, but for those that a power cut tore.
     is_torn = name.startswith(f"{JOURNAL}/") and Journal(storage).is_torn(name)

@@ -104,7 +104,7 @@ class _Rebuild:
         self.settings, self.storage = settings, storage
         self.aside = Storage(storage.path(ASIDE), storage.granted)
         self.catalog, self.journal = Catalog(storage), Journal(storage)
-        self.old = _manifest(self.catalog)
+        self.old = self.catalog.manifest_or_none()
         self.unreadable_parts: list[str] = []
         self.time = timekeeping.keep(storage)
         self.began = self.time.now()
@@ -152,12 +152,20 @@ class _Rebuild:
         return {one for table in notes for one in _since(table, since)["media_id"].to_pylist()}
 
     def _old_days(self) -> Iterator[tuple[Day, list[Row], dict[str, pa.Table]]]:
-        for day, part in self.old.media.items():
+        for day, part in self._parts("media"):
             rows = self._read(part, "media")
             if rows is not None:
                 kept = {table.name: self._old(table.name, day) for table in of_uploads()}
                 belonging = {name: rows for name, rows in kept.items() if rows is not None}
                 yield day, rows.to_pylist(), belonging
+
+    def _parts(self, table: str) -> Iterator[tuple[Day, Part]]:
+        """Yield the old catalog's parts of a table; what cannot be read is noted."""
+        for month in self.old.months.values():
+            try:
+                yield from self.old.content(month).get(table, {}).items()
+            except (OSError, LibraryError):
+                self.unreadable_parts.append(str(month.file))
 
     def _old(self, table: str, day: Day) -> pa.Table | None:
         part = self.old.table(table).get(day)
@@ -238,8 +246,8 @@ class _Rebuild:
         made = Catalog(self.aside)
         change, at = made.begin(), cache(lambda: _days_of(made))
         for table in [one for one in TABLES.values() if not one.is_derived]:
-            for day in self.old.table(table.name):
-                rows = self._old(table.name, day)
+            for day, part in self._parts(table.name):
+                rows = self._read(part, table.name)
                 if rows is None:
                     continue
                 places = {day: rows} if not table.is_of_uploads else _placed(rows, at())
@@ -253,16 +261,15 @@ class _Rebuild:
         made = Catalog(self.aside)
         new = made.manifest()
         parts = [part.path for _, _, part in new.everything()]
-        packs = list(self.aside.files(locators.FOLDER))
-        needed = {*parts, *packs, *_packs_named(made, new)}
-        for name in (*parts, *packs):
+        beside = [*self.aside.files(locators.FOLDER), *new.files()]
+        needed = {*parts, *beside, *_packs_named(made, new)}
+        for name in (*parts, *beside):
             self.storage.make_folder(str(PurePosixPath(name).parent))
             self.aside.path(name).rename(self.storage.path(name))
-        self.storage.sync([*parts, *packs])
+        self.storage.sync([*parts, *beside])
         self.storage.remove(memory.NAME)
         manifest = replace(new, generation=self._generation() + 1, retired=self._retired(needed))
-        self.catalog.adopt(manifest)
-        return manifest
+        return self.catalog.adopt(manifest)
 
     def _generation(self) -> int:
         """Return the highest generation there was, be the old manifest readable or not."""
@@ -272,7 +279,8 @@ class _Rebuild:
     def _retired(self, needed: set[str]) -> tuple[tuple[str, float], ...]:
         """Return what the old catalog alone had: readers may still be at it for a while."""
         known = {path for path, _ in self.old.retired}
-        there = [name for top in ("parts", locators.FOLDER) for name in self.storage.files(top)]
+        tops = ("parts", "manifests", locators.FOLDER)
+        there = [name for top in tops for name in self.storage.files(top)]
         now = time.time()
         fresh = [(name, now) for name in there if name not in needed and name not in known]
         return (*self.old.retired, *fresh)
@@ -284,13 +292,6 @@ class _Rebuild:
                 self.storage.replace(name, self.aside.read(name))
         self.storage.remove_tree(ASIDE)
         self.storage.remove(AT_WORK)
-
-
-def _manifest(catalog: Catalog) -> Manifest:
-    try:
-        return catalog.manifest()
-    except (LibraryError, OSError):
-        return Manifest()
 
 
 def _moment(moment: datetime) -> pa.Scalar:

@@ -31,7 +31,7 @@ from pano_analytics.errors import QueryError
 from pano_analytics.model.upload import as_on_disk, locate
 from pano_analytics.settings import Settings
 from pano_analytics.store import split
-from pano_analytics.store.catalog import Catalog, Part, sizes
+from pano_analytics.store.catalog import Catalog, Manifest, Part, sizes
 from pano_analytics.upkeep.culling.places import clock, settings_of, shown, storage_of
 
 if TYPE_CHECKING:
@@ -124,20 +124,36 @@ class _Camera(NamedTuple):
 
 def _cameras(settings: Settings, catalog: Catalog, today: date) -> Iterable[_Camera]:
     manifest = catalog.manifest()
-    days = defaultdict[str, dict[date, Part]](dict)
-    for day, part in manifest.media.items():
-        days[day.camera][day.date] = part
-    for camera, own in sorted(days.items()):
-        measured = {day: _measured(catalog, part) for day, part in own.items()}
+    for camera in manifest.cameras():
         folder = _folder(settings, camera)
+        recent = _recent(manifest, camera, today)
         yield _Camera(
             camera,
             settings.keep_days_of(camera),
-            _rate({day: total for day, (total, _) in measured.items()}, today),
-            sum(held for _, held in measured.values()),
+            _rate({day: _measured(catalog, part)[0] for day, part in recent.items()}, today),
+            _held_bytes(catalog, manifest, camera),
             folder,
             _device(folder),
         )
+
+
+def _recent(manifest: Manifest, camera: str, today: date) -> dict[date, Part]:
+    """Return a camera's newest parts: those that its rate is measured by."""
+    recent: dict[date, Part] = {}
+    last: date | None = None
+    for day, part in manifest.newest_first([camera]):
+        last = day.date if last is None and day.date < today else last
+        if last is not None and day.date < last - timedelta(days=RATE_DAYS):
+            break
+        recent[day.date] = part
+    return recent
+
+
+def _held_bytes(catalog: Catalog, manifest: Manifest, camera: str) -> int:
+    known = manifest.total([camera]).held_bytes
+    if known is not None:
+        return known
+    return sum(_measured(catalog, part)[1] for _, part in manifest.select(cameras=[camera]))
 
 
 def _measured(catalog: Catalog, part: Part) -> tuple[int, int]:

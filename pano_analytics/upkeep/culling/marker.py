@@ -60,11 +60,8 @@ def _refuse_strange(storage: Storage, tree: Tree) -> None:
 
 
 def _newest(catalog: Catalog) -> list[Doomed]:
-    parts = [
-        part for _, part in sorted(catalog.manifest().media.items(), key=lambda item: item[0].date)
-    ]
     files: list[Doomed] = []
-    for part in reversed(parts):
+    for _, part in catalog.manifest().newest_first():
         if part.held == 0:
             continue
         rows = catalog.read(part).select(["path", "size_bytes", "mtime", "state"]).to_pylist()

@@ -173,9 +173,7 @@ class _Aged:
 
 
 def _aged(settings: Settings, catalog: Catalog, now: datetime) -> Iterator[_Aged]:
-    for day, part in sorted(catalog.manifest().media.items()):
-        if part.held == 0:
-            continue
+    for day, part in catalog.manifest().days_where(lambda part: part.held != 0):
         table = catalog.read(part)
         there = table.filter(pc.invert(pc.is_in(table["state"], pa.array(GONE_STATES))))
         if there.num_rows:

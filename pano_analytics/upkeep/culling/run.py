@@ -272,9 +272,8 @@ def drop_rows(storage: Storage, journal: Journal, rows_days: int, time: Time) ->
     change, cutoff = catalog.begin(), time.wall - timedelta(days=rows_days)
     dropped: list[str] = []
     packs: set[str] = set()
-    for day, part in sorted(catalog.manifest().media.items()):
-        if _may_have_old(part, cutoff):
-            dropped += _drop(change, day, cutoff, packs)
+    for day, _ in catalog.manifest().days_where(lambda part: _may_have_old(part, cutoff)):
+        dropped += _drop(change, day, cutoff, packs)
     if dropped:
         mark_at_work(storage)
         storage.sync([journal.forget(dropped, time.now())])

@@ -1,0 +1,154 @@
+"""One camera's month: an immutable file that names its parts, and what they are in sum."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, NamedTuple
+
+from pano_analytics.errors import LibraryError
+from pano_analytics.store.parts import Day, Part, folder_name, summed
+
+FOLDER = "manifests"
+_FORMAT = 1
+# A name in a folder has 255 bytes at most; the file itself says which camera it is of.
+_LONGEST = 100
+# Months that stay in memory once they were read: those of ten cameras for eight years.
+_KEPT = 1024
+
+# Parts by table and camera-day.
+Content = Mapping[str, Mapping[Day, Part]]
+
+PART_FIELDS = (
+    "path",
+    "rows",
+    "snapshots",
+    "clips",
+    "unread",
+    "first_us",
+    "last_us",
+    "schema_version",
+    "size_bytes",
+    "held",
+    "held_bytes",
+    "states",
+)
+
+
+class Key(NamedTuple):
+    """A camera and a month of its own days, such as "2026-11"."""
+
+    camera: str
+    month: str
+
+    @classmethod
+    def of(cls, day: Day) -> Key:
+        """Return the month that a camera-day lies in."""
+        return cls(day.camera, day.date.isoformat()[:7])
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """One camera's month, as the root of the manifest knows it.
+
+    `days` counts its camera-days by table; `media` is what its parts of `media` are in sum,
+    as if they were one. `content` is at hand where no file holds it yet, and `file` then None.
+    """
+
+    key: Key
+    file: str | None
+    days: Mapping[str, int]
+    media: Part
+    content: Content | None = None
+
+    @classmethod
+    def of(cls, key: Key, content: Content) -> Month:
+        """Return a month that is not on the disk yet."""
+        days = {table: len(parts) for table, parts in content.items() if parts}
+        return cls(key, None, days, summed(content.get("media", {}).values()), content)
+
+
+def by_month(parts: Iterable[tuple[str, Day, Part | None]]) -> dict[Key, Content]:
+    """Return parts, given with their tables and camera-days, by the month that they are of."""
+    months: dict[Key, dict[str, dict[Day, Any]]] = defaultdict(lambda: defaultdict(dict))
+    for table, day, part in parts:
+        months[Key.of(day)][table][day] = part
+    return dict(months)
+
+
+def new_name(key: Key, generation: int) -> str:
+    """Return a name that no file of a month had before."""
+    camera = folder_name(key.camera)[:_LONGEST]
+    return f"{FOLDER}/{camera}.{key.month}.{generation:08d}-{secrets.token_hex(8)}.json"
+
+
+def encode(key: Key, content: Content) -> bytes:
+    """Return a month's file."""
+    tables = {
+        table: {
+            day.date.isoformat(): [getattr(part, name) for name in PART_FIELDS]
+            for day, part in sorted(parts.items())
+        }
+        for table, parts in content.items()
+    }
+    document = {"format": _FORMAT, **key._asdict(), "fields": PART_FIELDS, "tables": tables}
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def decode(name: str, data: bytes) -> Content:
+    """Return what a month's file names. Raises LibraryError where it is none."""
+    with naming_trouble(name):
+        document = json.loads(data)
+        camera = document["camera"]
+        return {
+            table: dict(parts_of_days(camera, days)) for table, days in document["tables"].items()
+        }
+
+
+def parts_of_days(camera: str, days: Mapping[str, list[Any]]) -> Iterator[tuple[Day, Part]]:
+    """Yield the parts of a camera from what JSON holds of them by date."""
+    for day, values in days.items():
+        yield Day(camera, date.fromisoformat(day)), Part(*values)
+
+
+@contextmanager
+def naming_trouble(name: str) -> Iterator[None]:
+    """Turn what a torn file of the manifest raises into an error that says what to do."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LibraryError(
+            f"{name}: expected a manifest written by pano ({error}). Rebuild the catalog with "
+            f"`pano rebuild`."
+        ) from error
+
+
+class Shelf:
+    """Months that were read, the last ones of them; safe to share between threads."""
+
+    def __init__(self, read: Callable[[str], bytes]) -> None:
+        self._read, self._lock = read, threading.Lock()
+        self._months: OrderedDict[str, Content] = OrderedDict()
+
+    def content(self, month: Month) -> Content:
+        """Return the parts of a month. Raises OSError, and LibraryError where its file is torn."""
+        if month.content is not None:
+            return month.content
+        name = str(month.file)
+        with self._lock:
+            found = self._months.get(name)
+            if found is not None:
+                self._months.move_to_end(name)
+                return found
+        found = decode(name, self._read(name))
+        with self._lock:
+            self._months[name] = found
+            while len(self._months) > _KEPT:
+                self._months.popitem(last=False)
+        return found
