@@ -37,7 +37,7 @@ from pano_analytics.upkeep import backup
 from pano_analytics.upkeep.check import check as disagreements
 from pano_analytics.upkeep.culling import TooMany, adopt, cull, last_run, plan
 from pano_analytics.upkeep.culling.places import tops
-from pano_analytics.upkeep.culling.plan import ages
+from pano_analytics.upkeep.culling.planning import ages
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 WALL = NOW.replace(tzinfo=None)
@@ -661,7 +661,7 @@ def test_what_cannot_be_deleted_stays_an_upload(settings: Settings, root: Path) 
     """A file that changes between plan and deed is not deleted; its row comes to life again."""
     from pano_analytics.store.removal import carry_out
     from pano_analytics.store.tree import Tree
-    from pano_analytics.upkeep.culling.plan import plan_table
+    from pano_analytics.upkeep.culling.planning import plan_table
 
     library = Library.of(settings)
     journal = Journal(library.storage)

@@ -26,7 +26,7 @@ from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
 from pano_analytics.store.storage import Storage
 from pano_analytics.upkeep.culling import adopt, cull, forecast
-from pano_analytics.upkeep.culling.forecast import _days_that_fit
+from pano_analytics.upkeep.culling.forecasting import _days_that_fit
 
 Usage = namedtuple("Usage", "total used free")
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)

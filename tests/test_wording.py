@@ -22,7 +22,7 @@ from pano_analytics.doctor.findings import WORDS, Finding, table
 from pano_analytics.library import Library
 from pano_analytics.settings import load
 from pano_analytics.upkeep import culling
-from pano_analytics.upkeep.culling.plan import Left
+from pano_analytics.upkeep.culling.planning import Left
 
 # One of something in the plural, and how Python, NumPy and pandas write what is missing.
 WRONG = re.compile(

@@ -293,7 +293,7 @@ def _where(settings: Settings) -> tuple[Path, Accounts]:
     """Return the upload root and the accounts of the library; makes the library's folder."""
     try:
         from pano_analytics.receive.accounts import Accounts
-        from pano_analytics.receive.service import places
+        from pano_analytics.receive.server import places
     except ImportError as error:
         raise not_installed(error) from error
     uploads, library = places(settings)
@@ -447,7 +447,7 @@ def _has_come(
 ) -> bool:
     """Say how the newest upload is, once, and tell whether it is a picture or clip."""
     from pano_analytics.receive import arrival
-    from pano_analytics.receive.wholeness import is_in_progress
+    from pano_analytics.receive.arrival import is_in_progress
 
     last = told.get("cameras", {}).get(account.camera, {}).get("last")
     if not last or last["at"] < since or last["path"] in said:

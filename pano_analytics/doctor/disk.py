@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pano_analytics.doctor.findings import Finding
 from pano_analytics.library import Library
-from pano_analytics.upkeep.culling.forecast import Room, rooms
+from pano_analytics.upkeep.culling import Room, rooms
 from pano_analytics.wording import many
 
 

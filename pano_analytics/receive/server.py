@@ -18,7 +18,8 @@ from pano_analytics.access import certificates
 from pano_analytics.errors import LibraryBusy, PanoError
 from pano_analytics.receive import descriptors, records, tls
 from pano_analytics.receive.descriptors import is_out_of_descriptors
-from pano_analytics.receive.service import Service, places
+from pano_analytics.receive.service import Service
+from pano_analytics.receive.service import places as places
 from pano_analytics.receive.session import Channel, Session
 from pano_analytics.receive.work import Work
 from pano_analytics.settings import Receive, Settings

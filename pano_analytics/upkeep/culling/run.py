@@ -30,7 +30,7 @@ from pano_analytics.store.timekeeping import Time
 from pano_analytics.store.tree import Tree, adopted
 from pano_analytics.upkeep.culling.due import Due
 from pano_analytics.upkeep.culling.places import clock, most_files, places, settings_of, storage_of
-from pano_analytics.upkeep.culling.plan import Left, Plan, make, plan, plan_table
+from pano_analytics.upkeep.culling.planning import Left, Plan, make, plan, plan_table
 from pano_analytics.wording import many
 
 if TYPE_CHECKING:
