@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 import subprocess
@@ -242,3 +243,28 @@ def test_the_code_passes(check: list[str]) -> None:
         [str(BIN / check[0]), *check[1:]], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+# --- the design pages ---------------------------------------------------------------------
+
+
+def test_the_architecture_names_each_room() -> None:
+    """A fresh reader finds every room in the table, and no room that is not there."""
+    text = (ROOT / "docs" / "design" / "architecture.md").read_text()
+    table = text.split("## Rooms, top to bottom")[1].split("\n\nIn `store`")[0]
+    rows = [row.split("|")[2] for row in table.splitlines() if row.startswith("| ")][1:]
+    named = {name for cell in rows for name in re.findall(r"`([a-z_]+)`", cell)}
+    package = ROOT / "pano_analytics"
+    there = {path.parent.name for path in package.glob("*/__init__.py")}
+    there |= {path.stem for path in package.glob("*.py")} - {"__init__", "clips"}
+    assert named == there
+
+
+def test_what_the_contracts_page_names_exists() -> None:
+    text = (ROOT / "docs" / "design" / "contracts.md").read_text().split("## The library")[0]
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (.*?) \|", text, re.MULTILINE)
+    assert len(rows) > 8
+    for room, offers in rows:
+        module = importlib.import_module(f"pano_analytics.{room}")
+        for name in re.findall(r"`([A-Za-z_]+)`", offers):
+            assert hasattr(module, name), f"{room}.{name}"
