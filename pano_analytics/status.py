@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pano_analytics.analysis.silence import is_silent
 from pano_analytics.errors import JournalError, LibraryError, PanoError
 from pano_analytics.ingest import obstacles, unread
 from pano_analytics.ingest.run import LOCK
@@ -147,14 +148,13 @@ def _camera(
     arrived = pc.max(_column(storage, newest, "arrived")).as_py() if newest else None
     latest = total.last_us
     hours = settings.silent_after_hours_of(name)
-    silent_s = None if arrived is None else (now - arrived).total_seconds()
     return {
         "camera": name,
         "rows": total.rows,
         "latest": None if latest is None else _iso(datetime.fromtimestamp(latest / 1e6, UTC)),
         "arrived": None if arrived is None else _iso(arrived),
         "silent_after_hours": hours,
-        "is_silent": silent_s is None or silent_s > hours * 3600,
+        "is_silent": is_silent(arrived, hours, now),
     }
 
 

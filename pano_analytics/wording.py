@@ -1,53 +1,9 @@
-"""What people are told in the same words everywhere: states, doubtful times, days, safe links."""
+"""Texts that several modules share: counts, days, safe links, text that is safe to print."""
 
 from __future__ import annotations
 
 from datetime import date
 from urllib.parse import urlsplit
-
-Badge = tuple[str, str]
-"""A word, and the reason in a sentence."""
-
-STATE_BADGES: dict[str, Badge] = {
-    "partial": ("Partial", "Only part of this file can be read."),
-    "damaged": ("Unreadable", "Nothing in this file can be read."),
-    "unsupported": (
-        "Not supported",
-        "This file is in a format that pano does not read. The file itself may be intact.",
-    ),
-    "empty": ("Empty", "The file has no content."),
-    "pending": ("Still arriving", "The camera is still writing this file."),
-    "unread": ("Not opened yet", "So far, only its name and size are known."),
-    "missing": ("Gone", "The file is no longer in the upload folder."),
-    "culled": ("Removed", "The file was removed to free space."),
-}
-# What a start rests on other than plainly the name (docs/design/time.md).
-TIME_BADGES: dict[str, Badge] = {
-    "name+arrival": (
-        "Repeated hour",
-        "The end of daylight saving time repeats this hour. The arrival of the file tells which "
-        "of the two it was.",
-    ),
-    "name+neighbours": (
-        "Repeated hour",
-        "The end of daylight saving time repeats this hour. Other uploads of these minutes tell "
-        "which of the two it was.",
-    ),
-    "guess": (
-        "Time uncertain",
-        "The end of daylight saving time repeats this hour, and nothing tells which of the two it "
-        "was. The first is assumed.",
-    ),
-    "gap": (
-        "Time uncertain",
-        "The start of daylight saving time skips this hour: the camera had not changed its clock "
-        "yet. Its time is converted with the old offset.",
-    ),
-    "arrival": (
-        "Time from arrival",
-        "The file name has no valid time. This is the time when the file arrived.",
-    ),
-}
 
 
 def day_label(day: date) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -20,6 +19,7 @@ from pano_analytics.dashboard.page import _first
 from pano_analytics.dashboard.records import Block
 from pano_analytics.dashboard.selection import Selection
 from pano_analytics.dashboard.views import Gallery, Wire
+from pano_analytics.model.upload import Upload
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -144,9 +144,11 @@ def test_a_snapshots_moment_in_its_clip_is_scaled(
     """Ten seconds by its times in nine of file: six become 5.4; a cut clip keeps its pace."""
     start = pd.Timestamp("2026-11-20T12:00", tz=BERLIN)
     end = start + timedelta(seconds=10)
-    known: dict[str, Any] = {"media_id": "c", "start": start, "end": end, "state": state}
-    snapshot = {"kind": "snapshot", "start": start + timedelta(seconds=6)}
-    found = payloads._clip_moment(snapshot, {**known, "duration_s": duration_s})
+    known = {"media_id": "c", "kind": "clip", "start": start, "end": end, "state": state}
+    clip = Upload.of({**known, "duration_s": duration_s})
+    taken = start + timedelta(seconds=6)
+    snapshot = Upload.of({"media_id": "s", "kind": "snapshot", "start": taken})
+    found = payloads._clip_moment(snapshot, clip)
     assert found == {"id": "c", "at": at}
 
 

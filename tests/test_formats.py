@@ -19,7 +19,6 @@ from lived_in import at, fresh, lay, run
 from lived_in import picture as small_picture
 from PIL import Image
 
-from pano_analytics.dashboard.payloads import STATE_COUNTS
 from pano_analytics.formats import demux, dhav, sniff
 from pano_analytics.formats.endings import ENDINGS
 from pano_analytics.ingest import memory
@@ -27,11 +26,10 @@ from pano_analytics.inspection import inspect_file
 from pano_analytics.layouts.names import KIND_OF
 from pano_analytics.library import Library
 from pano_analytics.model.upload import STATES, Inspection, is_moving
-from pano_analytics.present import clips
+from pano_analytics.present import STATE_BADGES, STATE_COUNTS, clips
 from pano_analytics.receive.wholeness import contents_of
 from pano_analytics.store.catalog import Catalog
 from pano_analytics.store.storage import Storage
-from pano_analytics.wording import STATE_BADGES
 
 START = datetime(2026, 5, 17, 6, 30, 15)
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)

@@ -7,10 +7,11 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -32,7 +33,9 @@ from serving import (
 )
 
 import pano_analytics
-from pano_analytics.dashboard.routes import content_type, disposition, speaking_name
+from pano_analytics.dashboard.routes import content_type, disposition
+from pano_analytics.model.upload import Upload
+from pano_analytics.present import download_name
 
 
 def test_the_upload_comes_byte_for_byte(served: Served) -> None:
@@ -280,10 +283,11 @@ def test_the_kind_is_read_from_the_file(head: bytes, kind: str) -> None:
     assert content_type(head) == kind
 
 
-@given(st.text(min_size=1), st.one_of(st.none(), st.datetimes(datetime(1970, 1, 1))))
-def test_a_download_has_a_safe_name(camera: str, wall: datetime | None) -> None:
+@given(st.text(min_size=1), st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC)))
+def test_a_download_has_a_safe_name(camera: str, start: datetime) -> None:
     """Whatever a camera is called, the name has no separator, no quote and no control character."""
-    name = speaking_name({"camera": camera, "wall_start": wall, "path": "a/b[c].jpg"}, ".jpg")
+    row = {"media_id": "0", "camera": camera, "start": start, "path": "a/b[c].jpg"}
+    name = download_name(Upload.of(row), ZoneInfo("Europe/Berlin"))
     assert re.fullmatch(r"[\w.-]+\.jpg", name)
     assert not name.startswith(".") or name == ".jpg"
     said = disposition(name, True)

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -41,7 +40,7 @@ from test_hostile import CAMERAS
 
 from pano_analytics.cli import pano
 from pano_analytics.errors import LibraryError, SettingsError
-from pano_analytics.model.upload import decode_path, encode_path
+from pano_analytics.model.upload import Upload, decode_path, encode_path
 from pano_analytics.site import names, plan
 from pano_analytics.site.folder import LIST, SiteBusy, SiteFolder
 from pano_analytics.site.run import update
@@ -423,8 +422,9 @@ def moments(sizes: list[int]) -> list[plan.Moment]:
         rows = []
         for _ in range(size):
             second += 1
-            start = pd.Timestamp(second, unit="s", tz="UTC")
-            rows.append({"start": start, "media_id": f"{second:016x}"})
+            start = datetime.fromtimestamp(second, UTC)
+            upload = Upload.of({"media_id": f"{second:016x}", "start": start})
+            rows.append(plan.Entry(upload, start, "", number))
         found.append(plan.Moment(number, rows[0], tuple(rows[1:])))
     return found
 
@@ -436,7 +436,7 @@ def test_full_pages_stay(sizes: list[int], more: list[int]) -> None:
     assert [one for page in pages for one in page] == moments(sizes)
     grown = plan.pages_of(moments(sizes + more))
     assert grown[: max(0, len(pages) - 2)] == pages[:-2]
-    assert all(sum(len(one.rows) for one in page) < 220 for page in pages)
+    assert all(sum(len(one.entries) for one in page) < 220 for page in pages)
 
 
 @given(st.lists(st.integers(1, 61), min_size=1, max_size=40))

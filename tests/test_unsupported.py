@@ -30,11 +30,11 @@ from pano_analytics.ingest import examine as opening
 from pano_analytics.ingest.run import ingest
 from pano_analytics.inspection import inspect_file
 from pano_analytics.library import Library
+from pano_analytics.present import STATE_BADGES
 from pano_analytics.settings import Settings
 from pano_analytics.settings import check as checked
 from pano_analytics.upkeep import culling
 from pano_analytics.upkeep.check import check
-from pano_analytics.wording import STATE_BADGES
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\1\0meta" + bytes(500)
 NOW = datetime.now().replace(microsecond=0)

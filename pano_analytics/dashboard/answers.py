@@ -21,6 +21,7 @@ from pano_analytics.dashboard.selection import Selection, wall_now
 from pano_analytics.errors import LibraryError, QueryError
 from pano_analytics.ingest import obstacles
 from pano_analytics.ingest.unread import Place, places
+from pano_analytics.model.upload import Upload
 from pano_analytics.store import own_tree, timekeeping
 from pano_analytics.upkeep import culling
 
@@ -330,38 +331,38 @@ def partition_of(frame: pd.DataFrame, media_id: str) -> tuple[str | None, Any]:
 def find_item(library: Library, media_id: str, camera: str | None, day: Any) -> Item:
     """Return an upload with its clip, key frames and snapshots, or with an `error` in words."""
     try:
-        row = library.item(media_id, camera=camera, date=day)
+        upload = library.upload(media_id, camera, day)
     except QueryError as error:
         return Item(media_id, error=str(error))
-    clip = row if row["kind"] == "clip" else _clip_of(library, row)
+    clip = upload if upload.kind == "clip" else _clip_of(library, upload)
     if clip is None:
-        return Item(media_id, row)
-    return Item(media_id, row, clip, _frames_of(library, clip), _snapshots_of(library, clip))
+        return Item(media_id, upload)
+    return Item(media_id, upload, clip, _frames_of(library, clip), _snapshots_of(library, clip))
 
 
-def _clip_of(library: Library, row: dict[str, Any]) -> dict[str, Any] | None:
-    if row["clip_id"] is None:
+def _clip_of(library: Library, upload: Upload) -> Upload | None:
+    if upload.clip_id is None:
         return None
     try:
-        return library.item(row["clip_id"], camera=row["camera"], date=row["date"])
+        return library.upload(upload.clip_id, upload.camera, upload.date)
     except QueryError:
         return None
 
 
-def _frames_of(library: Library, clip: dict[str, Any]) -> pd.DataFrame:
+def _frames_of(library: Library, clip: Upload) -> pd.DataFrame:
     # A day more: a clip that was cut off has no end, but may have pictures.
-    start, end = clip["start"], clip["start"] + timedelta(days=1)
-    frames = library.frames(clip["media_id"], clip["camera"], start, end)
+    start, end = clip.start, clip.start + timedelta(days=1)
+    frames = library.frames(clip.media_id, clip.camera, start, end)
     return frames.loc[:, ["offset_s", "thumb"]].dropna()
 
 
-def _snapshots_of(library: Library, clip: dict[str, Any]) -> pd.DataFrame:
-    start, end = clip["start"], clip["end"] or clip["start"]
+def _snapshots_of(library: Library, clip: Upload) -> pd.DataFrame:
+    start, end = clip.start, clip.end or clip.start
     found = library.media(
-        clip["camera"],
+        clip.camera,
         start,
         end + timedelta(seconds=1),
         kind="snapshot",
         columns=["media_id", "start", "thumb", "clip_id"],
     )
-    return found.query("clip_id == @clip['media_id'] and thumb.notna()")
+    return found.loc[(found["clip_id"] == clip.media_id) & found["thumb"].notna()]

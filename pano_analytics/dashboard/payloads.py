@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pano_analytics import present
 from pano_analytics.dashboard.records import Block, Heat, Item, Near, Uploads
 from pano_analytics.dashboard.selection import (
     Range,
@@ -25,8 +26,10 @@ from pano_analytics.dashboard.selection import (
     text_of,
 )
 from pano_analytics.dashboard.snippets import activity_call, cameras_call, item_call, media_call
+from pano_analytics.model.upload import GONE_STATES, Upload
+from pano_analytics.present import STATE_COUNTS
 from pano_analytics.store import locators
-from pano_analytics.wording import STATE_BADGES, TIME_BADGES, day_label, many, safe_link
+from pano_analytics.wording import day_label, many, safe_link
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -35,18 +38,6 @@ if TYPE_CHECKING:
 
 
 Json = dict[str, Any]
-
-STATE_COUNTS = {
-    "partial": "{n} partial",
-    "damaged": "{n} could not be read",
-    "unsupported": "{n} in a format that is not supported",
-    "empty": "{n} empty",
-    "pending": "{n} still arriving",
-    "unread": "{n} not opened yet",
-    "missing": "{n} gone",
-    "culled": "{n} removed to free space",
-    "complete": "{n} complete",
-}
 
 
 def dumps(value: Any) -> str:
@@ -372,166 +363,78 @@ def _near_link(label: str, moment: datetime | None) -> Json | None:
 
 def item(found: Item, zone: ZoneInfo) -> Json:
     """Return everything the viewer shows of one upload."""
-    if found.row is None:
+    upload = found.upload
+    if upload is None:
         return {"id": found.media_id, "error": found.error}
-    row = found.row
-    day = pd.Timestamp(row["date"]).date()
-    midnight = datetime.combine(day, time())
+    midnight = datetime.combine(upload.date, time())
     return {
         "id": found.media_id,
-        "row": _viewer_row(row, day, midnight),
-        "when": _when(row),
-        "badges": _badges(row),
-        "reason": _text(row["state_reason"]),
-        "culled": _culled_text(row),
-        "facts": [[name, text] for name, text in _facts(row, zone) if text],
-        "fps": row["fps"],
-        "duration_s": row["duration_s"],
-        "codec": row["codec"],
-        "clip": _clip_moment(row, found.clip),
-        "strip": _strip(found, midnight),
-        "call": item_call(found.media_id, row["camera"], day),
+        "row": _viewer_row(upload, _since(midnight, upload.start, zone)),
+        "when": present.when(upload, zone),
+        "badges": [
+            {"text": badge.word, "title": badge.reason, "tone": "warn"}
+            for badge in present.badges(upload)
+        ],
+        "reason": upload.state_reason or "",
+        "culled": present.culled_on(upload, zone),
+        "facts": [[name, text] for name, text in present.facts(upload, zone)],
+        "fps": upload.fps,
+        "duration_s": upload.duration_s,
+        "codec": upload.codec,
+        "clip": _clip_moment(upload, found.clip),
+        "strip": _strip(found, midnight, zone),
+        "call": item_call(found.media_id, upload.camera, upload.date),
     }
 
 
-def _viewer_row(row: Json, day: date, midnight: datetime) -> Json:
+def _viewer_row(upload: Upload, wall_s: float) -> Json:
     return {
-        "id": row["media_id"],
-        "camera": row["camera"],
-        "date": day.isoformat(),
-        "wall": _since(midnight, row["start"]),
-        "span": clip_span(row) if row["kind"] == "clip" else 0,
-        "kind": row["kind"],
-        "state": row["state"],
-        "thumb": _text(row["thumb"]),
-        "clip": _text(row["clip_id"]),
-        "codec": _text(row["codec"]),
-        "doubt": int(row["time_source"] != "name"),
+        "id": upload.media_id,
+        "camera": upload.camera,
+        "date": upload.date.isoformat(),
+        "wall": wall_s,
+        "span": upload.span_s if upload.kind == "clip" else 0,
+        "kind": upload.kind,
+        "state": upload.state,
+        "thumb": upload.thumb or "",
+        "clip": upload.clip_id or "",
+        "codec": upload.codec or "",
+        "doubt": int(upload.time_source != "name"),
     }
 
 
-def _since(midnight: datetime, moment: Any) -> float:
-    seconds: float = (moment.tz_localize(None) - midnight).total_seconds()
-    return round(seconds, 1)
+def _since(midnight: datetime, moment: datetime, zone: ZoneInfo) -> float:
+    """Return seconds of wall clock since `midnight`."""
+    wall = moment.astimezone(zone).replace(tzinfo=None)
+    return round((wall - midnight).total_seconds(), 1)
 
 
-def clip_span(clip: Json) -> float:
-    """Return how many seconds of wall clock a clip covers, else how many of it decode."""
-    start, end = clip["start"], clip["end"]
-    if end is not None and end > start:
-        return float((end - start).total_seconds())
-    return float(clip["duration_s"] or 0.0)
+# Nothing of these can be played.
+_NOT_PLAYED = ("damaged", "unsupported", "empty", *GONE_STATES)
 
 
-def _clip_scale(clip: Json) -> float:
-    """Return seconds of the file a second of wall clock: names and files disagree about length.
-
-    Of a clip that was cut off only the beginning is there, and that runs as it was.
-    """
-    span = clip_span(clip)
-    if clip["state"] == "partial" or not span or not clip["duration_s"]:
-        return 1.0
-    return float(clip["duration_s"]) / span
-
-
-def _clip_moment(row: Json, clip: Json | None) -> Json | None:
-    if (
-        clip is None
-        or row["kind"] == "clip"
-        or clip["state"] in ("damaged", "unsupported", "empty", "missing", "culled")
-    ):
+def _clip_moment(upload: Upload, clip: Upload | None) -> Json | None:
+    """Return the clip that holds a snapshot, and when in its file."""
+    if clip is None or upload.kind == "clip" or clip.state in _NOT_PLAYED:
         return None
-    elapsed = (row["start"] - clip["start"]).total_seconds() * _clip_scale(clip)
-    return {"id": clip["media_id"], "at": round(max(0.0, elapsed), 1)}
+    elapsed = (upload.start - clip.start).total_seconds() * clip.file_s_per_s
+    return {"id": clip.media_id, "at": round(max(0.0, elapsed), 1)}
 
 
-def _strip(found: Item, midnight: datetime) -> list[Json]:
+def _strip(found: Item, midnight: datetime, zone: ZoneInfo) -> list[Json]:
     """Return key frames and snapshots of the moment in the order of the wall clock."""
     clip = found.clip
     if clip is None or found.frames is None or found.snapshots is None:
         return []
-    begin, scale = _since(midnight, clip["start"]), _clip_scale(clip)
+    begin, scale = _since(midnight, clip.start, zone), clip.file_s_per_s
     keys = [
         {"t": round(offset, 2), "wall": round(begin + offset / scale, 1), "thumb": thumb}
         for offset, thumb in zip(found.frames["offset_s"], found.frames["thumb"], strict=True)
     ]
     stills = [
-        {"id": media_id, "wall": _since(midnight, start), "thumb": thumb}
+        {"id": media_id, "wall": _since(midnight, start, zone), "thumb": thumb}
         for media_id, start, thumb in found.snapshots[["media_id", "start", "thumb"]].itertuples(
             index=False
         )
     ]
     return sorted([*keys, *stills], key=lambda frame: frame["wall"])
-
-
-def _when(row: Json) -> str:
-    start = row["start"]
-    text = f"{day_label(start.date())}, {start:%H:%M:%S}"
-    if row["kind"] == "clip" and row["end"] is not None:
-        text += f" – {row['end']:%H:%M:%S}"
-    return f"{text} {start:%Z}"
-
-
-def _badges(row: Json) -> list[Json]:
-    badges = []
-    if row["state"] in STATE_BADGES:
-        text, title = STATE_BADGES[row["state"]]
-        badges.append({"text": text, "title": _text(row["state_reason"]) or title, "tone": "warn"})
-    if row["time_source"] != "name":
-        other = ("Time uncertain", f"Its time comes from: {row['time_source']}.")
-        text, title = TIME_BADGES.get(row["time_source"], other)
-        badges.append({"text": text, "title": title, "tone": "warn"})
-    return badges
-
-
-def _facts(row: Json, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
-    yield "Camera", row["camera"]
-    yield "Time", _when(row)
-    yield "Camera's clock", _camera_clock(row)
-    yield (
-        "Time from",
-        "the file's name" if row["time_source"] == "name" else _text(row["time_source"]),
-    )
-    yield "Clock", _clock_text(row.get("clock_offset_s"))
-    yield "Arrived", f"{row['arrived']:%Y-%m-%d %H:%M:%S}" if row["arrived"] is not None else ""
-    yield "Cause", _text(row["trigger"])
-    yield "State", f"{row['state']}: {row['state_reason']}" if row["state_reason"] else row["state"]
-    yield "Culled", f"{row['culled_at']:%Y-%m-%d %H:%M:%S}" if row.get("culled_at") else ""
-    yield "Picture", f"{row['width']} x {row['height']}" if row["width"] else ""
-    yield "Length", _length(row)
-    yield "Codec", _text(row["codec"])
-    yield "Size", f"{row['size_bytes'] / 1e6:.2f} MB" if row["size_bytes"] else ""
-    yield "Time zone", str(zone)
-    yield "File", row["path"]
-
-
-def _culled_text(row: Json) -> str:
-    """Return `Culled on 20 November 2026`, empty for what was not."""
-    moment = row.get("culled_at")
-    if row["state"] != "culled" or moment is None:
-        return ""
-    return f"Culled on {moment.day} {moment:%B %Y}"
-
-
-def _camera_clock(row: Json) -> str:
-    """Return what the camera said, where that is not the time shown anyway."""
-    said, start = row["wall_start"], row["start"].tz_localize(None)
-    return "" if said is None or said == start else f"{said:%Y-%m-%d %H:%M:%S}"
-
-
-def _clock_text(offset_s: float | None) -> str:
-    if not offset_s:
-        return ""
-    size = timedelta(seconds=round(abs(offset_s)))
-    return f"{size} {'ahead' if offset_s > 0 else 'behind'}, corrected here"
-
-
-def _length(row: Json) -> str:
-    if row["kind"] != "clip":
-        return ""
-    parts = [f"{clip_span(row):.0f} s by its times"]
-    if row["duration_s"]:
-        parts.append(f"{row['duration_s']:.1f} s in the file")
-    if row["fps"]:
-        parts.append(f"{many(round(row['fps']), 'frame')} per second")
-    return ", ".join(parts)

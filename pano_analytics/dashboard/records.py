@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 import pandas as pd
+
+from pano_analytics.model.upload import Upload
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Item:
     """One upload with what belongs to it: its clip, the clip's key frames and snapshots."""
 
     media_id: str
-    row: dict[str, Any] | None = None
-    clip: dict[str, Any] | None = None
+    upload: Upload | None = None
+    clip: Upload | None = None
     frames: pd.DataFrame | None = None
     snapshots: pd.DataFrame | None = None
     error: str = ""

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -26,7 +26,8 @@ from tornado.web import HTTPError, RequestHandler, StaticFileHandler
 from pano_analytics.dashboard.headers import kept_by_browsers
 from pano_analytics.errors import LibraryError, MediaError, QueryError
 from pano_analytics.library import Library
-from pano_analytics.model.upload import is_moving, locate
+from pano_analytics.model.upload import Upload, locate
+from pano_analytics.present import download_name
 from pano_analytics.present.clips import ClipCache
 from pano_analytics.store import locators
 
@@ -47,9 +48,9 @@ class Refused(HTTPError):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One upload that can be served: its row in the catalog and its file, links followed."""
+    """One upload that can be served, and its file, links followed."""
 
-    row: Mapping[str, Any]
+    upload: Upload
     file: Path
 
 
@@ -87,37 +88,36 @@ class Shelf:
         return await self._read(lambda: self._item(camera, day, media_id))
 
     def _item(self, camera: str, day: str, media_id: str) -> Item:
-        row = self._row(camera, day, media_id)
-        if row["state"] == "culled":
+        upload = self._upload(camera, day, media_id)
+        if upload.state == "culled":
             raise Refused(
                 410, "This upload was deleted to free space; only its catalog entry is left."
             )
-        return Item(row, self._file(row))
+        return Item(upload, self._file(upload))
 
-    def _row(self, camera: str, day: str, media_id: str) -> Mapping[str, Any]:
+    def _upload(self, camera: str, day: str, media_id: str) -> Upload:
         if not (_MEDIA_ID.fullmatch(media_id) and camera.isprintable() and _DATE.fullmatch(day)):
             raise Refused(404, _UNKNOWN)
         try:
-            return self.library.item(media_id, camera=camera, date=date.fromisoformat(day))
+            return self.library.upload(media_id, camera, date.fromisoformat(day))
         except (QueryError, ValueError) as error:
             raise Refused(404, _UNKNOWN) from error
 
-    def _file(self, row: Mapping[str, Any]) -> Path:
+    def _file(self, upload: Upload) -> Path:
         if self.library.uploads is None:
             raise Refused(404, "The upload folder is not set for this library.")
         try:
-            return self.library.source(row).resolve(strict=True)
+            return self.library.source(upload).resolve(strict=True)
         except (MediaError, OSError) as error:
-            if os.path.lexists(locate(self.library.uploads, str(row["path"]))):
+            if os.path.lexists(locate(self.library.uploads, upload.path)):
                 raise Refused(404, "This upload is not a file in the upload folder.") from error
             raise Refused(410, "This upload is no longer in the upload folder.") from error
 
     async def clip(self, item: Item, transcode: bool) -> Path:
         """Return a clip as MP4 that browsers play, made once however many ask; raises Refused."""
-        codec = item.row["codec"]
-        if not is_moving(item.row["kind"], codec if isinstance(codec, str) else None):
+        if not item.upload.is_moving:
             raise Refused(415, "This upload is a picture, not a clip.")
-        asked = (item.row["media_id"], transcode)
+        asked = (item.upload.media_id, transcode)
         if asked not in self._making:
             self._making[asked] = self._start(item.file, *asked)
             self._making[asked].add_done_callback(lambda _: self._making.pop(asked))
@@ -160,19 +160,6 @@ def content_type(head: bytes) -> str:
     if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
         return "image/bmp"
     return "application/octet-stream"
-
-
-def speaking_name(row: Mapping[str, Any], suffix: str) -> str:
-    """Return a file name that says camera and time, such as `front_door_2026-11-20_14-23-11.jpg`.
-
-    Letters and digits of any script stay; all else becomes `_`. The time is the
-    camera's own wall clock, as in the picture.
-    """
-    wall = row["wall_start"]
-    has_time = wall is not None and wall == wall  # NaT is not equal to itself
-    when = f"{wall:%Y-%m-%d_%H-%M-%S}" if has_time else Path(row["path"]).stem
-    name = re.sub(r"[^\w.-]+", "_", f"{row['camera']}_{when}").strip("._")
-    return f"{name[:120]}{suffix}"
 
 
 def disposition(name: str, is_download: bool) -> str:
@@ -285,14 +272,12 @@ class MediaHandler(_Member, StaticFileHandler):
     def set_extra_headers(self, path: str) -> None:
         self.set_header("Cache-Control", kept_by_browsers(self.request))
         is_download = _is_asked(self, "download") or self.kind == "application/octet-stream"
-        name = speaking_name(self.item.row, self.suffix())
+        name = download_name(self.item.upload, self.shelf.library.zone, _ENDINGS.get(self.kind))
         self.set_header("Content-Disposition", disposition(name, is_download))
 
-    def suffix(self) -> str:
-        """Return the ending of the name that a download gets."""
-        known = {"image/jpeg": ".jpg", "image/png": ".png", "video/mp4": ".mp4"}
-        ending = self.item.file.suffix.lower().rstrip("_")
-        return known.get(self.kind) or (ending if re.fullmatch(r"\.\w{1,8}", ending) else ".bin")
+
+# Of a file whose content is known; of any other the name's own.
+_ENDINGS = {"image/jpeg": ".jpg", "image/png": ".png", "video/mp4": ".mp4"}
 
 
 class ClipHandler(MediaHandler):

@@ -17,12 +17,13 @@ import pandas as pd
 
 from pano_analytics import settings as settings_room
 from pano_analytics.analysis import activity
+from pano_analytics.analysis.silence import is_silent
 from pano_analytics.errors import LibraryError, MediaError, QueryError, SettingsError
 from pano_analytics.library.queries import Queries
 from pano_analytics.model import alike, arguments
 from pano_analytics.model.tables import MEDIA, named
 from pano_analytics.model.times import from_epoch_us, instant, is_day
-from pano_analytics.model.upload import KINDS, STATES, locate, resolved
+from pano_analytics.model.upload import KINDS, STATES, Upload, locate, resolved
 from pano_analytics.settings import Settings
 from pano_analytics.store import locators, split
 from pano_analytics.store.catalog import Catalog, Day, Part
@@ -275,7 +276,8 @@ class Library:
         `first`, `latest` and `arrived` are aware local times (NaT where nothing
         ever came), `today` counts the uploads since local midnight, `snapshots`
         and `clips` all rows. A camera is silent when its last upload arrived
-        longer ago than `silent_after_hours`. Addresses hold no passwords.
+        longer ago than `silent_after_hours`, whether its file still exists or not.
+        Addresses hold no passwords.
         """
         now = datetime.now(UTC)
         rows = [self._camera(name, now) for name in self.camera_names()]
@@ -293,7 +295,6 @@ class Library:
         newest = islice(manifest.newest_first([name]), _LOOK_BACK)
         latest = self._latest(part for _, part in newest)
         arrived = latest.get("arrived")
-        silent_s = self.settings.silent_after_hours_of(name) * 3600
         return {
             "camera": name,
             "description": said.description,
@@ -304,7 +305,7 @@ class Library:
             "today": self._today(name, now),
             "snapshots": total.snapshots,
             "clips": total.clips,
-            "is_silent": arrived is None or (now - arrived).total_seconds() > silent_s,
+            "is_silent": is_silent(arrived, self.settings.silent_after_hours_of(name), now),
         }
 
     def _latest(self, parts: Iterable[Part]) -> dict[str, Any]:
@@ -358,6 +359,13 @@ class Library:
             if len(found):
                 return _plain(found.iloc[0])
         raise QueryError(f"expected the media_id of an upload in the catalog, got {identity!r}.")
+
+    def upload(self, media_id: Any, camera: Any = None, date: Any = None) -> Upload:
+        """Return one upload as `item` does, as a record: nothing else is passed on in the package.
+
+        Its times are in UTC. Raises QueryError if there is none.
+        """
+        return Upload.of(self.item(media_id, camera, date))
 
     def _row(self, row: Any, column: str) -> dict[str, Any]:
         """Return a row that has `column`: the given one, or looked up by its media_id."""

@@ -16,6 +16,7 @@ import pandas as pd
 
 from pano_analytics.errors import QueryError
 from pano_analytics.model import alike
+from pano_analytics.model.upload import Upload
 
 # What DuckDB counts with; a greater limit cannot be told from it.
 _MOST = (1 << 63) - 1
@@ -97,6 +98,8 @@ def _fields(value: Any) -> Mapping[str, Any] | None:
     """Return the fields of a row by name; None where `value` is no row."""
     if isinstance(value, Mapping):
         return value
+    if isinstance(value, Upload):
+        return value.to_row()
     if isinstance(value, pd.Series) and len(value) and all(isinstance(k, str) for k in value.index):
         return dict(value.items())  # type: ignore[arg-type]
     as_dict = getattr(value, "_asdict", None)

@@ -6,7 +6,9 @@ backup, respelling, culling, site, SQL) asks this registry and names none of the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from typing import NamedTuple
 
@@ -14,7 +16,7 @@ import pyarrow as pa
 
 from pano_analytics.errors import QueryError
 from pano_analytics.model import alike
-from pano_analytics.model.upload import SCHEMA_VERSION, STATES
+from pano_analytics.model.upload import SCHEMA_VERSION, STATES, Upload
 
 _UTC = pa.timestamp("us", tz="UTC")
 _WALL = pa.timestamp("us")
@@ -156,3 +158,17 @@ def schema(table: str) -> pa.Schema:
     columns = named(table).columns
     fields = [pa.field(column.name, column.kind) for column in columns]
     return pa.schema(fields, metadata={"pano_schema_version": str(named(table).version)})
+
+
+def uploads_of(rows: pa.Table, camera: str, day: date) -> list[Upload]:
+    """Return the uploads of a media table, all of one camera-day, in its order."""
+    columns = (rows[name].to_pylist() for name in schema("media").names if name != "media_id")
+    ids = rows["media_id"].to_pylist()
+    return [Upload(one, camera, day, *rest) for one, *rest in zip(ids, *columns, strict=True)]
+
+
+def media_table(uploads: Iterable[Upload]) -> pa.Table:
+    """Return uploads as a media table: without camera and date, which stand in folder names."""
+    every, wanted = list(uploads), schema("media")
+    arrays = [pa.array([getattr(one, field.name) for one in every], field.type) for field in wanted]
+    return pa.table(arrays, schema=wanted)

@@ -65,7 +65,7 @@ def build(
     """
     began = time.monotonic()
     library = Library.of(settings)
-    shown = tuple(Shown.of(library, name) for name in library.camera_names())
+    shown = Shown.all_of(library)
     work = Work(library, site, shown, datetime.now(UTC))
     due = _due(work, known, str(looked["rest"]), is_full)
     new = [one for one in due if one.key not in known.days]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pano_analytics.site import names, pages, plan, words
+from pano_analytics.present import counts, short_day
+from pano_analytics.site import names, pages, plan
 from pano_analytics.site.items import Describer, Item, Link, Period, group_of
 from pano_analytics.site.made import Maker
 from pano_analytics.site.shown import Shown, Work
@@ -19,8 +20,8 @@ class DayPages:
 
     def __init__(self, work: Work, camera: Shown, day: str, maker: Maker) -> None:
         self.work, self.camera, self.day, self.maker = work, camera, day, maker
-        self.rows = camera.rows_of(day)
-        self.pages = plan.pages_of(plan.moments_of(self.rows))
+        self.entries = camera.entries_of(day)
+        self.pages = plan.pages_of(plan.moments_of(self.entries))
         self.cuts = plan.cuts_of(self.pages)
         self.names = [names.page_name(at, len(self.pages)) for at in range(len(self.pages))]
         self.items = self._items()
@@ -32,18 +33,19 @@ class DayPages:
         describer = Describer(self.maker, self.work.clock, uploads, is_packing)
         frames = self._frames()
         return {
-            row["media_id"]: describer.item(row, frames.get(row["media_id"], []))
-            for row in self.rows
+            one.upload.media_id: describer.item(one, frames.get(one.upload.media_id, []))
+            for one in self.entries
         }
 
     def _frames(self) -> dict[str, list[tuple[float, str]]]:
         """Return offset and locator of each clip's key frames."""
-        clips = [row["media_id"] for row in self.rows if row["kind"] == "clip"]
+        uploads = [one.upload for one in self.entries]
+        clips = [upload.media_id for upload in uploads if upload.kind == "clip"]
         if not clips:
             return {}
-        start = min(row["start"] for row in self.rows)
+        start = min(upload.start for upload in uploads)
         # Clips begin within the day, and their pictures follow within a day of that.
-        end = max(row["start"] for row in self.rows) + timedelta(days=1)
+        end = max(upload.start for upload in uploads) + timedelta(days=1)
         found = self.work.library.frames(clips, self.camera.name, start, end)
         found = found[found["thumb"].notna()].sort_values(["media_id", "offset_s"])
         return {
@@ -55,7 +57,7 @@ class DayPages:
         """Write all pages of the day, single ones first; return their names."""
         written = {}
         place = self._places()
-        ordered = [self.items[row["media_id"]] for row in self.rows]
+        ordered = [self.items[one.upload.media_id] for one in self.entries]
         for at, item in enumerate(ordered):
             written[item.page] = self._single(item, at, ordered, place[item.id])
         for at in range(len(self.pages)):
@@ -67,10 +69,10 @@ class DayPages:
 
     def _places(self) -> dict[str, str]:
         return {
-            row["media_id"]: name
+            one.upload.media_id: name
             for name, page in zip(self.names, self.pages, strict=True)
             for moment in page
-            for row in moment.rows
+            for one in moment.entries
         }
 
     # --- links to the days around
@@ -79,7 +81,7 @@ class DayPages:
         day = self.camera.day_beside(self.day, step)
         if day is None:
             return None
-        return Link(f"../{day}/{names.INDEX}", words.short_day(plan.day_of(day)))
+        return Link(f"../{day}/{names.INDEX}", short_day(plan.day_of(day)))
 
     def _beyond(self, step: int) -> Link | None:
         """Return the link to the last upload of the day before, or the first of the day after."""
@@ -88,7 +90,7 @@ class DayPages:
             return None
         first, last = self.camera.ends_of(day)
         page = names.page_of(last if step < 0 else first)
-        return Link(f"../{day}/{page}", words.short_day(plan.day_of(day)))
+        return Link(f"../{day}/{page}", short_day(plan.day_of(day)))
 
     # --- single
 
@@ -155,13 +157,13 @@ class DayPages:
 
     def _period(self, first_id: str, moments: list[plan.Moment]) -> Period:
         """Return a period as far as it is on this page: what a full page says stays as it is."""
-        rows = [row for moment in moments for row in moment.rows]
-        clips = sum(row["kind"] == "clip" for row in rows)
-        starts = [row["start"] for row in rows]
-        ends = [row["end"] for row in rows if not words.is_null(row["end"])]
+        uploads = [one.upload for moment in moments for one in moment.entries]
+        clips = sum(upload.kind == "clip" for upload in uploads)
+        starts = [upload.start for upload in uploads]
+        ends = [upload.end for upload in uploads if upload.end is not None]
         return Period(
             f"p-{first_id}",
             self.work.clock.span(min(starts), max(starts + ends)),
-            words.counts(len(rows) - clips, clips),
+            counts(len(uploads) - clips, clips),
             tuple(group_of(moment, self.items) for moment in reversed(moments)),
         )

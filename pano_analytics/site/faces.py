@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 
-from pano_analytics.site import names, pages, plan, words
+from pano_analytics.present import counts, short_day
+from pano_analytics.site import names, pages, plan
 from pano_analytics.site.folder import Known
 from pano_analytics.site.items import Link
-from pano_analytics.site.shown import Row, Shown, Work, picture_of, records
-from pano_analytics.wording import day_label, many
+from pano_analytics.site.shown import Shown, Work
+from pano_analytics.wording import day_label, many, safe_link
 
 _LATEST = 12
 # Periods of the newest days are shown with a picture each, older ones in words.
@@ -60,41 +60,39 @@ class DayLink:
 def _period_links(work: Work, camera: Shown, known: Known, found: pd.DataFrame) -> list[PeriodLink]:
     """Return the periods `found` (rows of the camera's), addresses from the camera's folder."""
     pictures = _pictures_of(camera, found)
-    return [
-        _period_link(work, camera, known, row, pictures.get((row["day"], row["period"])))
-        for row in records(found)
-    ]
+    columns = ["day", "period", "start", "end", "snapshots", "clips", "first_id"]
+    links = []
+    for day, period, start, end, snapshots, clips, first_id in found[columns].itertuples(
+        index=False
+    ):
+        cuts = known.days[f"{camera.folder}/{day}"].cuts
+        page = plan.page_holding(cuts, (start.value // 1000, first_id))
+        picture = pictures.get((day, period))
+        links.append(
+            PeriodLink(
+                camera.name,
+                f"{day}/{page}#p-{first_id}",
+                work.clock.span(start, end),
+                short_day(plan.day_of(day)),
+                counts(snapshots, clips),
+                f"{day}/{picture}" if picture else None,
+                start,
+            )
+        )
+    return links
 
 
-def _period_link(
-    work: Work, camera: Shown, known: Known, row: Row, picture: str | None
-) -> PeriodLink:
-    day, start = row["day"], row["start"]
-    cuts = known.days[f"{camera.folder}/{day}"].cuts
-    page = plan.page_holding(cuts, (start.value // 1000, row["first_id"]))
-    return PeriodLink(
-        camera.name,
-        f"{day}/{page}#p-{row['first_id']}",
-        work.clock.span(start, row["end"]),
-        words.short_day(plan.day_of(day)),
-        words.counts(row["snapshots"], row["clips"]),
-        f"{day}/{picture}" if picture else None,
-        start,
-    )
-
-
-def _pictures_of(camera: Shown, found: pd.DataFrame) -> dict[Any, str | None]:
+def _pictures_of(camera: Shown, found: pd.DataFrame) -> dict[tuple[str, int], str]:
     """Return the thumbnail of the upload in the middle of each period, by day and number."""
     rows = camera.uploads
     rows = rows[rows["day"].isin(found["day"].unique()) & rows["thumb"].notna()]
     grouped = rows.groupby(["day", "period"])
     middle = rows[grouped.cumcount() == grouped["thumb"].transform("size") // 2]
+    chosen = middle[["day", "period", "media_id", "version"]].itertuples(index=False)
     return {
-        (row["day"], row["period"]): picture_of(row) for row in records(middle[_PICTURE_COLUMNS])
+        (day, period): names.picture_of(media_id, version)
+        for day, period, media_id, version in chosen
     }
-
-
-_PICTURE_COLUMNS = ["day", "period", "media_id", "version", "thumb"]
 
 
 def camera_page(work: Work, camera: Shown, known: Known) -> bytes:
@@ -137,7 +135,7 @@ class _CameraPage:
         return DayLink(
             f"{day}/{names.INDEX}",
             day_label(label),
-            words.short_day(label),
+            short_day(label),
             self.camera.counts(day),
             tuple(_hours(self.camera.of_day(day), links)),
             tuple(reversed(links)),
@@ -175,23 +173,32 @@ class Card:
 
 def _card(work: Work, camera: Shown) -> Card:
     said, rows = work.settings.camera(camera.name), camera.uploads
-    shown = rows[rows["thumb"].notna()]
-    latest = records((shown if len(shown) else rows).tail(1))
-    place = f"{camera.folder}/{latest[0]['day']}/" if latest else ""
-    picture = picture_of(latest[0]) if latest else None
+    picture, page = _latest_of(camera)
     return Card(
         name=camera.name,
         href=f"{camera.folder}/{names.INDEX}",
         description=said.description,
-        picture=f"{place}{picture}" if picture else None,
-        picture_href=f"{place}{names.page_of(latest[0]['media_id'])}" if latest else "",
+        picture=picture,
+        picture_href=page,
         when=work.clock.when(rows["start"].iloc[-1]) if len(rows) else "",
-        is_silent=work.is_silent(camera),
+        is_silent=camera.is_silent(work.now),
         counts=camera.counts(),
         days=many(len(camera.days), "day"),
-        live=words.web(said.live_url),
-        admin=words.web(said.admin_url),
+        live=safe_link(said.live_url or ""),
+        admin=safe_link(said.admin_url or ""),
     )
+
+
+def _latest_of(camera: Shown) -> tuple[str | None, str]:
+    """Return a camera's newest picture, and the page of its upload; from the root."""
+    rows = camera.uploads
+    shown = rows[rows["thumb"].notna()]
+    for at in (shown if len(shown) else rows).index[-1:]:
+        day, media_id, version, thumb = rows.loc[at, ["day", "media_id", "version", "thumb"]]
+        place = f"{camera.folder}/{day}/"
+        picture = None if pd.isna(thumb) else place + names.picture_of(media_id, version)
+        return picture, place + names.page_of(media_id)
+    return None, ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +237,7 @@ def _lines(work: Work) -> list[Line]:
     days = sorted({day for camera in work.shown for day in camera.days}, reverse=True)
     return [
         Line(
-            words.short_day(plan.day_of(day)),
+            short_day(plan.day_of(day)),
             tuple((camera.name, _day_cell(camera, day)) for camera in work.shown),
         )
         for day in days

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime, timedelta
 
-from pano_analytics.model.upload import is_moving
-from pano_analytics.site import names, words
+from pano_analytics.model.upload import Upload
+from pano_analytics.present import (
+    STATE_BADGES,
+    Badge,
+    Clock,
+    badges,
+    clip_length,
+    download_name,
+    facts,
+)
+from pano_analytics.site import names
 from pano_analytics.site.made import Maker, Playable, Sheet
-from pano_analytics.site.plan import Moment
-from pano_analytics.wording import STATE_BADGES, Badge, day_label
+from pano_analytics.site.plan import Entry, Moment
+from pano_analytics.wording import day_label
 
-Row = dict[str, Any]
 # The width of kept thumbnails; pages only need it to keep a place of the right shape.
 _THUMB_PX = 480
 # Shown as they are, though nothing or not all of them was decoded.
-_SHOWN_STATES = frozenset(("complete", "partial", "unread"))
+_SHOWN_WHOLE = frozenset(("complete", "partial", "unread"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,74 +98,67 @@ class Describer:
     """Turns rows into items; `uploads` begins addresses of uploads, from a day's folder."""
 
     maker: Maker
-    clock: words.Clock
+    clock: Clock
     uploads: str | None
     is_packing: bool
 
-    def item(self, row: Row, frames: Sequence[tuple[float, str]]) -> Item:
+    def item(self, entry: Entry, frames: Sequence[tuple[float, str]]) -> Item:
         """Return one upload as pages show it, its thumbnail, sheet and clip made if need be."""
-        is_clip = is_moving(row["kind"], words.text(row["codec"]))
-        media = None if self.uploads is None else names.upload_address(self.uploads, row["path"])
-        playable = self.maker.playable(row, self.is_packing) if is_clip else None
-        sheet = self.maker.sheet(row, frames) if is_clip else None
-        badges = tuple(words.badges(row))
-        zone = self.maker.library.zone
+        upload, zone = entry.upload, self.clock.zone
+        is_clip = upload.is_moving
+        media = None if self.uploads is None else names.upload_address(self.uploads, upload.path)
+        playable = self.maker.playable(entry, self.is_packing) if is_clip else None
+        sheet = self.maker.sheet(entry, frames) if is_clip else None
+        time = self.clock.second(entry.start)
         return Item(
-            id=row["media_id"],
-            page=names.page_of(row["media_id"]),
+            id=upload.media_id,
+            page=names.page_of(upload.media_id),
             is_clip=is_clip,
-            time=self.clock.second(row["start"]),
-            title=f"{day_label(row['start'])}, {self.clock.second(row['start'])}",
-            length=words.clip_length(words.span_s(row)) if is_clip else "",
-            thumb=self.maker.thumbnail(row),
+            time=time,
+            title=f"{day_label(entry.start)}, {time}",
+            length=clip_length(upload.span_s) if is_clip else "",
+            thumb=self.maker.thumbnail(entry),
             width=_THUMB_PX,
-            height=_thumb_height(row),
-            badges=badges,
-            note=STATE_BADGES[row["state"]][0] if row["state"] in STATE_BADGES else "No picture",
+            height=_thumb_height(upload),
+            badges=tuple(badges(upload)),
+            note=STATE_BADGES[upload.state].word if upload.state in STATE_BADGES else "No picture",
             media=media,
-            is_shown_whole=not is_clip and row["state"] in _SHOWN_STATES and media is not None,
-            download=words.download_name(row),
-            video=_video(row, playable, media),
+            is_shown_whole=not is_clip and upload.state in _SHOWN_WHOLE and media is not None,
+            download=download_name(upload, zone),
+            video=_video(entry, playable, media),
             video_note=playable.note if playable and playable.how != "not" else "",
             trouble=_trouble(playable, media),
             sheet=sheet,
-            keys=self._keys(row, sheet),
-            facts=tuple(words.facts(row, self.clock, zone)),
-            clip_id=words.text(row["clip_id"]),
+            keys=self._keys(entry, sheet),
+            facts=tuple(facts(upload, zone)),
+            clip_id=upload.clip_id or "",
         )
 
-    def _keys(self, row: Row, sheet: Sheet | None) -> tuple[Key, ...]:
+    def _keys(self, entry: Entry, sheet: Sheet | None) -> tuple[Key, ...]:
         if sheet is None:
             return ()
-        scale = _clock_per_second(row)
+        scale = entry.upload.file_s_per_s
         return tuple(
-            Key(f"{row['start'] + words.seconds(offset * scale):%H:%M:%S}", f"{offset:.1f}")
+            Key(self._at(entry.upload.start, offset / scale), f"{offset:.1f}")
             for offset in sheet.offsets_s
         )
 
+    def _at(self, start: datetime, seconds: float) -> str:
+        return f"{(start + timedelta(seconds=seconds)).astimezone(self.clock.zone):%H:%M:%S}"
 
-def _thumb_height(row: Row) -> int:
-    width, height = row["width"], row["height"]
-    if words.is_null(width) or words.is_null(height) or width < 1 or height < 1:
+
+def _thumb_height(upload: Upload) -> int:
+    width, height = upload.width, upload.height
+    if not width or not height or width < 1 or height < 1:
         return _THUMB_PX * 9 // 16
-    return max(1, round(_THUMB_PX * float(height) / float(width)))
+    return max(1, round(_THUMB_PX * height / width))
 
 
-def _clock_per_second(row: Row) -> float:
-    """Return seconds by its times in a second of the file: names and files disagree a little.
-
-    Of a clip that was cut off only the beginning is there, and that runs as it was.
-    """
-    decoded, span_s = row["duration_s"], words.span_s(row)
-    if row["state"] == "partial" or words.is_null(decoded) or not decoded or not span_s:
-        return 1.0
-    return span_s / float(decoded)
-
-
-def _video(row: Row, playable: Playable | None, media: str | None) -> str | None:
+def _video(entry: Entry, playable: Playable | None, media: str | None) -> str | None:
     if playable is None or playable.how == "not":
         return None
-    return media if playable.how == "upload" else names.clip_of(row["media_id"], row["version"])
+    own = names.clip_of(entry.upload.media_id, entry.version)
+    return media if playable.how == "upload" else own
 
 
 def _trouble(playable: Playable | None, media: str | None) -> str:
@@ -170,7 +171,7 @@ def _trouble(playable: Playable | None, media: str | None) -> str:
 
 def group_of(moment: Moment, items: dict[str, Item]) -> Group:
     """Return a moment in items: newest first as on the whole page, but for a clip's pictures."""
-    pictures = tuple(items[row["media_id"]] for row in moment.pictures)
+    pictures = tuple(items[one.upload.media_id] for one in moment.pictures)
     if moment.clip is None:
         return Group(None, pictures[::-1])
-    return Group(items[moment.clip["media_id"]], pictures)
+    return Group(items[moment.clip.upload.media_id], pictures)

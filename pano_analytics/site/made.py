@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from pano_analytics.errors import MediaError
 from pano_analytics.library import Library
+from pano_analytics.model.upload import SHOWN_STATES, Upload
 from pano_analytics.present import clips
-from pano_analytics.site import names, words
+from pano_analytics.site import names
 from pano_analytics.site.folder import SiteFolder
-
-Row = dict[str, Any]
+from pano_analytics.site.plan import Entry
 
 _SHEET_COLUMNS, _MOST_KEYS, _CELL_PX = 4, 8, 320
 _PLAYED_AS_FILE = frozenset((".mp4", ".m4v", ".mov"))
@@ -63,14 +63,15 @@ class Maker:
     packed: int = 0
     waiting: int = 0
 
-    def thumbnail(self, row: Row) -> str | None:
+    def thumbnail(self, entry: Entry) -> str | None:
         """Return the name of an upload's thumbnail, made if need be; None where there is none."""
-        if words.is_null(row["thumb"]):
+        upload = entry.upload
+        if upload.thumb is None:
             return None
-        name = names.picture_of(row["media_id"], row["version"])
+        name = names.picture_of(upload.media_id, entry.version)
         if self._lacks(name):
             try:
-                self._put(name, self.library.thumbnail_bytes(row["thumb"]))
+                self._put(name, self.library.thumbnail_bytes(upload.thumb))
             except MediaError:
                 return None
         self.kept.add(name)
@@ -82,7 +83,7 @@ class Maker:
     def _put(self, name: str, data: bytes) -> None:
         self.site.put(f"{self.folder}/{name}", data)
 
-    def sheet(self, row: Row, frames: Sequence[tuple[float, str]]) -> Sheet | None:
+    def sheet(self, entry: Entry, frames: Sequence[tuple[float, str]]) -> Sheet | None:
         """Return a clip's key frames as one picture; None where there are not two of them.
 
         `frames` are offset (seconds) and locator, in order; of many, eight are taken.
@@ -90,8 +91,8 @@ class Maker:
         chosen = _spread(frames, _MOST_KEYS)
         if len(chosen) < 2:
             return None
-        name = names.keys_of(row["media_id"], row["version"])
-        wide, high = _cell(row)
+        name = names.keys_of(entry.upload.media_id, entry.version)
+        wide, high = _cell(entry.upload)
         columns = min(len(chosen), _SHEET_COLUMNS)
         lines = -(-len(chosen) // columns)
         if self._lacks(name):
@@ -116,39 +117,40 @@ class Maker:
         sheet.save(drawn, "JPEG", quality=72, progressive=True)
         return drawn.getvalue()
 
-    def playable(self, row: Row, is_packing: bool) -> Playable:
+    def playable(self, entry: Entry, is_packing: bool) -> Playable:
         """Return how a clip plays in a page, packing it anew where that is wanted and needed."""
-        if row["state"] not in ("complete", "partial"):
+        upload = entry.upload
+        if upload.state not in SHOWN_STATES:
             return Playable("not")
-        codec = words.text(row["codec"])
+        codec = upload.codec or ""
         plays = clips.browser_plays(codec)
         if plays is False:
             return Playable("not", f"Browsers do not play its codec ({codec or 'unknown'}).")
         note = "" if plays is True else _ONLY_SOME
-        ending = PurePosixPath(row["path"]).suffix.lower()
-        if ending in _PLAYED_AS_FILE and plays is True and row["state"] == "complete":
+        ending = PurePosixPath(upload.path).suffix.lower()
+        if ending in _PLAYED_AS_FILE and plays is True and upload.state == "complete":
             return Playable("upload")
         if not is_packing:
             return Playable("not", _TOO_OLD)
-        return self._packed(row, note)
+        return self._packed(entry, note)
 
-    def _packed(self, row: Row, note: str) -> Playable:
-        name = names.clip_of(row["media_id"], row["version"])
+    def _packed(self, entry: Entry, note: str) -> Playable:
+        name = names.clip_of(entry.upload.media_id, entry.version)
         if name not in self.there:
-            if not self._has_room(row["size_bytes"]):
+            if not self._has_room(entry.upload.size_bytes):
                 self.waiting += 1
                 return Playable("not", "There was no space to convert it for browsers.")
-            trouble = self._pack(row, name)
+            trouble = self._pack(entry.upload, name)
             if trouble:
                 return Playable("not", trouble)
         self.kept.add(name)
         return Playable("packed", note)
 
-    def _pack(self, row: Row, name: str) -> str:
+    def _pack(self, upload: Upload, name: str) -> str:
         """Pack a clip anew; return why it could not be, or nothing."""
         target = self.site.storage.path(f"{self.folder}/{name}")
         try:
-            source = self.library.source(row)
+            source = self.library.source(upload)
             self.site.storage.make_folder(self.folder)
             clips.remux(source, target)
             self.site.storage.settle(target)
@@ -174,9 +176,9 @@ def _spread(frames: Sequence[tuple[float, str]], most: int) -> list[tuple[float,
     return [frames[round(at * (len(frames) - 1) / (most - 1))] for at in range(most)]
 
 
-def _cell(row: Row) -> tuple[int, int]:
-    width, height = row["width"], row["height"]
-    if words.is_null(width) or words.is_null(height) or width < 1 or height < 1:
+def _cell(upload: Upload) -> tuple[int, int]:
+    width, height = upload.width, upload.height
+    if not width or not height or width < 1 or height < 1:
         return _CELL_PX, _CELL_PX * 9 // 16
     # A picture of one line must not make a sheet of none, nor a tall one a tower.
     return _CELL_PX, min(2 * _CELL_PX, max(16, round(_CELL_PX * height / width)))

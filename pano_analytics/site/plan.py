@@ -10,15 +10,15 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import Any
 
 import pandas as pd
 
 from pano_analytics.analysis.periods import period_numbers, periods
 from pano_analytics.library import Library
-from pano_analytics.model.upload import GONE_STATES
+from pano_analytics.model.times import epoch_us
+from pano_analytics.model.upload import GONE_STATES, Upload
 from pano_analytics.site import names
 
 COLUMNS = (
@@ -31,8 +31,34 @@ FULL, ENOUGH = 100, 50
 # A clip may hold hundreds of pictures: its moment goes on the next page then.
 _LONGEST = 60
 
-Row = dict[str, Any]
 Cut = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An upload on a day's page.
+
+    `start` is in the library's zone, `version` changes with the content, `period` counts
+    within the day.
+    """
+
+    upload: Upload
+    start: datetime
+    version: str
+    period: int
+
+    @property
+    def key(self) -> Cut:
+        """What uploads are sorted by."""
+        return epoch_us(self.upload.start.replace(tzinfo=None)), self.upload.media_id
+
+
+def entries_of(rows: pd.DataFrame) -> list[Entry]:
+    """Return uploads (rows of `with_periods`) one by one, in their order."""
+    return [
+        Entry(Upload.of(row), row["start"].to_pydatetime(), row["version"], int(row["period"]))
+        for row in rows.to_dict("records")
+    ]
 
 
 def uploads_of(library: Library, camera: str, days: int) -> pd.DataFrame:
@@ -78,44 +104,40 @@ class Moment:
     """A clip with the pictures that lie in it, or pictures that lie in none, in order of time."""
 
     period: int
-    clip: Row | None
-    pictures: tuple[Row, ...]
+    clip: Entry | None
+    pictures: tuple[Entry, ...]
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def entries(self) -> tuple[Entry, ...]:
         return (*((self.clip,) if self.clip else ()), *self.pictures)
 
     @property
     def key(self) -> Cut:
-        return min(key_of(row) for row in self.rows)
+        return min(entry.key for entry in self.entries)
 
 
-def key_of(row: Row) -> Cut:
-    """Return what uploads are sorted by."""
-    return row["start"].value // 1000, row["media_id"]
-
-
-def moments_of(rows: Sequence[Row]) -> list[Moment]:
+def moments_of(entries: Sequence[Entry]) -> list[Moment]:
     """Return the moments of one day's uploads, oldest first."""
-    clips = {row["media_id"]: row for row in rows if row["kind"] == "clip"}
-    held: dict[str, list[Row]] = defaultdict(list)
+    clips = {one.upload.media_id: one for one in entries if one.upload.kind == "clip"}
+    held: dict[str, list[Entry]] = defaultdict(list)
     found: list[Moment] = []
-    for row in rows:
-        if row["kind"] == "clip":
+    for entry in entries:
+        holder = entry.upload.clip_id
+        if entry.upload.kind == "clip":
             continue
-        if row["clip_id"] in clips:
-            held[row["clip_id"]].append(row)
+        if holder is not None and holder in clips:
+            held[holder].append(entry)
         else:
-            found.append(Moment(row["period"], None, (row,)))
+            found.append(Moment(entry.period, None, (entry,)))
     found += [part for key, clip in clips.items() for part in _parts(clip, held[key])]
     return sorted(found, key=lambda moment: moment.key)
 
 
-def _parts(clip: Row, pictures: list[Row]) -> Iterable[Moment]:
+def _parts(clip: Entry, pictures: list[Entry]) -> Iterable[Moment]:
     first, rest = pictures[:_LONGEST], pictures[_LONGEST:]
-    yield Moment(clip["period"], clip, tuple(first))
+    yield Moment(clip.period, clip, tuple(first))
     for at in range(0, len(rest), _LONGEST):
-        yield Moment(clip["period"], None, tuple(rest[at : at + _LONGEST]))
+        yield Moment(clip.period, None, tuple(rest[at : at + _LONGEST]))
 
 
 def pages_of(moments: Sequence[Moment]) -> list[list[Moment]]:
@@ -131,7 +153,7 @@ def pages_of(moments: Sequence[Moment]) -> list[list[Moment]]:
 
 
 def _size(page: Iterable[Moment]) -> int:
-    return sum(len(moment.rows) for moment in page)
+    return sum(len(moment.entries) for moment in page)
 
 
 def cuts_of(pages: Sequence[Sequence[Moment]]) -> tuple[Cut, ...]:

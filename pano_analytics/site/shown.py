@@ -10,16 +10,16 @@ from typing import Any
 
 import pandas as pd
 
+from pano_analytics.analysis.silence import silent_from
 from pano_analytics.ingest import obstacles
 from pano_analytics.ingest.unread import places
 from pano_analytics.library import Library
 from pano_analytics.model.tables import TABLES
+from pano_analytics.present import Clock, counts
 from pano_analytics.settings import Settings
-from pano_analytics.site import names, plan, words
+from pano_analytics.site import names, plan
 from pano_analytics.site.folder import SiteFolder
 from pano_analytics.store.catalog import Day, Manifest
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,26 @@ class Shown:
     folder: str
     uploads: pd.DataFrame
     periods: pd.DataFrame
+    silent_from: datetime | None
 
     @classmethod
-    def of(cls, library: Library, name: str) -> Shown:
-        """Return what is shown of a camera."""
+    def of(cls, library: Library, name: str, arrived: datetime | None) -> Shown:
+        """Return what is shown of a camera; `arrived` is when its last upload did.
+
+        That upload may be gone since.
+        """
+        silent = silent_from(arrived, library.settings.silent_after_hours_of(name))
         said = library.settings.site
         uploads = plan.uploads_of(library, name, said.days)
         numbered, found = plan.with_periods(uploads, timedelta(minutes=said.gap_minutes))
-        return cls(name, names.folder_of(name), numbered, found)
+        return cls(name, names.folder_of(name), numbered, found, silent)
+
+    @classmethod
+    def all_of(cls, library: Library) -> tuple[Shown, ...]:
+        """Return what is shown of each camera."""
+        known = library.cameras().set_index("camera")["arrived"].dropna()
+        arrived = {str(name): moment.to_pydatetime() for name, moment in known.items()}
+        return tuple(cls.of(library, name, arrived.get(name)) for name in library.camera_names())
 
     @cached_property
     def days(self) -> list[str]:
@@ -52,14 +64,14 @@ class Shown:
         """Return a day's uploads, by start."""
         return self._by_day[day]
 
-    def rows_of(self, day: str) -> list[Row]:
-        """Return a day's uploads as dictionaries, by start."""
-        return records(self._by_day[day])
+    def entries_of(self, day: str) -> list[plan.Entry]:
+        """Return a day's uploads one by one, by start."""
+        return plan.entries_of(self._by_day[day])
 
     def counts(self, day: str | None = None) -> str:
         """Return how many pictures and clips there are, of one day or in all."""
         kinds = (self.uploads if day is None else self._by_day[day])["kind"]
-        return words.counts(int((kinds == "snapshot").sum()), int((kinds == "clip").sum()))
+        return counts(int((kinds == "snapshot").sum()), int((kinds == "clip").sum()))
 
     def day_beside(self, day: str, step: int) -> str | None:
         """Return the day before (-1) or after (1) that has uploads."""
@@ -88,22 +100,9 @@ class Shown:
             for day, rows in self._by_day.items()
         }
 
-    def silent_from(self, settings: Settings) -> datetime | None:
-        """Return when the camera falls or fell silent; None if nothing ever came."""
-        arrived = self.uploads["arrived"].max()
-        return words.silent_from(arrived, settings.silent_after_hours_of(self.name))
-
-
-def records(frame: pd.DataFrame) -> list[Row]:
-    """Return the rows of a frame as dictionaries."""
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def picture_of(row: Row) -> str | None:
-    """Return the name of a row's thumbnail in its day's folder, None where it has none."""
-    if words.is_null(row["thumb"]):
-        return None
-    return names.picture_of(row["media_id"], row["version"])
+    def is_silent(self, now: datetime) -> bool:
+        """Tell whether the camera is silent at `now`."""
+        return self.silent_from is None or self.silent_from <= now
 
 
 @dataclass(frozen=True)
@@ -120,9 +119,9 @@ class Work:
         return self.library.settings
 
     @cached_property
-    def clock(self) -> words.Clock:
+    def clock(self) -> Clock:
         """Says times of the library's zone."""
-        return words.Clock(self.library.zone)
+        return Clock(self.library.zone)
 
     @cached_property
     def common(self) -> dict[str, Any]:
@@ -145,11 +144,7 @@ class Work:
         """Yield the folder of each camera's day that is shown."""
         return (f"{camera.folder}/{day}" for camera in self.shown for day in camera.days)
 
-    def is_silent(self, camera: Shown) -> bool:
-        since = camera.silent_from(self.settings)
-        return since is None or since <= self.now
-
     def next_silence(self) -> datetime | None:
         """Return when the next camera falls silent."""
-        coming = [camera.silent_from(self.settings) for camera in self.shown]
+        coming = [camera.silent_from for camera in self.shown]
         return min((at for at in coming if at and at > self.now), default=None)

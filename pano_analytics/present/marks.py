@@ -1,0 +1,105 @@
+"""What must be known before trusting an upload: words for its state, and for a doubtful time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from pano_analytics.model.upload import Upload
+
+
+class Badge(NamedTuple):
+    """A word, and the reason in a sentence."""
+
+    word: str
+    reason: str
+
+
+STATE_BADGES: dict[str, Badge] = {
+    "partial": Badge("Partial", "Only part of this file can be read."),
+    "damaged": Badge("Unreadable", "Nothing in this file can be read."),
+    "unsupported": Badge(
+        "Not supported",
+        "This file is in a format that pano does not read. The file itself may be intact.",
+    ),
+    "empty": Badge("Empty", "The file has no content."),
+    "pending": Badge("Still arriving", "The camera is still writing this file."),
+    "unread": Badge("Not opened yet", "So far, only its name and size are known."),
+    "missing": Badge("Gone", "The file is no longer in the upload folder."),
+    "culled": Badge("Removed", "The file was removed to free space."),
+}
+STATE_COUNTS: dict[str, str] = {
+    "partial": "{n} partial",
+    "damaged": "{n} could not be read",
+    "unsupported": "{n} in a format that is not supported",
+    "empty": "{n} empty",
+    "pending": "{n} still arriving",
+    "unread": "{n} not opened yet",
+    "missing": "{n} gone",
+    "culled": "{n} removed to free space",
+    "complete": "{n} complete",
+}
+"""How many uploads are in a state, to be filled with the number `n`; worst first."""
+
+# What a start rests on other than plainly the name (docs/design/time.md).
+TIME_BADGES: dict[str, Badge] = {
+    "name+arrival": Badge(
+        "Repeated hour",
+        "The end of daylight saving time repeats this hour. The arrival of the file tells which "
+        "of the two it was.",
+    ),
+    "name+neighbours": Badge(
+        "Repeated hour",
+        "The end of daylight saving time repeats this hour. Other uploads of these minutes tell "
+        "which of the two it was.",
+    ),
+    "guess": Badge(
+        "Time uncertain",
+        "The end of daylight saving time repeats this hour, and nothing tells which of the two it "
+        "was. The first is assumed.",
+    ),
+    "gap": Badge(
+        "Time uncertain",
+        "The start of daylight saving time skips this hour: the camera had not changed its clock "
+        "yet. Its time is converted with the old offset.",
+    ),
+    "arrival": Badge(
+        "Time from arrival",
+        "The file name has no valid time. This is the time when the file arrived.",
+    ),
+}
+_TIME_SOURCES = {
+    "name": "the file’s name",
+    "name+arrival": "the file’s name, and its arrival",
+    "name+neighbours": "the file’s name, and other uploads",
+    "guess": "the file’s name, with a guess",
+    "gap": "the file’s name, with the old offset",
+    "arrival": "the file’s arrival",
+}
+
+
+def badges(upload: Upload) -> list[Badge]:
+    """Return what must be known before trusting an upload, with the reason; mostly nothing."""
+    found = []
+    if upload.state in STATE_BADGES:
+        word, reason = STATE_BADGES[upload.state]
+        found.append(Badge(word, upload.state_reason or reason))
+    source = upload.time_source or "name"
+    if source != "name":
+        other = Badge("Time uncertain", f"Its time comes from: {source}.")
+        found.append(TIME_BADGES.get(source, other))
+    return found
+
+
+def time_source(upload: Upload) -> str:
+    """Return where the start of an upload comes from: `the file’s name`."""
+    source = upload.time_source or "name"
+    return _TIME_SOURCES.get(source, source)
+
+
+def culled_on(upload: Upload, zone: ZoneInfo) -> str:
+    """Return `Culled on 20 November 2026`, empty for what was not culled."""
+    if upload.state != "culled" or upload.culled_at is None:
+        return ""
+    moment = upload.culled_at.astimezone(zone)
+    return f"Culled on {moment.day} {moment:%B %Y}"
