@@ -135,6 +135,11 @@ class DiskFull(PanoError):
 class NoProcess(PanoError):
     """The system starts no more processes or threads for pano; nothing is wrong with any file."""
 
+    @staticmethod
+    def is_meant(error: BaseException) -> bool:
+        """Tell whether Python or Arrow could not start a thread."""
+        return any(words in str(error) for words in ("start new thread", "launch worker thread"))
+
     @classmethod
     def of(cls, error: BaseException) -> NoProcess:
         """Return the error that says what the system said, and what to do."""

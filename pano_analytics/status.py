@@ -19,7 +19,6 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pano_analytics.analysis.silence import is_silent
 from pano_analytics.errors import JournalError, LibraryError, PanoError
@@ -33,6 +32,7 @@ from pano_analytics.store import own_tree, runs, split, timekeeping
 from pano_analytics.store.catalog import Catalog, Manifest, Part, counts
 from pano_analytics.store.home import library_of
 from pano_analytics.store.journal import Journal
+from pano_analytics.store.parts import read_parquet
 from pano_analytics.store.storage import Storage
 from pano_analytics.store.tree import ADOPTED
 from pano_analytics.upkeep import culling
@@ -128,8 +128,7 @@ def _states(storage: Storage, manifest: Manifest) -> dict[str, int]:
 
 
 def _column(storage: Storage, part: Part, name: str) -> pa.ChunkedArray:
-    with pq.ParquetFile(storage.path(part.path)) as file:
-        return file.read([name], use_threads=False)[name]
+    return read_parquet(storage.path(part.path), [name])[name]
 
 
 def _cameras(

@@ -117,7 +117,7 @@ def _say_error(error: PanoError) -> None:
 def _unforeseen(error: Exception) -> int:
     """Print an error that no command expects; with its traceback, unless a path was refused."""
     told = refused(error, None, None) if isinstance(error, OSError) else None
-    if isinstance(error, BrokenExecutor) or "start new thread" in str(error):
+    if isinstance(error, BrokenExecutor) or NoProcess.is_meant(error):
         told = NoProcess.of(error)
     if told is not None:
         say(f"pano: {told}", err=True)

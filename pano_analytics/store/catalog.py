@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pano_analytics.errors import LibraryError, PartError, refused
 from pano_analytics.store.change import Change
@@ -31,6 +30,7 @@ from pano_analytics.store.parts import (
     complete,
     counts,
     day_of_part,
+    read_parquet,
     sizes,
     span_us,
     thumb_folder,
@@ -104,7 +104,7 @@ class Catalog:
         """
         path = self.storage.path(part.path)
         try:
-            return complete(pq.read_table(path, partitioning=None), table)
+            return complete(read_parquet(path), table)
         except FileNotFoundError:
             raise
         except (OSError, pa.ArrowException) as error:

@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from pano_analytics.errors import JournalError
 from pano_analytics.layouts.names import kind_of
 from pano_analytics.model.tables import of_uploads, schema
+from pano_analytics.store.parts import read_parquet
 from pano_analytics.store.storage import Storage, naming
 
 FOLDER = "journal"
@@ -214,11 +215,12 @@ class Journal:
 
     def history(self, media_id: str) -> pa.Table:
         """Return what was ever noted of one upload (schema SEEN), in that order."""
-        only = [("media_id", "==", media_id)]
-        return _steady(lambda: self._read_seen(self._files("seen"), only)).sort_by("noted")
+        return _steady(lambda: self._read_seen(self._files("seen"), media_id)).sort_by("noted")
 
-    def _read_seen(self, names: Iterable[str], only: list[tuple[str, str, str]] | None) -> pa.Table:
-        tables = [_shaped(_read(self.storage.path(name), filters=only), SEEN) for name in names]
+    def _read_seen(self, names: Iterable[str], only: str | None) -> pa.Table:
+        tables = [_shaped(_read(self.storage.path(name)), SEEN) for name in names]
+        if only is not None:
+            tables = [table.filter(pc.equal(table["media_id"], only)) for table in tables]
         return self._remembered(pa.concat_tables([SEEN.empty_table(), *tables]))
 
     def forgotten(self) -> pa.Table:
@@ -232,7 +234,7 @@ class Journal:
         forgotten = self.forgotten()
         if not forgotten.num_rows:
             return facts
-        last = forgotten.group_by("media_id").aggregate([("noted", "max")])
+        last = forgotten.group_by("media_id", use_threads=False).aggregate([("noted", "max")])
         until = last["noted_max"].take(pc.index_in(facts["media_id"], last["media_id"]))
         return facts.filter(pc.fill_null(pc.greater(facts["noted"], until), True))
 
@@ -261,7 +263,9 @@ class Journal:
         """
         facts = self.seen()
         facts = facts.filter(pc.is_valid(facts["sha256"]))
-        counts = facts.group_by("media_id").aggregate([("sha256", "count_distinct")])
+        counts = facts.group_by("media_id", use_threads=False).aggregate(
+            [("sha256", "count_distinct")]
+        )
         several = counts.filter(pc.greater(counts["sha256_count_distinct"], 1))["media_id"]
         facts = facts.filter(pc.is_in(facts["media_id"], several)).sort_by("noted")
         whole: dict[str, Fact] = {}
@@ -301,7 +305,7 @@ class Journal:
         facts = self._whole_seen() if is_lenient and self.torn() else self.seen()
         if not facts.num_rows:
             return {}
-        earliest = facts.group_by("media_id").aggregate([("arrived", "min")])
+        earliest = facts.group_by("media_id", use_threads=False).aggregate([("arrived", "min")])
         arrived = earliest["arrived_min"].cast(pa.int64()).to_pylist()
         return dict(zip(earliest["media_id"].to_pylist(), arrived, strict=True))
 
@@ -389,9 +393,9 @@ def _reading(path: Path) -> Iterator[Path]:
         raise
 
 
-def _read(path: Path, **how: Any) -> pa.Table:
+def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     with _reading(path):
-        return pq.read_table(path, partitioning=None, **how)
+        return read_parquet(path, columns)
 
 
 def _shaped(found: pa.Table, wanted: pa.Schema) -> pa.Table:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -126,7 +127,7 @@ class Sealed:
 
     def rows(self) -> pa.Table:
         """Return the rows, read from the bytes."""
-        return pq.read_table(pa.BufferReader(self.data), partitioning=None)
+        return read_parquet(pa.BufferReader(self.data))
 
 
 def parquet(rows: pa.Table) -> bytes:
@@ -213,3 +214,12 @@ def folder_name(camera: str) -> str:
     """
     name = quote(camera, safe="")
     return f"%{ord(name[0]):02X}{name[1:]}" if name.startswith((".", "__")) else name
+
+
+def read_parquet(source: Path | pa.NativeFile, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the rows of a Parquet file, or some of its columns, read in this thread alone.
+
+    Where the system starts no more threads, Arrow's own would be waited for without end.
+    """
+    with pq.ParquetFile(source, pre_buffer=False) as file:
+        return file.read(None if columns is None else list(columns), use_threads=False)

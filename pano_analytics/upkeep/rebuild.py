@@ -315,7 +315,7 @@ _FACT = ("media_id", "size_bytes", "mtime", "arrived", "sha256")
 def _without(facts: pa.Table, known: pa.Table) -> pa.Table:
     """Return the facts that `known` does not hold already, whenever it noted them."""
     numbered = _keys(facts).append_column("row", pa.array(range(facts.num_rows), pa.int64()))
-    fresh = numbered.join(_keys(known), keys=list(_FACT), join_type="left anti")
+    fresh = numbered.join(_keys(known), keys=list(_FACT), join_type="left anti", use_threads=False)
     return facts.take(fresh["row"])
 
 

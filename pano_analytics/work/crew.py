@@ -25,6 +25,8 @@ from pano_analytics.work.confined import confine
 
 # A process may be ended by chance before it has begun; not so often.
 _STARTS = 3
+# How often a pool that has not answered yet is looked at.
+_LOOK_S = 0.5
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -56,7 +58,7 @@ def starting() -> Iterator[None]:
     except (OSError, EOFError) as error:  # of a pipe whose other end did not come to be
         raise NoProcess.of(error) from error
     except RuntimeError as error:
-        if "start new thread" not in str(error):
+        if not NoProcess.is_meant(error):
             raise
         raise NoProcess.of(error) from error
 
@@ -203,7 +205,7 @@ class Crew(Generic[Task, Result]):
                 with starting():
                     executor = self._executor = self._make()
                     # What a process needs to start is no task's time.
-                    executor.submit(_ready).result()
+                    _wait(executor, executor.submit(_ready))
                 return executor
             except BrokenProcessPool as error:  # no task had a part in it
                 self._drop()
@@ -248,6 +250,22 @@ class Crew(Generic[Task, Result]):
 
     def _once(self, task: Task) -> Result:
         return self._results(self._send([task]))[0]
+
+
+def _wait(executor: Executor, first: Future[None]) -> None:
+    """Wait for the first result; raises NoProcess where the thread that hands it over ended.
+
+    A pool whose own thread could not start another tells nobody.
+    """
+    while True:
+        try:
+            return first.result(_LOOK_S)
+        except FutureTimeout:
+            thread = getattr(executor, "_executor_manager_thread", None)
+            if thread is not None and not thread.is_alive() and not first.done():
+                _kill(executor)  # else this process would wait for them when it ends
+                ended = RuntimeError("a thread of the pool has ended")
+                raise NoProcess.of(ended) from None
 
 
 def _ready() -> None:
