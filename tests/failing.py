@@ -119,7 +119,7 @@ def warm(argv: list[str]) -> None:
 
     from pano_analytics.cli import COMMANDS, pano
     from pano_analytics.ingest import run as ingesting  # noqa: F401
-    from pano_analytics.work import crew
+    from pano_analytics.workers import crew
 
     crew.pool = lambda workers: ThreadPoolExecutor(1)  # type: ignore[assignment]
     for name in COMMANDS:

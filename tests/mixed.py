@@ -55,7 +55,7 @@ from pano_analytics.library import Library
 from pano_analytics.settings import check as checked
 from pano_analytics.store import timekeeping
 from pano_analytics.store.tree import MARKER
-from pano_analytics.work import crew
+from pano_analytics.workers import crew
 
 # All is loaded before the first fork.
 for _name, _ in cli.COMMANDS.values():

@@ -25,7 +25,7 @@ from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.present import clips
 from pano_analytics.receive.wholeness import contents_of
-from pano_analytics.work import confined, crew
+from pano_analytics.workers import confined, crew
 
 # The limit and what a process holds before it opens anything.
 MOST_MB = (confined.MEMORY_BYTES >> 20) + 150

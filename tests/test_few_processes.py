@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pano_analytics.errors import NoProcess
-from pano_analytics.work.crew import Crew
+from pano_analytics.workers.crew import Crew
 
 SAMPLE = Path(__file__).parents[1] / "data/sample/uploads"
 # The limit does not hold for root: somebody else's number, who may read what root may.

@@ -26,7 +26,7 @@ from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
 from pano_analytics.store.catalog import Day
 from pano_analytics.store.storage import Storage
-from pano_analytics.work.crew import Crew, pool
+from pano_analytics.workers.crew import Crew, pool
 
 NOON = datetime(2026, 3, 3, 12, 0, 0)
 Run = Callable[..., Summary]

@@ -32,7 +32,7 @@ WHERE = ["--uploads", "uploads", "--library", "library"]
 _COMMAND = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pano_analytics.work import crew
+from pano_analytics.workers import crew
 crew.pool = lambda workers: ThreadPoolExecutor(1)
 from pano_analytics.cli import main
 main(sys.argv[1:])

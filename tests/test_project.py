@@ -46,7 +46,10 @@ LAYOUT = (
 )
 
 # Spelled in two pieces, for this file is looked at as well.
-HOSTS = ("pypi" + ".org", "python" + "hosted.org", "anaconda" + ".org", "npmjs" + ".org")
+HOSTS = tuple(
+    name.replace("_", ".")
+    for name in ("pypi_org", "pythonhosted_org", "anaconda_org", "npmjs_org", "debian_org")
+)
 HOMES = ("/ro" + "ot/", "/wo" + "rk/", f"{Path.home()}/", f"{ROOT}/")
 
 

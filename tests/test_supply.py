@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
@@ -57,27 +59,45 @@ def test_nothing_is_fetched_unpinned() -> None:
                 ), f"{name}: {wish}"
 
 
-def test_images_are_built_from_one_day_of_debian() -> None:
-    """The base by its digest, packages from the archive of that day; said alike in each place."""
+SOURCES = """\
+Types: deb
+# http://old.example/archive/{name}/20261005T000000Z
+URIs: http://new.example/{name}
+Suites: trixie
+"""
+
+
+def test_images_are_built_from_one_day_of_debian(tmp_path: Path) -> None:
+    """The base by its digest, the same in each place; packages from the archive that it names."""
     compose = ROOT / "deploy" / "compose"
     files = sorted(compose.rglob("Dockerfile"))
     assert len(files) == 2
     for file in files:
         text = file.read_text()
-        [(image, day)] = re.findall(
-            r"^ARG BASE=(\S+:trixie-(\d{8})-slim@sha256:[0-9a-f]{64})$", text, re.M
+        base = r"^ARG BASE=(\S+:trixie-\d{8}-slim@sha256:[0-9a-f]{64})$"
+        [image] = re.findall(base, text, re.M)
+        assert "ARG PACKAGES=fixed\n" in text
+        assert all(
+            image in (compose / name).read_text() for name in ("compose.yaml", ".env.example")
         )
-        [snapshot] = re.findall(r"^ARG SNAPSHOT=(\S+)$", text, re.M)
-        assert snapshot == f"{day}T000000Z"
-        for name in ("compose.yaml", ".env.example"):
-            other = (compose / name).read_text()
-            assert image in other
-            assert snapshot in other
         for stage in text.split("\nFROM ")[1:]:
             assert stage.startswith("${BASE}")
-            installs = re.findall(r"^RUN .*(?:\\\n.*)*apt-get(?:.*\\\n)*.*", stage, re.M)
-            assert len(installs) == 1
-            assert "snapshot.debian.org/archive/\\\\1/$SNAPSHOT" in installs[0].split("update")[0]
+            [before] = re.findall(
+                r"^RUN (if (?:.*\\\n)*?.*fi) \\\n +&& apt-get .*update", stage, re.M
+            )
+            assert "apt-get" not in stage.split("RUN ")[0]
+            for packages, host in (("fixed", "old"), ("newest", "new")):
+                _assert_from(before, tmp_path / "debian.sources", packages, host)
+
+
+def _assert_from(script: str, sources: Path, packages: str, host: str) -> None:
+    """Run what the image runs before it installs; each source is then of `host` alone."""
+    sources.write_text("\n".join(SOURCES.format(name=n) for n in ("debian", "debian-security")))
+    script = script.replace("/etc/apt/sources.list.d/debian.sources", str(sources))
+    subprocess.run(["sh", "-c", script], env={**os.environ, "PACKAGES": packages}, check=True)
+    used = [line for line in sources.read_text().splitlines() if line.startswith("URIs: ")]
+    assert len(used) == 2
+    assert all(f"//{host}.example/" in line for line in used)
 
 
 def test_how_to_report_is_told() -> None:

@@ -126,7 +126,7 @@ def large_picture() -> bytes:
 IN_LITTLE_MEMORY = """
 import sys
 from pathlib import Path
-from pano_analytics.work.confined import confine
+from pano_analytics.workers.confined import confine
 from pano_analytics.ingest.examine import prepare
 from pano_analytics.inspection import inspect_file
 prepare()

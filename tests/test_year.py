@@ -25,7 +25,7 @@ from pano_analytics.service import schedule
 from pano_analytics.settings import Settings, check
 from pano_analytics.store import catalog
 from pano_analytics.upkeep import culling
-from pano_analytics.work.crew import Crew
+from pano_analytics.workers.crew import Crew
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 

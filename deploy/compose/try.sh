@@ -11,7 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 sample=$root/data/sample/uploads/front_door
 BASE=${BASE:-$(sed -n 's/^ARG BASE=//p' "$here/web/Dockerfile")}
-SNAPSHOT=${SNAPSHOT-$(sed -n 's/^ARG SNAPSHOT=//p' "$here/web/Dockerfile")}
+PACKAGES=${PACKAGES:-fixed}
 compose=${COMPOSE:-podman-compose}
 for tool in podman "$compose" curl openssl; do
     command -v "$tool" >/dev/null || { echo "try: $tool is missing"; exit 77; }
@@ -69,10 +69,10 @@ fi
 
 say "images"
 if ! podman image exists "$BASE" && ! podman pull -q "$BASE"; then
-    BASE=localhost/debian:trixie-minbase SNAPSHOT=
+    BASE=localhost/debian:trixie-minbase PACKAGES=newest
     mmdebstrap --quiet --variant=minbase trixie - | podman import -q - "$BASE"
 fi
-built_from=(--build-arg BASE="$BASE" --build-arg SNAPSHOT="$SNAPSHOT")
+built_from=(--build-arg BASE="$BASE" --build-arg PACKAGES="$PACKAGES")
 podman build -q "${built_from[@]}" -t localhost/pano-web "$here/web"
 podman build -q "${built_from[@]}" -t localhost/pano -f "$here/pano/Dockerfile" "$root"
 

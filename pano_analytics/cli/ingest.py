@@ -203,7 +203,7 @@ def _once(
 
 def _begin_workers(settings: Settings, no_inspect: bool) -> None:
     """Have workers load what they need while this process does: a first run needs some."""
-    from pano_analytics.work import crew
+    from pano_analytics.workers import crew
 
     if settings.library and not (settings.library / "manifest.json").exists():
         crew.begin(crew.LOOKING if no_inspect else crew.OPENING)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from pano_analytics.errors import MediaError
 from pano_analytics.formats import dav
 from pano_analytics.formats.verdict import Undecodable, Unsupported
-from pano_analytics.work.confined import is_out_of_memory
+from pano_analytics.workers.confined import is_out_of_memory
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from pano_analytics.errors import MediaError
 from pano_analytics.model.upload import Inspection
-from pano_analytics.work.confined import allow
-from pano_analytics.work.crew import Crew, MakeExecutor, confine_worker
+from pano_analytics.workers.confined import allow
+from pano_analytics.workers.crew import Crew, MakeExecutor, confine_worker
 
 # So few that a killed process loses little, so many that handing over costs little.
 BATCH = 12

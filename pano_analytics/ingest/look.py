@@ -19,7 +19,7 @@ from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.unread import Unread, heap_of
 from pano_analytics.ingest.walk import Trouble, Unit
 from pano_analytics.store.catalog import Day, Sealed
-from pano_analytics.work.crew import Crew, MakeExecutor
+from pano_analytics.workers.crew import Crew, MakeExecutor
 
 # Starting processes costs what looking at so many folders costs.
 WORTH_A_POOL = 100

@@ -33,8 +33,8 @@ from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal, Torn
 from pano_analytics.store.removal import AT_WORK, finish, mark_at_work
 from pano_analytics.store.storage import Storage
-from pano_analytics.work import crew
-from pano_analytics.work.crew import Crew, MakeExecutor
+from pano_analytics.workers import crew
+from pano_analytics.workers.crew import Crew, MakeExecutor
 
 # Up to so many files the whole tree is looked at in each run: that costs less
 # than a person notices, and late uploads into old days show at once.

@@ -25,7 +25,7 @@ from pano_analytics.inspection.limits import MAX_PIXELS, TOO_LARGE
 from pano_analytics.inspection.opened import Opened, note_of
 from pano_analytics.inspection.packets import Packets
 from pano_analytics.model.upload import Frame, Inspection
-from pano_analytics.work.confined import is_out_of_memory
+from pano_analytics.workers.confined import is_out_of_memory
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pano_analytics.formats.demux import MAX_PACKETS, error_words, filled_times, packets_of, refusal
 from pano_analytics.inspection.limits import MAX_PIXELS, STRIP_FRAMES
-from pano_analytics.work.confined import is_out_of_memory
+from pano_analytics.workers.confined import is_out_of_memory
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -15,7 +15,7 @@ from pano_analytics.inspection.kept import THUMBNAIL_WIDTH, fitted, frame_of, up
 from pano_analytics.inspection.limits import MAX_PIXELS, MAX_SNAPSHOT_BYTES, TOO_LARGE
 from pano_analytics.inspection.opened import Opened, note_of
 from pano_analytics.model.upload import Inspection
-from pano_analytics.work.confined import is_out_of_memory
+from pano_analytics.workers.confined import is_out_of_memory
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -27,7 +27,7 @@ from pano_analytics.formats.opening import open_media
 from pano_analytics.formats.structure import verdict_of
 from pano_analytics.formats.verdict import Undecodable, Unsupported
 from pano_analytics.store.storage import sync_path
-from pano_analytics.work import confined
+from pano_analytics.workers import confined
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer

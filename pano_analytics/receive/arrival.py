@@ -17,7 +17,7 @@ from pano_analytics.receive.wholeness import is_in_progress as is_in_progress
 from pano_analytics.settings import Settings
 from pano_analytics.settings.whose import owner_of
 from pano_analytics.wording import many
-from pano_analytics.work import confined
+from pano_analytics.workers import confined
 
 # An upload comes within a minute or two of what it shows: less says nothing of a clock.
 _NEAR = timedelta(minutes=2)

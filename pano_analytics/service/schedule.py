@@ -23,7 +23,7 @@ from pano_analytics.ingest.run import Openers, Summary, ingest, ingest_folders
 from pano_analytics.logs import rotating
 from pano_analytics.settings import Settings
 from pano_analytics.store.storage import StorageFull
-from pano_analytics.work import crew
+from pano_analytics.workers import crew
 
 if TYPE_CHECKING:
     from pano_analytics.ingest.changes import Changes

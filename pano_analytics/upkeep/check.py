@@ -45,8 +45,8 @@ from pano_analytics.store.catalog import WHOLE, Day, Part
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal
 from pano_analytics.wording import many
-from pano_analytics.work import crew
-from pano_analytics.work.crew import MakeExecutor
+from pano_analytics.workers import crew
+from pano_analytics.workers.crew import MakeExecutor
 
 DEPTHS = ("presence", "size", "decode", "hash")
 

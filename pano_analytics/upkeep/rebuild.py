@@ -36,7 +36,7 @@ from pano_analytics.store.journal import FOLDER as JOURNAL
 from pano_analytics.store.journal import SEEN, Journal
 from pano_analytics.store.removal import AT_WORK, finish, whole
 from pano_analytics.store.storage import Storage, stamp
-from pano_analytics.work.crew import MakeExecutor
+from pano_analytics.workers.crew import MakeExecutor
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _REASON = "no longer in the upload tree"

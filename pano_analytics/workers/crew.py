@@ -21,7 +21,7 @@ from multiprocessing import forkserver
 from typing import Generic, TypeVar
 
 from pano_analytics.errors import NoProcess
-from pano_analytics.work.confined import confine
+from pano_analytics.workers.confined import confine
 
 # A process may be ended by chance before it has begun; not so often.
 _STARTS = 3
