@@ -1,7 +1,7 @@
 """The smallest figure that the luminance grid detects at night, for grids of several sizes.
 
 A night scene is drawn at 1080p with the noise of an infrared camera, stored as the JPEG
-that a camera would upload, decoded as `inspect` decodes it, and reduced to each grid. A
+that a camera would upload, decoded as `inspection` decodes it, and reduced to each grid. A
 grid is evaluated at every scale that it holds, single cells and blocks of cells. The
 threshold is the value that no empty picture exceeds; a figure is detected if it exceeds
 the threshold in nine of ten places. The model's noise over cells of several sizes is
@@ -117,7 +117,7 @@ def figure(camera: Camera, height_px: int, contrast: int) -> np.ndarray:
 
 
 def planes(picture: Image.Image, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the planes that `inspect` would keep with cells of this size."""
+    """Return the planes that `inspection` would keep with cells of this size."""
     mean, deviation = luminance_grid(picture, size[1], size[0])
     return np.asarray(mean, np.float32), np.asarray(deviation, np.float32)
 

@@ -1,4 +1,4 @@
-"""The cost of `inspect`, compared with a bare loop over the same files, on one core.
+"""The cost of `inspection`, compared with a bare loop over the same files, on one core.
 
 Snapshots: the bare loop reads, hashes, drafts, loads, thumbnails and saves the JPEG.
 Clips: the bare loop reads, hashes and decodes the key frames with PyAV; a second one

@@ -266,7 +266,7 @@ def test_clip_of_each_ending_plays_in_browsers(ending: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("ending", MADE)
 def test_the_door_calls_no_whole_upload_cut(ending: str) -> None:
-    """`receive` asks the same modules as `inspect`."""
+    """`receive` asks the same modules as `inspection`."""
     assert contents_of(io.BytesIO(MADE[ending]()), f"a.{ending}").says != "cut"
 
 
@@ -501,7 +501,7 @@ def test_ten_bits_of_h264_are_encoded_for_browsers(tmp_path: Path) -> None:
 
 
 def test_names_of_pictures_are_codecs() -> None:
-    """Faces tell pictures by the codec that `inspect` gives them."""
+    """Faces tell pictures by the codec that `inspection` gives them."""
     assert not any(is_moving("clip", name.lower()) for name in sniff.PICTURES)
 
 

@@ -271,3 +271,16 @@ def test_what_the_contracts_page_names_exists() -> None:
         module = importlib.import_module(f"pano_analytics.{room}")
         for name in re.findall(r"`([A-Za-z_]+)`", offers):
             assert hasattr(module, name), f"{room}.{name}"
+
+
+DESIGN = sorted((ROOT / "docs" / "design").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", DESIGN, ids=lambda page: page.stem)
+def test_a_design_page_names_modules_that_exist(page: Path) -> None:
+    """What the line of the status names as `room/module` or as a test is there."""
+    status = page.read_text().partition("tatus")[2].partition("\n\n")[0]
+    for name in re.findall(r"`([a-z_]+(?:/[a-z_]*)+|test_[a-z0-9_]+)`", status):
+        of_test = name.startswith("test_")
+        places = (ROOT / "tests",) if of_test else (ROOT / "pano_analytics", ROOT)
+        assert any((one / name).is_dir() or (one / f"{name}.py").is_file() for one in places), name

@@ -1,5 +1,5 @@
 """What files of cameras hold, byte by byte: one list of endings, one module per container.
 
-Layouts, `receive`, `inspect` and `clips` all ask here, so that they agree about
+Layouts, `receive`, `inspection` and `clips` all ask here, so that they agree about
 which endings are media, what a file really is, and whether its end is there.
 """

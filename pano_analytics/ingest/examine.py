@@ -1,4 +1,4 @@
-"""Opening files: what `inspect` finds in each, and what stood in the way where it finds nothing."""
+"""Opening files: what `inspection` finds in each, or why it finds nothing."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def open_batch(tasks: Sequence[Task]) -> list[Outcome]:
 
 
 def _open(task: Task) -> Outcome:
-    from pano_analytics import inspection as inspection
+    from pano_analytics import inspection
 
     try:
         allow(_CPU_S + Path(task.path).lstat().st_size / _CPU_BYTES)

@@ -29,7 +29,7 @@ from pano_analytics.store import timekeeping
 from pano_analytics.store.catalog import Day
 from pano_analytics.store.timekeeping import Behind, corrected_us
 
-# Increase it when `layouts` reads names differently, or `inspect` reads more formats: the next
+# Increase it when `layouts` reads names differently, or `inspection` reads more formats: the next
 # ingest then reads all names again, and opens again the files that could not be read whole.
 READING_VERSION = 6
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from pano_analytics import layouts
-from pano_analytics.ingest.unread import MOST_PLACES, ignored_cameras
+from pano_analytics.ingest.unread import by_place, ignored_cameras
 from pano_analytics.ingest.walk import Trouble
 from pano_analytics.model import alike
 from pano_analytics.model.times import from_epoch_us
@@ -101,13 +101,7 @@ def save(storage: Storage, units: Mapping[str, Obstacles], closed: Mapping[str, 
 
 
 def _gather(found: Sequence[tuple[str, Obstacle]]) -> dict[str, Obstacle]:
-    """Return obstacles by the folder above the dates: those of MOST_PLACES, the newest first."""
-    places: dict[str, list[Obstacle]] = defaultdict(list)
-    for path, one in found:
-        places[layouts.above_dates(path)].append(one)
-    summed = {place: _sum(each) for place, each in places.items()}
-    newest = sorted(summed, key=lambda place: (-summed[place].since_us, place))
-    return {place: summed[place] for place in newest[:MOST_PLACES]}
+    return by_place(found, _sum, lambda one: one.since_us)
 
 
 def _sum(each: Sequence[Obstacle]) -> Obstacle:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from pano_analytics import layouts
@@ -23,6 +23,8 @@ from pano_analytics.settings import Camera, Settings
 from pano_analytics.settings.whose import owner_of
 from pano_analytics.store.storage import Storage
 from pano_analytics.wording import many
+
+Found = TypeVar("Found")
 
 NAME = "state/unread.json"
 FORMAT = 1
@@ -102,12 +104,24 @@ def gather(heaps: Mapping[str, Heap]) -> dict[str, Heap]:
 
     The newest MOST_PLACES of them: a tree in which nothing is read has that many at most.
     """
-    places: dict[str, list[Heap]] = defaultdict(list)
-    for path, heap in heaps.items():
-        places[layouts.above_dates(path)].append(heap)
-    summed = {place: _sum(each) for place, each in places.items()}
-    newest = sorted(summed, key=lambda place: (-summed[place].last_us, place))
-    return {place: summed[place] for place in newest[:MOST_PLACES]}
+    return by_place(heaps.items(), _sum, lambda heap: heap.last_us)
+
+
+def by_place(
+    found: Iterable[tuple[str, Found]],
+    join: Callable[[Sequence[Found]], Found],
+    newest_us: Callable[[Found], int],
+) -> dict[str, Found]:
+    """Return what was found at paths, joined by the folder above the dates.
+
+    The MOST_PLACES that are newest by `newest_us`, those first.
+    """
+    places: dict[str, list[Found]] = defaultdict(list)
+    for path, one in found:
+        places[layouts.above_dates(path)].append(one)
+    joined = {place: join(each) for place, each in places.items()}
+    newest = sorted(joined, key=lambda place: (-newest_us(joined[place]), place))
+    return {place: joined[place] for place in newest[:MOST_PLACES]}
 
 
 def _sum(heaps: Sequence[Heap]) -> Heap:

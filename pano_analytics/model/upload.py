@@ -93,7 +93,7 @@ class Frame:
 
     `offset_s` counts from the file's first picture (0.0 for a snapshot).
     `grid` is the luminance grid, plane by plane and row by row, one unsigned
-    byte a cell, of the shape that `inspect.GRID_SHAPE` gives; `thumbnail` is a whole JPEG.
+    byte a cell, of the shape that `model.grid.GRID_SHAPE` gives; `thumbnail` is a whole JPEG.
     """
 
     offset_s: float
