@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from io import BytesIO
@@ -20,9 +21,10 @@ from shared_files import clip_path, lay, lay_listing, needs_listings, snapshot_p
 
 from pano_analytics.errors import LibraryBusy, SettingsError, UploadTreeError
 from pano_analytics.ingest import examine
-from pano_analytics.ingest.days import rows_of, settle, table_of
+from pano_analytics.ingest.days import settle, uploads_in
 from pano_analytics.ingest.run import Summary, ingest
 from pano_analytics.library import Library
+from pano_analytics.model.tables import media_table
 from pano_analytics.settings import Settings, check
 from pano_analytics.store.catalog import Day
 from pano_analytics.store.storage import Storage
@@ -275,9 +277,9 @@ def test_a_clip_that_no_longer_crosses_midnight_lets_go(
     assert library.media(kind="snapshot").clip_id.notna().all()
     change = library.catalog.begin()
     day = Day("porch", begin.date())
-    rows = rows_of(change, day)
-    short = [row | {"end": row["start"] + timedelta(seconds=5)} for row in rows]
-    settle(change, day, table_of([row for row in short if row["kind"] != "clip" or not is_gone]))
+    uploads = uploads_in(change, day)
+    short = [replace(one, end=one.start + timedelta(seconds=5)) for one in uploads]
+    settle(change, day, media_table(one for one in short if one.kind != "clip" or not is_gone))
     change.commit()
     held = library.media(kind="snapshot").sort_values("start").clip_id.notna().tolist()
     assert held == [not is_gone, False]

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.ingest.link import Clip, Moment, holders
-from pano_analytics.model.tables import schema
+from pano_analytics.model.tables import schema, uploads_of
+from pano_analytics.model.upload import Upload
 from pano_analytics.store.catalog import Change, Day, Sealed, Span
 
-Row = dict[str, Any]
 FACTS = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256", "state"]
 
 
-def rows_of(change: Change, day: Day) -> list[Row]:
-    """Return a camera-day's rows as dictionaries, with this change's own in them."""
+def uploads_in(change: Change, day: Day) -> list[Upload]:
+    """Return the uploads of a camera-day, with this change's own among them."""
     table = change.read(day)
-    return [] if table is None else table.to_pylist()
-
-
-def table_of(rows: Iterable[Row]) -> pa.Table:
-    """Return rows as a media table."""
-    return pa.Table.from_pylist(list(rows), schema=schema("media"))
+    return [] if table is None else uploads_of(table, *day)
 
 
 def facts_of(tables: Iterable[pa.Table]) -> pa.Table:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.ingest.days import Row, settle, table_of
+from pano_analytics.ingest.days import settle
 from pano_analytics.ingest.listing import Reader, now_us, table_of_named
 from pano_analytics.ingest.walk import Entry
-from pano_analytics.model.tables import of_uploads, schema
+from pano_analytics.model.tables import media_table, of_uploads, schema, uploads_of
 from pano_analytics.model.times import epoch_us
-from pano_analytics.model.upload import GONE_STATES
+from pano_analytics.model.upload import GONE_STATES, Upload, went_missing
 from pano_analytics.store.catalog import Change, Day
-from pano_analytics.store.journal import SEEN, Journal, gone_schema
+from pano_analytics.store.journal import SEEN, Fact, Journal, gone_schema
 from pano_analytics.store.removal import whole
 from pano_analytics.store.storage import Storage
 
 _MARK = "state/anew"
-_REASON = "no longer in the upload tree"
 
 
 def note(
@@ -44,26 +44,26 @@ def note(
     return noted
 
 
-def newly_gone(change: Change, known: frozenset[str] = frozenset()) -> list[Row]:
+def newly_gone(change: Change, known: frozenset[str] = frozenset()) -> list[Fact]:
     """Return the rows (`gone_schema`) whose file went with this change; not those `known` by id."""
     days = sorted(day for day in change.touched() if not change.is_listed(day))
     return [row for day in days for row in _gone(change, day, known)]
 
 
-def _gone(change: Change, day: Day, known: frozenset[str]) -> Iterator[Row]:
-    was = {(row["media_id"], row["state"]) for row in _rows_gone(change.before(day))}
+def _gone(change: Change, day: Day, known: frozenset[str]) -> Iterator[Fact]:
+    was = {(one.media_id, one.state) for one in _uploads_gone(change.before(day), day)}
     told = [
-        row
-        for row in _rows_gone(change.read(day))
-        if (row["media_id"], row["state"]) not in was and row["media_id"] not in known
+        one
+        for one in _uploads_gone(change.read(day), day)
+        if (one.media_id, one.state) not in was and one.media_id not in known
     ]
-    yield from whole(day, told, change.belonging(day))
+    yield from whole(told, change.belonging(day))
 
 
-def _rows_gone(table: pa.Table | None) -> list[Row]:
+def _uploads_gone(table: pa.Table | None, day: Day) -> list[Upload]:
     if table is None:
         return []
-    return list(table.filter(pc.is_in(table["state"], pa.array(GONE_STATES))).to_pylist())
+    return uploads_of(table.filter(pc.is_in(table["state"], pa.array(GONE_STATES))), *day)
 
 
 class Anew:
@@ -113,9 +113,9 @@ class Anew:
             self.is_on, self._present = False, []
 
 
-def _lacking(seen: pa.Table, present: pa.ChunkedArray) -> dict[str, Row]:
+def _lacking(seen: pa.Table, present: pa.ChunkedArray) -> dict[str, Fact]:
     """Return by media_id the last fact about each upload that the tree lacks."""
-    latest: dict[str, Row] = {}
+    latest: dict[str, Fact] = {}
     facts = seen.filter(pc.invert(pc.is_in(seen["media_id"], present))).sort_by("noted")
     for fact in facts.to_pylist():
         was = latest.get(fact["media_id"])
@@ -123,14 +123,14 @@ def _lacking(seen: pa.Table, present: pa.ChunkedArray) -> dict[str, Row]:
     return latest
 
 
-def _joined(was: Row, fact: Row) -> Row:
+def _joined(was: Fact, fact: Fact) -> Fact:
     is_same = (was["size_bytes"], was["mtime"]) == (fact["size_bytes"], fact["mtime"])
     sha256 = fact["sha256"] or (was["sha256"] if is_same else None)
     return {**fact, "arrived": min(was["arrived"], fact["arrived"]), "sha256": sha256}
 
 
 def _last_notes(
-    journal: Journal, present: pa.ChunkedArray, lacking: Mapping[str, Row]
+    journal: Journal, present: pa.ChunkedArray, lacking: Mapping[str, Fact]
 ) -> dict[str, datetime]:
     """Return by media_id when a row was last noted as gone, if nothing was seen of it since."""
     latest: dict[str, datetime] = {}
@@ -146,13 +146,13 @@ def _last_notes(
     }
 
 
-def _rows_of_notes(notes: pa.Table, noted: Mapping[str, datetime]) -> list[Row]:
+def _rows_of_notes(notes: pa.Table, noted: Mapping[str, datetime]) -> list[Fact]:
     moments = zip(notes["media_id"].to_pylist(), notes["noted"].to_pylist(), strict=True)
     is_last = pa.array([noted.get(media_id) == moment for media_id, moment in moments], pa.bool_())
     return list(notes.filter(is_last).to_pylist())
 
 
-def _named(reader: Reader, facts: Iterable[Row]) -> Iterator[Row]:
+def _named(reader: Reader, facts: Iterable[Fact]) -> Iterator[Fact]:
     """Yield rows as names alone tell them, of files that went without a note."""
     by_path = {fact["path"]: fact for fact in facts}
     entries = [
@@ -160,18 +160,18 @@ def _named(reader: Reader, facts: Iterable[Row]) -> Iterator[Row]:
     ]
     arrivals = {fact["media_id"]: _us(fact["arrived"]) for fact in by_path.values()}
     for day, rows in reader.read(entries, now_us(), arrivals).days.items():
-        for row in table_of_named(rows).to_pylist():
-            known = {"sha256": by_path[row["path"]]["sha256"], "state": "missing"}
-            yield from whole(day, [{**row, **known, "state_reason": _REASON}], {})
+        for named in uploads_of(table_of_named(rows), *day):
+            upload = replace(named, sha256=by_path[named.path]["sha256"])
+            yield from whole([went_missing(upload)], {})
 
 
 def _us(moment: datetime) -> int:
     return epoch_us(moment.astimezone(UTC).replace(tzinfo=None))
 
 
-def _put_all(change: Change, rows: Iterable[Row]) -> None:
+def _put_all(change: Change, rows: Iterable[Fact]) -> None:
     # By id: a journal that was joined with an older copy of itself says things twice.
-    by_day = defaultdict[Day, dict[str, Row]](dict)
+    by_day = defaultdict[Day, dict[str, Fact]](dict)
     for row in rows:
         by_day[Day(row["camera"], row["date"])][row["media_id"]] = row
     for day, own in by_day.items():
@@ -179,10 +179,10 @@ def _put_all(change: Change, rows: Iterable[Row]) -> None:
             kept = _belonging(own, table.name)
             if kept.num_rows:
                 change.put_belonging(day, kept, table.name)
-        settle(change, day, _with(change.read(day), table_of(own.values())))
+        settle(change, day, _with(change.read(day), media_table(map(Upload.of, own.values()))))
 
 
-def _belonging(own: Mapping[str, Row], table: str) -> pa.Table:
+def _belonging(own: Mapping[str, Fact], table: str) -> pa.Table:
     """Return what the notes of gone rows, by media_id, hold of one table."""
     # Noted before there was such a table, it has no list.
     rows = [{**one, "media_id": key} for key, row in own.items() for one in row[table] or ()]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.ingest.days import Row, facts_of, lay, rows_of, settle, table_of
+from pano_analytics.ingest.days import facts_of, lay, settle, uploads_in
 from pano_analytics.ingest.walk import Unit
-from pano_analytics.model.upload import GONE_STATES
+from pano_analytics.model.tables import media_table, uploads_of
+from pano_analytics.model.upload import GONE_STATES, Upload, seen, went_missing
 from pano_analytics.store.catalog import Change, Day, Sealed
 
 # What names and sizes tell anew at each look; all else was learnt by opening
@@ -33,7 +35,7 @@ _COMPARED = ["path", "size_bytes", "mtime", *_FROM_NAME]
 # What the names of one unit say: rows by camera-day, each at rest in itself.
 Listing = Mapping[Day, Sealed]
 # What the catalog knows: rows by camera-day and path.
-Known = dict[Day, dict[str, Row]]
+Known = dict[Day, dict[str, Upload]]
 
 
 @dataclass
@@ -77,7 +79,7 @@ def merge(
     same = {day for day, table in tables.items() if _is_same(change, day, table)}
     listed = {day: table for day, table in tables.items() if day not in same}
     known = {
-        day: {row["path"]: row for row in rows_of(change, day)}
+        day: {one.path: one for one in uploads_in(change, day)}
         for day in days - same
         if change.has(day)
     }
@@ -114,11 +116,11 @@ def _merge_known(
     is_whole: bool,
 ) -> tuple[Tally, pa.Table]:
     by_path = {path: (day, row) for day, rows in known.items() for path, row in rows.items()}
-    tally, touched, told = Tally(), set[Day](), list[Row]()
+    tally, touched, told = Tally(), set[Day](), list[Upload]()
     for day, table in listed.items():
-        for row in table.to_pylist():
-            was_day, was = by_path.pop(row["path"], (day, None))
-            merged = _update(was, row)
+        for named in uploads_of(table, *day):
+            was_day, was = by_path.pop(named.path, (day, None))
+            merged = _update(was, named)
             if merged is was and was_day == day:
                 continue
             tally += Tally(new=was is None, changed=was is not None)
@@ -126,23 +128,20 @@ def _merge_known(
             touched |= {day, was_day}
             _replace(known, was_day, was, day, merged)
             if was is not None and was_day != day:
-                change.move_belonging([merged["media_id"]], was_day, day)
+                change.move_belonging([merged.media_id], was_day, day)
     if is_whole:
-        gone = [(day, row) for day, row in by_path.values() if _is_gone(unit, row)]
-        for day, row in gone:
+        gone = [(day, one) for day, one in by_path.values() if _is_gone(unit, one)]
+        for day, one in gone:
             touched.add(day)
-            _replace(known, day, row, day, {**row, "state": "missing", "state_reason": _GONE})
+            _replace(known, day, one, day, went_missing(one))
         tally += Tally(missing=len(gone))
     for day in touched:
-        settle(change, day, table_of(known.get(day, {}).values()))
-    return tally, facts_of([table_of(told)])
+        settle(change, day, media_table(known.get(day, {}).values()))
+    return tally, facts_of([media_table(told)])
 
 
-_GONE = "no longer in the upload tree"
-
-
-def _is_gone(unit: Unit, row: Row) -> bool:
-    return row["state"] not in GONE_STATES and _is_of(unit, row["path"])
+def _is_gone(unit: Unit, upload: Upload) -> bool:
+    return not upload.is_gone and _is_of(unit, upload.path)
 
 
 def _is_of(unit: Unit, path: str) -> bool:
@@ -152,29 +151,28 @@ def _is_of(unit: Unit, path: str) -> bool:
     return path.rpartition("/")[0] == unit.path
 
 
-def _update(was: Row | None, row: Row) -> Row:
-    """Return the row as it is now; the very same object where nothing changed."""
-    if was is None:
-        return row
-    arrived = min(was["arrived"], row["arrived"])
-    if (was["size_bytes"], was["mtime"]) != (row["size_bytes"], row["mtime"]) or was[
-        "state"
-    ] in GONE_STATES:
-        return {**row, "arrived": arrived}
-    said = {name: row[name] for name in _FROM_NAME}
-    if row["end"] is not None or was["start"] != row["start"]:
-        said["end"] = row["end"] or _end_by_length(was, row)
-    if all(was[name] == value for name, value in said.items()) and was["arrived"] == arrived:
-        return was
-    return {**was, **said, "arrived": arrived}
+def _update(was: Upload | None, named: Upload) -> Upload:
+    """Return the upload as it is now; the very same object where nothing changed."""
+    if was is None or _is_another(was, named):
+        return seen(named, was)
+    told = {name: getattr(named, name) for name in _FROM_NAME}
+    told["arrived"] = min(was.arrived, named.arrived)
+    if named.end is not None or was.start != named.start:
+        told["end"] = named.end or _end_by_length(was, named)
+    is_same = all(getattr(was, name) == value for name, value in told.items())
+    return was if is_same else replace(was, camera=named.camera, date=named.date, **told)
 
 
-def _end_by_length(was: Row, row: Row) -> object:
+def _is_another(was: Upload, named: Upload) -> bool:
+    return was.is_gone or (was.size_bytes, was.mtime) != (named.size_bytes, named.mtime)
+
+
+def _end_by_length(was: Upload, named: Upload) -> datetime | None:
     # An end that only the opened file told moves along with a corrected start.
-    return None if was["end"] is None else row["start"] + (was["end"] - was["start"])
+    return None if was.end is None else named.start + (was.end - was.start)
 
 
-def _replace(known: Known, was_day: Day, was: Row | None, day: Day, row: Row) -> None:
+def _replace(known: Known, was_day: Day, was: Upload | None, day: Day, upload: Upload) -> None:
     if was is not None:
-        del known[was_day][was["path"]]
-    known.setdefault(day, {})[row["path"]] = row
+        del known[was_day][was.path]
+    known.setdefault(day, {})[upload.path] = upload

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,17 +14,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.errors import PartError
-from pano_analytics.ingest.days import Row, facts_of, rows_of, settle, table_of
+from pano_analytics.ingest.days import facts_of, settle
 from pano_analytics.ingest.examine import Outcome, Task
-from pano_analytics.model.tables import schema
-from pano_analytics.model.upload import Frame, Inspection, decode_path
+from pano_analytics.model.tables import media_table, replaced, schema, uploads_of
+from pano_analytics.model.upload import (
+    NOT_WHOLE_STATES,
+    Frame,
+    Inspection,
+    Upload,
+    changed_meanwhile,
+    decode_path,
+    opened,
+    still_arriving,
+    to_open,
+    went_missing,
+)
 from pano_analytics.store import locators
 from pano_analytics.store.catalog import Catalog, Change, Day, thumb_folder
 from pano_analytics.store.locators import Locator
 from pano_analytics.store.storage import Storage, stamp
 
-WAITING = ("unread", "pending")
-NOT_WHOLE = ("partial", "damaged", "unsupported")
 # A name this far from now is no upload under way: it was copied here later.
 _UNDER_WAY = timedelta(hours=36)
 _CLOCK_BEGINS = datetime(2005, 1, 1, tzinfo=UTC)
@@ -33,29 +43,25 @@ def wait_again(change: Change) -> None:
     """Mark every file that could not be read whole as unread: older versions read fewer formats."""
     for day in sorted(change.days()):
         known = change.read(day)
-        if known is not None and pc.any(pc.is_in(known["state"], pa.array(NOT_WHOLE))).as_py():
-            settle(change, day, table_of(map(_waiting, rows_of(change, day))))
+        if known is None:
+            continue
+        again = known.filter(pc.is_in(known["state"], pa.array(NOT_WHOLE_STATES)))
+        if again.num_rows:
+            settle(change, day, replaced(known, map(to_open, uploads_of(again, *day))))
 
 
-def _waiting(row: Row) -> Row:
-    if row["state"] not in NOT_WHOLE:
-        return row
-    return {**row, "state": "unread", "state_reason": None}
+def tasks(root: Path, uploads: Iterable[Upload]) -> Iterator[tuple[str, Task]]:
+    """Yield what to open, by media_id: the uploads of a camera-day that wait for it."""
+    for upload in uploads:
+        if upload.is_waiting:
+            path = f"{root}/{os.fsdecode(decode_path(upload.path))}"
+            yield upload.media_id, Task(path, upload.kind, _expected_s(upload))
 
 
-def tasks(root: Path, rows: Iterable[Row]) -> Iterator[tuple[str, Task]]:
-    """Yield what to open, by media_id: the rows of a camera-day that wait for it."""
-    for row in rows:
-        if row["state"] in WAITING:
-            path = f"{root}/{os.fsdecode(decode_path(row['path']))}"
-            task = Task(path, row["kind"], _expected_s(row))
-            yield row["media_id"], task
-
-
-def _expected_s(row: Row) -> float | None:
-    if row["kind"] != "clip" or row["end"] is None or row["duration_s"] is not None:
+def _expected_s(upload: Upload) -> float | None:
+    if upload.kind != "clip" or upload.end is None or upload.duration_s is not None:
         return None
-    return float((row["end"] - row["start"]).total_seconds())
+    return (upload.end - upload.start).total_seconds()
 
 
 def apply(
@@ -66,19 +72,20 @@ def apply(
     Returns the facts for the journal and the pack written, not yet synced.
     Outcomes that tell nothing new change nothing.
     """
-    rows = rows_of(change, day)
-    pack = Pack(day)
-    told = {
-        row["media_id"]: (row, _updated(row, outcomes[row["media_id"]], pack, quiet_s))
-        for row in rows
-        if row["media_id"] in outcomes
-    }
-    new = {media_id: row for media_id, (was, row) in told.items() if row != was}
+    known, pack = change.read(day), Pack(day)
+    if known is None:
+        return facts_of([]), []
+    tried = known.filter(pc.is_in(known["media_id"], pa.array(list(outcomes), pa.string())))
+    told = [
+        (was, _updated(was, outcomes[was.media_id], pack, quiet_s))
+        for was in uploads_of(tried, *day)
+    ]
+    new = [upload for was, upload in told if upload != was]
     if new:
-        _write_frames(change, day, list(new), pack)
-        settle(change, day, table_of(new.get(row["media_id"], row) for row in rows))
-    told_of = [row for media_id, row in new.items() if outcomes[media_id].inspection]
-    return facts_of([table_of(told_of)]), pack.write(storage)
+        _write_frames(change, day, [upload.media_id for upload in new], pack)
+        settle(change, day, replaced(known, new))
+    told_of = [upload for upload in new if outcomes[upload.media_id].inspection]
+    return facts_of([media_table(told_of)]), pack.write(storage)
 
 
 def sweep(catalog: Catalog, since: str) -> None:
@@ -156,52 +163,28 @@ def _write_frames(change: Change, day: Day, media_ids: list[str], pack: Pack) ->
         change.write(day, new, "frames")
 
 
-def _updated(row: Row, outcome: Outcome, pack: Pack, quiet_s: float) -> Row:
+def _updated(was: Upload, outcome: Outcome, pack: Pack, quiet_s: float) -> Upload:
     found = outcome.inspection
     if found is None:
-        return {**row, **_without_inspection(outcome)}
-    state, reason = _state(row, found, quiet_s)
-    if (state, found.sha256) == (row["state"], row["sha256"]):
-        return row  # still pending, and not a byte has come
-    kept = _keep(row["media_id"], found.frames, pack)
-    end = row["end"]
-    if end is None and row["kind"] == "clip" and found.duration_s is not None:
-        end = row["start"] + timedelta(seconds=found.duration_s)
-    return {
-        **row,
-        "end": end,
-        "state": state,
-        "state_reason": reason,
-        "width": found.width,
-        "height": found.height,
-        "fps": found.fps,
-        "duration_s": found.duration_s,
-        "codec": found.codec,
-        "camera_clock": found.camera_clock,
-        "sha256": found.sha256,
-        "thumb": kept[telling(found.frames)] if kept else None,
-    }
+        return _without_inspection(was, outcome)
+    may_grow = _may_grow(was, found, quiet_s)
+    now = still_arriving(was, found, quiet_s) if may_grow else opened(was, found)
+    if (now.state, now.sha256) == (was.state, was.sha256):
+        return was  # still pending, and not a byte has come
+    kept = _keep(was.media_id, found.frames, pack)
+    return replace(now, thumb=kept[telling(found.frames)] if kept else None)
 
 
-_TROUBLE = {
-    "changed": ("pending", "it changed while it was read"),
-    "gone": ("missing", "no longer in the upload tree"),
-}
+def _without_inspection(was: Upload, outcome: Outcome) -> Upload:
+    if outcome.trouble == "changed":
+        return changed_meanwhile(was)
+    return went_missing(was) if outcome.trouble == "gone" else to_open(was, outcome.reason)
 
 
-def _without_inspection(outcome: Outcome) -> Row:
-    state, reason = _TROUBLE.get(outcome.trouble or "", ("unread", outcome.reason))
-    return {"state": state, "state_reason": reason}
-
-
-def _state(row: Row, found: Inspection, quiet_s: float) -> tuple[str, str | None]:
-    """Return the state: what is not whole and was written to just now may still grow."""
-    if found.state == "complete":
-        return found.state, found.state_reason
-    age_s = (datetime.now(UTC) - row["mtime"]).total_seconds()
-    if age_s < quiet_s and _may_be_under_way(row["start"]):
-        return "pending", f"not complete yet, and written to less than {quiet_s:g} s ago"
-    return found.state, found.state_reason
+def _may_grow(was: Upload, found: Inspection, quiet_s: float) -> bool:
+    """Tell whether what is not whole was written to just now, and may still grow."""
+    age_s = (datetime.now(UTC) - was.mtime).total_seconds()
+    return found.state != "complete" and age_s < quiet_s and _may_be_under_way(was.start)
 
 
 def _may_be_under_way(start: datetime) -> bool:

@@ -17,7 +17,7 @@ from pano_analytics.errors import UploadTreeError
 from pano_analytics.ingest import examine, gone, obstacles, opened, unread, walk
 from pano_analytics.ingest import look as looking
 from pano_analytics.ingest import memory as memories
-from pano_analytics.ingest.days import facts_of, rows_of
+from pano_analytics.ingest.days import facts_of, uploads_in
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.ingest.listing import READING_VERSION, Reader, now_us
 from pano_analytics.ingest.look import Glance, Looked, look
@@ -401,7 +401,7 @@ class _Run:
         # Read from a view of its own: the applying side is days behind.
         view = self.catalog.begin()
         for day in days:
-            for media_id, task in opened.tasks(self.root, rows_of(view, day)):
+            for media_id, task in opened.tasks(self.root, uploads_in(view, day)):
                 sent.append((day, media_id))
                 yield task
 
@@ -481,10 +481,10 @@ def _closed(
     """Yield the files of a camera-day that could not be opened, each with the reason."""
     closed = {one for one, outcome in outcomes.items() if outcome.trouble == "unreadable"}
     if closed:
-        for row in rows_of(change, day):
-            if row["media_id"] in closed:
-                reason = str(outcomes[row["media_id"]].reason)
-                yield row["path"], reason.removeprefix(f"{locate(root, row['path'])} ")
+        for upload in uploads_in(change, day):
+            if upload.media_id in closed:
+                reason = str(outcomes[upload.media_id].reason)
+                yield upload.path, reason.removeprefix(f"{locate(root, upload.path)} ")
 
 
 def _why_bare(units: list[walk.Unit]) -> str:

@@ -13,6 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pano_analytics.errors import QueryError
 from pano_analytics.model import alike
@@ -172,3 +173,11 @@ def media_table(uploads: Iterable[Upload]) -> pa.Table:
     every, wanted = list(uploads), schema("media")
     arrays = [pa.array([getattr(one, field.name) for one in every], field.type) for field in wanted]
     return pa.table(arrays, schema=wanted)
+
+
+def replaced(rows: pa.Table, uploads: Iterable[Upload]) -> pa.Table:
+    """Return a media table with some of its uploads as they are now, sorted by start and path."""
+    new = media_table(uploads)
+    others = rows.filter(pc.invert(pc.is_in(rows["media_id"], new["media_id"])))
+    joined = pa.concat_tables([others, new])
+    return joined.sort_by([("start", "ascending"), ("path", "ascending")])

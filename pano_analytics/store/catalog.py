@@ -15,6 +15,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from pano_analytics.errors import LibraryError, PartError, refused
+from pano_analytics.store import locators
 from pano_analytics.store.change import Change
 from pano_analytics.store.manifest import MANIFEST, Manifest, Retired, decode, encode
 from pano_analytics.store.months import FOLDER as MONTHS
@@ -182,7 +183,7 @@ class Catalog:
         stray = [name for name in there if name not in named]
         for name in stray:
             self.storage.remove(name)
-        for folder in ("thumbs", "journal"):
+        for folder in (locators.FOLDER, "journal"):
             for name in list(self.storage.files(folder)):
                 if name.endswith(TEMPORARY):
                     self.storage.remove(name)

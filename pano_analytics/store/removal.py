@@ -10,30 +10,27 @@ ingest, finishes what a killed one left, before it looks at anything else.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.errors import UploadTreeError
-from pano_analytics.model.tables import of_uploads
-from pano_analytics.model.times import epoch_us
-from pano_analytics.model.upload import GONE_STATES, decode_path
+from pano_analytics.model.tables import of_uploads, replaced, uploads_of
+from pano_analytics.model.upload import Upload, culled, decode_path, to_open
 from pano_analytics.store import timekeeping
 from pano_analytics.store.catalog import Catalog, Change, Day
-from pano_analytics.store.journal import Journal, gone_schema
+from pano_analytics.store.journal import Fact, Journal, gone_schema
 from pano_analytics.store.storage import Storage, stamp
 from pano_analytics.store.tree import Doomed, Outcome, Tree, adopted
 
 # The mark of a run that writes files which nothing names yet; the next ingest
 # sweeps where it finds it.
 AT_WORK = "state/at-work"
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +66,13 @@ def carry_out(storage: Storage, journal: Journal, tree: Tree, name: str) -> Carr
     A file that is not what it was, or may not be removed, stays, and its row
     becomes that of an upload which waits to be opened.
     """
-    plan = journal.read_plan(name).to_pylist()
+    plan = _read(journal.read_plan(name))
     catalog = Catalog(storage)
     _mark(storage, catalog, journal, plan)
-    files = {Doomed(row["path"], row["size_bytes"], _us(row["mtime"])): row for row in plan}
+    files = {one.file: one for one in plan}
     outcomes = dict(tree.remove(files))
     went = [file for file, outcome in outcomes.items() if outcome in ("removed", "absent")]
-    tree.tidy(went, frozenset(_folder(row["top"]) for row in plan))
+    tree.tidy(went, frozenset(_folder(one.top) for one in plan))
     stayed = {file: outcome for file, outcome in outcomes.items() if file not in set(went)}
     _unmark(storage, catalog, [files[file] for file in stayed])
     journal.close_plan(name)
@@ -83,12 +80,39 @@ def carry_out(storage: Storage, journal: Journal, tree: Tree, name: str) -> Carr
     return Carried(len(went), sum(file.size_bytes for file in went), told)
 
 
+class _Planned(NamedTuple):
+    """One file of a plan (schema PLAN); `media_id` is None for what is no upload."""
+
+    file: Doomed
+    media_id: str | None
+    day: Day
+    top: str
+    reason: str
+    mtime: datetime
+    culled_at: datetime
+
+    def is_of(self, upload: Upload) -> bool:
+        """Tell whether an upload is still the file that was planned."""
+        measures = (upload.size_bytes, upload.mtime)
+        return not upload.is_gone and measures == (self.file.size_bytes, self.mtime)
+
+
+def _read(plan: pa.Table) -> list[_Planned]:
+    # The file's time stays the number that the disk gave: no float, no zone in between.
+    times_us = plan["mtime"].cast(pa.int64()).to_pylist()
+    return [
+        _Planned(
+            Doomed(row["path"], row["size_bytes"], mtime_us),
+            row["media_id"],
+            Day(row["camera"], row["date"]),
+            *(row[name] for name in ("top", "reason", "mtime", "culled_at")),
+        )
+        for row, mtime_us in zip(plan.to_pylist(), times_us, strict=True)
+    ]
+
+
 def _folder(top: str) -> tuple[bytes, ...]:
     return tuple(decode_path(top).split(b"/")) if top else ()
-
-
-def _us(moment: datetime) -> int:
-    return epoch_us(moment.astimezone(UTC).replace(tzinfo=None))
 
 
 def mark_at_work(storage: Storage) -> None:
@@ -98,24 +122,21 @@ def mark_at_work(storage: Storage) -> None:
         storage.replace(AT_WORK, stamp().encode())
 
 
-def _mark(storage: Storage, catalog: Catalog, journal: Journal, plan: Iterable[Row]) -> None:
+def _mark(storage: Storage, catalog: Catalog, journal: Journal, plan: Iterable[_Planned]) -> None:
     """Note the rows whole in the journal, then say that they are culled, in one change."""
-    change, gone = catalog.begin(), list[Row]()
-    for day, rows in _by_day(plan).items():
-        by_id = {row["media_id"]: row for row in rows}
+    change, gone = catalog.begin(), list[Fact]()
+    for day, planned in _by_day(plan).items():
         table = change.read(day)
         if table is None:
             continue
-        chosen = [
-            row["media_id"]
-            for row in table.select(["media_id", "size_bytes", "mtime", "state"]).to_pylist()
-            if row["state"] not in GONE_STATES and _is_same(row, by_id.get(row["media_id"]))
+        marked = [
+            culled(upload, one.reason, one.culled_at)
+            for upload in _chosen(table, day, planned)
+            if (one := planned[upload.media_id]).is_of(upload)
         ]
-        if chosen:
-            marked = _with(table, chosen, by_id)
-            change.write(day, marked)
-            told = marked.filter(pc.is_in(marked["media_id"], pa.array(chosen, pa.string())))
-            gone += whole(day, told.to_pylist(), change.belonging(day))
+        if marked:
+            change.write(day, replaced(table, marked))
+            gone += whole(marked, change.belonging(day))
     if gone:
         noted = timekeeping.look(storage).now()
         rows = [{**row, "noted": noted} for row in gone]
@@ -124,42 +145,44 @@ def _mark(storage: Storage, catalog: Catalog, journal: Journal, plan: Iterable[R
     _commit(storage, change)
 
 
-def whole(day: Day, rows: Iterable[Row], belonging: Mapping[str, pa.Table]) -> Iterator[Row]:
-    """Yield rows of a camera-day as the journal keeps them (`gone_schema`, but when noted).
+def _chosen(table: pa.Table, day: Day, planned: Mapping[str, _Planned]) -> list[Upload]:
+    ids = pa.array(list(planned), pa.string())
+    return uploads_of(table.filter(pc.is_in(table["media_id"], ids)), *day)
+
+
+def whole(uploads: Sequence[Upload], belonging: Mapping[str, pa.Table]) -> Iterator[Fact]:
+    """Yield uploads of a camera-day as the journal keeps them (`gone_schema`, but when noted).
 
     `belonging` is what other tables hold of the camera-day, by table.
     """
-    rows = list(rows)
-    ids = pa.array([row["media_id"] for row in rows], pa.string())
-    kept = {table: _by_upload(there, ids) for table, there in belonging.items() if rows}
-    for row in rows:
+    ids = pa.array([upload.media_id for upload in uploads], pa.string())
+    kept = {table: _by_upload(there, ids) for table, there in belonging.items() if uploads}
+    for upload in uploads:
         own = {table.name: kept.get(table.name, {}) for table in of_uploads()}
-        lists = {name: of.get(row["media_id"], []) for name, of in own.items()}
-        yield {**row, "camera": day.camera, "date": day.date, **lists}
+        yield {**upload.to_row(), **{name: of.get(upload.media_id, []) for name, of in own.items()}}
 
 
-def _by_upload(table: pa.Table, ids: pa.Array) -> dict[str, list[Row]]:
-    kept = defaultdict[str, list[Row]](list)
+def _by_upload(table: pa.Table, ids: pa.Array) -> dict[str, list[Fact]]:
+    kept = defaultdict[str, list[Fact]](list)
     for row in table.filter(pc.is_in(table["media_id"], ids)).to_pylist():
         kept[row.pop("media_id")].append(row)
     return kept
 
 
-def _unmark(storage: Storage, catalog: Catalog, plan: Iterable[Row]) -> None:
+def _unmark(storage: Storage, catalog: Catalog, plan: Iterable[_Planned]) -> None:
     """Say of rows whose files stayed that these are still to be opened, as any other upload."""
     change = catalog.begin()
-    for day, rows in _by_day(plan).items():
-        culled_at = {row["media_id"]: row["culled_at"] for row in rows}
+    for day, planned in _by_day(plan).items():
         table = change.read(day)
         if table is None:
             continue
-        chosen = [
-            row["media_id"]
-            for row in table.select(["media_id", "state", "culled_at"]).to_pylist()
-            if row["state"] == "culled" and row["culled_at"] == culled_at.get(row["media_id"])
+        stayed = [
+            to_open(upload)
+            for upload in _chosen(table, day, planned)
+            if upload.state == "culled" and upload.culled_at == planned[upload.media_id].culled_at
         ]
-        if chosen:
-            change.write(day, _with(table, chosen, {}))
+        if stayed:
+            change.write(day, replaced(table, stayed))
     _commit(storage, change)
 
 
@@ -169,30 +192,9 @@ def _commit(storage: Storage, change: Change) -> None:
         change.commit()
 
 
-def _by_day(plan: Iterable[Row]) -> dict[Day, list[Row]]:
-    days = defaultdict[Day, list[Row]](list)
-    for row in plan:
-        if row["media_id"] is not None:
-            days[Day(row["camera"], row["date"])].append(row)
+def _by_day(plan: Iterable[_Planned]) -> dict[Day, dict[str, _Planned]]:
+    days = defaultdict[Day, dict[str, _Planned]](dict)
+    for one in plan:
+        if one.media_id is not None:
+            days[one.day][one.media_id] = one
     return days
-
-
-def _is_same(row: Row, planned: Row | None) -> bool:
-    measures = ("size_bytes", "mtime")
-    return planned is not None and all(row[name] == planned[name] for name in measures)
-
-
-def _with(table: pa.Table, chosen: Collection[str], culled: Mapping[str, Row]) -> pa.Table:
-    """Return a camera-day with the rows `chosen` culled as said; unread where nothing is said."""
-    is_chosen = pc.is_in(table["media_id"], pa.array(chosen, pa.string()))
-    said = [culled.get(one) for one in table["media_id"].to_pylist()]
-    new = {
-        "state": [("culled" if one else "unread") for one in said],
-        "state_reason": [one["reason"] if one else None for one in said],
-        "culled_at": [one["culled_at"] if one else None for one in said],
-    }
-    for name, values in new.items():
-        field = table.schema.field(name)
-        column = pc.if_else(is_chosen, pa.array(values, field.type), table[name])
-        table = table.set_column(table.schema.get_field_index(name), field, column)
-    return table

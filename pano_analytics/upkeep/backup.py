@@ -198,7 +198,7 @@ def _packs_of_gone(storage: Storage) -> set[str]:
     journal = Journal(storage)
     if journal.torn():
         # Which packs belong to rows that cannot be read is not known: all of them do.
-        return {name for name in storage.files("thumbs") if not name.endswith(TEMPORARY)}
+        return {name for name in storage.files(locators.FOLDER) if not name.endswith(TEMPORARY)}
     packs: set[str] = set()
     for name in journal.gone_files():
         frames = pc.list_flatten(journal.read_gone(name, ("frames",))["frames"])

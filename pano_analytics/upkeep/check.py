@@ -33,12 +33,11 @@ from pano_analytics.errors import (
 from pano_analytics.ingest import examine, walk
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.ingest.listing import Reader, now_us
-from pano_analytics.ingest.opened import WAITING
 from pano_analytics.library import Library
 from pano_analytics.model import alike, arguments
-from pano_analytics.model.tables import TABLES, of_uploads, schema
+from pano_analytics.model.tables import TABLES, of_uploads, schema, uploads_of
 from pano_analytics.model.times import from_epoch_us, instant, sane
-from pano_analytics.model.upload import GONE_STATES, encode_path, locate, resolved
+from pano_analytics.model.upload import Upload, encode_path, locate, resolved
 from pano_analytics.receive import records
 from pano_analytics.store import locators, runs, timekeeping
 from pano_analytics.store.catalog import WHOLE, Day, Part
@@ -99,7 +98,6 @@ WHAT: dict[str, tuple[str, str]] = {
 }
 COLUMNS = ("what", "camera", "date", "path", "media_id", "part", "expected", "found", "advice")
 
-Row = dict[str, Any]
 Progress = Callable[[str, int, int], None]
 
 
@@ -252,16 +250,16 @@ class _Check:
         if table is None:
             self._unread.add(day)
             return
-        rows: list[Row] = table.to_pylist()
+        uploads = uploads_of(table, *day)
         self._ids.append(_numbers(table["media_id"]))
         is_sound = []
-        for row in rows:
-            is_sound.append((yield from self._file(day, row)))  # noqa: PERF401 - it yields itself
-        yield from self._journal(day, rows)
+        for upload in uploads:
+            is_sound.append((yield from self._file(day, upload)))  # noqa: PERF401 - it yields itself
+        yield from self._journal(day, uploads)
         for belonging in of_uploads():
-            yield from self._belonging(day, rows, belonging.name)
+            yield from self._belonging(day, uploads, belonging.name)
         if self.level >= DEPTHS.index("decode"):
-            yield from self._contents(day, list(compress(rows, is_sound)), run)
+            yield from self._contents(day, list(compress(uploads, is_sound)), run)
 
     def _opened(
         self, day: Day, part: Part, table: str
@@ -294,12 +292,12 @@ class _Check:
         now = self.library.catalog.manifest()
         return part.path not in {current.path for _, _, current in now.everything()}
 
-    def _file(self, day: Day, row: Row) -> Generator[Finding, None, bool]:
+    def _file(self, day: Day, upload: Upload) -> Generator[Finding, None, bool]:
         """Yield what is wrong with a row's file; return whether its content can be compared."""
-        said = _about(day, row, expected=row["state"])
-        is_gone = row["state"] in GONE_STATES
+        said = _of(day, upload, expected=upload.state)
+        is_gone = upload.is_gone
         try:
-            found = os.lstat(locate(self.root, row["path"]))
+            found = os.lstat(locate(self.root, upload.path))
         except (FileNotFoundError, NotADirectoryError):
             if not is_gone:
                 yield said("file_missing", found="no file")
@@ -312,7 +310,7 @@ class _Check:
         if is_gone or not stat.S_ISREG(found.st_mode):
             yield from self._of_another_kind(said, is_gone, found)
             return False
-        differs = list(self._measures(day, row, found))
+        differs = list(self._measures(day, upload, found))
         yield from differs
         return not differs
 
@@ -325,15 +323,15 @@ class _Check:
         elif not is_gone:
             yield said("file_missing", found="not a regular file")
 
-    def _measures(self, day: Day, row: Row, found: os.stat_result) -> Iterator[Finding]:
+    def _measures(self, day: Day, upload: Upload, found: os.stat_result) -> Iterator[Finding]:
         if self.level < DEPTHS.index("size"):
             return
-        said = _about(day, row)
-        if found.st_size != row["size_bytes"]:
-            yield said("size_differs", expected=str(row["size_bytes"]), found=str(found.st_size))
+        said = _of(day, upload)
+        if found.st_size != upload.size_bytes:
+            yield said("size_differs", expected=str(upload.size_bytes), found=str(found.st_size))
         mtime = from_epoch_us(sane(found.st_mtime_ns) // 1000)
-        if mtime != row["mtime"]:
-            expected, came = row["mtime"].isoformat(), mtime.isoformat()
+        if mtime != upload.mtime:
+            expected, came = upload.mtime.isoformat(), mtime.isoformat()
             yield said("mtime_differs", expected=expected, found=came)
 
     # --- journal and thumbnails ---------------------------------------------
@@ -377,55 +375,57 @@ class _Check:
     def _forgotten_ids(self) -> np.ndarray:
         return np.unique(_numbers(Journal(self.library.storage).forgotten()["media_id"]))
 
-    def _is_to_drop(self, row: Row) -> bool:
+    def _is_to_drop(self, upload: Upload) -> bool:
         # Told to be forgotten, and killed before it was: the next culling drops it.
-        return row["state"] == "culled" and bool(
-            np.isin(np.uint64(int(row["media_id"], 16)), self._forgotten_ids)
+        return upload.state == "culled" and bool(
+            np.isin(np.uint64(int(upload.media_id, 16)), self._forgotten_ids)
         )
 
-    def _journal(self, day: Day, rows: list[Row]) -> Iterator[Finding]:
+    def _journal(self, day: Day, uploads: list[Upload]) -> Iterator[Finding]:
         if self._is_journal_torn:
             return
-        rows = [row for row in rows if not self._is_to_drop(row)]
-        for row in rows:
-            if row["media_id"] in self._overwritten and row["state"] not in GONE_STATES:
-                before, after = self._overwritten[row["media_id"]]
-                yield _about(day, row)("overwritten", expected=before, found=after)
-        gone = [row for row in rows if row["state"] in GONE_STATES]
+        uploads = [upload for upload in uploads if not self._is_to_drop(upload)]
+        for upload in uploads:
+            if upload.media_id in self._overwritten and not upload.is_gone:
+                before, after = self._overwritten[upload.media_id]
+                yield _of(day, upload)("overwritten", expected=before, found=after)
+        gone = [upload for upload in uploads if upload.is_gone]
         for what, asked, known in (
-            ("journal_lacks", rows, self._seen_ids),
+            ("journal_lacks", uploads, self._seen_ids),
             ("journal_lacks_gone", gone, self._gone_ids if gone else self._seen_ids),
         ):
-            ids = np.array([int(row["media_id"], 16) for row in asked], dtype=np.uint64)
+            ids = np.array([int(upload.media_id, 16) for upload in asked], dtype=np.uint64)
             for index in np.flatnonzero(~np.isin(ids, known)):
-                row = asked[index]
-                yield _about(day, row)(what, expected=row["state"], found="nothing noted")
+                upload = asked[index]
+                yield _of(day, upload)(what, expected=upload.state, found="nothing noted")
 
-    def _belonging(self, day: Day, rows: list[Row], table: str) -> Iterator[Finding]:
+    def _belonging(self, day: Day, uploads: list[Upload], table: str) -> Iterator[Finding]:
         """Yield what is wrong with the rows of a table that belong to a camera-day's uploads."""
         part = self.manifest.table(table).get(day)
         found = (yield from self._opened(day, part, table)) if part else None
         kept = schema(table).empty_table() if found is None else found
         path = part.path if part else None
-        by_id = {row["media_id"]: row for row in rows}
+        by_id = {upload.media_id: upload for upload in uploads}
         orphan = "frame_orphan" if table == "frames" else "row_orphan"
         for one in kept["media_id"].to_pylist():
             if one not in by_id:
-                said = _about(day, {"media_id": one, "path": None}, part=path)
+                said = _about(day, one, None, part=path)
                 yield said(orphan, expected="its upload", found="no row")
         if table == "frames":
             yield from self._frames(day, by_id, kept, path)
 
     def _frames(
-        self, day: Day, by_id: Mapping[str, Row], frames: pa.Table, part: str | None
+        self, day: Day, by_id: Mapping[str, Upload], frames: pa.Table, part: str | None
     ) -> Iterator[Finding]:
         shown = set(frames["thumb"].to_pylist())
-        for row in by_id.values():
-            if row["thumb"] is not None and row["thumb"] not in shown:
-                yield _about(day, row)("frame_missing", expected=row["thumb"], found="no frame")
+        for upload in by_id.values():
+            if upload.thumb is not None and upload.thumb not in shown:
+                yield _of(day, upload)("frame_missing", expected=upload.thumb, found="no frame")
         for frame in frames.select(["media_id", "thumb"]).to_pylist():
-            row = by_id.get(frame["media_id"], {"media_id": frame["media_id"], "path": None})
-            yield from self._thumb(_about(day, row, part=part), frame["thumb"])
+            shows = by_id.get(frame["media_id"])
+            path = None if shows is None else shows.path
+            said = _about(day, frame["media_id"], path, part=part)
+            yield from self._thumb(said, frame["thumb"])
 
     def _thumb(self, said: Callable[..., Finding], locator: str) -> Iterator[Finding]:
         file, offset, size = locators.parse(locator)
@@ -458,35 +458,35 @@ class _Check:
     # --- what is in the files -----------------------------------------------
 
     def _contents(
-        self, day: Day, rows: list[Row], run: Callable[[Iterable[Task]], Iterator[Outcome]]
+        self, day: Day, uploads: list[Upload], run: Callable[[Iterable[Task]], Iterator[Outcome]]
     ) -> Iterator[Finding]:
-        opened = [row for row in rows if row["state"] not in WAITING]
-        for row, outcome in zip(opened, run(map(self._task, opened)), strict=True):
+        opened = [upload for upload in uploads if not upload.is_waiting]
+        for upload, outcome in zip(opened, run(map(self._task, opened)), strict=True):
             found = outcome.inspection
-            said = _about(day, row)
+            said = _of(day, upload)
             if found is None:
                 if outcome.trouble == "unreadable":
-                    yield said("file_unreadable", expected=row["state"], found=outcome.reason)
+                    yield said("file_unreadable", expected=upload.state, found=outcome.reason)
                 continue
-            if found.state != row["state"]:
+            if found.state != upload.state:
                 told = f"{found.state}: {found.state_reason}" if found.state_reason else found.state
-                yield said("state_differs", expected=row["state"], found=told)
+                yield said("state_differs", expected=upload.state, found=told)
             if self.level >= DEPTHS.index("hash"):
-                yield from self._hashes(said, row, found.sha256)
+                yield from self._hashes(said, upload, found.sha256)
 
-    def _task(self, row: Row) -> Task:
-        length = None if row["end"] is None else (row["end"] - row["start"]).total_seconds()
-        where = str(locate(self.root, row["path"]))
-        return Task(where, row["kind"], length if row["kind"] == "clip" else None)
+    def _task(self, upload: Upload) -> Task:
+        length = None if upload.end is None else (upload.end - upload.start).total_seconds()
+        where = str(locate(self.root, upload.path))
+        return Task(where, upload.kind, length if upload.kind == "clip" else None)
 
     def _hashes(
-        self, said: Callable[..., Finding], row: Row, sha256: str | None
+        self, said: Callable[..., Finding], upload: Upload, sha256: str | None
     ) -> Iterator[Finding]:
-        if sha256 != row["sha256"]:
-            yield said("hash_differs", expected=row["sha256"], found=sha256)
-        noted = None if self._is_journal_torn else self._hash_noted.get(row["media_id"])
-        if noted is not None and noted != row["sha256"]:
-            yield said("journal_hash_differs", expected=noted, found=row["sha256"])
+        if sha256 != upload.sha256:
+            yield said("hash_differs", expected=upload.sha256, found=sha256)
+        noted = None if self._is_journal_torn else self._hash_noted.get(upload.media_id)
+        if noted is not None and noted != upload.sha256:
+            yield said("journal_hash_differs", expected=noted, found=upload.sha256)
 
     @cached_property
     def _hash_noted(self) -> Mapping[str, str]:
@@ -570,16 +570,21 @@ class _Check:
                 if self.scope.is_ranged and row.time_source != "name":
                     continue
                 if self.scope.has(day.camera, row.start):
-                    yield _about(day, row._asdict())(
+                    yield _about(day, row.media_id, row.path)(
                         "not_in_catalog",
                         expected="no row",
                         found=f"{row.size_bytes} bytes",
                     )
 
 
-def _about(day: Day, row: Mapping[str, Any], **more: Any) -> Callable[..., Finding]:
+def _of(day: Day, upload: Upload, **more: Any) -> Callable[..., Finding]:
+    """Return what makes findings about an upload of the catalog."""
+    return _about(day, upload.media_id, upload.path, **more)
+
+
+def _about(day: Day, media_id: str, path: str | None, **more: Any) -> Callable[..., Finding]:
     """Return what makes findings about one upload."""
-    known = {"path": row["path"], "media_id": row["media_id"], **more}
+    known = {"path": path, "media_id": media_id, **more}
     return partial(Finding, camera=day.camera, date=day.date, **known)
 
 

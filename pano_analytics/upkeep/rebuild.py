@@ -23,23 +23,22 @@ import pyarrow.compute as pc
 
 from pano_analytics.errors import LibraryError, UploadTreeError
 from pano_analytics.ingest import gone, memory, obstacles, unread, walk
-from pano_analytics.ingest.days import FACTS, Row, table_of
+from pano_analytics.ingest.days import FACTS
 from pano_analytics.ingest.run import ASIDE, LOCK, Progress, Summary, ingest
-from pano_analytics.model.tables import TABLES, Table, of_uploads, schema
-from pano_analytics.model.upload import GONE_STATES, locate, media_id
+from pano_analytics.model.tables import TABLES, Table, media_table, of_uploads, schema, uploads_of
+from pano_analytics.model.upload import GONE_STATES, Upload, locate, media_id, went_missing
 from pano_analytics.settings import Settings
 from pano_analytics.store import locators, own_tree, timekeeping
 from pano_analytics.store.catalog import Catalog, Change, Day, Manifest, Part
 from pano_analytics.store.home import NAME as HOME_PAGE
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import FOLDER as JOURNAL
-from pano_analytics.store.journal import SEEN, Journal
+from pano_analytics.store.journal import SEEN, Fact, Journal
 from pano_analytics.store.removal import AT_WORK, finish, whole
 from pano_analytics.store.storage import Storage, stamp
 from pano_analytics.workers.crew import MakeExecutor
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_REASON = "no longer in the upload tree"
 _PART_NAME = re.compile(r"/part-(\d+)-\w+\.parquet$")
 
 
@@ -138,11 +137,11 @@ class _Rebuild:
         seen = set(self.journal.seen()["media_id"].to_pylist())
         noted = self._noted_gone(_moment(_LONG_AGO))
         facts: list[pa.Table] = []
-        went: list[Row] = []
-        for day, rows, belonging in self._old_days():
-            facts.append(table_of(r for r in rows if r["media_id"] not in seen))
-            lost = [self._as_gone(row) for row in rows if self._is_to_note(row, noted)]
-            went += whole(day, lost, belonging)
+        went: list[Fact] = []
+        for uploads, belonging in self._old_days():
+            facts.append(media_table(one for one in uploads if one.media_id not in seen))
+            lost = [_as_gone(one) for one in uploads if self._is_to_note(one, noted)]
+            went += whole(lost, belonging)
         facts = [one.select(FACTS) for one in facts]
         self.storage.sync(gone.note(self.journal, facts, went, self.time.now_us()))
 
@@ -151,13 +150,13 @@ class _Rebuild:
         notes = [self.journal.read_gone(name, ("media_id", "noted")) for name in files]
         return {one for table in notes for one in _since(table, since)["media_id"].to_pylist()}
 
-    def _old_days(self) -> Iterator[tuple[Day, list[Row], dict[str, pa.Table]]]:
+    def _old_days(self) -> Iterator[tuple[list[Upload], dict[str, pa.Table]]]:
         for day, part in self._parts("media"):
             rows = self._read(part, "media")
             if rows is not None:
                 kept = {table.name: self._old(table.name, day) for table in of_uploads()}
                 belonging = {name: rows for name, rows in kept.items() if rows is not None}
-                yield day, rows.to_pylist(), belonging
+                yield uploads_of(rows, *day), belonging
 
     def _parts(self, table: str) -> Iterator[tuple[Day, Part]]:
         """Yield the old catalog's parts of a table; what cannot be read is noted."""
@@ -178,21 +177,16 @@ class _Rebuild:
             self.unreadable_parts.append(part.path)
             return None
 
-    def _is_to_note(self, row: Row, noted: set[str]) -> bool:
-        if row["state"] in GONE_STATES:
-            return row["media_id"] not in noted
+    def _is_to_note(self, upload: Upload, noted: set[str]) -> bool:
+        if upload.is_gone:
+            return upload.media_id not in noted
         try:
-            os.lstat(locate(self.root, row["path"]))
+            os.lstat(locate(self.root, upload.path))
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:
             return False  # not to be looked at, which is no proof that it went
         return False
-
-    def _as_gone(self, row: Row) -> Row:
-        if row["state"] in GONE_STATES:
-            return row
-        return {**row, "state": "missing", "state_reason": _REASON}
 
     def ingest_aside(
         self, progress: Progress | None, make_executor: MakeExecutor | None
@@ -292,6 +286,10 @@ class _Rebuild:
                 self.storage.replace(name, self.aside.read(name))
         self.storage.remove_tree(ASIDE)
         self.storage.remove(AT_WORK)
+
+
+def _as_gone(upload: Upload) -> Upload:
+    return upload if upload.is_gone else went_missing(upload)
 
 
 def _moment(moment: datetime) -> pa.Scalar:

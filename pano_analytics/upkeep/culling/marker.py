@@ -5,8 +5,11 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pano_analytics.ingest.run import LOCK
-from pano_analytics.model.times import epoch_us
+from pano_analytics.model.upload import GONE_STATES
 from pano_analytics.settings import Settings
 from pano_analytics.store.catalog import Catalog
 from pano_analytics.store.storage import Storage
@@ -64,12 +67,10 @@ def _newest(catalog: Catalog) -> list[Doomed]:
     for _, part in catalog.manifest().newest_first():
         if part.held == 0:
             continue
-        rows = catalog.read(part).select(["path", "size_bytes", "mtime", "state"]).to_pylist()
-        files += [
-            Doomed(row["path"], row["size_bytes"], epoch_us(row["mtime"].replace(tzinfo=None)))
-            for row in rows
-            if row["state"] not in ("missing", "culled")
-        ]
+        table = catalog.read(part)
+        there = table.filter(pc.invert(pc.is_in(table["state"], pa.array(GONE_STATES))))
+        columns = (there["path"], there["size_bytes"], there["mtime"].cast(pa.int64()))
+        files += [Doomed(*one) for one in zip(*(c.to_pylist() for c in columns), strict=True)]
         if len(files) >= _LOOKED_FOR:
             break
     return files[-_LOOKED_FOR:]

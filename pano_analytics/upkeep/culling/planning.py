@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.layouts.later import split
 from pano_analytics.layouts.sidecars import PART
-from pano_analytics.model.times import epoch_us, from_epoch_us
-from pano_analytics.model.upload import GONE_STATES, decode_path, encode_path
+from pano_analytics.model.tables import uploads_of
+from pano_analytics.model.times import from_epoch_us
+from pano_analytics.model.upload import GONE_STATES, Upload, decode_path, encode_path
 from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, timekeeping
 from pano_analytics.store.catalog import Catalog, Day
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 # No camera clock that was set says less, nor does that of this computer.
 EARLIEST = datetime(2005, 1, 1, tzinfo=UTC)
 
-Row = dict[str, Any]
 _UTC = pa.timestamp("us", tz="UTC")
 
 
@@ -109,7 +109,7 @@ class Plan:
         return _frame([one._asdict() for one in self.cameras], Left._fields)
 
 
-def _frame(rows: list[Row], columns: Iterable[str]) -> pd.DataFrame:
+def _frame(rows: list[dict[str, object]], columns: Iterable[str]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(rows, columns=list(columns))
@@ -192,7 +192,7 @@ def _aged_day(day: Day, there: pa.Table, keep_days: int | None, now: datetime) -
     young = told.filter(pc.invert(is_old))
     return _Aged(
         day,
-        [_due(day, row, keep_days) for row in told.filter(is_old).to_pylist() if keep_days],
+        list(_dues(told.filter(is_old), day, keep_days)) if keep_days else [],
         young.num_rows,
         pc.sum(young["size_bytes"]).as_py() or 0,
         pc.min(young["since"]).as_py(),
@@ -233,21 +233,29 @@ def _seen_later(one: Due, seen: datetime) -> Due:
     return one._replace(aged_by="seen", since=seen, reason=reason)
 
 
-def _due(day: Day, row: Row, keep_days: int) -> Due:
-    since = row["since"] or EARLIEST
-    late = max(since - row["start"], timedelta())
+def _dues(old: pa.Table, day: Day, keep_days: int) -> Iterator[Due]:
+    """Yield uploads that are old by `since`; null stands for a time that cannot be right."""
+    # The file's time stays the number that the disk gave, on to the unlink.
+    mtimes_us = old["mtime"].cast(pa.int64()).to_pylist()
+    uploads = uploads_of(old, *day)
+    for upload, since, mtime_us in zip(uploads, old["since"].to_pylist(), mtimes_us, strict=True):
+        yield _due(upload, since or EARLIEST, mtime_us, keep_days)
+
+
+def _due(upload: Upload, since: datetime, mtime_us: int, keep_days: int) -> Due:
+    late = max(since - upload.start, timedelta())
     return Due(
-        day.camera,
-        day.date,
-        row["path"],
+        upload.camera,
+        upload.date,
+        upload.path,
         "upload",
-        row["kind"],
-        row["media_id"],
-        "arrived" if late or row["time_source"] == "arrival" else "start",
+        upload.kind,
+        upload.media_id,
+        "arrived" if late or upload.time_source == "arrival" else "start",
         since,
         keep_days,
-        row["size_bytes"],
-        epoch_us(row["mtime"].replace(tzinfo=None)),
+        upload.size_bytes,
+        mtime_us,
         _reason(keep_days, late, "it arrived"),
     )
 
@@ -414,21 +422,16 @@ def _by_camera(files: Iterable[Due]) -> defaultdict[str, list[Due]]:
     return found
 
 
-def plan_table(due: Iterable[Due], settings: Settings, culled_at: datetime) -> pa.Table:
+def plan_table(due: Sequence[Due], settings: Settings, culled_at: datetime) -> pa.Table:
     """Return files to go as the journal keeps a plan (schema PLAN)."""
     top = tops(settings)
-    rows = [
-        {
-            "media_id": one.media_id,
-            "camera": one.camera,
-            "date": one.date,
-            "path": one.path,
-            "size_bytes": one.size_bytes,
-            "mtime": from_epoch_us(one.mtime_us),
-            "reason": one.reason,
-            "top": top(one.path),
-            "culled_at": culled_at,
-        }
-        for one in due
-    ]
-    return pa.Table.from_pylist(rows, schema=PLAN)
+    told = {
+        **{name: [getattr(one, name) for one in due] for name in _AS_PLANNED},
+        "mtime": pa.array([one.mtime_us for one in due], pa.int64()).cast(_UTC),
+        "top": [top(one.path) for one in due],
+        "culled_at": [culled_at] * len(due),
+    }
+    return pa.table({name: told[name] for name in PLAN.names}, schema=PLAN)
+
+
+_AS_PLANNED = ("media_id", "camera", "date", "path", "size_bytes", "reason")
