@@ -37,7 +37,7 @@ _EDGES = {
     "store/storage.py": "JSON documents",
     "store/timekeeping.py": "clock.json",
     "upkeep/backup.py": "the index of a backup",
-    "work/confined.py": "JSON to and from another process",
+    "workers/confined.py": "JSON to and from another process",
 }
 # What is left elsewhere, to become less: rows that notebooks get, arguments of queries.
 _MOST_DICTS = 15
