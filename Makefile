@@ -28,8 +28,9 @@ setup: .venv/.done
 demo: setup
 	@$(BIN)/pano demo $(DEMO) --live --library $(LIBRARY) --port $(PORT)
 
+# One process more than the two cores: a third of the time the tests wait for a server or a browser.
 test: setup .venv/.browser
-	$(BIN)/python -m pytest -n 2 -m "not long"
+	$(BIN)/python -m pytest -n 3 -m "not long"
 
 test-long: setup .venv/.browser
 	$(BIN)/python -m pytest -n 2 -m long
