@@ -18,6 +18,7 @@ from pano_analytics.dashboard.answers import HEATMAP_DAYS, Answers, Shared, heat
 from pano_analytics.dashboard.page import _first
 from pano_analytics.dashboard.records import Block
 from pano_analytics.dashboard.selection import Selection
+from pano_analytics.dashboard.tiles import with_tiles
 from pano_analytics.dashboard.views import Gallery, Wire
 from pano_analytics.model.upload import Upload
 
@@ -31,16 +32,20 @@ def blocks(*rows: tuple[str, str, str, str | None], has_more: bool = False) -> t
         times = pd.to_datetime(frame[column], utc=True, format="ISO8601")
         frame[column] = times.dt.tz_convert(BERLIN)
     return payloads.blocks(
-        frame.assign(
-            camera="front",
-            date=[start.date() for start in frame["start"]],
-            time_source="name",
-            arrived=frame["start"],
-            state="complete",
-            clip_id=None,
-            duration_s=float("nan"),
-            codec=None,
-            thumb="front/2026-11-20/0-a.pack/0-10",
+        with_tiles(
+            frame.assign(
+                camera="front",
+                trigger="motion",
+                date=[start.date() for start in frame["start"]],
+                time_source="name",
+                arrived=frame["start"],
+                state="complete",
+                clip_id=None,
+                duration_s=float("nan"),
+                codec=None,
+                thumb="front/2026-11-20/0-a.pack/0-10",
+            ),
+            {},
         ),
         has_more=has_more,
     )

@@ -19,6 +19,7 @@ from test_library import made
 
 import pano_analytics
 from pano_analytics import doctor, plots
+from pano_analytics.analysis.events import Rule, event_ids, event_numbers, events
 from pano_analytics.analysis.periods import period_numbers, periods
 from pano_analytics.errors import PanoError, QueryError
 from pano_analytics.ingest.run import ingest
@@ -102,6 +103,8 @@ def _asked(library: Library) -> dict[str, Callable[[Any], Any]]:
     questions: dict[str, Callable[[Any], Any]] = {}
     for name in ("camera", "start", "end", "kind", "state", "columns", "newest_first", "limit"):
         questions[f"media {name}"] = lambda value, name=name: library.media(**{name: value})
+    for name in ("camera", "start", "end", "columns", "newest_first", "limit"):
+        questions[f"events {name}"] = lambda value, name=name: library.events(**{name: value})
     for name in ("by", "camera", "start", "end"):
         questions[f"activity {name}"] = lambda value, name=name: library.activity(**{name: value})
     for name in ("media_id", "camera", "start", "end"):
@@ -109,6 +112,7 @@ def _asked(library: Library) -> dict[str, Callable[[Any], Any]]:
     for name in ("camera", "start", "end"):
         questions[f"duplicates {name}"] = lambda v, name=name: library.duplicates(**{name: v})
     return questions | {
+        "members": library.members,
         "item": library.item,
         "item camera": lambda value: library.item(one["media_id"], value, "2026-03-03"),
         "item date": lambda value: library.item(one["media_id"], "porch", value),
@@ -134,6 +138,13 @@ def _asked_beside(library: Library) -> dict[str, Callable[[Any], Any]]:
     uploads, root = library.media(), library.uploads
     settings = library.settings
     return {
+        "events": events,
+        "events rules": lambda value: events(uploads, value),
+        "event_ids": event_ids,
+        "event_numbers": event_numbers,
+        "event_numbers rules": lambda value: event_numbers(uploads, value),
+        "Rule gap": lambda value: Rule(gap=value),
+        "Rule longest": lambda value: Rule(longest=value),
         "periods": lambda value: periods(value, timedelta(minutes=10)),
         "periods gap": lambda value: periods(uploads, value),
         "period_numbers": lambda value: period_numbers(value, timedelta(minutes=10)),

@@ -86,7 +86,7 @@ def test_cameras_folders_days_and_links_are_taken_over(tmp_path: Path) -> None:
     """Names, descriptions, links, the upload folder and the days to keep come out of the JSON."""
     told = taken_over(tmp_path, LATE)
     assert (told.uploads, told.keep_days) == (Path("/var/FTP"), 21)
-    assert told.site.gap_minutes == 30
+    assert told.site.period_gap_s == 1800
     assert [
         (one.name, one.upload_folders, one.description, one.admin_url, one.live_url)
         for one in told.cameras

@@ -106,3 +106,29 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     """A settings file that is named but not there points to `pano init`."""
     with pytest.raises(SettingsError, match="pano init"):
         settings.load(tmp_path / "none.toml")
+
+
+def test_the_old_name_of_the_interval_of_the_site_still_works(tmp_path: Path) -> None:
+    """`gap_minutes` counts minutes, the new name seconds; both at once are refused."""
+    file = tmp_path / "pano.toml"
+    file.write_text("[site]\ngap_minutes = 2.5\n")
+    assert settings.load(file).site.period_gap_s == 150
+    for text, expected in (
+        ("gap_minutes = 2\nperiod_gap_s = 120", "period_gap_s without gap_minutes"),
+        ("gap_minutes = 0", "a number of minutes above 0"),
+        ('gap_minutes = "2"', "a number of minutes above 0"),
+    ):
+        file.write_text(f"[site]\n{text}\n")
+        with pytest.raises(SettingsError, match=f"site: expected .*{expected}"):
+            settings.load(file)
+
+
+def test_limits_of_events_are_set_for_all_or_for_one() -> None:
+    """A camera's own limit wins, 0 included."""
+    cameras = [{"name": "a", "event_gap_s": 0}, {"name": "b", "event_max_s": 90}]
+    told = settings.check({"event_gap_s": 30, "cameras": cameras})
+    assert [told.event_gap_s_of(name) for name in "abc"] == [0, 30, 30]
+    assert [told.event_max_s_of(name) for name in "abc"] == [3600, 90, 3600]
+    for wrong in ({"event_gap_s": -1}, {"event_max_s": 59}, {"event_gap_s": "1 min"}):
+        with pytest.raises(SettingsError, match=f"{next(iter(wrong))}: expected"):
+            settings.check(wrong)

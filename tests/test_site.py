@@ -348,7 +348,7 @@ def test_the_same_library_gives_the_same_site(own: Home) -> None:
 
 def test_settings_count(own: Home) -> None:
     """Fewer days, no clips, another gap: the pages follow, and nothing else stays."""
-    done = own.update(days=1, clip_days=0, gap_minutes=0.1)
+    done = own.update(days=1, clip_days=0, period_gap_s=6)
     assert not (own.site / PORCH / "2026-11-19").exists()
     assert not list(own.site.rglob("*.mp4"))
     assert done.removed

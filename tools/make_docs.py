@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
 import pyarrow as pa
 
 from pano_analytics import errors
+from pano_analytics.analysis.events import EVENTS
 from pano_analytics.cli import pano
 from pano_analytics.model.tables import TABLES
 from pano_analytics.model.upload import SCHEMA_VERSION
@@ -19,6 +20,10 @@ from pano_analytics.model.upload import SCHEMA_VERSION
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 WIDTH = 88
 
+_EVENTS = (
+    "One row per event, sorted by `start`: `library.events()`. Computed from `media`, not stored "
+    "(see [dataframe.md](dataframe.md#events))."
+)
 _PARTITIONS = (
     (
         "camera",
@@ -48,15 +53,18 @@ added, none is changed or removed, and columns that an older file lacks are retu
 The types are those in Parquet. In DataFrames, times with a zone are in the library's zone
 (`library.zone`); times without a zone are the time on the camera's own clock.
 """
-    return "\n".join([head, *(_table(name) for name in TABLES)])
+    return "\n".join([head, *map(_stored, TABLES), _table("events", _EVENTS, EVENTS)])
 
 
-def _table(name: str) -> str:
+def _stored(name: str) -> str:
     table = TABLES[name]
     partitions = _PARTITIONS if table.is_by_day else ()
-    rows = [*table.columns[:1], *partitions, *table.columns[1:]]
+    return _table(name, table.about, [*table.columns[:1], *partitions, *table.columns[1:]])
+
+
+def _table(name: str, about: str, rows: Iterable[tuple[str, pa.DataType, str]]) -> str:
     lines = [f"| `{column}` | {kind} | {_cell(what)} |" for column, kind, what in rows]
-    head = [f"## {name}", "", table.about, "", "| column | type | meaning |", "|---|---|---|"]
+    head = [f"## {name}", "", about, "", "| column | type | meaning |", "|---|---|---|"]
     return "\n".join([*head, *lines, ""])
 
 

@@ -1,8 +1,8 @@
-"""Periods of activity: uploads of one camera that follow each other closely are one story.
+"""Periods of activity: events with a longer interval, as the static site shows them.
 
 What camera trapping calls independent: two observations further apart than an
-interval are two events, all others one. A clip lasts, so the interval counts
-from the latest end so far, not from the last start.
+interval are two events, all others one. Scheduled uploads count too, and a period may be of
+any length.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from pano_analytics.analysis.events import Rule, event_numbers
 from pano_analytics.model import arguments
 
 COLUMNS = ("camera", "period", "start", "end", "snapshots", "clips", "first_id")
@@ -23,27 +24,16 @@ def period_numbers(uploads: pd.DataFrame, gap: timedelta | str) -> pd.Series[Any
 
     `uploads` has `camera`, `start` and `end` (aware, `end` null for what does not
     last), in any order. Each camera counts its own periods from 0 in the order
-    of time. A new one begins where more than `gap` passed since everything
-    before had ended. An upload without a start belongs to none: its number is null.
-    `gap` may also be text such as "10 min". Raises QueryError for a frame without
+    of time, all channels together. A new one begins where more than `gap` passed since
+    everything before had ended. An upload without a start belongs to none: its number is
+    null. `gap` may also be text such as "10 min". Raises QueryError for a frame without
     these columns and for a gap that is no length of time.
     """
     arguments.frame(uploads, ("camera", "start", "end"), _SOURCE)
-    arguments.aware_times(uploads, ("start", "end"), _SOURCE)
-    numbers = _numbers(uploads.reset_index(drop=True), arguments.length(gap, "gap"))
-    return numbers.set_axis(uploads.index)
-
-
-def _numbers(uploads: pd.DataFrame, gap: pd.Timedelta) -> pd.Series[Any]:
-    """Return the number of each upload's period; the index of `uploads` has no label twice."""
-    known = uploads.loc[uploads["start"].notna(), ["camera", "start", "end"]]
-    known = known.sort_values("start", kind="stable")
-    ends = known["end"].where(known["end"] > known["start"], known["start"])
-    cameras = known["camera"].astype(object)
-    before = ends.groupby(cameras).cummax().groupby(cameras).shift()
-    begins = before.isna() | (known["start"] - before > gap)
-    numbers = begins.groupby(cameras).cumsum() - 1
-    return numbers.reindex(uploads.index).astype("Int64").rename("period")
+    rule = Rule(gap, longest=None, scheduled=True)
+    numbers = event_numbers(uploads[["camera", "start", "end"]], rule)
+    of_camera = numbers.groupby(uploads["camera"].to_numpy(object))
+    return (numbers - of_camera.transform("min")).rename("period")
 
 
 def periods(uploads: pd.DataFrame, gap: timedelta | str) -> pd.DataFrame:

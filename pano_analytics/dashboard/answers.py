@@ -18,6 +18,7 @@ import param
 from pano_analytics.dashboard import payloads
 from pano_analytics.dashboard.records import Heat, Item, Near, Uploads
 from pano_analytics.dashboard.selection import Selection, wall_now
+from pano_analytics.dashboard.tiles import with_tiles
 from pano_analytics.errors import LibraryError, QueryError
 from pano_analytics.ingest import obstacles
 from pano_analytics.ingest.unread import Place, places
@@ -46,7 +47,9 @@ GALLERY_COLUMNS = (
     "media_id",
     "camera",
     "date",
+    "channel",
     "kind",
+    "trigger",
     "start",
     "end",
     "time_source",
@@ -267,7 +270,7 @@ def find_uploads(library: Library, chosen: _Chosen, limit: int) -> Uploads:
     frame = library.media(
         **chosen.query(), columns=GALLERY_COLUMNS, newest_first=True, limit=limit + 1
     )
-    shown, has_more = frame.head(limit), len(frame) > limit
+    shown, has_more = with_tiles(frame.head(limit), library.event_rules()), len(frame) > limit
     return Uploads(shown, has_more, payloads.blocks(shown, has_more=has_more))
 
 

@@ -216,7 +216,10 @@ def _heatmap(
 
 
 def blocks(frame: pd.DataFrame, *, has_more: bool) -> tuple[Block, ...]:
-    """Return the uploads of `frame` day by day, newest first; `has_more` tells it was cut off."""
+    """Return the uploads of `frame` day by day, newest first; `has_more` tells it was cut off.
+
+    `frame` has its tiles (`tiles.with_tiles`).
+    """
     if frame.empty:
         return ()
     days = [(day, part) for day, part in frame.groupby("date", sort=False)]
@@ -250,7 +253,8 @@ def _block(day: Any, rows: pd.DataFrame, *, is_complete: bool) -> Block:
             "codec": codec,
             "packs": packs,
             "thumb": thumbs,
-            "clip": rows["clip_id"].fillna("").tolist(),
+            "tile": _tiles(rows),
+            "cover": rows["is_cover"].astype(int).tolist(),
             "doubt": (rows["time_source"] != "name").astype(int).tolist(),
         }
     )
@@ -260,6 +264,13 @@ def _block(day: Any, rows: pd.DataFrame, *, is_complete: bool) -> Block:
 def _coded(values: pd.Series) -> tuple[list[str], list[int]]:
     codes, names = pd.factorize(values)
     return [str(name) for name in names], codes.tolist()
+
+
+def _tiles(rows: pd.DataFrame) -> list[int | str]:
+    """Return the tile of each row: the place of the row that names it, or its name."""
+    places = {media_id: at for at, media_id in enumerate(rows["media_id"])}
+    # An event over midnight may be named by a row of another day.
+    return [places.get(tile, tile) for tile in rows["tile"]]
 
 
 def wall_seconds(rows: pd.DataFrame, day: date) -> list[int]:
@@ -397,7 +408,6 @@ def _viewer_row(upload: Upload, wall_s: float) -> Json:
         "kind": upload.kind,
         "state": upload.state,
         "thumb": upload.thumb or "",
-        "clip": upload.clip_id or "",
         "codec": upload.codec or "",
         "doubt": int(upload.time_source != "name"),
     }

@@ -17,8 +17,11 @@ import pandas as pd
 
 from pano_analytics import settings as settings_room
 from pano_analytics.analysis import activity
+from pano_analytics.analysis.events import COLUMNS as EVENT_COLUMNS
+from pano_analytics.analysis.events import Rule, events
 from pano_analytics.analysis.silence import is_silent
 from pano_analytics.errors import LibraryError, MediaError, QueryError, SettingsError
+from pano_analytics.library import events as event_answers
 from pano_analytics.library.queries import Queries
 from pano_analytics.model import alike, arguments
 from pano_analytics.model.tables import MEDIA, named
@@ -181,6 +184,99 @@ class Library:
         )
         found = self._queries.ask(statement, self._select(cameras, first, last), values)
         return self._in_camera_order(found)
+
+    def events(
+        self,
+        camera: Names = None,
+        start: Moment = None,
+        end: Moment = None,
+        *,
+        columns: Names = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Return the events that overlap [start, end), one row each, sorted by start.
+
+        An event is the uploads of one camera and channel that overlap, or of which each
+        starts within `event_gap_s` after all before it have ended, up to `event_max_s`
+        after the first; a clip and the snapshots it holds are never parted. Scheduled uploads
+        form no events; those of deleted files are still events. The columns are those of
+        `docs/columns.md`; an event is whole also where it reaches beyond the range. Computed
+        from the uploads each time: a range makes it quick. Raises QueryError as `media` does.
+        """
+        chosen = event_answers.chosen_columns(columns)
+        cameras = self._cameras_named(camera)
+        first, last = self._range(start, end)
+        is_reversed = arguments.yes_or_no(newest_first, "newest_first")
+        most = arguments.whole(limit, "limit")
+        rules = self.event_rules()
+        uploads = event_answers.around(
+            lambda low, high: self._triggered(cameras, low, high, event_answers.NEEDED),
+            rules,
+            first,
+            last,
+        )
+        found = event_answers.overlapping(events(uploads, rules), first, last)
+        ordered = self._in_camera_order(found).sort_values(
+            ["start", "camera", "channel"], ascending=[not is_reversed, True, True], kind="stable"
+        )
+        shown = ordered if most is None else ordered.head(most)
+        return shown[chosen or list(EVENT_COLUMNS)].reset_index(drop=True)
+
+    def members(self, event_id: Names) -> pd.DataFrame:
+        """Return the uploads of events: `event_id` and the columns of `media`, sorted by start.
+
+        `event_id` takes an id or several, or rows or a frame of `events`. An id that was
+        given before events were merged or split leads to the event that its upload belongs
+        to now, whose id is then in the column. Raises QueryError for what is no id of this
+        library, and for the id of an upload that forms no event.
+        """
+        wanted = event_answers.chosen_ids(event_id)
+        rules = self.event_rules()
+        seeds = self._queries.ask(
+            "SELECT media_id, camera, start FROM {source} "
+            "WHERE media_id IN (SELECT unnest(?::VARCHAR[]))",
+            list(self.catalog.manifest().media.values()),
+            [wanted],
+        )
+        # Without an upload there is no range, and no camera to look at.
+        cameras = sorted(seeds["camera"].unique())
+        first = last = None
+        if cameras:
+            first, last = seeds["start"].min(), seeds["start"].max() + timedelta(microseconds=1)
+        uploads = event_answers.around(
+            lambda low, high: self._triggered(cameras, low, high, COLUMNS), rules, first, last
+        )
+        numbered = event_answers.with_ids(uploads, rules)
+        found = event_answers.members(wanted, seeds, numbered)
+        return self._in_camera_order(found)[["event_id", *COLUMNS]].reset_index(drop=True)
+
+    def event_rules(self) -> dict[str, Rule]:
+        """Return by camera what makes an event, as it is set; see `analysis.events`."""
+        told = self.settings
+        return {
+            name: Rule(
+                timedelta(seconds=told.event_gap_s_of(name)),
+                timedelta(seconds=told.event_max_s_of(name)),
+            )
+            for name in {*self.camera_names(), *self.catalog.manifest().cameras()}
+        }
+
+    def _triggered(
+        self,
+        cameras: Iterable[str] | None,
+        first: datetime | None,
+        last: datetime | None,
+        columns: Iterable[str],
+    ) -> pd.DataFrame:
+        """Return the uploads that overlap the range and that something triggered, by start."""
+        conditions, values = _overlap(first, last)
+        conditions.append("trigger IS DISTINCT FROM 'scheduled'")
+        statement = (
+            f"SELECT {', '.join(_quoted(name) for name in columns)} FROM {{source}} "
+            f"{_where(conditions)} ORDER BY start, camera, path"
+        )
+        return self._queries.ask(statement, self._select(cameras, first, last), values)
 
     def _in_camera_order(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the frame with its column `camera` as a category, in the order of the settings."""

@@ -59,9 +59,8 @@ def _taken_over(original: Original, is_there: bool) -> list[str]:
 def _pages(folder: Path, original: Original, is_there: bool) -> str:
     # Beside the original's own pages: where those lie, a web server looks already.
     is_set = is_there and folder.is_dir()
-    gap = (
-        f"gap_minutes = {original.gap_minutes:g}" if original.gap_minutes else "# gap_minutes = 10"
-    )
+    minutes = original.gap_minutes
+    gap = f"period_gap_s = {minutes * 60:g}" if minutes else "# period_gap_s = 600"
     return f"""\
 # Pages that `pano site` writes, beside those of the original. Its web server served the uploads
 # at /FTP/; without media_url, links are relative paths.

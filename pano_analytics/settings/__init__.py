@@ -177,6 +177,8 @@ KeepDays = Annotated[int | Literal["forever"], BeforeValidator(_check_days)]
 PublicUrl = Annotated[str, AfterValidator(without_password)]
 Layout = Annotated[str | tuple[str, ...], BeforeValidator(_check_layouts)]
 LocalPath = Annotated[Path, BeforeValidator(_as_path)]
+EventGap = Annotated[float, Field(ge=0, le=3600)]
+EventMax = Annotated[float, Field(ge=60, le=86_400)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -204,6 +206,8 @@ class Camera(_Strict):
     live_url: PublicUrl | None = None
     silent_after_hours: float | None = Field(default=None, gt=0)
     keep_days: KeepDays | None = Field(default=None, description="else the common keep_days")
+    event_gap_s: EventGap | None = Field(default=None, description="else the common event_gap_s")
+    event_max_s: EventMax | None = Field(default=None, description="else the common event_max_s")
 
     @property
     def upload_folders(self) -> tuple[str, ...]:
@@ -312,10 +316,28 @@ class Site(_Strict):
     folder: LocalPath | None = None
     readers: Readers = "group"
     days: int = Field(default=31, ge=1)
-    gap_minutes: float = Field(default=10, gt=0, le=1440)
+    period_gap_s: float = Field(default=600, gt=0, le=86_400)
     clip_days: int = Field(default=7, ge=0)
     media_url: Annotated[str, AfterValidator(_check_place)] | None = None
     dashboard_url: Annotated[str, AfterValidator(_check_web)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_old_name(cls, said: Any) -> Any:
+        """Take `gap_minutes`, the name of `period_gap_s` up to version 0.1, in minutes."""
+        if not isinstance(said, dict) or "gap_minutes" not in said:
+            return said
+        if "period_gap_s" in said:
+            raise ValueError("period_gap_s without gap_minutes, its old name")
+        minutes = said["gap_minutes"]
+        is_number = isinstance(minutes, int | float) and not isinstance(minutes, bool)
+        if not is_number or not 0 < minutes <= 1440:
+            raise ValueError(
+                "gap_minutes, the old name of period_gap_s, as a number of minutes above 0 and "
+                "up to 1440"
+            )
+        rest = {key: value for key, value in said.items() if key != "gap_minutes"}
+        return {**rest, "period_gap_s": minutes * 60}
 
 
 class Doctor(_Strict):
@@ -356,6 +378,9 @@ class Settings(_Strict):
     silent_after_hours: float = Field(default=24, gt=0)
     cache_limit_mb: int = Field(default=4096, ge=16)
     keep_days: KeepDays | None = None
+    event_gap_s: EventGap = 60
+    # Clips that are cut on the hour are at most an hour long: one and the next are one event.
+    event_max_s: EventMax = 3600
     cameras: tuple[Camera, ...] = ()
     _split: frozenset[str] = PrivateAttr(default=frozenset())
     ingest: Ingest = Ingest()
@@ -448,6 +473,15 @@ class Settings(_Strict):
     def silent_after_hours_of(self, camera: str) -> float:
         """Return after how many hours without an upload this camera counts as silent."""
         return self.camera(camera).silent_after_hours or self.silent_after_hours
+
+    def event_gap_s_of(self, camera: str) -> float:
+        """Return within how many seconds the next upload of this camera continues an event."""
+        own = self.camera(camera).event_gap_s
+        return self.event_gap_s if own is None else own
+
+    def event_max_s_of(self, camera: str) -> float:
+        """Return for how many seconds uploads of this camera can continue an event."""
+        return self.camera(camera).event_max_s or self.event_max_s
 
     def keep_days_of(self, camera: str) -> int | None:
         """Return after how many days this camera's uploads go; None where they are kept."""

@@ -116,7 +116,7 @@ class _CameraPage:
             others=[
                 Link(f"../{other.folder}/{names.INDEX}", other.name) for other in self.work.shown
             ],
-            gap=f"{self.work.settings.site.gap_minutes:g}",
+            gap=f"{self.work.settings.site.period_gap_s / 60:g}",
             **self.work.common,
         )
 

@@ -41,7 +41,7 @@ class Shown:
         silent = silent_from(arrived, library.settings.silent_after_hours_of(name))
         said = library.settings.site
         uploads = plan.uploads_of(library, name, said.days)
-        numbered, found = plan.with_periods(uploads, timedelta(minutes=said.gap_minutes))
+        numbered, found = plan.with_periods(uploads, timedelta(seconds=said.period_gap_s))
         return cls(name, names.folder_of(name), numbered, found, silent)
 
     @classmethod

@@ -13,47 +13,28 @@ function unpack(block) {
     id, camera: block.cameras[block.camera[i]], date: block.date, wall: block.wall[i], span: block.span[i],
     kind: block.kind[i] ? "clip" : "snapshot", state: block.states[block.state[i]],
     thumb: block.thumb[i] && `${block.packs[block.thumb[i][0]]}/${block.thumb[i][1]}`,
-    clip: block.clip[i], codec: block.codecs[block.codec[i]], doubt: block.doubt[i],
+    tile: block.id[block.tile[i]] ?? block.tile[i], isCover: block.cover[i],
+    codec: block.codecs[block.codec[i]], doubt: block.doubt[i],
   }))
 }
 
-// A moment is a clip with the snapshots that lie in it, or a burst of snapshots
-// without a clip: one camera, and never more than so many seconds apart.
-const BURST_S = 15
-
+// A moment is what the server says shares a tile: an event, or what nothing triggered but belongs together.
 function moments(rows, mode) {
-  const known = new Set(rows.filter((row) => row.kind === "clip").map((row) => row.id))
-  const bursts = new Map()
   const groups = new Map()
-  const keyOf = (row) => {
-    if (mode !== "moments" || row.kind === "clip") return row.id
-    return known.has(row.clip) ? row.clip : burstKey(row, bursts)
-  }
   for (const row of rows) {
-    const key = keyOf(row)
+    const key = mode === "moments" ? row.tile : row.id
     if (!groups.has(key)) groups.set(key, [])
     groups.get(key).push(row)
   }
-  return [...groups.values()].map((members) => {
-    // Rows come newest first: what began a burst stands last, and names it however much follows.
-    const lead = members.find((row) => row.kind === "clip") ?? members.at(-1)
-    const key = lead.id
-    const stills = members.filter((row) => row !== lead).reverse()
-    return { key, lead, members, stills, face: face(lead, stills), sign: members.map((row) => `${row.id}${row.state}${row.thumb}`).join() }
+  return [...groups.values()].map((newestFirst) => {
+    const members = newestFirst.reverse()
+    // The first clip names the tile, else the first picture, however much follows.
+    const lead = members.find((row) => row.kind === "clip") ?? members[0]
+    const stills = members.filter((row) => row.kind !== "clip" && row !== lead)
+    const clips = members.filter((row) => row.kind === "clip")
+    const face = (members.find((row) => row.isCover) ?? lead).thumb
+    return { key: lead.id, lead, members, stills, clips, face, sign: members.map((row) => `${row.id}${row.state}${row.thumb}${row.isCover}`).join() }
   })
-}
-
-function burstKey(row, bursts) {
-  const last = bursts.get(row.camera)
-  const goesOn = last && last.date === row.date && last.wall - row.wall <= BURST_S
-  bursts.set(row.camera, { date: row.date, wall: row.wall, key: goesOn ? last.key : row.id })
-  return bursts.get(row.camera).key
-}
-
-// The camera took its snapshots because something moved; a clip's first key frame may show an empty yard.
-function face(lead, stills) {
-  const seen = stills.filter((row) => row.thumb)
-  return (lead.kind === "clip" || !lead.thumb) && seen.length ? seen[Math.floor(seen.length / 2)].thumb : lead.thumb
 }
 
 function byDay(all, blocks) {
@@ -66,9 +47,11 @@ function byDay(all, blocks) {
 
 const STATE_WORDS = { partial: "Partial", damaged: "Unreadable", unsupported: "Not supported", empty: "Empty", pending: "Arriving", unread: "Not read yet", missing: "Gone", culled: "Removed" }
 
-function tileLabel({ lead, stills }) {
+const lengthOf = (clips) => length(clips.reduce((sum, clip) => sum + clip.span, 0))
+
+function tileLabel({ lead, stills, clips }) {
   const parts = [lead.camera, clock(lead.wall)]
-  if (lead.kind === "clip") parts.push(`clip of ${length(lead.span)}`)
+  if (clips.length) parts.push(clips.length > 1 ? `${count(clips.length, "clip")} of ${lengthOf(clips)}` : `clip of ${lengthOf(clips)}`)
   if (stills.length) parts.push(`with ${count(stills.length, "snapshot")}`)
   if (STATE_WORDS[lead.state]) parts.push(STATE_WORDS[lead.state])
   if (lead.doubt) parts.push("time uncertain")
@@ -81,11 +64,11 @@ function tilePicture(moment) {
 }
 
 function tile(moment) {
-  const { lead, stills } = moment
+  const { lead, stills, clips } = moment
   const element = h("a", { class: "tile", href: query({ item: lead.id, t: null }), "data-go": true, "data-key": moment.key, tabindex: "-1", "aria-label": tileLabel(moment) },
     h("span", { class: "picture" }, tilePicture(moment),
       stills.length ? h("span", { class: "mark stack" }, icon("stack"), String(stills.length)) : null,
-      lead.kind === "clip" ? h("span", { class: "mark length" }, icon("play"), length(lead.span)) : null),
+      clips.length ? h("span", { class: "mark length" }, icon("play"), clips.length > 1 ? `${clips.length} clips, ` : null, lengthOf(clips)) : null),
     h("span", { class: "caption" }, h("b", {}, clock(lead.wall)), h("span", { class: "camera" }, lead.camera),
       lead.doubt ? h("span", { class: "badge warn", title: "The time differs from the one in the file name" }, "time?") : null,
       STATE_WORDS[lead.state] && moment.face ? h("span", { class: "badge warn" }, STATE_WORDS[lead.state]) : null))
@@ -448,10 +431,10 @@ class Gallery {
     return { index, total: flat.length, previous: flat[index - 1]?.lead, next: index < 0 ? null : flat[index + 1]?.lead }
   }
 
-  // The pictures that share a tile with this one, in the order of the clock.
+  // What shares a tile with this one and has a picture, in the order of time.
   stills(id) {
     const moment = this.grid.flat.find(({ key }) => key === this.leads.get(id))
-    const seen = moment?.members.filter((row) => row.kind === "snapshot" && row.thumb).reverse() ?? []
+    const seen = moment?.members.filter((row) => row.thumb) ?? []
     return seen.length > 1 ? seen : []
   }
 

@@ -203,15 +203,26 @@ class Viewer {
     const still = (frame) => {
       const href = frame.id ? query({ item: frame.id, t: null }) : query({ item: clip, t: frame.t })
       const current = frame.id === this.row.id
+      const name = !frame.id ? "Key frame" : frame.kind === "clip" ? "Clip" : "Snapshot"
       return h("a", { href, "data-replace": true, class: frame.id ? "still" : "key", "data-t": frame.id ? null : frame.t, "data-key": frame.id ?? `t${frame.t}`,
-        "aria-current": current ? "true" : null, "aria-label": `${frame.id ? "Snapshot" : "Key frame"} ${clock(frame.wall)}` },
-        h("img", { src: `thumb/${frame.thumb}.jpg`, alt: "", decoding: "async" }),
-        h("span", {}, frame.id ? icon("camera") : null, clock(frame.wall)))
+        "aria-current": current ? "true" : null, "aria-label": `${name} ${clock(frame.wall)}` },
+        h("img", { src: `thumb/${frame.thumb}.jpg`, alt: "", decoding: "async", loading: "lazy" }),
+        h("span", {}, frame.id ? icon(frame.kind === "clip" ? "play" : "camera") : null, clock(frame.wall)))
     }
-    const frames = this.detail.strip.length ? this.detail.strip : this.stills(this.row.id)
-    refill(this.strip, frames.map(still))
+    refill(this.strip, this.frames(clip).map(still))
     for (const link of this.strip.children) link.addEventListener("click", (event) => this.followStill(event, link))
     this.strip.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" })
+  }
+
+  // The clip's key frames and snapshots, among the other pictures and clips of the same moment.
+  frames(clip) {
+    const own = this.detail.strip
+    if (!own.length) return this.stills(this.row.id)
+    const known = new Set([clip, ...own.map((frame) => frame.id)])
+    const others = this.stills(this.row.id).filter((row) => !known.has(row.id))
+    const midnight = Date.parse(this.row.date)
+    const at = (frame) => frame.wall + (frame.date ? (Date.parse(frame.date) - midnight) / 1000 : 0)
+    return [...own, ...others].sort((one, other) => at(one) - at(other))
   }
 
   followStill(event, link) {

@@ -1,0 +1,133 @@
+"""What the library answers about events: they are computed from the uploads, each time.
+
+An event may reach beyond the range that was asked for. So uploads are fetched around the
+range, further out until every event that touches it is known whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas as pd
+
+from pano_analytics.analysis.events import COLUMNS, Rule, event_ids, events
+from pano_analytics.errors import QueryError
+from pano_analytics.model import arguments
+
+# What is needed to make events of uploads.
+NEEDED = (
+    *("media_id", "camera", "kind", "trigger", "start", "end", "arrived", "state"),
+    *("clip_id", "thumb", "channel"),
+)
+# How far around a range is looked at first, and how much further each time.
+_MARGIN = timedelta(hours=1)
+_FURTHER = 4
+_LONG = timedelta(days=40_000)
+
+Fetch = Callable[[datetime | None, datetime | None], pd.DataFrame]
+
+
+def chosen_columns(columns: Any) -> list[str] | None:
+    """Return the columns of events that were asked for; None for all."""
+    chosen = arguments.names(columns, "columns", COLUMNS)
+    if chosen == []:
+        raise QueryError(f"columns: expected at least one of {', '.join(COLUMNS)}; got none.")
+    return chosen
+
+
+def chosen_ids(event_id: Any) -> list[str]:
+    """Return the ids of events that were asked for."""
+    wanted = arguments.names(event_id, "event_id")
+    if wanted is None:
+        raise QueryError(
+            "event_id: expected the id of an event, or rows of library.events(); got None."
+        )
+    return wanted
+
+
+def around(
+    fetch: Fetch, rules: Mapping[str, Rule], first: datetime | None, last: datetime | None
+) -> pd.DataFrame:
+    """Return uploads that contain all members of each event that overlaps [first, last).
+
+    `fetch` returns the uploads that overlap a range, with the columns `NEEDED`, without
+    those that form no event. Events that do not overlap the range may be there in part.
+    """
+    longest = [rule.longest_us for rule in (Rule(), *rules.values())]
+    low = None if first is None else first - _MARGIN
+    high = None if last is None else last + timedelta(microseconds=max(longest))
+    margin = _MARGIN
+    while True:
+        uploads = fetch(low, high)
+        runs = _runs(uploads, rules, first, last)
+        is_late = high is not None and len(runs) and runs["end"].max() >= high
+        is_early = low is not None and bool((runs["start"] - runs["gap"] <= low).any())
+        if not is_late and not is_early:
+            return uploads
+        margin *= _FURTHER
+        if is_early and first is not None:
+            low = None if margin > _LONG else first - margin
+        if is_late:
+            high = runs["end"].max().to_pydatetime() + margin
+
+
+def _runs(
+    uploads: pd.DataFrame,
+    rules: Mapping[str, Rule],
+    first: datetime | None,
+    last: datetime | None,
+) -> pd.DataFrame:
+    """Return `start, end, gap` of what is connected and overlaps the range, of any length.
+
+    Where an event is cut for its length depends on the beginning of all that is connected.
+    """
+    endless = {name: Rule(rule.gap, None, rule.scheduled) for name, rule in rules.items()}
+    runs = overlapping(events(uploads, endless), first, last)
+    gaps = {name: pd.Timedelta(rule.gap) for name, rule in endless.items()}
+    gap = runs["camera"].astype(object).map(gaps).fillna(pd.Timedelta(Rule().gap))
+    return runs.assign(gap=pd.to_timedelta(gap))[["start", "end", "gap"]]
+
+
+def overlapping(found: pd.DataFrame, first: datetime | None, last: datetime | None) -> pd.DataFrame:
+    """Return the events that overlap [first, last), as uploads do."""
+    keep = pd.Series(True, found.index)
+    if first is not None:
+        keep &= (found["start"] >= first) | (found["end"] > first)
+    if last is not None:
+        keep &= found["start"] < last
+    return found[keep]
+
+
+def with_ids(uploads: pd.DataFrame, rules: Mapping[str, Rule]) -> pd.DataFrame:
+    """Return the uploads with a column `event_id`, those that form none left out."""
+    return uploads.assign(event_id=event_ids(uploads, rules)).dropna(subset="event_id")
+
+
+def members(wanted: Sequence[str], seeds: pd.DataFrame, numbered: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `numbered` that share an event with one of the uploads `wanted`.
+
+    `seeds` are the rows of those uploads, `numbered` uploads with their `event_id`.
+    Raises QueryError for what is no upload, or an upload of no event.
+    """
+    missing = [name for name in wanted if name not in set(seeds["media_id"])]
+    if missing:
+        raise QueryError(
+            "event_id: expected ids of events of this library, as library.events() gives them; "
+            f"got {_listed(missing)}."
+        )
+    is_wanted = numbered["media_id"].isin(list(wanted))
+    alone = [name for name in wanted if name not in set(numbered.loc[is_wanted, "media_id"])]
+    if alone:
+        raise QueryError(
+            "event_id: expected ids of events; got uploads that form none, because nothing "
+            f"triggered them: {_listed(alone)}."
+        )
+    ids = numbered.loc[is_wanted, "event_id"].unique()
+    return numbered[numbered["event_id"].isin(ids)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    few = ", ".join(map(repr, names[:3]))
+    return few if len(names) <= 3 else f"{few} and {len(names) - 3} more"
