@@ -128,7 +128,7 @@ def _states(storage: Storage, manifest: Manifest) -> dict[str, int]:
 
 
 def _column(storage: Storage, part: Part, name: str) -> pa.ChunkedArray:
-    return read_parquet(storage.path(part.path), [name])[name]
+    return read_parquet(Catalog(storage).where(part.path), [name])[name]
 
 
 def _cameras(

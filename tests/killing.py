@@ -22,8 +22,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pano_analytics import settings as settings_room
 from pano_analytics.ingest import run as run_room
 from pano_analytics.ingest.run import ingest
@@ -31,7 +29,7 @@ from pano_analytics.library import Library
 from pano_analytics.settings import Settings
 from pano_analytics.store import catalog as catalog_room
 from pano_analytics.store import journal
-from pano_analytics.store.catalog import Catalog
+from pano_analytics.store.catalog import Catalog, unlisted
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.removal import AT_WORK
 from pano_analytics.store.storage import TEMPORARY, Storage
@@ -164,11 +162,13 @@ def left(settings: Settings, packs_before: set[str]) -> dict[str, Any]:
     storage = Storage(settings.library)  # type: ignore[arg-type]
     manifest = Catalog(storage).manifest()
     parts = [*manifest.media.values(), *manifest.table("frames").values()]
-    for part in parts:
-        assert pq.read_table(storage.path(part.path), partitioning=None).num_rows == part.rows
-    named = {part.path for part in parts} | {path for path, _ in manifest.retired}
-    named |= set(manifest.files())
-    there = [*storage.files("parts"), *storage.files("manifests")]
+    for table, _, part in manifest.everything():
+        assert Catalog(storage).read(part, table).num_rows == part.rows
+    current = {part.path for part in parts}
+    retired = {path for path, _ in manifest.retired}
+    stray = set(storage.files("parts")) - current
+    stray |= set(storage.files("unlisted")) - set(map(unlisted, retired))
+    stray |= set(storage.files("manifests")) - {*manifest.files(), *retired}
     frames = [Catalog(storage).read(part, "frames") for part in manifest.table("frames").values()]
     packs = {
         f"thumbs/{locator.rpartition('/')[0]}"
@@ -177,7 +177,7 @@ def left(settings: Settings, packs_before: set[str]) -> dict[str, Any]:
     }
     return {
         "temporary": [name for name in storage.files(".") if name.endswith(TEMPORARY)],
-        "stray": sorted(set(there) - named),
+        "stray": sorted(stray),
         "packs": sorted(set(storage.files("thumbs")) - packs - packs_before),
         "at_work": storage.exists(AT_WORK),
     }

@@ -20,7 +20,7 @@ from pano_analytics.library.queries import Queries
 from pano_analytics.model.tables import schema
 from pano_analytics.model.upload import decode_path, encode_path, media_id
 from pano_analytics.store import catalog as room
-from pano_analytics.store.catalog import Catalog, Day, day_of_part
+from pano_analytics.store.catalog import Catalog, Day, day_of_part, unlisted
 from pano_analytics.store.storage import Storage
 
 
@@ -70,12 +70,13 @@ def test_superseded_parts_stay_for_readers_and_go_later(
         change.write(day, rows(1, mark))
         change.commit()
     old = catalog.manifest().retired[0][0]
-    assert catalog.storage.exists(old)
+    assert catalog.where(old) == catalog.storage.path(unlisted(old))
+    assert catalog.where(old).exists()
     monkeypatch.setattr(room, "GRACE_S", -1.0)
     change = catalog.begin()
     change.write(day, rows(1, "z"))
     change.commit()
-    assert not catalog.storage.exists(old)
+    assert not catalog.where(old).exists()
 
 
 def test_leftovers_of_a_killed_writer_are_swept(catalog: Catalog) -> None:

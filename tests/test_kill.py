@@ -153,22 +153,34 @@ def test_killed_at_every_step(work: Path, killer: Killer) -> None:
 
 
 def test_what_the_manifest_names_is_on_the_disk_first(work: Path, killer: Killer) -> None:
-    """Parts, packs and journal files are synced, and their folders, before the manifest is."""
+    """Parts, packs and journal files are synced, and their folders, before the manifest is.
+
+    So are the folders that parts moved into, before the mark of a run at work goes.
+    """
     steps = killer.ask("count")["steps"]["ok"]
     synced = set[str]()
-    waiting = set[str]()
+    waiting, moved = set[str](), set[str]()
+    files = ("unlisted/", "manifests/", "thumbs/", "journal/")
     swaps = 0
     for step in steps:
         what, _, path = step.partition(" ")
-        if what == "os.rename" and path.startswith(("parts/", "manifests/", "thumbs/", "journal/")):
+        if what == "os.rename" and path.startswith("unlisted/") and "unlisted" in moved:
+            continue  # it was there before, in the tree
+        if what == "os.rename" and path.startswith(files):
             waiting.add(path)
         elif what == "sync":
             waiting.discard(path)
+            moved.discard(path)
             synced.add(path)
         elif what == "os.rename" and path.startswith("manifest.json"):
             swaps += 1
             assert not waiting
-            assert {"parts", "journal"} <= synced
+            moved.add("unlisted")
+            assert {"unlisted", "journal"} <= synced
+        elif what == "os.rename" and path.startswith("parts/"):
+            moved.add(path.rpartition("/")[0])
+        elif what == "os.remove" and path == AT_WORK:
+            assert not moved, "the tree is not on the disk as the mark goes"
     assert swaps
 
 

@@ -156,7 +156,10 @@ def test_nothing_is_left_beside_and_old_parts_wait(settings: Settings, library: 
     old = library.parts()
     packs = [str(path) for path in (library.folder / "thumbs").rglob("*.pack")]
     renew(settings)
-    assert all(Path(path).exists() for path in (*old, *packs))
+    names = [os.path.relpath(path, library.folder) for path in old]
+    assert all(library.catalog.where(name).exists() for name in names)
+    assert all(Path(path).exists() for path in packs)
+    assert set(library.storage.files("parts/media")).isdisjoint(names)
     assert not (library.folder / "rebuild").exists()
     retired = {path for path, _ in library.catalog.manifest().retired}
     assert {os.path.relpath(path, library.folder) for path in old} <= retired
@@ -269,7 +272,6 @@ def _is_killed_well(settings: Settings, folder: Path, touches: int) -> None:
     assert not (library.folder / "rebuild").exists()
     manifest = Library.of(copy).catalog.manifest()
     named = {part.path for _, _, part in manifest.everything()}
-    named |= {path for path, _ in manifest.retired if path.startswith("parts/")}
     assert set(library.storage.files("parts")) == named
     renew(copy)
     assert_same(before, told(Library.of(copy)))

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "clock",
         "Check whether this computer's clock is plausible, or confirm that it is right.",
     ),
+    "parts": ("parts", "List the Parquet files of a table, for other tools."),
     "check": ("check", "Report differences between upload tree, catalog, journal and thumbnails."),
     "rebuild": ("rebuild", "Rebuild the catalog from the upload tree and the journal."),
     "backup": ("backup", "Back up what cannot be recreated from the uploads to one file."),

@@ -27,7 +27,7 @@ from pano_analytics.ingest.respell import respell
 from pano_analytics.model.upload import encode_path, locate, resolved
 from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, runs, split, timekeeping
-from pano_analytics.store.catalog import MANIFEST, Catalog, Change, Day
+from pano_analytics.store.catalog import FOLDERS, MANIFEST, Catalog, Change, Day
 from pano_analytics.store.home import NAME as HOME
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal, Torn
@@ -192,7 +192,7 @@ class _Run:
         self._packs: list[str] = []
         self._closed: list[tuple[str, str]] = []
         self._has_learnt = False
-        self._is_listing_unknown = False
+        self._is_listing_unknown = self._has_unnamed = False
         self._touched: set[Day] = set()
         self._anew = gone.Anew(storage, self.journal, self.catalog.manifest().generation)
         if self._anew.is_on:
@@ -204,6 +204,10 @@ class _Run:
         derived = (memories.NAME, *told, split.NAME, runs.NAME, timekeeping.PAGE)
         for name in (HOME, MANIFEST, *derived, AT_WORK):
             self.storage.drop_leftovers(name)
+        # What had a manifest once waits until there is another: the old one may come back.
+        self._has_unnamed = self.catalog.manifest().generation == 0 and any(
+            next(self.storage.files(folder), None) for folder in FOLDERS
+        )
         if self.storage.exists(AT_WORK):
             self.catalog.sweep()
             opened.sweep(self.catalog, self.storage.read(AT_WORK).decode())
@@ -448,6 +452,8 @@ class _Run:
         self.summary.ignored = sum(seen.ignored for seen in self.memory.units.values())
         self.summary.waiting = manifest.total().unread
         self.summary.generation = manifest.generation
+        if self._has_unnamed and manifest.generation:
+            self.catalog.sweep()
         if self.storage.exists(AT_WORK):
             self.storage.remove(AT_WORK)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -138,12 +139,18 @@ class Library:
         return self.catalog.manifest().generation
 
     def parts(self, table: str = "media") -> list[str]:
-        """Return the Parquet files of one generation of a table, for other tools.
+        """Return the Parquet files of exactly one generation of a table, for other tools.
 
-        Raises QueryError for a table that does not exist, saying which do.
+        The next commit moves those away that it replaces: read them soon, and ask again where
+        one is missing. Raises QueryError for a table that does not exist, saying which do.
         """
-        parts = self.catalog.manifest().table(named(table).name).values()
-        return [str(self.storage.path(part.path)) for part in parts]
+        for left in reversed(range(_TRIES)):
+            parts = self.catalog.manifest().table(named(table).name).values()
+            paths = [self.storage.path(part.path) for part in parts]
+            if not left or all(path.exists() for path in paths):
+                break
+            time.sleep(_PAUSE_S)  # a commit that moves its parts into the tree
+        return [str(path) for path in paths]
 
     def media(
         self,
@@ -602,6 +609,7 @@ ORDER BY original.arrived, original_id, arrived, start, path
 _SHOWN = "uploads.start + to_microseconds(CAST(round(offset_s * 1e6) AS BIGINT))"
 _BESIDE = "JOIN (SELECT media_id, start FROM {uploads}) AS uploads USING (media_id)"
 _LOOK_BACK = 30
+_TRIES, _PAUSE_S = 10, 0.05
 _CAMERA_COLUMNS = (
     "camera",
     "description",

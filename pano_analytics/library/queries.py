@@ -16,12 +16,14 @@ import pyarrow as pa
 from pano_analytics.errors import PartError, QueryError
 from pano_analytics.library import zone_rules
 from pano_analytics.model.tables import TABLES, named, schema
-from pano_analytics.store.catalog import Catalog, Part
+from pano_analytics.store.catalog import FOLDERS, Catalog, Part, day_of_part
 
 Result = TypeVar("Result")
 
-_TRIES = 3
-_PAUSE_S = 0.05
+# A part that left the tree since the manifest was read is found aside the next time; a
+# writer at full speed may move it, or another one, several times meanwhile.
+_TRIES = 8
+_PAUSE_S = 0.02
 # Somebody ended the question, or it was too big.
 _NOT_OF_A_PART = (duckdb.InterruptException, duckdb.OutOfMemoryException)
 _NULLABLE_TYPES: dict[pa.DataType, Any] = {
@@ -34,6 +36,7 @@ _DAY_US = 86_400_000_000
 _NO_ANSWER = (duckdb.Error, pa.ArrowException, TypeError, ValueError, OverflowError)
 # Integers of the tables that are not known of every file.
 NULLABLE = ("width", "height", "channel", "grid_version")
+_NO_HIVE = "hive_partitioning = false"
 _HIVE = "hive_partitioning = true, hive_types = {'camera': 'VARCHAR', 'date': 'DATE'}"
 
 
@@ -78,11 +81,16 @@ class Queries:
         cannot be read.
         """
         chosen, others = list(parts), list(uploads)
-        asked = statement.format(
-            source=self._source(table, chosen), uploads=self._source("media", others)
-        )
+
+        def answer(is_again: bool) -> pd.DataFrame:
+            asked = statement.format(
+                source=self._source(table, chosen, is_again),
+                uploads=self._source("media", others, is_again),
+            )
+            return _frame(self._database.cursor(), asked, list(values))
+
         try:
-            return _retried(lambda: _frame(self._database.cursor(), asked, list(values)))
+            return _retried(answer)
         except _NOT_OF_A_PART:
             raise
         except (duckdb.Error, UnicodeDecodeError) as error:
@@ -109,15 +117,15 @@ class Queries:
         try:
             _expect_one(self._database.cursor(), statement)
             if self._shift is None:
-                return _retried(lambda: _frame(self._with_views(), statement, values))
+                return _retried(lambda again: _frame(self._with_views(again), statement, values))
             zone_rules.expect_own_clock(statement, self._zone)
             shifted = self._shift.values(values)
-            found = _retried(lambda: _frame(self._with_views(), statement, shifted))
+            found = _retried(lambda again: _frame(self._with_views(again), statement, shifted))
             return self._shift.frame(found)
         except QueryError:
             raise
         except _NO_ANSWER as error:
-            if str(self._catalog.storage.path("parts")) in str(error):
+            if any(str(self._catalog.storage.path(one)) in str(error) for one in FOLDERS):
                 raise self._torn(error, self._all()) from error
             raise QueryError(
                 f"expected an SQL query of the views {_listed(TABLES)}; {error}"
@@ -126,12 +134,12 @@ class Queries:
     def _all(self) -> list[Part]:
         return [part for _, _, part in self._catalog.manifest().everything()]
 
-    def _with_views(self) -> duckdb.DuckDBPyConnection:
+    def _with_views(self, is_again: bool) -> duckdb.DuckDBPyConnection:
         manifest = self._catalog.manifest()
         with self._lock:
-            if self._viewed != manifest.generation:
+            if is_again or self._viewed != manifest.generation:
                 for table in TABLES:
-                    source = self._source(table, manifest.table(table).values())
+                    source = self._source(table, manifest.table(table).values(), is_again)
                     self._database.execute(
                         f"CREATE OR REPLACE VIEW {table} AS "
                         f"SELECT * {self._replaced(table)} FROM {source}"
@@ -151,16 +159,25 @@ class Queries:
         shifted = (f"{self._shift.sql(quoted)} AS {quoted}" for quoted in map(_column, instants))
         return f"REPLACE ({', '.join(shifted)})"
 
-    def _source(self, table: str, parts: Iterable[Part]) -> str:
-        """Return SQL for the rows of `parts`; the schema supplies what older parts lack."""
+    def _source(self, table: str, parts: Iterable[Part], is_again: bool) -> str:
+        """Return SQL for the rows of `parts`; the schema supplies what older parts lack.
+
+        With `is_again` each part is looked for first: some may be aside by now.
+        """
         by_version: dict[int, list[str]] = defaultdict(list)
+        aside: list[str] = []
         for part in parts:
-            by_version[part.schema_version].append(str(self._catalog.storage.path(part.path)))
-        if not by_version:
+            path = self._catalog.storage.path(part.path)
+            found = self._catalog.where(part.path) if is_again else path
+            if found == path:
+                by_version[part.schema_version].append(str(path))
+            else:
+                aside.append(_read_aside(table, part, str(found)))
+        if not by_version and not aside:
             return _empty(table)
-        hive = _HIVE if named(table).is_by_day else "hive_partitioning = false"
-        reads = [_read(paths, hive) for paths in by_version.values()]
-        if set(by_version) == {named(table).version}:
+        hive = _HIVE if named(table).is_by_day else _NO_HIVE
+        reads = [*(_read(paths, hive) for paths in by_version.values()), *aside]
+        if len(reads) == 1 and set(by_version) == {named(table).version}:
             return reads[0]
         union = " UNION ALL BY NAME ".join(
             f"SELECT * FROM {source}" for source in [_empty(table), *reads]
@@ -184,6 +201,15 @@ def _empty(table: str) -> str:
 def _read(paths: Iterable[str], hive: str) -> str:
     listed = ", ".join(quoted(path) for path in paths)
     return f"read_parquet([{listed}], {hive})"
+
+
+def _read_aside(table: str, part: Part, path: str) -> str:
+    """Return SQL for a part that is not in the tree: its folder names no camera and no day."""
+    read = _read([path], _NO_HIVE)
+    if not named(table).is_by_day:
+        return read
+    day = day_of_part(part.path)
+    return f"(SELECT *, {quoted(day.camera)} AS camera, DATE '{day.date}' AS date FROM {read})"
 
 
 def quoted(text: str) -> str:
@@ -267,11 +293,11 @@ def _nullable(column: pa.ChunkedArray, name: str) -> pd.Series[Any]:
     return pd.Series(column.to_pandas(types_mapper=mapper), dtype=kind)
 
 
-def _retried(answer: Callable[[], Result]) -> Result:
-    """Ask again where a file went between manifest and reading: the next manifest knows better."""
+def _retried(answer: Callable[[bool], Result]) -> Result:
+    """Ask again where a part moved between manifest and reading; `answer` is told that it is so."""
     for left in reversed(range(_TRIES)):
         try:
-            return answer()
+            return answer(left < _TRIES - 1)
         except (duckdb.IOException, duckdb.InvalidInputException):
             if not left:
                 raise

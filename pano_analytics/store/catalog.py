@@ -9,8 +9,11 @@ mixture; what is no longer named stays for a grace period, for readers still at 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -23,6 +26,7 @@ from pano_analytics.store.months import Content, Month, Shelf, new_name
 from pano_analytics.store.months import encode as encode_month
 from pano_analytics.store.parts import (
     TREE,
+    UNLISTED,
     WHOLE,
     Day,
     Part,
@@ -35,10 +39,12 @@ from pano_analytics.store.parts import (
     sizes,
     span_us,
     thumb_folder,
+    unlisted,
 )
 from pano_analytics.store.storage import TEMPORARY, Storage
 
 __all__ = [
+    "FOLDERS",
     "GRACE_S",
     "MANIFEST",
     "WHOLE",
@@ -55,8 +61,11 @@ __all__ = [
     "sizes",
     "span_us",
     "thumb_folder",
+    "unlisted",
 ]
 
+# Where parts may lie.
+FOLDERS = (TREE, UNLISTED)
 GRACE_S = 600.0
 
 
@@ -103,7 +112,14 @@ class Catalog:
 
         Raises PartError where it is torn or may not be read, FileNotFoundError where it went.
         """
-        path = self.storage.path(part.path)
+        # In the tree; aside, before or after its time; in the tree, if it moved there meanwhile.
+        for name in (part.path, unlisted(part.path)):
+            with suppress(FileNotFoundError):
+                return self._read(name, table)
+        return self._read(part.path, table)
+
+    def _read(self, name: str, table: str) -> pa.Table:
+        path = self.storage.path(name)
         try:
             return complete(read_parquet(path), table)
         except FileNotFoundError:
@@ -111,32 +127,54 @@ class Catalog:
         except (OSError, pa.ArrowException) as error:
             raise PartError.of(path, error) from error
 
+    def where(self, path: str) -> Path:
+        """Return where the part `path` lies now: in the tree, or aside while it is not current."""
+        aside = unlisted(path)
+        is_aside = not self.storage.exists(path) and self.storage.exists(aside)
+        return self.storage.path(aside if is_aside else path)
+
     def adopt(self, manifest: Manifest) -> Manifest:
         """Swap in a manifest whose parts are in place and synced. Lock holder only."""
-        return self.publish(manifest, ())
+        return self.publish(manifest)
 
     def publish(
-        self, manifest: Manifest, unsynced: Iterable[str], replaced: Iterable[str] = ()
+        self,
+        manifest: Manifest,
+        new: Collection[str] = (),
+        replaced: Collection[str] = (),
+        unsynced: Iterable[str] = (),
     ) -> Manifest:
-        """Swap in a manifest, once its months and the files `unsynced` are on the disk.
+        """Swap in a manifest, once all that it names, and `unsynced`, is on the disk.
 
-        Readers get their time with what it retires, the files `replaced` and the months that
-        it no longer names: these go with a later change. Lock holder only.
+        The parts `new` are aside (`unlisted`) and come into the tree after the swap, when
+        those in `replaced` have left it. Readers get their time with what is replaced, and
+        with the months that are no longer named: these go with a later change. Lock holder
+        only.
         """
         base = self.manifest_or_none()
         manifest = self._with_files(manifest)
-        new = set(manifest.files()) - set(base.files())
-        self.storage.sync([*new, *unsynced])
-        now = time.time()
+        months = set(manifest.files()) - set(base.files())
+        self.storage.sync([*months, *map(unlisted, new), *unsynced])
         over = [*replaced, *sorted(set(base.files()) - set(manifest.files()))]
-        known = {name for name, _ in manifest.retired}
-        fresh = ((name, now) for name in over if name not in known)
-        retired = (*manifest.retired, *fresh)
+        retired = _retired(manifest.retired, over)
         manifest = replace(manifest, retired=self._purged(retired, base.retired))
         self.storage.replace(MANIFEST, encode(manifest))
         stamp = self._stamp()
         self._seen = None if stamp is None else (stamp, manifest)
+        if base.months and not base.files():
+            # Of one file for all: what it replaced lies in the tree still.
+            replaced = [*replaced, *(path for path, _ in base.retired)]
+        self._arrange(new, [path for path in replaced if path.startswith(f"{TREE}/")])
         return manifest
+
+    def _arrange(self, new: Collection[str], replaced: Collection[str]) -> None:
+        """Move parts out of the tree and into it, in this order: nothing is in it twice."""
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            list(pool.map(lambda path: self.storage.move(path, unlisted(path)), replaced))
+            list(pool.map(lambda path: self.storage.move(unlisted(path), path), new))
+        self.storage.remove_folders(replaced)
+        if new or replaced:
+            self.storage.sync_folders([*new, *replaced, f"{UNLISTED}/part"])
 
     def manifest_or_none(self) -> Manifest:
         """Return the current manifest, or one that names nothing where that cannot be read."""
@@ -167,6 +205,7 @@ class Catalog:
         due = {path for path, since in known if time.time() - since > GRACE_S}
         for path in due:
             self.storage.remove(path)
+            self.storage.remove(unlisted(path))
         return tuple(entry for entry in retired if entry[0] not in due)
 
     def begin(self) -> Change:
@@ -174,17 +213,34 @@ class Catalog:
         return Change(self)
 
     def sweep(self) -> list[str]:
-        """Remove what a killed writer left: files that no manifest names. Lock holder only."""
+        """Finish what a killed writer began with files, and remove those that nothing names.
+
+        Lock holder only. Returns what was removed.
+        """
         manifest = self.manifest()
-        named = {part.path for _, _, part in manifest.everything()}
-        named |= {*manifest.files(), *(path for path, _ in manifest.retired)}
-        folders = (TREE, MONTHS)
-        there = [name for folder in folders for name in self.storage.files(folder)]
-        stray = [name for name in there if name not in named]
-        for name in stray:
+        current = {part.path for _, _, part in manifest.everything()}
+        retired = {path for path, _ in manifest.retired}
+        aside = {unlisted(path): path for path in (*current, *retired)}
+        in_tree = [name for name in self.storage.files(TREE) if name not in current]
+        out = [name for name in self.storage.files(UNLISTED) if name not in retired]
+        self._arrange(
+            [aside[name] for name in out if aside.get(name) in current],
+            [name for name in in_tree if name in retired],
+        )
+        months = set(self.storage.files(MONTHS)) - {*manifest.files(), *retired}
+        stray = [name for name in in_tree if name not in retired]
+        stray += [name for name in out if name not in aside] + sorted(months)
+        for name in (*stray, *self._temporary()):
             self.storage.remove(name)
-        for folder in (locators.FOLDER, "journal"):
-            for name in list(self.storage.files(folder)):
-                if name.endswith(TEMPORARY):
-                    self.storage.remove(name)
         return stray
+
+    def _temporary(self) -> list[str]:
+        names = [
+            name for folder in (locators.FOLDER, "journal") for name in self.storage.files(folder)
+        ]
+        return [name for name in names if name.endswith(TEMPORARY)]
+
+
+def _retired(known: Retired, over: Iterable[str]) -> Retired:
+    now, names = time.time(), {name for name, _ in known}
+    return (*known, *((name, now) for name in over if name not in names))

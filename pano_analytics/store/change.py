@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
@@ -12,7 +12,17 @@ import pyarrow.compute as pc
 
 from pano_analytics.model.tables import named, of_uploads
 from pano_analytics.store.manifest import Manifest, Written
-from pano_analytics.store.parts import Day, Part, Sealed, Span, measure, new_name, parquet, span_us
+from pano_analytics.store.parts import (
+    Day,
+    Part,
+    Sealed,
+    Span,
+    measure,
+    new_name,
+    parquet,
+    span_us,
+    unlisted,
+)
 from pano_analytics.store.storage import Storage
 
 Waiting = dict[str, dict[Day, pa.Table | Sealed]]
@@ -28,7 +38,11 @@ class Catalog(Protocol):
     def read(self, part: Part, table: str) -> pa.Table: ...
 
     def publish(
-        self, manifest: Manifest, unsynced: Iterable[str], replaced: Iterable[str] = ()
+        self,
+        manifest: Manifest,
+        new: Collection[str] = (),
+        replaced: Collection[str] = (),
+        unsynced: Iterable[str] = (),
     ) -> Manifest: ...
 
 
@@ -102,7 +116,7 @@ class Change:
         parts = [part.path for days in written.values() for part in days.values() if part]
         manifest = replace(base.changed(written), generation=generation)
         replaced = [*self._replaced(written), *self._given_up]
-        self._base = self._catalog.publish(manifest, [*parts, *extra], replaced)
+        self._base = self._catalog.publish(manifest, parts, replaced, extra)
         self._new, self._given_up = {}, []
         return self._base
 
@@ -121,7 +135,7 @@ class Change:
             data, part = parquet(rows), measure(name, rows, table)
         else:
             return None
-        self._catalog.storage.put(name, lambda file: file.write(data))
+        self._catalog.storage.put(unlisted(name), lambda file: file.write(data))
         return part
 
     def _replaced(self, written: Written) -> Iterator[str]:

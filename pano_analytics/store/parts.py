@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -18,7 +19,10 @@ import pyarrow.parquet as pq
 from pano_analytics.model.tables import named, schema
 from pano_analytics.model.upload import GONE_STATES, SCHEMA_VERSION
 
+# The tree that everybody may read: between commits it has the current parts, and no other.
 TREE = "parts"
+# Where parts lie that the tree must not show: not current yet, or no longer.
+UNLISTED = "unlisted"
 # Columns of few values: a dictionary of any other costs time and saves nothing.
 _REPEATING = frozenset(
     ("kind", "trigger", "trigger_raw", "state", "layout", "time_source", "codec", "clip_id")
@@ -103,6 +107,16 @@ def new_name(table: str, day: Day, generation: int) -> str:
         return f"{TREE}/{table}/{name}"
     folder = f"camera={folder_name(day.camera)}/date={day.date.isoformat()}"
     return f"{TREE}/{table}/{folder}/{name}"
+
+
+def unlisted(path: str) -> str:
+    """Return where the part `path` lies while it is not current.
+
+    The folder is flat, and part names of early versions were short: the digest of the
+    whole path keeps them apart.
+    """
+    stem = path.rpartition("/")[2].removesuffix(".parquet")
+    return f"{UNLISTED}/{stem}-{blake2b(path.encode(), digest_size=8).hexdigest()}.parquet"
 
 
 def day_of_part(path: str) -> Day:

@@ -223,6 +223,12 @@ class Storage:
             list(pool.map(sync_path, paths))
             list(pool.map(sync_path, self._folders(paths)))
 
+    def sync_folders(self, names: Iterable[str]) -> None:
+        """Return when the folders of `names`, up to the root, have their names on the disk."""
+        paths = [path for name in names if (path := self.path(name)).parent.is_dir()]
+        with self._explained(), ThreadPoolExecutor(max_workers=16) as pool:
+            list(pool.map(sync_path, self._folders(paths)))
+
     def _folders(self, paths: list[Path]) -> set[Path]:
         # A new folder is only found after a power cut if its parent is synced too.
         folders = set[Path]()
@@ -246,6 +252,25 @@ class Storage:
             path.parent.rmdir()
         except OSError:
             return
+
+    def move(self, name: str, to: str) -> bool:
+        """Give the file `name` the name `to`; return False where there is no such file."""
+        source, target = self.path(name), self.path(to)
+        with self._explained():
+            for _ in range(2):
+                try:
+                    source.rename(target)
+                except FileNotFoundError:
+                    self._make(target.parent)
+                else:
+                    return True
+        return False
+
+    def remove_folders(self, names: Iterable[str]) -> None:
+        """Remove the folders of `names` that are empty."""
+        for folder in {self.path(name).parent for name in names}:
+            with suppress(OSError):
+                folder.rmdir()
 
     def remove_tree(self, name: str) -> None:
         """Remove the folder `name` with all that it holds, if it is there. Raises OSError."""

@@ -122,7 +122,8 @@ def backup(
         if target.exists() and target.stat().st_size:
             Journal(storage).require()
         names = _names(storage, with_catalog)
-        sources = {name: storage.path(name) for name in names}
+        catalog = Catalog(storage)
+        sources = {name: catalog.where(name) for name in names}
         if settings_file is not None:
             sources[SETTINGS] = settings_file
         if not with_secrets:
@@ -466,3 +467,5 @@ def _put_all(storage: Storage, tar: tarfile.TarFile, chosen: set[str]) -> None:
         # What a run remembers of the tree is of another catalog than this.
         storage.remove(memory.NAME)
         storage.replace(MANIFEST, later[MANIFEST])
+        # Parts of a catalog whose manifest was lost would count twice for whoever reads the tree.
+        Catalog(storage).sweep()

@@ -29,7 +29,7 @@ from pano_analytics.model.tables import TABLES, Table, media_table, of_uploads, 
 from pano_analytics.model.upload import GONE_STATES, Upload, locate, media_id, went_missing
 from pano_analytics.settings import Settings
 from pano_analytics.store import locators, own_tree, timekeeping
-from pano_analytics.store.catalog import Catalog, Change, Day, Manifest, Part
+from pano_analytics.store.catalog import FOLDERS, Catalog, Change, Day, Manifest, Part, unlisted
 from pano_analytics.store.home import NAME as HOME_PAGE
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import FOLDER as JOURNAL
@@ -39,7 +39,7 @@ from pano_analytics.store.storage import Storage, stamp
 from pano_analytics.workers.crew import MakeExecutor
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_PART_NAME = re.compile(r"/part-(\d+)-\w+\.parquet$")
+_PART_NAME = re.compile(r"/part-(\d+)-[\w-]+\.parquet$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,27 +257,28 @@ class _Rebuild:
         parts = [part.path for _, _, part in new.everything()]
         beside = [*self.aside.files(locators.FOLDER), *new.files()]
         needed = {*parts, *beside, *_packs_named(made, new)}
-        for name in (*parts, *beside):
-            self.storage.make_folder(str(PurePosixPath(name).parent))
-            self.aside.path(name).rename(self.storage.path(name))
-        self.storage.sync([*parts, *beside])
+        targets = {**{name: unlisted(name) for name in parts}, **{name: name for name in beside}}
+        for name, target in targets.items():
+            self.storage.make_folder(str(PurePosixPath(target).parent))
+            self.aside.path(name).rename(self.storage.path(target))
         self.storage.remove(memory.NAME)
-        manifest = replace(new, generation=self._generation() + 1, retired=self._retired(needed))
-        return self.catalog.adopt(manifest)
+        generation, replaced = self._generation() + 1, self._replaced({*needed, *targets.values()})
+        manifest = replace(new, generation=generation, retired=self.old.retired)
+        return self.catalog.publish(manifest, parts, replaced, beside)
 
     def _generation(self) -> int:
         """Return the highest generation there was, be the old manifest readable or not."""
-        named = (_PART_NAME.search(name) for name in self.storage.files("parts"))
+        there = (name for folder in FOLDERS for name in self.storage.files(folder))
+        named = (_PART_NAME.search(name) for name in there)
         return max([self.old.generation, *(int(found[1]) for found in named if found)])
 
-    def _retired(self, needed: set[str]) -> tuple[tuple[str, float], ...]:
+    def _replaced(self, needed: set[str]) -> list[str]:
         """Return what the old catalog alone had: readers may still be at it for a while."""
         known = {path for path, _ in self.old.retired}
-        tops = ("parts", "manifests", locators.FOLDER)
+        known |= {unlisted(path) for path in known}
+        tops = (*FOLDERS, "manifests", locators.FOLDER)
         there = [name for top in tops for name in self.storage.files(top)]
-        now = time.time()
-        fresh = [(name, now) for name in there if name not in needed and name not in known]
-        return (*self.old.retired, *fresh)
+        return [name for name in there if name not in needed and name not in known]
 
     def clean_up(self) -> None:
         """Take over what the new catalog's ingest remembers, and leave no trace beside it."""
