@@ -185,10 +185,10 @@ def test_odd_files_are_no_clock() -> None:
 
 
 def test_a_clock_that_runs_away_is_told_by_how_much() -> None:
-    """Twenty seconds a day, over days of uploads."""
+    """Twenty seconds per day, over days of uploads."""
     lags = [300 + 20 * number / 48 for number in range(480)]
     [found] = clock_findings(case(uploads(480, lag_s=lags), clock_off_minutes=2))
-    assert "losing 20 s a day" in found.evidence
+    assert "losing 20 s per day" in found.evidence
 
 
 @pytest.mark.parametrize(
@@ -253,20 +253,20 @@ def words(found: list[doctor.Finding]) -> list[tuple[str, str]]:
 def test_clips_that_stopped_are_a_problem() -> None:
     """Snapshots of motion go on for days after the last clip."""
     clips = uploads(20, "clip", MONDAY)
-    found = arrivals.lacking(case(clips, uploads(200, begin=MONDAY)))
+    found = arrivals.missing_kind(case(clips, uploads(200, begin=MONDAY)))
     assert words(found) == [("no_clips", "problem")]
     assert "20 clips before" in found[0].evidence
 
 
 def test_a_camera_that_never_sent_a_clip_gets_advice() -> None:
     """It may be meant so."""
-    assert words(arrivals.lacking(case(uploads(200)))) == [("no_clips", "advice")]
+    assert words(arrivals.missing_kind(case(uploads(200)))) == [("no_clips", "advice")]
 
 
 def test_snapshots_that_stopped_are_told_as_well() -> None:
     """The reverse."""
     shots, clips = uploads(20, begin=MONDAY), uploads(200, "clip", MONDAY)
-    assert words(arrivals.lacking(case(shots, clips))) == [("no_snapshots", "problem")]
+    assert words(arrivals.missing_kind(case(shots, clips))) == [("no_snapshots", "problem")]
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_snapshots_that_stopped_are_told_as_well() -> None:
 )
 def test_no_clip_where_none_was_due_is_no_finding(told: pd.DataFrame) -> None:
     """One day, few pictures, or pictures at set times prove nothing."""
-    assert arrivals.lacking(case(told)) == []
+    assert arrivals.missing_kind(case(told)) == []
 
 
 # --- cut --------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def test_the_newest_database_is_used_by_media_and_sql(
     assert f"({version or 'no version'})" in answer["told"]
     # DuckDB's rules cannot be replaced: it is named where those in use are others.
     is_other = version == "2099a"
-    assert ("Europe/Berlin by the rules that DuckDB" in answer["duckdb"]) is is_other
+    assert ("Europe/Berlin by the rules of DuckDB" in answer["duckdb"]) is is_other
     assert answer["versions"][0] == (
         "2099a" if version == "2099a" else zones._version(zones.SHIPPED)
     )

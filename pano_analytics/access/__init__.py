@@ -1,1 +1,1 @@
-"""Who may look: users, sessions, passwords and certificates."""
+"""Access control: users, sessions, passwords and certificates."""

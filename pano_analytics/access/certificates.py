@@ -1,8 +1,8 @@
-"""A certificate of our own for those who have none: for the upload server and for the dashboard.
+"""A self-signed certificate for the upload server and the dashboard, if you have none.
 
-Signed by its own key, so that browsers and cameras ask once whether to trust
-it; what crosses the network is encrypted from then on. The key is made once and
-stays, so that whoever trusts the key goes on trusting renewed certificates.
+Browsers and cameras ask once whether to trust it; from then on all traffic is encrypted.
+The key is created once and kept, so that whoever trusts the key also trusts renewed
+certificates.
 """
 
 from __future__ import annotations
@@ -25,47 +25,46 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 FOLDER = "tls"
-"""Where in a library's folder upload server and dashboard keep theirs."""
+"""The folder in a library where upload server and dashboard keep their certificate."""
 CERTIFICATE_NAME, KEY_NAME, LOCK_NAME = "own-certificate.pem", "own-key.pem", "own-certificate.lock"
 
 LIFETIME = dt.timedelta(days=820)
 """Apple's browsers refuse a server certificate that is valid for more than 825 days."""
 RENEW_BEFORE = dt.timedelta(days=60)
-"""A certificate that ends sooner is made anew."""
-# Old cameras speak RSA only; some of them take seconds for more than 2048 bits.
+"""A certificate that expires sooner is renewed."""
+# Old cameras support RSA only; some of them take seconds for more than 2048 bits.
 _KEY_BITS = 2048
-# Clocks of cameras are off, and a new box may have started with a wrong one itself.
+# The clocks of cameras may be wrong, and so may that of a computer that has just started.
 _BACKDATED = dt.timedelta(days=2)
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2: forward secret and authenticated, which every browser since 2014 speaks."""
+"""For TLS 1.2: forward secret and authenticated, supported by every browser since 2014."""
 _HOST = re.compile(r"(?!.{254})[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
 class CertificateError(PanoError):
-    """A certificate or its key cannot be made or used."""
+    """A certificate or its key cannot be created or used."""
 
     exit_code = 7
 
 
 def ensure_certificate(folder: Path, names: Iterable[str] = ()) -> tuple[Path, Path]:
-    """Return the files of a certificate of our own in `folder` and of its key (PEM, 0600).
+    """Return the files of a self-signed certificate in `folder` and of its key (PEM, 0600).
 
-    Made on first use for `own_names()` and `names` (host names and addresses);
-    made anew, with the same key, where it ends within 60 days or lacks one of
-    those. Quick where nothing is to do, so call it again daily, and load what
-    it returns into the `ssl.SSLContext` in use: connections that are open stay.
-    Safe to call from several processes at once. Raises CertificateError where
-    `cryptography` is not installed, LibraryError where `folder` cannot be
-    written to.
+    The certificate is created on first use for `own_names()` and `names` (host names and
+    addresses). It is renewed with the same key if it expires within 60 days or lacks one of
+    these names. This is fast if there is nothing to do: call it daily, and load the files
+    that it returns into the `ssl.SSLContext` in use; open connections are not affected.
+    Several processes may call it at the same time. Raises CertificateError if
+    `cryptography` is not installed, and LibraryError if `folder` cannot be written to.
     """
     paths = folder / CERTIFICATE_NAME, folder / KEY_NAME
-    wanted = {*own_names(), *(_normal(name) for name in names if not _is_every(name))}
+    wanted = {*own_names(), *(_normal(name) for name in names if not _is_wildcard(name))}
     with Storage(folder).lock(LOCK_NAME, wait=True):
         key = _key(paths[1])
         kept = _kept(paths[0], key)
         known = _names(kept) if kept else set()
         if kept is None or _ends_soon(kept) or not wanted <= known:
-            # An address that went may come back: a laptop moves, a lease is renewed.
+            # Keep former addresses, which may return: a laptop moves, a lease is renewed.
             write_private(paths[0], _signed(key, sorted(wanted | known)))
     return paths
 
@@ -77,27 +76,27 @@ def own_names() -> set[str]:
     try:
         names |= {_normal(host)}
     except CertificateError:
-        return names  # "" or a name that no resolver would take
-    # mDNS, as phones and desktops ask for it
+        return names  # "" or a name that no resolver would accept
+    # The mDNS name, by which phones and desktops find it
     return names if "." in host else names | {f"{host}.local"}
 
 
 def _lan_addresses() -> set[str]:
-    """Return this computer's address on the way out; no packet is sent to learn it."""
+    """Return the address that this computer uses for outgoing traffic, without sending any."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737
         except OSError:
-            return set()  # no network, or none that leads anywhere
+            return set()  # no network, or no route
         return {str(probe.getsockname()[0])}
 
 
-def _is_every(name: str) -> bool:
+def _is_wildcard(name: str) -> bool:
     return name in ("", "0.0.0.0", "::")
 
 
 def _normal(name: str) -> str:
-    """Return a host name or address as it stands in a certificate; raises CertificateError."""
+    """Return a host name or address as certificates spell it. Raises CertificateError."""
     try:
         return str(ipaddress.ip_address(name.strip("[]")))
     except ValueError:
@@ -115,9 +114,9 @@ def _normal(name: str) -> str:
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return what a TLS server with this certificate and key needs: TLS 1.2 or newer.
+    """Return the context of a TLS server with this certificate and key, TLS 1.2 or newer.
 
-    Raises CertificateError where the files cannot be read or do not belong together.
+    Raises CertificateError if the files cannot be read or do not belong together.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -127,9 +126,9 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Let new connections of `context` use this certificate; raises CertificateError."""
+    """Use this certificate for new connections of `context`. Raises CertificateError."""
     try:
-        # Never asked on a terminal: a service has none.
+        # Without this callback, OpenSSL would ask on the terminal, which a service lacks.
         context.load_cert_chain(certificate, key, password=_no_password)
     except (OSError, ValueError) as error:
         raise CertificateError(
@@ -146,12 +145,12 @@ def _no_password() -> str:
 def _key(path: Path) -> RSAPrivateKey:
     serialization, rsa = _cryptography("serialization"), _cryptography("asymmetric.rsa")
     try:
-        found = serialization.load_pem_private_key(path.read_bytes(), password=None)
-        if isinstance(found, rsa.RSAPrivateKey):
+        loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        if isinstance(loaded, rsa.RSAPrivateKey):
             path.chmod(0o600)
-            return cast("RSAPrivateKey", found)
+            return cast("RSAPrivateKey", loaded)
     except (OSError, ValueError, TypeError):
-        pass  # none yet, or one that a full disk cut short: nobody can use it
+        pass  # none yet, or cut short by a full disk, so that nobody has used it
     key: RSAPrivateKey = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
     data = key.private_bytes(
         serialization.Encoding.PEM,
@@ -163,12 +162,12 @@ def _key(path: Path) -> RSAPrivateKey:
 
 
 def _kept(path: Path, key: RSAPrivateKey) -> x509.Certificate | None:
-    """Return the certificate at `path`; None where it is not there or not of `key`."""
+    """Return the certificate at `path`; None if it is missing or belongs to another key."""
     from cryptography import x509
 
     try:
-        found = x509.load_pem_x509_certificate(path.read_bytes())
-        return found if found.public_key() == key.public_key() else None
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        return certificate if certificate.public_key() == key.public_key() else None
     except (OSError, ValueError):
         return None
 
@@ -177,19 +176,21 @@ def _names(certificate: x509.Certificate) -> set[str]:
     from cryptography import x509
 
     try:
-        said = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        alternatives = certificate.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        ).value
     except x509.ExtensionNotFound:
         return set()
     return {
-        *said.get_values_for_type(x509.DNSName),
-        *map(str, said.get_values_for_type(x509.IPAddress)),
+        *alternatives.get_values_for_type(x509.DNSName),
+        *map(str, alternatives.get_values_for_type(x509.IPAddress)),
     }
 
 
 def _ends_soon(certificate: x509.Certificate) -> bool:
     now = dt.datetime.now(dt.UTC)
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    # One that begins in the future is of a box whose clock was ahead then.
+    # It may begin in the future if this computer's clock was ahead at that time.
     return not begins <= now <= ends - RENEW_BEFORE
 
 
@@ -233,6 +234,6 @@ def _cryptography(module: str) -> Any:
     except ImportError as error:
         raise CertificateError(
             "creating a certificate needs the package `cryptography`, which is not "
-            "installed. Install it with `pip install 'pano-analytics[receive]'`, or give a "
-            "certificate and a key of your own."
+            "installed. Install it with `pip install 'pano-analytics[receive]'`, or provide your "
+            "own certificate and key."
         ) from error

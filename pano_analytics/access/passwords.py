@@ -1,7 +1,7 @@
-"""Passwords that whoever guesses would try first.
+"""Reject passwords that are easy to guess.
 
-The list holds those of 6 characters and more among the 30,000 most common ones, from
-zxcvbn (MIT; its notice stands at the top of the file).
+The list contains those with at least 6 characters among the 30,000 most common passwords,
+from zxcvbn (MIT; its notice is at the top of the file).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def common() -> frozenset[str]:
 
 
 def weakness(password: str, name: str = "") -> str | None:
-    """Return why `password` of the user `name` is easy to guess, in words; None where it is not."""
+    """Return in words why `password` of user `name` is easy to guess, or None."""
     plain = unicodedata.normalize("NFKC", password).casefold()
     if not common().isdisjoint(_forms(plain)):
         return "it is among the most common passwords, or one of them followed by digits or symbols"
@@ -37,7 +37,7 @@ def weakness(password: str, name: str = "") -> str | None:
 
 
 def _forms(plain: str) -> set[str]:
-    # P4ssw0rd!2026 is tried soon after password.
+    # Attackers try variants such as P4ssw0rd!2026 soon after the word itself.
     bare = re.sub(r"[\W\d_]+$", "", plain)
     return {plain, bare, plain.translate(_SPELLED), bare.translate(_SPELLED)}
 

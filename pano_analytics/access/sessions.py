@@ -1,9 +1,9 @@
-"""Who is logged in where: sessions that the server knows, and can end.
+"""Login sessions, which the server stores and can end.
 
-A browser holds a random token, the library only the token's SHA-256, in
-`sessions.json` (0600). A session ends when its owner logs out or ends it from
-elsewhere, after so many days without a request, after so many days in any
-case, with a new password, and with the user.
+A browser holds a random token; the library stores only its SHA-256, in `sessions.json`
+(0600). A session ends when its owner logs out or ends it from another browser, after
+`idle_days` without a request, after `days` in any case, when the password changes, and
+when the user is removed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 FILE_NAME = "sessions.json"
 SESSION_DAYS, IDLE_DAYS = 30.0, 7.0
 SAVE_EVERY = timedelta(minutes=5)
-"""How often the time of the last request of a session is written down."""
+"""How often the time of a session's last request is saved."""
 MOST_PER_USER = 50
 
 
@@ -33,8 +33,8 @@ MOST_PER_USER = 50
 class Session:
     """One login of `user`: `begun` and `seen` (the last request) are zone-aware UTC.
 
-    `stamp` is made from the password hash that was valid at the login; `address`
-    and `browser` are what the login came from, for people.
+    `stamp` is derived from the password hash that was valid at the login; `address`
+    and `browser` show people where the login came from.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Session:
 
     @property
     def short_id(self) -> str:
-        """What people call it by."""
+        """The beginning of the id, which is shown to people."""
         return self.id[:8]
 
 
@@ -65,7 +65,7 @@ class Sessions(Register[Session]):
     ) -> None:
         super().__init__(folder)
         self._longest, self._idle = timedelta(days=days), timedelta(days=idle_days)
-        # What could not be written down, on a full disk say, holds until the process ends.
+        # Changes that could not be saved, e.g. on a full disk, are kept until the process ends.
         self._unsaved: dict[str, Session] = {}
         self._ended: set[str] = set()
         self._seen: dict[str, datetime] = {}
@@ -77,17 +77,17 @@ class Sessions(Register[Session]):
         return {**{key: getattr(entry, key) for key in texts}, **times}
 
     @staticmethod
-    def decode(said: dict[str, Any]) -> Session:
-        times = {key: datetime.fromisoformat(said[key]) for key in ("begun", "seen")}
+    def decode(fields: dict[str, Any]) -> Session:
+        times = {key: datetime.fromisoformat(fields[key]) for key in ("begun", "seen")}
         if any(time.tzinfo is None for time in times.values()):
             raise ValueError("expected times with their offset")
-        return Session(**{**said, **times})
+        return Session(**{**fields, **times})
 
     def _read(self) -> dict[str, Session]:
         try:
             return super()._read()
         except LibraryError as error:
-            # A session less is a login more, and nobody let in who should not be.
+            # Losing sessions is safe: users log in again, and nobody is admitted by mistake.
             log.error("all users have to log in again: %s", error)
             return {}
 
@@ -103,7 +103,7 @@ class Sessions(Register[Session]):
         return token
 
     def _current_ones(self, known: dict[str, Session]) -> dict[str, Session]:
-        """Return the sessions of `known` that have not ended, the newest so many of each user."""
+        """Return the unexpired sessions of `known`, at most MOST_PER_USER of each user."""
         newest = sorted(known.values(), key=lambda session: session.seen, reverse=True)
         kept: dict[str, list[Session]] = {}
         for session in newest:
@@ -112,12 +112,12 @@ class Sessions(Register[Session]):
         return {one.id: one for mine in kept.values() for one in mine[:MOST_PER_USER]}
 
     def find(self, token: str) -> Session | None:
-        """Return the session that `token` opens, or None."""
+        """Return the session of `token`, or None if there is none or it has expired."""
         session = self.with_id(_id_of(token))
         return session if session is not None and self._has_time_left(session) else None
 
     def with_id(self, session_id: str) -> Session | None:
-        """Return the session with this id, whether or not its time is over."""
+        """Return the session with this id, even if it has expired, or None."""
         if session_id in self._ended:
             return None
         return self._unsaved.get(session_id) or self.get(session_id)
@@ -128,12 +128,12 @@ class Sessions(Register[Session]):
         return now - session.begun < self._longest and now - seen < self._idle
 
     def current(self, user: str | None = None) -> list[Session]:
-        """Return the sessions that have not ended, of `user` or of all, the last seen first."""
-        found = [*self.all(), *self._unsaved.values()]
+        """Return the active sessions of `user`, or of all users, the most recent first."""
+        sessions = [*self.all(), *self._unsaved.values()]
         return sorted(
             (
                 replace(session, seen=self._seen.get(session.id, session.seen))
-                for session in found
+                for session in sessions
                 if session.id not in self._ended
                 and user in (None, session.user)
                 and self._has_time_left(session)
@@ -143,7 +143,7 @@ class Sessions(Register[Session]):
         )
 
     def note(self, session: Session) -> bool:
-        """Note a request of `session`; return whether it is time to `save`."""
+        """Record a request of `session`, and return whether it is time to `save`."""
         now = datetime.now(UTC)
         before = self._seen.get(session.id, session.seen)
         if abs(now - before) < SAVE_EVERY:
@@ -152,13 +152,13 @@ class Sessions(Register[Session]):
         return True
 
     def save(self) -> None:
-        """Write down when each session was last seen."""
+        """Save when each session was last seen."""
 
         def with_seen(known: dict[str, Session]) -> dict[str, Session]:
-            renewed = {
+            updated = {
                 key: replace(one, seen=self._seen.get(key, one.seen)) for key, one in known.items()
             }
-            return self._current_ones(renewed)
+            return self._current_ones(updated)
 
         try:
             self._change(with_seen)
@@ -166,15 +166,15 @@ class Sessions(Register[Session]):
             log.error("the last activity of sessions could not be saved: %s", error)
 
     def end(self, ids: Iterable[str]) -> None:
-        """End the sessions with these ids; unknown ones are none already."""
-        gone = set(ids)
-        self._ended |= gone
-        for session_id in gone:
+        """End the sessions with these ids; unknown ids are ignored."""
+        ended = set(ids)
+        self._ended |= ended
+        for session_id in ended:
             self._unsaved.pop(session_id, None)
             self._seen.pop(session_id, None)
         try:
-            self._change(lambda known: {key: one for key, one in known.items() if key not in gone})
-            self._ended -= gone
+            self._change(lambda known: {key: one for key, one in known.items() if key not in ended})
+            self._ended -= ended
         except OSError as error:
             log.error("the end of a session could not be saved: %s", error)
 

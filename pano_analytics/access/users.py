@@ -1,8 +1,8 @@
-"""Who may look: names with hashed passwords, and the secret that signs their logins.
+"""Dashboard users with hashed passwords, and the secret that signs their logins.
 
 Two files in the library folder, both readable by their owner only (0600):
-`users.json` holds a scrypt hash for each name, `login.secret` 32 random bytes
-that are made once, so that logins survive a restart. Neither ever holds a password.
+`users.json` holds a scrypt hash for each name; `login.secret` holds 32 random bytes
+that are created once, so that logins survive a restart. Neither contains a password.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from pano_analytics.store.storage import TEMPORARY, Storage, give_to_owner, nami
 
 FILE_NAME = "users.json"
 UPLOADERS_NAME = "uploaders.json"
-"""The register of cameras that may upload, in the same folder (see `receive.accounts`)."""
+"""The accounts of cameras that may upload, in the same folder (see `receive.accounts`)."""
 SECRET_NAME = "login.secret"
 LOCK_NAME = "users.lock"
 FORMAT = 1
 
 PASSWORD_LENGTHS = range(12, 129)
-"""How many characters a new password has, as OWASP ASVS 4.0.3 asks (2.1.1, 2.1.2)."""
+"""How many characters a new password may have, as OWASP ASVS 4.0.3 requires (2.1.1, 2.1.2)."""
 PASSWORD_MAX_LENGTH = 1024
-"""The most that a login may send: passwords from before that rule still open."""
+"""How long a password may be at login: older, longer passwords still work."""
 NAME_MAX_LENGTH = 64
 
-# One of the parameter sets that OWASP's Password Storage Cheat Sheet holds equal
-# (N=2^17 r=8 p=1 … N=2^14 r=8 p=5); this one takes 16 MB, which a small box has.
+# One of the parameter sets that OWASP's Password Storage Cheat Sheet considers equal
+# (N=2^17 r=8 p=1 … N=2^14 r=8 p=5); this one takes 16 MB, which a small computer has.
 _COST, _BLOCK, _PARALLEL = 2**14, 8, 5
 _NAME = re.compile(rf"[\w.@-]{{1,{NAME_MAX_LENGTH}}}")
 
@@ -53,7 +53,7 @@ class UserError(PanoError):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One who may look: `hashed` is `scrypt$N$r$p$salt$hash` (hex), `added` zone-aware UTC."""
+    """A user: `hashed` is `scrypt$N$r$p$salt$hash` (hex), `added` is zone-aware UTC."""
 
     name: str
     hashed: str
@@ -69,17 +69,17 @@ _Entry = TypeVar("_Entry", bound=_Named)
 
 
 class Register(ABC, Generic[_Entry]):
-    """Entries with passwords in one private file of the library in `folder`, by name.
+    """Named entries with secrets in one private file of the library in `folder`.
 
-    Each question looks whether the file changed. Raises LibraryError where the file is
-    there but cannot be understood: a broken list must not count as an empty one.
+    Each access checks whether the file has changed. Raises LibraryError if the file exists
+    but cannot be read: a damaged list must not count as an empty one.
     """
 
     file_name: ClassVar[str]
     key: ClassVar[str]
     lock_name: ClassVar[str]
     made_by: ClassVar[str]
-    """The command that writes it, for people."""
+    """The command that writes the file, for messages."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -93,8 +93,8 @@ class Register(ABC, Generic[_Entry]):
 
     @staticmethod
     @abstractmethod
-    def decode(said: dict[str, Any]) -> _Entry:
-        """Return the entry of its JSON; raises ValueError, KeyError or TypeError."""
+    def decode(fields: dict[str, Any]) -> _Entry:
+        """Return the entry for its JSON. Raises ValueError, KeyError or TypeError."""
 
     @property
     def path(self) -> Path:
@@ -115,24 +115,24 @@ class Register(ABC, Generic[_Entry]):
         return self._known
 
     def version(self) -> tuple[int, int, int] | None:
-        """Return what changes whenever the file does; None where there is none.
+        """Return a value that changes whenever the file does; None if there is no file.
 
-        Raises LibraryError where the disk does not tell.
+        Raises LibraryError if the file cannot be examined.
         """
         try:
-            found = self.path.stat()
+            status = self.path.stat()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._unreadable(error) from error
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _read(self) -> dict[str, _Entry]:
         try:
-            said = json.loads(self.path.read_text(encoding="utf-8"))
-            if said["format"] != FORMAT:
-                raise ValueError(f"expected format {FORMAT}, got {said['format']!r}")
-            return {entry.name: entry for entry in map(self.decode, said[self.key])}
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            if content["format"] != FORMAT:
+                raise ValueError(f"expected format {FORMAT}, got {content['format']!r}")
+            return {entry.name: entry for entry in map(self.decode, content[self.key])}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -153,8 +153,8 @@ class Register(ABC, Generic[_Entry]):
             )
         with Storage(self.folder).lock(self.lock_name, wait=True):
             entries = sorted(change(self._read()).values(), key=lambda entry: entry.name)
-            said = {"format": FORMAT, self.key: [self.encode(entry) for entry in entries]}
-            write_private(self.path, (json.dumps(said, indent=1) + "\n").encode())
+            content = {"format": FORMAT, self.key: [self.encode(entry) for entry in entries]}
+            write_private(self.path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 class Users(Register[User]):
@@ -167,16 +167,16 @@ class Users(Register[User]):
         return {"name": entry.name, "hashed": entry.hashed, "added": entry.added.isoformat()}
 
     @staticmethod
-    def decode(said: dict[str, Any]) -> User:
-        check_hash(said["hashed"])
-        return User(said["name"], said["hashed"], datetime.fromisoformat(said["added"]))
+    def decode(fields: dict[str, Any]) -> User:
+        check_hash(fields["hashed"])
+        return User(fields["name"], fields["hashed"], datetime.fromisoformat(fields["added"]))
 
     def check_presence(self, had_users: bool = False) -> None:
         """Raise LibraryError where the file is gone although there were users.
 
-        The secret is made with the first user, and a list whose last user was removed is
-        still there, so a secret without a list means that the list was lost. `had_users` is
-        what the caller saw itself.
+        The secret is created with the first user, and the file remains when the last user is
+        removed, so a secret without the file means that the file was lost. Pass `had_users`
+        if the caller has seen users before.
         """
         if self.path.exists() or not (had_users or (self.folder / SECRET_NAME).exists()):
             return
@@ -187,9 +187,9 @@ class Users(Register[User]):
         )
 
     def add(self, name: str, password: str) -> None:
-        """Let `name` in with `password`; a name that is known gets the new password.
+        """Add the user `name`, or give an existing user this password.
 
-        Raises UserError for a name or password that cannot be used.
+        Raises UserError if the name or the password is not acceptable.
         """
         checked = check_name(name)
         user = User(checked, hash_password(check_password(password, checked)), datetime.now(UTC))
@@ -197,7 +197,7 @@ class Users(Register[User]):
         login_secret(self.folder)
 
     def remove(self, name: str) -> None:
-        """Let `name` in no more. Raises UserError where there is no such user."""
+        """Remove the user `name`. Raises UserError if there is no such user."""
         checked = alike.normal(name)
 
         def without(users: dict[str, User]) -> dict[str, User]:
@@ -208,10 +208,10 @@ class Users(Register[User]):
         self._change(without)
 
     def verify(self, name: str, password: str) -> bool:
-        """Return whether `password` opens for `name`; an unknown name takes as long as a known."""
+        """Return whether `password` is right for `name`; unknown names take equally long."""
         user = self.get(name)
-        right = is_password(password, user.hashed if user else nobodys_hash())
-        return right and user is not None
+        is_right = is_password(password, user.hashed if user else nobodys_hash())
+        return is_right and user is not None
 
 
 def check_name(name: str) -> str:
@@ -226,8 +226,8 @@ def check_name(name: str) -> str:
 
 
 def check_password(password: str, name: str = "") -> str:
-    """Return `password` of the user `name`, or raise UserError; the message does not repeat it."""
-    # Several spaces count as one (ASVS 2.1.1), so that they make no password longer.
+    """Return `password` of the user `name`, or raise UserError, whose text does not contain it."""
+    # Several spaces count as one (ASVS 2.1.1), so that they do not make a password longer.
     length = len(re.sub(" +", " ", password))
     if length not in PASSWORD_LENGTHS or len(password) not in PASSWORD_LENGTHS:
         raise UserError(
@@ -244,10 +244,10 @@ def check_password(password: str, name: str = "") -> str:
 
 
 def hash_password(password: str, parallel: int = _PARALLEL) -> str:
-    """Return `scrypt$N$r$p$salt$hash` for `password`, with a salt of its own (RFC 7914).
+    """Return `scrypt$N$r$p$salt$hash` for `password`, with its own random salt (RFC 7914).
 
-    `parallel` (p) is how many times 30 ms it takes: fewer where passwords are long and
-    random, as those that are made for cameras.
+    Hashing takes about 30 ms times `parallel` (p), which can be lower for long random
+    passwords, such as those generated for cameras.
     """
     salt = secrets.token_bytes(16)
     digest = _scrypt(password, salt, _COST, _BLOCK, parallel)
@@ -255,7 +255,7 @@ def hash_password(password: str, parallel: int = _PARALLEL) -> str:
 
 
 def is_password(password: str, hashed: str) -> bool:
-    """Return whether `hashed` was made of `password`, in a time that does not tell how near."""
+    """Return whether `hashed` is the hash of `password`, in constant time."""
     if len(password) > PASSWORD_MAX_LENGTH:
         return False
     cost, block, parallel, salt, digest = _parameters(hashed)
@@ -263,10 +263,10 @@ def is_password(password: str, hashed: str) -> bool:
 
 
 def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) -> bytes:
-    # One keyboard writes é as one code point, another as two.
-    typed = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
+    # Some keyboards write é as one code point, others as two.
+    normal = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
     return hashlib.scrypt(
-        typed, salt=salt, n=cost, r=block, p=parallel, maxmem=256 * cost * block, dklen=32
+        normal, salt=salt, n=cost, r=block, p=parallel, maxmem=256 * cost * block, dklen=32
     )
 
 
@@ -278,36 +278,36 @@ def _parameters(hashed: str) -> tuple[int, int, int, bytes, bytes]:
 
 
 def check_hash(hashed: str) -> None:
-    """Raise ValueError or AttributeError where `hashed` was not made by `hash_password`."""
+    """Raise ValueError or AttributeError if `hashed` is not a result of `hash_password`."""
     _parameters(hashed)
 
 
 def nobodys_hash(parallel: int = _PARALLEL) -> str:
-    """Return a hash that no password opens, as dear to try as a real one."""
+    """Return a hash that no password matches, and that takes as long to check as a real one."""
     return f"scrypt${_COST}${_BLOCK}${parallel}${'00' * 16}${'00' * 32}"
 
 
 def login_secret(folder: Path) -> bytes:
-    """Return the 32 bytes that sign logins to the library in `folder`, made on first use.
+    """Return the 32 bytes that sign logins to the library in `folder`, created on first use.
 
-    Raises LibraryError where the file was cut short: signing with it would be guessable.
+    Raises LibraryError if the file is too short: a signature with it could be guessed.
     """
     path = folder / SECRET_NAME
     if not path.exists():
         with Storage(folder).lock(LOCK_NAME, wait=True):
             if not path.exists():
                 write_private(path, secrets.token_bytes(32))
-    kept = path.read_bytes()
-    if len(kept) != 32:
+    secret = path.read_bytes()
+    if len(secret) != 32:
         raise LibraryError(
-            f"{path}: expected 32 bytes, got {len(kept)}. Remove the file; a new one is created, "
+            f"{path}: expected 32 bytes, got {len(secret)}. Remove the file; a new one is created, "
             f"and all users have to log in again."
         )
-    return kept
+    return secret
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Put `data` at `path` in one step, readable by its owner only, safe from a power cut."""
+    """Write `data` to `path` atomically and durably, readable by its owner only."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -36,15 +36,15 @@ __all__ = ["COLUMNS", "CONFIDENCES", "SEVERITIES", "WORDS", "Finding", "Server",
 
 
 def examine(library: Library) -> pd.DataFrame:
-    """Return what is wrong, one row a finding, problems first; no row where all is well.
+    """Return what is wrong, one row per finding, problems first; no rows if all is well.
 
-    Columns: `camera` (null for what concerns all), `word` (one of WORDS), `severity`
-    (problem, advice), `confidence` (certain, likely, possible), `evidence` (figures in
-    words), `advice` (what to do), `value` and `limit` (what was measured and what is
-    wanted, in the unit that docs/doctor.md names for the word), `since` (aware, in the
-    library's zone; NaT where it is not known). Looks at the newest `[doctor] days` of
-    each camera. Raises LibraryError where there is no library yet, and SettingsError where
-    `[doctor] ignore` names no finding.
+    Columns: `camera` (null if the finding concerns all cameras), `word` (one of WORDS),
+    `severity` (problem, advice), `confidence` (certain, likely, possible), `evidence`
+    (the measurements as text), `advice` (what to do), `value` and `limit` (what was
+    measured and what is required, in the unit that docs/doctor.md lists for the word),
+    `since` (aware, in the library's zone; NaT if unknown). Only the newest `[doctor] days`
+    of each camera are examined. Raises LibraryError if there is no library yet, and
+    SettingsError if an entry of `[doctor] ignore` is not the word of a finding.
     """
     if not isinstance(library, Library):
         raise QueryError(f"expected a library; got {arguments.shown(library)}.")
@@ -55,13 +55,13 @@ def examine(library: Library) -> pd.DataFrame:
         )
     ignored = _ignored(library)
     try:
-        found = list(_all(library))
+        findings = list(_all(library))
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise LibraryError(
             f"{library.folder}: expected a readable catalog; {str(error).splitlines()[0]}. "
             f"`pano check` shows what is wrong with it, `pano rebuild` rebuilds it."
         ) from error
-    return table((one for one in found if not _is_ignored(one, ignored)), library.zone)
+    return table((one for one in findings if not _is_ignored(one, ignored)), library.zone)
 
 
 def _all(library: Library) -> Iterator[Finding]:
@@ -87,10 +87,10 @@ def _own_clock(library: Library) -> Iterator[Finding]:
 
 
 def _own_tree(library: Library) -> Iterator[Finding]:
-    found = own_tree.trouble(library.storage, library.settings.uploads)
-    if found:
+    trouble = own_tree.trouble(library.storage, library.settings.uploads)
+    if trouble:
         advice = "Check what is mounted there (findmnt); see docs/troubleshooting.md."
-        yield Finding(None, found.word, "problem", "certain", found.text, advice)
+        yield Finding(None, trouble.word, "problem", "certain", trouble.text, advice)
 
 
 def _torn(library: Library) -> Iterator[Finding]:
@@ -104,9 +104,10 @@ def _torn(library: Library) -> Iterator[Finding]:
 
 
 def knock(server: Server) -> pd.DataFrame:
-    """Return why no camera could upload to `server`, in the columns of `examine`.
+    """Return why cameras cannot upload to `server`, in the columns of `examine`.
 
-    Logs in as a camera does, opens its passive ports, lists the folder and uploads nothing.
+    Logs in like a camera, opens the server's passive ports, lists the folder, and uploads
+    nothing.
     """
     if not isinstance(server, Server):
         raise QueryError(f"expected a doctor.Server; got {arguments.shown(server)}.")
@@ -130,36 +131,36 @@ def _case(library: Library, camera: str) -> Case:
 
 
 def _silent(library: Library, cases: Sequence[Case]) -> Iterator[Finding]:
-    told = library.cameras()
-    silent = set(told.loc[told["is_silent"], "camera"])
-    looked, now = _last_look(library), datetime.now(UTC)
+    overview = library.cameras()
+    silent = set(overview.loc[overview["is_silent"], "camera"])
+    last_run, now = _last_run(library), datetime.now(UTC)
     for case in cases:
         if case.camera in silent:
             limit_h = library.settings.silent_after_hours_of(case.camera)
-            found = arrivals.silent(case, limit_h, now, looked)
+            finding = arrivals.silent(case, limit_h, now, last_run)
             is_all = len(silent) == len(cases) > 1
-            yield replace(found, advice=_ALL_SILENT) if is_all else found
+            yield replace(finding, advice=_ALL_SILENT) if is_all else finding
 
 
 def _unread(library: Library) -> Iterator[Finding]:
     known = library.catalog.manifest().cameras()
     for place in unread.places(library.settings, library.storage, known):
         severity = "problem" if place.is_problem else "advice"
-        told = (place.camera, "unread", severity, "certain", _unread_text(place, library.zone))
+        fields = (place.camera, "unread", severity, "certain", _unread_text(place, library.zone))
         advice = f"{place.advice}\n{place.snippet}".strip()
-        yield Finding(*told, advice, place.files, 0.0, place.first)
+        yield Finding(*fields, advice, place.files, 0.0, place.first)
 
 
 def _blocked(library: Library) -> Iterator[Finding]:
     for word in (obstacles.UNREADABLE, obstacles.SKIPPED):
         for one in obstacles.blocked(library.settings, library.storage, word):
             severity = "problem" if one.is_problem else "advice"
-            told = (one.camera, word, severity, "certain", one.text(library.zone), one.advice)
-            yield Finding(*told, one.entries, 0.0, one.since)
+            fields = (one.camera, word, severity, "certain", one.text(library.zone), one.advice)
+            yield Finding(*fields, one.entries, 0.0, one.since)
 
 
 def _unread_text(place: unread.Place, zone: ZoneInfo) -> str:
-    """Return what is unread; the camera is named beside it already."""
+    """Return the text without the camera, which has its own column."""
     return place.text(zone).removeprefix(f"{place.camera}: ")
 
 
@@ -169,7 +170,7 @@ _ALL_SILENT = (
 )
 
 
-def _last_look(library: Library) -> datetime | None:
+def _last_run(library: Library) -> datetime | None:
     beat = runs.read(library.storage)
     return None if beat is None else datetime.fromisoformat(beat["finished"])
 
@@ -180,7 +181,7 @@ def _each(cases: list[Case]) -> Iterator[Finding]:
     common_s = clock.common_ahead_s(clocks.values())
     for case in with_uploads:
         yield from clock.check(case, clocks[case.camera], common_s)
-        yield from arrivals.lacking(case)
+        yield from arrivals.missing_kind(case)
         yield from arrivals.cut(case)
         yield from picture.unsupported(case)
         yield from picture.resolution(case)
@@ -190,19 +191,19 @@ def _each(cases: list[Case]) -> Iterator[Finding]:
 
 def _ignored(library: Library) -> set[tuple[str | None, str]]:
     ignored = set()
-    for said in library.settings.doctor.ignore:
-        camera, _, word = said.rpartition(":")
+    for entry in library.settings.doctor.ignore:
+        camera, _, word = entry.rpartition(":")
         if word.strip() not in WORDS:
             known = ", ".join(WORDS)
             raise SettingsError(
-                f"doctor.ignore: expected a finding's word ({known}), or a camera and one, "
-                f"such as 'barn: {next(iter(WORDS))}'; got {said!r}."
+                f"doctor.ignore: expected a finding's word ({known}), or a camera and a word, "
+                f"such as 'barn: {next(iter(WORDS))}'; got {entry!r}."
                 f"{alike.meant(word.strip(), WORDS)}"
             )
         ignored.add((alike.key(camera.strip()) or None, word.strip()))
     return ignored
 
 
-def _is_ignored(one: Finding, ignored: set[tuple[str | None, str]]) -> bool:
-    camera = None if one.camera is None else alike.key(one.camera)
-    return (None, one.word) in ignored or (camera, one.word) in ignored
+def _is_ignored(finding: Finding, ignored: set[tuple[str | None, str]]) -> bool:
+    camera = None if finding.camera is None else alike.key(finding.camera)
+    return (None, finding.word) in ignored or (camera, finding.word) in ignored

@@ -1,4 +1,4 @@
-"""One camera as the doctor sees it: its newest uploads, and the rules it is held against."""
+"""One camera as the doctor sees it: its newest uploads, and the limits that apply to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from pano_analytics.doctor.menus import Menu, menu_of
 from pano_analytics.settings import Doctor
 
-# What the checks ask of each upload.
+# The columns of an upload that the checks use.
 NEEDED = (
     *("kind", "trigger", "start", "end", "wall_start", "time_source", "clock_offset_s"),
     *("layout", "sequence", "arrived", "state", "width", "height", "fps", "codec"),
@@ -22,9 +22,9 @@ _NEWEST = 20
 
 @dataclass(frozen=True)
 class Case:
-    """One camera: `uploads` (columns NEEDED, by start, times aware) of the days looked at.
+    """One camera: its `uploads` of the examined days (columns NEEDED, by start, times aware).
 
-    `snapshots` and `clips` count all that ever came; `zone` is the camera's own.
+    `snapshots` and `clips` count all uploads ever; `zone` is the camera's own.
     """
 
     camera: str
@@ -36,17 +36,17 @@ class Case:
 
     @cached_property
     def menu(self) -> Menu:
-        """The menus of its family, by its newest uploads."""
+        """The menus of its camera family, which its newest uploads tell."""
         layouts = self.uploads["layout"].dropna().tail(_NEWEST).mode()
         return menu_of(None if layouts.empty else str(layouts.iloc[0]))
 
     def of(self, kind: str) -> pd.DataFrame:
-        """Return its uploads of a kind, without those that show a part of another picture."""
+        """Return its uploads of a kind, without crops of other pictures."""
         return self.uploads[(self.uploads["kind"] == kind) & ~self._is_crop]
 
     @cached_property
     def _is_crop(self) -> pd.Series:
-        # Amcrest and Dahua number the crops of one shot from 1; 0 is the whole scene.
+        # Amcrest and Dahua number the crops of one picture from 1; 0 is the whole scene.
         family = self.uploads["layout"].fillna("").str.startswith(("amcrest", "dahua"))
         sequence = pd.to_numeric(self.uploads["sequence"], errors="coerce")
         return family & (sequence > 0)

@@ -1,4 +1,4 @@
-"""Can the disk hold the days wanted? What culling foresees, as findings."""
+"""Can the disk hold the configured days? The forecast of culling, as findings."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def check(library: Library) -> Iterator[Finding]:
 def _short(room: Room, possible_days: int, keep_days: int) -> Finding:
     evidence = (
         f"only {possible_days} of {many(keep_days, 'day')}: it uploads "
-        f"{_size(room.bytes_per_day)} a day, and its disk has "
+        f"{_size(room.bytes_per_day)} per day, and its disk has "
         f"{_size(room.disk_bytes)} for all cameras that share it"
     )
     advice = (
         "Lower keep_days to what fits, make the camera upload less (a lower bit rate, fewer false "
         "alarms), or use a larger disk."
     )
-    told = (room.camera, "disk_small", "problem", "likely", evidence, advice)
-    return Finding(*told, possible_days, keep_days)
+    fields = (room.camera, "disk_small", "problem", "likely", evidence, advice)
+    return Finding(*fields, possible_days, keep_days)
 
 
 def _size(size_bytes: float) -> str:

@@ -45,10 +45,10 @@ CONFIDENCES = ("certain", "likely", "possible")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, with the figures it rests on and what to do about it.
+    """One thing that is wrong, with its evidence and what to do about it.
 
-    `camera` is None for what concerns all; `value` and `limit` what was measured
-    against what is wanted; `since` when it began (aware), as far as was looked.
+    `camera` is None if it concerns all cameras; `value` and `limit` are what was measured
+    and what is required; `since` is when it began (aware), within the examined days.
     """
 
     camera: str | None
@@ -66,10 +66,10 @@ COLUMNS = tuple(Finding.__dataclass_fields__)
 
 
 def table(findings: Iterable[Finding], zone: ZoneInfo) -> pd.DataFrame:
-    """Return findings as a frame, problems first, then by word and camera."""
+    """Return findings as a DataFrame, problems first, then by word and camera."""
     ranked = sorted(findings, key=_rank)
     frame = pd.DataFrame([asdict(one) for one in ranked], columns=list(COLUMNS))
-    # None where a finding concerns all; pandas would make it NaN, which is no name and no null.
+    # pandas would turn None (a finding that concerns all cameras) into NaN.
     frame["camera"] = pd.Series([one.camera for one in ranked], frame.index, dtype=object)
     since = pd.to_datetime(frame["since"], utc=True).dt.as_unit("us")
     return frame.astype({"value": "float64", "limit": "float64"}).assign(
@@ -83,7 +83,7 @@ def _rank(one: Finding) -> tuple[int, int, str, str]:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time as a person would say it, the sign left out."""
+    """Return a duration in everyday words, without its sign."""
     size = abs(seconds)
     for unit, length in (("years", 31_557_600), ("days", 86_400), ("h", 3600), ("min", 60)):
         if size >= 2 * length or (unit in ("h", "min") and size >= length):

@@ -1,6 +1,6 @@
-"""Where a setting is found in the camera's own menus, family by family.
+"""Where to find a setting in the camera's own menus, by camera family.
 
-The words are those of the makers' web pages and manuals; firmwares differ a little.
+The wording is that of the makers' web pages and manuals; firmware versions differ slightly.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """The ways through one family's menus."""
+    """The path to each setting in the menus of one camera family."""
 
     clock: str
     video: str
@@ -25,7 +25,7 @@ _AMCREST = Menu(
     snapshot="Setup > Camera > Video > Snapshot: Image Size",
     recording=(
         "Setup > Event > Video Detection > Motion Detect: tick Record and Snapshot; and in "
-        "Setup > Storage > Schedule colour the hours for motion under Record and Snapshot"
+        "Setup > Storage > Schedule mark the hours for motion under Record and Snapshot"
     ),
     upload="Setup > Storage > Destination: tick FTP, and use its test button",
 )
@@ -69,6 +69,6 @@ _FAMILIES = {
 
 
 def menu_of(layout: str | None) -> Menu:
-    """Return the menus of the family that uploads by `layout`, general words for another."""
+    """Return the menus of the family that uses `layout`, or general directions."""
     name = layout or ""
     return next((menu for start, menu in _FAMILIES.items() if name.startswith(start)), _ANY)

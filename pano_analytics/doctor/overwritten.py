@@ -1,4 +1,4 @@
-"""Which whole uploads hold other bytes now: what another FTP server let happen."""
+"""Which complete uploads have different content now, because another FTP server allowed it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _ADVICE = (
 
 
 def check(library: Library) -> Iterator[Finding]:
-    """Yield, for each camera, how many of its uploads were replaced after they were whole."""
-    found = {one.media_id: one for one in Journal(library.storage).overwritten()}
-    if not found:
+    """Yield, for each camera, how many of its complete uploads were overwritten."""
+    overwritten = {one.media_id: one for one in Journal(library.storage).overwritten()}
+    if not overwritten:
         return
-    wanted = ", ".join(f"'{one}'" for one in found)
+    id_list = ", ".join(f"'{one}'" for one in overwritten)
     rows = library.sql(
-        f"SELECT camera, media_id FROM media WHERE media_id IN ({wanted}) "
+        f"SELECT camera, media_id FROM media WHERE media_id IN ({id_list}) "
         "AND state NOT IN ('missing', 'culled')"
     )
     for camera, ids in rows.groupby("camera", observed=True)["media_id"]:
-        replaced = sorted((found[one] for one in ids), key=lambda one: one.noted)
+        replaced = sorted((overwritten[one] for one in ids), key=lambda one: one.noted)
         evidence = (
             f"{many(len(replaced), 'upload')} were complete and now have different content, the "
             f"last: {replaced[-1].path}, seen {replaced[-1].noted:%Y-%m-%d %H:%M} UTC"
         )
-        told = (str(camera), "overwritten", "problem", "certain", evidence, _ADVICE)
-        yield Finding(*told, len(replaced), 0, replaced[0].noted)
+        fields = (str(camera), "overwritten", "problem", "certain", evidence, _ADVICE)
+        yield Finding(*fields, len(replaced), 0, replaced[0].noted)

@@ -1,14 +1,14 @@
-"""Can a camera upload? The way to an FTP server, taken as a camera takes it.
+"""Can a camera upload? Connect to an FTP server in the same way as a camera.
 
 A camera opens one connection to log in and asks, with PASV, where to send a file; the
 server names an address and a port, and the camera opens a second connection there. If
-a router, a firewall or a container lets only the first through, the login works, the
-camera's own test button is content, and no file ever comes. So this logs in, asks three
-times (a server takes another port each time), opens what it was told, lists the folder
+a router, a firewall or a container lets only the first one through, the login works, the
+camera's own test button reports success, and no file ever arrives. So this logs in, asks
+three times (a server uses another port each time), connects to that port, lists the folder
 through it, and uploads nothing.
 
-A connection from this computer to itself passes no firewall. Asked from another one in
-the house (`pano doctor --ftp`) the answer is the camera's.
+A connection from this computer to itself passes no firewall. Run `pano doctor --ftp` on
+another computer in the house to get the result that a camera would get.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An FTP server, and who may upload there."""
+    """An FTP server, and an account that may upload there."""
 
     host: str
     port: int
@@ -39,17 +39,17 @@ class Server:
 
 
 class _Closed(Exception):
-    """A connection that did not come about; the text says which, and why."""
+    """A connection failed; the text says which one, and why."""
 
 
 def knock(server: Server, timeout_s: float = _TIMEOUT_S) -> list[Finding]:
-    """Return why no upload can come to `server`; nothing where a camera could upload."""
+    """Return why cameras cannot upload to `server`; empty if they can."""
     where = f"{server.host}:{server.port}"
     try:
         with _connected(server, timeout_s) as ftp:
             ftp.login(server.user, server.password)
-            told = {_list_passively(ftp, timeout_s) for _ in range(_TRIES)}
-            asked = str(ftp.sock.getpeername()[0]) if ftp.sock else server.host
+            data_hosts = {_list_passively(ftp, timeout_s) for _ in range(_TRIES)}
+            control_host = str(ftp.sock.getpeername()[0]) if ftp.sock else server.host
     except ftplib.error_perm as error:
         advice = (
             f"Enter user and password again, here and in the camera; `pano camera password NAME` "
@@ -60,10 +60,10 @@ def knock(server: Server, timeout_s: float = _TIMEOUT_S) -> list[Finding]:
     except (_Closed, OSError, EOFError, ftplib.Error) as error:
         evidence = f"{where}: {error or type(error).__name__}"
         return [Finding(None, "ports_closed", "problem", "certain", evidence, ADVICE)]
-    return [_elsewhere(where, other) for other in sorted(told - {asked})]
+    return [_other_address(where, other) for other in sorted(data_hosts - {control_host})]
 
 
-def _elsewhere(where: str, other: str) -> Finding:
+def _other_address(where: str, other: str) -> Finding:
     evidence = (
         f"{where} redirects cameras to {other}, which is reachable here; can cameras reach it?"
     )
@@ -78,8 +78,8 @@ ADVICE = (
 
 
 def _connected(server: Server, timeout_s: float) -> ftplib.FTP:
-    """Return a connection, encrypted where the server offers that; raises _Closed if none."""
-    # Cameras take what address they are told; so does this.
+    """Return a connection, encrypted if the server offers that. Raises _Closed on failure."""
+    # Use the address in the reply to PASV, as cameras do.
     ftp = _Client(context=_any_certificate(), timeout=timeout_s)
     try:
         ftp.connect(server.host, server.port)
@@ -94,19 +94,19 @@ class _Client(ftplib.FTP_TLS):
     trust_server_pasv_ipv4_address = True
 
     def login(self, *words: str, **more: str) -> str:  # type: ignore[override]
-        """Log in as it is now: encrypted after `auth`, else in clear, as a camera does."""
+        """Log in over the connection as it is: encrypted after `auth`, otherwise in clear."""
         return ftplib.FTP.login(self, *words, **more)
 
 
 def _any_certificate() -> ssl.SSLContext:
-    # The question is whether it can be reached. Its certificate is its own, as cameras take it.
+    # Only reachability matters here; cameras accept self-signed certificates, too.
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
 
 def _list_passively(ftp: ftplib.FTP, timeout_s: float) -> str:
-    """List the folder through the connection that the server asks for; return to which address."""
+    """List the folder through a passive connection, and return the address that it used."""
     try:
         host, port = ftplib.parse227(ftp.sendcmd("PASV"))
     except ftplib.Error as error:
@@ -128,7 +128,7 @@ def _read_list(ftp: ftplib.FTP, data: socket.socket) -> None:
     except ftplib.error_temp as error:
         raise _Closed(f"its passive port opened, but no data arrives: {error}") from error
     except ftplib.error_perm:
-        # It may list nothing to anybody, or want data encrypted: it was reached.
+        # The server may forbid listing, or require encrypted data, but it was reached.
         return
     while data.recv(4096):
         pass
@@ -137,7 +137,7 @@ def _read_list(ftp: ftplib.FTP, data: socket.socket) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Return in words why a connection did not come about."""
+    """Return in words why a connection failed."""
     if isinstance(error, TimeoutError):
         return "no answer; a firewall may block it"
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

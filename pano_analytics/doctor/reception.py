@@ -1,8 +1,8 @@
-"""Is our own upload server as cameras need it? What it recorded, and a connection to it.
+"""Does our own upload server work for the cameras? Its records, and a test connection to it.
 
-Where it has no accounts, uploads come some other way, and nothing is reported. That cameras
-log in and then open no connection for data is the surest sign of closed ports there is,
-for it is seen from where the cameras are; this computer, asking itself, passes no firewall.
+If it has no accounts, uploads arrive in some other way, and nothing is reported. If cameras
+log in and then open no data connection, ports are closed. This is the most reliable sign of
+it, because a connection from this computer to itself passes no firewall.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pano_analytics.receive.accounts import FILE_NAME, Accounts
 from pano_analytics.settings import Receive
 from pano_analytics.wording import many
 
-# So many in a row: a client that asked and changed its mind is no closed port.
+# Only so many failures in a row are reported: a client may also change its mind once.
 _IN_A_ROW = 3
 _TIMEOUT_S = 3.0
 _LEAST_FREE = 2
@@ -30,25 +30,27 @@ _FIRST_UPLOAD = timedelta(minutes=15)
 
 
 def check(library: Library) -> Iterator[Finding]:
-    """Yield what is wrong with receiving; nothing where this library receives nothing."""
+    """Yield what is wrong with the upload server; nothing if this library has no accounts."""
     if not library.storage.path(FILE_NAME).exists():
         return
-    told = records.read(library.storage) or {}
+    record = records.read(library.storage) or {}
     if not records.is_running(library.storage):
-        yield _not_running(told)
+        yield _not_running(record)
     else:
-        yield from _unanswered(library.settings.receive, told)
+        yield from _unanswered(library.settings.receive, record)
         yield from _crowded(library.settings.receive)
-    for camera, tally in told.get("cameras", {}).items():
-        yield from _no_connection(camera, tally)
+    for camera, tally in record.get("cameras", {}).items():
+        yield from _no_data_connection(camera, tally)
         yield from _cut(camera, tally, library.settings.doctor.recent_days)
-        yield from _tried(camera, tally, library.settings.doctor.days)
-    yield from _tells_of_refusals(told)
-    yield from _never_came(library, told.get("cameras", {}))
+        yield from _overwrite_attempts(camera, tally, library.settings.doctor.days)
+    yield from _refusals(record)
+    yield from _never_uploaded(library, record.get("cameras", {}))
 
 
-def _never_came(library: Library, tallies: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    """Name the cameras that have an account and never uploaded; the others have rows by now."""
+def _never_uploaded(
+    library: Library, tallies: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Finding]:
+    """Report cameras that have an account but never uploaded; all others are in the library."""
     known = set(library.camera_names())
     now = datetime.now(UTC)
     for account in Accounts(library.folder).all():
@@ -56,15 +58,15 @@ def _never_came(library: Library, tallies: Mapping[str, Mapping[str, Any]]) -> I
         waiting = now - account.added
         if account.camera in known or tally.get("whole") or waiting < _FIRST_UPLOAD:
             continue
-        if _unanswered_asks(tally) >= _IN_A_ROW:
-            continue  # the cause is told already
+        if _unanswered_requests(tally) >= _IN_A_ROW:
+            continue  # `_no_data_connection` reports the cause
         login = tally.get("last_login")
         evidence = (
             f"its account {account.name!r} was added {span(waiting.total_seconds())} ago; it "
             + (f"logged in {_ago(login)}, but uploaded nothing" if login else "never logged in")
         )
-        told = (account.camera, "camera_silent", "problem", "certain", evidence, _FIRST_ADVICE)
-        yield Finding(*told, waiting.total_seconds(), _FIRST_UPLOAD.total_seconds())
+        fields = (account.camera, "camera_silent", "problem", "certain", evidence, _FIRST_ADVICE)
+        yield Finding(*fields, waiting.total_seconds(), _FIRST_UPLOAD.total_seconds())
 
 
 _FIRST_ADVICE = (
@@ -74,19 +76,19 @@ _FIRST_ADVICE = (
 )
 
 
-def _not_running(told: Mapping[str, Any]) -> Finding:
-    ended = told.get("finished") or told.get("updated")
-    since = f"it stopped {_ago(ended)}" if ended else "it has never run"
+def _not_running(record: Mapping[str, Any]) -> Finding:
+    stopped = record.get("finished") or record.get("updated")
+    since = f"it stopped {_ago(stopped)}" if stopped else "it has never run"
     evidence = f"`pano receive` is not running; {since}"
     advice = "Start it: `pano receive`, `pano up`, or the service that `pano install` created."
     return Finding(None, "ports_closed", "problem", "certain", evidence, advice)
 
 
-def _unanswered(said: Receive, told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Knock where cameras knock: at the address that they are told, if there is one."""
-    listens = told.get("address") or said.address
-    host = said.masquerade or (listens if listens not in ("0.0.0.0", "::") else "127.0.0.1")
-    port = told.get("port") or said.port
+def _unanswered(settings: Receive, record: Mapping[str, Any]) -> Iterator[Finding]:
+    """Connect to the address that cameras use, if one is configured."""
+    listens = record.get("address") or settings.address
+    host = settings.masquerade or (listens if listens not in ("0.0.0.0", "::") else "127.0.0.1")
+    port = record.get("port") or settings.port
     try:
         with socket.create_connection((host, port), _TIMEOUT_S) as control:
             control.settimeout(_TIMEOUT_S)
@@ -102,10 +104,10 @@ def _unanswered(said: Receive, told: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(None, "ports_closed", "problem", "likely", evidence, ADVICE)
 
 
-def _crowded(said: Receive) -> Iterator[Finding]:
-    """Look whether others have taken the passive ports."""
-    first, last = said.passive_ports
-    free = sum(_is_free(said.address, port) for port in range(first, last + 1))
+def _crowded(settings: Receive) -> Iterator[Finding]:
+    """Check whether other programs use the passive ports."""
+    first, last = settings.passive_ports
+    free = sum(_is_free(settings.address, port) for port in range(first, last + 1))
     if free >= min(_LEAST_FREE, last - first + 1):
         return
     evidence = f"{free} of the {last - first + 1} passive ports {first}-{last} are free"
@@ -115,15 +117,15 @@ def _crowded(said: Receive) -> Iterator[Finding]:
 
 def _is_free(address: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with suppress(OSError), socket.socket(family) as trying:
-        trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        trying.bind((address, port))
+    with suppress(OSError), socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((address, port))
         return True
     return False
 
 
-def _no_connection(camera: str, tally: Mapping[str, Any]) -> Iterator[Finding]:
-    number = _unanswered_asks(tally)
+def _no_data_connection(camera: str, tally: Mapping[str, Any]) -> Iterator[Finding]:
+    number = _unanswered_requests(tally)
     if number < _IN_A_ROW:
         return
     evidence = (
@@ -133,55 +135,60 @@ def _no_connection(camera: str, tally: Mapping[str, Any]) -> Iterator[Finding]:
     yield Finding(camera, "ports_closed", "problem", "certain", evidence, ADVICE, number, _IN_A_ROW)
 
 
-def _unanswered_asks(tally: Mapping[str, Any]) -> int:
+def _unanswered_requests(tally: Mapping[str, Any]) -> int:
     return int(tally.get("unanswered") or 0)
 
 
 def _ago(moment: str | None) -> str:
-    """Return how long ago a moment of the record was (ISO 8601)."""
+    """Return how long ago `moment` (ISO 8601) was, in words."""
     if moment is None:
         return "some time ago"
     return f"{span((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())} ago"
 
 
 def _cut(camera: str, tally: Mapping[str, Any], recent_days: int) -> Iterator[Finding]:
-    """Say whether more uploads break off than before; what was cut never got a name, nor a row."""
+    """Report if more uploads are cut off than before; these have no name and no row."""
     days: Mapping[str, list[int]] = tally.get("days") or {}
     since = (datetime.now(UTC) - timedelta(days=recent_days)).date().isoformat()
     recent = [counts for day, counts in days.items() if day >= since]
-    before = [counts for day, counts in days.items() if day < since]
-    new, newly = (sum(sum(one) for one in recent), sum(one[1] for one in recent))
-    old, then = (sum(sum(one) for one in before), sum(one[1] for one in before))
-    if not (is_rising(newly, new, then, old) or is_many(newly + then, new + old)):
+    earlier = [counts for day, counts in days.items() if day < since]
+    recent_total, recent_cut = (sum(sum(one) for one in recent), sum(one[1] for one in recent))
+    earlier_total, earlier_cut = (sum(sum(one) for one in earlier), sum(one[1] for one in earlier))
+    if not (
+        is_rising(recent_cut, recent_total, earlier_cut, earlier_total)
+        or is_many(recent_cut + earlier_cut, recent_total + earlier_total)
+    ):
         return
     why = (tally.get("last_cut") or {}).get("reason", "")
     evidence = (
-        f"{newly} of the last {many(new, 'upload')} were cut off; {then} of {old} in the days "
-        f"before"
+        f"{recent_cut} of the last {many(recent_total, 'upload')} were cut off; "
+        f"{earlier_cut} of {earlier_total} in the days before"
     )
     advice = (
         "The camera aborts uploads: check its Wi-Fi signal, and the log of `pano receive`. The "
         "incomplete files are kept aside."
     )
-    told = (camera, "uploads_cut", "problem", "certain", f"{evidence} (the last: {why})", advice)
-    yield Finding(*told, newly / new if new else then / old)
+    fields = (camera, "uploads_cut", "problem", "certain", f"{evidence} (the last: {why})", advice)
+    yield Finding(
+        *fields, recent_cut / recent_total if recent_total else earlier_cut / earlier_total
+    )
 
 
-def _tried(camera: str, tally: Mapping[str, Any], days: int) -> Iterator[Finding]:
-    """Name the attempts on whole uploads of the last days; the server let none of them through."""
+def _overwrite_attempts(camera: str, tally: Mapping[str, Any], days: int) -> Iterator[Finding]:
+    """Report attempts of the last days to change complete uploads; the server prevented all."""
     since = (datetime.now(UTC) - timedelta(days=days)).isoformat()
-    tries = [one for one in tally.get("last_tries", ()) if one["at"] >= since]
-    if not tries:
+    attempts = [one for one in tally.get("last_tries", ()) if one["at"] >= since]
+    if not attempts:
         return
-    last = tries[-1]
+    last = attempts[-1]
     evidence = (
-        f"{many(len(tries), 'attempt')} to replace or remove complete uploads in "
+        f"{many(len(attempts), 'attempt')} to replace or remove complete uploads in "
         f"{many(days, 'day')}, "
         f"{tally['tries']} in all; the last: {last['path']}, {records.try_in_words(last)}"
     )
-    began = datetime.fromisoformat(tries[0]["at"])
-    told = (camera, "overwrite_tried", "problem", "certain", evidence, _TRIED_ADVICE)
-    yield Finding(*told, len(tries), 0, began)
+    began = datetime.fromisoformat(attempts[0]["at"])
+    fields = (camera, "overwrite_tried", "problem", "certain", evidence, _TRIED_ADVICE)
+    yield Finding(*fields, len(attempts), 0, began)
 
 
 _TRIED_ADVICE = (
@@ -192,16 +199,16 @@ _TRIED_ADVICE = (
 )
 
 
-# `_no_connection` counts the first in a row, `_tried` tells of the second.
-_TOLD_ELSEWHERE = ("data_never_opened", "whole_kept")
+# `_no_data_connection` reports the first, `_overwrite_attempts` the second.
+_REPORTED_ELSEWHERE = ("data_never_opened", "whole_kept")
 
 
-def _tells_of_refusals(told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what was refused in the last day, and has not worked since."""
-    for one in refusals.unsettled(told):
-        if one.kind in _TOLD_ELSEWHERE and one.camera in told.get("cameras", {}):
+def _refusals(record: Mapping[str, Any]) -> Iterator[Finding]:
+    """Report what was refused in the last day and has not worked since."""
+    for refusal in refusals.unsettled(record):
+        if refusal.kind in _REPORTED_ELSEWHERE and refusal.camera in record.get("cameras", {}):
             continue
-        yield _refusal(one, one.address in told.get("bans", {}))
+        yield _refusal(refusal, refusal.address in record.get("bans", {}))
 
 
 _WORDS: dict[refusals.About, str] = {
@@ -213,21 +220,21 @@ _WORDS: dict[refusals.About, str] = {
 }
 
 
-def _refusal(one: refusals.Refusal, is_slowed: bool) -> Finding:
-    # Whoever scans the network is no fault of a camera; a client that tries again may be one.
-    is_problem = one.camera is not None or one.count >= _IN_A_ROW
+def _refusal(refusal: refusals.Refusal, is_slowed: bool) -> Finding:
+    # A network scanner is not a camera's problem; a client that keeps trying may be a camera.
+    is_problem = refusal.camera is not None or refusal.count >= _IN_A_ROW
     evidence = (
-        f"{many(one.count, 'refusal')} from {one.address or 'several addresses'}, the last "
-        f"{_ago(one.last)}: {one.text}"
+        f"{many(refusal.count, 'refusal')} from {refusal.address or 'several addresses'}, the last "
+        f"{_ago(refusal.last)}: {refusal.text}"
         + ("; login attempts from there are slowed down for now" if is_slowed else "")
     )
     return Finding(
-        one.camera,
-        _WORDS[one.meaning.about],
+        refusal.camera,
+        _WORDS[refusal.meaning.about],
         "problem" if is_problem else "advice",
         "certain",
         evidence,
-        one.meaning.advice,
-        one.count,
-        since=datetime.fromisoformat(one.first),
+        refusal.meaning.advice,
+        refusal.count,
+        since=datetime.fromisoformat(refusal.first),
     )

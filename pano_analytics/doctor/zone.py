@@ -1,4 +1,4 @@
-"""Tells when this machine, or DuckDB, does not know the clock laws that pano goes by."""
+"""Do this machine and DuckDB use the same time zone rules as pano?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pano_analytics.model import zones
 
 
 def check(library: Library) -> Iterator[Finding]:
-    """Yield a finding for each other zone database here, DuckDB's too, that shows another clock."""
+    """Yield a finding for each other time zone database here, also DuckDB's, that differs."""
     newest, *others = zones.databases()
     settings = library.settings
     names = {settings.zone, *(camera.zone for camera in settings.cameras if camera.zone)}
@@ -34,7 +34,7 @@ def _duckdb(name: str, newest: zones.Database) -> Iterator[Finding]:
     days = zone_rules.differing_in_duckdb(name)
     if days is not None:
         evidence = (
-            f"{name} by the rules that DuckDB {duckdb.__version__} brings is another clock than by "
+            f"{name} by the rules of DuckDB {duckdb.__version__} differs from "
             f"{newest.folder} ({newest.version or 'no version'}), which pano uses, from "
             f"{days[0]:%Y-%m-%d} to {days[1]:%Y-%m-%d} or longer"
         )
@@ -42,9 +42,9 @@ def _duckdb(name: str, newest: zones.Database) -> Iterator[Finding]:
 
 
 _DUCKDB_ADVICE = (
-    "Nothing is wrong in pano: library.sql corrects it, and refuses a statement that it cannot "
-    "correct. Only if you read the Parquet files with DuckDB yourself, the hours it shows are by "
-    "its own rules: use library.sql or pandas. Name this in `ignore` once you know it."
+    "pano itself is not affected: library.sql corrects the times, and rejects statements that it "
+    "cannot correct. If you read the Parquet files with DuckDB yourself, it shows times by its "
+    "own rules: use library.sql or pandas instead. To hide this finding, add it to `ignore`."
 )
 _ADVICE = (
     "Update the system package tzdata: other programs on this machine, such as its clock, may "

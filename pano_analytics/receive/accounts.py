@@ -83,10 +83,10 @@ class Accounts(Register[Account]):
         }
 
     @staticmethod
-    def decode(said: dict[str, Any]) -> Account:
-        check_hash(said["hashed"])
-        added = datetime.fromisoformat(said["added"])
-        return Account(said["name"], said["camera"], said["folder"], said["hashed"], added)
+    def decode(fields: dict[str, Any]) -> Account:
+        check_hash(fields["hashed"])
+        added = datetime.fromisoformat(fields["added"])
+        return Account(fields["name"], fields["camera"], fields["folder"], fields["hashed"], added)
 
     def of_camera(self, camera: str) -> Account:
         """Return the account of `camera` (or of that user); raises AccountError if none."""
