@@ -1,4 +1,4 @@
-"""From a path to what the camera said: one module per camera family, chosen per file."""
+"""Read what a camera's file name says: one module per camera family, chosen per file."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ __all__ = [
 
 
 class Family(Protocol):
-    """What a module of this package offers for one vendor."""
+    """The interface of a module of this package, for one camera family."""
 
     __doc__: str | None
     LAYOUTS: dict[str, str]
@@ -72,8 +72,8 @@ class Family(Protocol):
     def read(self, folder: Folder, name: str) -> Reading | None: ...
 
 
-# family -> its module, in the order in which they are asked: the narrower forms
-# first, for Vivotek's "any prefix and a stamp" would take several others' names.
+# Family -> its module, in the order in which they are tried: the narrower patterns first,
+# because Vivotek's "any prefix and a stamp" also matches the names of several others.
 FAMILIES: dict[str, Family] = {
     "amcrest": amcrest,
     "reolink": reolink,
@@ -91,24 +91,23 @@ FAMILIES: dict[str, Family] = {
 
 _ALSO_CALLED = {"dahua": "amcrest"}
 
-# layout or family -> one line on its form: what may be asked for by name.
+# Layout or family -> one line about its form: the values that `layout` accepts.
 LAYOUTS: dict[str, str] = {
     **{name: (family.__doc__ or name).splitlines()[0] for name, family in FAMILIES.items()},
     "dahua": "the same as amcrest",
     **{name: line for family in FAMILIES.values() for name, line in family.LAYOUTS.items()},
 }
 
-# What is never media, by the layout that its reading names.
+# Layouts of files that are never media.
 SIDECARS: dict[str, str] = sidecars.LAYOUTS
 
 
 def read(path: str, layout: str | None = None) -> Reading:
-    """Return what `path` says about the upload: a pure function of the text.
+    """Return what `path` says about the upload, from its text alone.
 
-    `path` may be relative, absolute, a URL or of Windows. `layout` names the
-    one layout or family to try, None for all. Times are naive, as spelled.
-    Never raises for any `path`; a `layout` that does not exist is a
-    `SettingsError`.
+    `path` may be relative, absolute, a URL or a Windows path. `layout` is the only layout
+    or family to try, None for all. Times are naive, as in the name. Accepts any `path`;
+    raises SettingsError if `layout` does not exist.
     """
     if "\\" in path or "://" in path:
         path = plain(path)
@@ -117,13 +116,13 @@ def read(path: str, layout: str | None = None) -> Reading:
 
 
 def reader_of(folder: str, layout: str | Sequence[str] = "auto") -> Callable[[str], Reading]:
-    """Return a reader for the names in `folder` by the `layout` of a camera's table.
+    """Return a reader for the names in `folder`, by `layout` as a camera's settings have it.
 
-    That is "auto", the name of a layout or family, a template, or several of these: the
-    first that reads a name has it. What none reads has the reason of the first.
+    `layout` is "auto", the name of a layout or family, a template, or several of these; the
+    first that reads a name is used. If none does, the reading has the reason of the first.
     """
-    wanted = [layout] if isinstance(layout, str) else layout
-    readers = [_reader_of(folder, one) for one in wanted]
+    layouts = [layout] if isinstance(layout, str) else layout
+    readers = [_reader_of(folder, one) for one in layouts]
     return readers[0] if len(readers) == 1 else partial(_first_that_reads, readers)
 
 
@@ -133,9 +132,9 @@ def _reader_of(folder: str, layout: str) -> Callable[[str], Reading]:
     return folder_reader(folder, None if layout == "auto" else layout)
 
 
-def _read_template(template: Template, inside: str, name: str) -> Reading:
-    found = template.read(f"{inside}{name}")
-    return found or _unknown(f"does not fit the template {template.text}")
+def _read_template(template: Template, prefix: str, name: str) -> Reading:
+    reading = template.read(f"{prefix}{name}")
+    return reading or _unknown(f"does not fit the template {template.text}")
 
 
 def _first_that_reads(readers: Sequence[Callable[[str], Reading]], name: str) -> Reading:
@@ -147,15 +146,14 @@ def _first_that_reads(readers: Sequence[Callable[[str], Reading]], name: str) ->
 
 
 def folder_reader(folder: str, layout: str | None = None) -> Callable[[str], Reading]:
-    """Return a reader for the names in `folder`, whose own part is read once.
+    """Return a reader for the names in `folder`, which reads the folder's path only once.
 
-    `folder_reader(f)(name)` equals `read(f + "/" + name)` for each `name` that a
-    file can have: one without a `/`.
+    `folder_reader(f)(name)` equals `read(f + "/" + name)` for each `name` without a `/`.
     """
     own = folder_of(plain(folder))
 
     def read_name(name: str) -> Reading:
-        if "\\" in name:  # a folder and a name, elsewhere
+        if "\\" in name:  # on Windows, a folder and a name
             return read(f"{folder}/{name}", layout)
         return _read(layout, own, name)
 
@@ -163,7 +161,7 @@ def folder_reader(folder: str, layout: str | None = None) -> Callable[[str], Rea
 
 
 def _read(layout: str | None, folder: Folder, name: str) -> Reading:
-    # The short way for what whole archives are made of; all else takes the long one.
+    # A fast path for Amcrest and Dahua, whose names fill whole archives.
     if layout is None and "]" in name and len(name) <= LONGEST_NAME:
         reading = amcrest.read(folder, name)
         if reading is not None:
@@ -183,16 +181,16 @@ def _read_any(layout: str | None, folder: Folder, name: str) -> Reading:
     reading = (
         _first(FAMILIES.values(), folder, name)
         if layout is None
-        else (_restricted(layout, folder, name))
+        else _restricted(layout, folder, name)
     )
     return reading or _unknown(_why_not(name, layout))
 
 
 def _first(families: Iterable[Family], folder: Folder, name: str) -> Reading | None:
-    """Return what the first family reads that knows the name.
+    """Return the reading of the first family that recognises the name.
 
-    One that knows it but finds an impossible time ends the search as well: the
-    next would only be less particular about the same digits.
+    A family that recognises the name but finds an invalid time ends the search, too: the
+    next one would only be less strict about the same digits.
     """
     for family in families:
         reading = family.read(folder, name)
@@ -214,9 +212,9 @@ def _restricted(layout: str, folder: Folder, name: str) -> Reading | None:
 
 
 def family_of(layout: str) -> Family:
-    """Return the family that a layout or a family's name means.
+    """Return the family with this name or with a layout of this name.
 
-    Raises SettingsError where there is none of that name.
+    Raises SettingsError if there is none.
     """
     name = _ALSO_CALLED.get(layout, layout)
     for family_name, family in FAMILIES.items():

@@ -1,7 +1,7 @@
-"""Amcrest and Dahua: times in brackets' company, dates in the folders above.
+"""Amcrest and Dahua: times before letters in brackets, dates in the folders above.
 
-This is the family that whole archives are made of, so a file costs one match
-and one `datetime`; what its folder says is read once a folder.
+Whole archives consist of this family's names. To be fast, a file costs one match and one
+`datetime`, and each folder is read once.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ LAYOUTS = {
 
 TRIGGERS = {"M": "motion", "R": "scheduled", "A": "alarm", "I": "smart", "F": "manual"}
 
-# [letter][channel@stream][crop]; older firmware leaves the last ones out.
+# [letter][channel@stream][crop]; older firmware omits the last ones.
 _BRACKETS = (
     r"\[(?P<letter>[A-Za-z]\w{0,7})\](?:\[(?P<stream_of>\d+)@\d+\])?(?:\[(?P<crop>\d+)\])?"
     r"\.(?P<ending>\w+)"
 )
 _END = r"(?:-(?P<end>\d\d\.\d\d\.\d\d))?"
-# A larger number in the brackets is a place on a recorder's disk.
+# A larger number in the brackets is a position on a recorder's disk.
 _MOST_CHANNELS = 64
 _NAME = re.compile(r"(?:(?:(\d\d)\.)?(\d\d)\.)?(\d\d)" + _END + _BRACKETS, re.ASCII).fullmatch
 _FLAT = re.compile(
@@ -59,11 +59,11 @@ _DATE_LENGTH = len("2026-11-22")
 _HOUR_FOLDER = re.compile(r"\d\dhour", re.ASCII).fullmatch
 
 
-class _Place(NamedTuple):
-    """What a folder adds to the names in it.
+class _FolderFacts(NamedTuple):
+    """What a folder says about the files in it.
 
-    `day` is None where no date stands above. `outer` and `inner` are the last
-    two folders where they are of two digits, an hour or a minute.
+    `day` is None if no folder above is a date. `outer` and `inner` are the last two folders
+    if they have two digits: an hour or a minute.
     """
 
     camera: str | None
@@ -75,38 +75,40 @@ class _Place(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _place(folder: Folder) -> _Place:
+def _folder_facts(folder: Folder) -> _FolderFacts:
     parts = folder.parts
     for index in range(len(parts) - 1, -1, -1):
         part = parts[index]
         if len(part) == _DATE_LENGTH and (date := _DATE(part)):
             day = (int(date[1]), int(date[2]), int(date[3]))
-            return _dated_place(parts, index, day, channel_of_folder(folder))
+            return _dated_facts(parts, index, day, channel_of_folder(folder))
         if not is_below_a_day(part):
             break
-    return _Place(camera_of(folder), "dahua-deep", None, None, None, channel_of_folder(folder))
+    return _FolderFacts(
+        camera_of(folder), "dahua-deep", None, None, None, channel_of_folder(folder)
+    )
 
 
-def _dated_place(
-    parts: tuple[str, ...], index: int, day: tuple[int, int, int], named: int | None
-) -> _Place:
+def _dated_facts(
+    parts: tuple[str, ...], index: int, day: tuple[int, int, int], named_channel: int | None
+) -> _FolderFacts:
     below = parts[index + 1 :]
     outer = below[-2] if len(below) > 1 and _is_two_digits(below[-2]) else None
     inner = below[-1] if below and _is_two_digits(below[-1]) else None
     layout = _layout(parts, index)
     channel = _channel(parts, index, layout)
-    return _Place(
+    return _FolderFacts(
         camera_above(parts[:index]),
         layout,
         day,
         outer,
         inner,
-        named if channel is None else channel,
+        named_channel if channel is None else channel,
     )
 
 
 def _channel(parts: tuple[str, ...], index: int, layout: str) -> int | None:
-    """Return the channel of the folder below the date (001, pic_001, a disk's 0), or above it."""
+    """Return the channel of the folder below the date (001, pic_001, a disk's 0) or above it."""
     below = parts[index + 1] if index + 1 < len(parts) else ""
     number = below.removeprefix("pic_")
     if layout == "dahua-nvr" and len(number) < 3 and number.isdigit():
@@ -133,7 +135,7 @@ def _layout(parts: tuple[str, ...], index: int) -> str:
 
 
 class _Spelled(NamedTuple):
-    """What a name says by itself, in whatever folder."""
+    """What a name says by itself, independent of its folder."""
 
     kind: Kind
     hour: str | None
@@ -160,43 +162,53 @@ def _spelled(name: str) -> _Spelled | None:
 
 
 def _bracketed(stream_of: str | None) -> int | None:
-    """Return the channel of `[0@0]`, counted from 1 as the folder 001 of the same camera is."""
+    """Return the channel of `[0@0]`, counted from 1 like the camera's folder 001."""
     is_channel = stream_of is not None and int(stream_of) < _MOST_CHANNELS
     return int(stream_of) + 1 if is_channel and stream_of is not None else None
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     spelled = _spelled(name)
     if spelled is None:
         return _read_whole(folder, name) if "_" in name else None
     kind, hour, minute, second, end, letter, trigger, crop, channel = spelled
-    place = _place(folder)
-    if place.channel is not None:
-        channel = place.channel
-    layout = place.layout
+    facts = _folder_facts(folder)
+    if facts.channel is not None:
+        channel = facts.channel
+    layout = facts.layout
     if hour is None:
-        hour, minute, layout = _from_folders(place, minute)
+        hour, minute, layout = _from_folders(facts, minute)
     try:
-        if place.day is None or hour is None or minute is None:
+        if facts.day is None or hour is None or minute is None:
             time(int(hour or 0), int(minute or 0), int(second))
-            return _undated(kind, layout, place.camera, trigger, letter, crop, channel)
-        start = datetime(*place.day, int(hour), int(minute), int(second))
-        ended = end_after(start, end) if end and kind == "clip" else None
+            return _undated(kind, layout, facts.camera, trigger, letter, crop, channel)
+        start = datetime(*facts.day, int(hour), int(minute), int(second))
+        end_time = end_after(start, end) if end and kind == "clip" else None
     except (ValueError, OverflowError) as error:
         return impossible(layout, "/".join((*folder.parts[-5:], name)), error)
-    camera = place.camera
+    camera = facts.camera
     return Reading(
-        kind, layout, camera, start, ended, "camera", None, trigger, letter, crop, channel=channel
+        kind,
+        layout,
+        camera,
+        start,
+        end_time,
+        "camera",
+        None,
+        trigger,
+        letter,
+        crop,
+        channel=channel,
     )
 
 
-def _from_folders(place: _Place, minute: str | None) -> tuple[str | None, str | None, str]:
-    """Return hour, minute and layout of `30.20` in its hour's folder, `04` in its minute's."""
+def _from_folders(facts: _FolderFacts, minute: str | None) -> tuple[str | None, str | None, str]:
+    """Return hour, minute and layout of `30.20` in an hour folder or `04` in a minute folder."""
     if minute is None:
-        return place.outer, place.inner, place.layout
-    is_deep = place.layout == "dahua-deep"
-    return place.inner, minute, "dahua-shallow" if is_deep else place.layout
+        return facts.outer, facts.inner, facts.layout
+    is_deep = facts.layout == "dahua-deep"
+    return facts.inner, minute, "dahua-shallow" if is_deep else facts.layout
 
 
 def _undated(
@@ -221,7 +233,7 @@ def _undated(
 
 
 def _read_whole(folder: Folder, name: str) -> Reading | None:
-    """Read the names that carry their date themselves."""
+    """Read names that contain the date."""
     match, layout = _FLAT(name), "dahua-flat"
     if match is None:
         match, layout = _STAMPED(name), "dahua-nnn"
@@ -232,13 +244,23 @@ def _read_whole(folder: Folder, name: str) -> Reading | None:
     try:
         year, month, day, hour, minute, second = (int(match[part]) for part in _PARTS)
         start = datetime(year, month, day, hour, minute, second)
-        ended = end_after(start, end) if end and kind == "clip" else None
+        end_time = end_after(start, end) if end and kind == "clip" else None
     except (ValueError, OverflowError) as error:
         return impossible(layout, name, error)
     trigger = TRIGGERS.get(letter.upper(), "other")
-    said = match["channel"]
-    channel = _bracketed(match["stream_of"]) if said is None else int(said)
+    channel_text = match["channel"]
+    channel = _bracketed(match["stream_of"]) if channel_text is None else int(channel_text)
     camera = camera_of(folder)
     return Reading(
-        kind, layout, camera, start, ended, "camera", None, trigger, letter, crop, channel=channel
+        kind,
+        layout,
+        camera,
+        start,
+        end_time,
+        "camera",
+        None,
+        trigger,
+        letter,
+        crop,
+        channel=channel,
     )

@@ -1,4 +1,4 @@
-"""Xiaomi Dafang and others with Dafang hacks: day, month and year, then the time, with dots."""
+"""Xiaomi Dafang and others with Dafang hacks: day, month and year, then the time with dots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pano_analytics.layouts.folders import Folder
 from pano_analytics.layouts.forms import EXTENSION, Form, read_forms
 from pano_analytics.model.upload import Reading
 
-LAYOUTS = {"dafang": "27-11-2026_14.05.09.jpg, as %d-%m-%Y_%H.%M.%S in motion.conf gives it"}
+LAYOUTS = {"dafang": "27-11-2026_14.05.09.jpg, from %d-%m-%Y_%H.%M.%S in motion.conf"}
 
 FORMS = (
     Form(
@@ -24,5 +24,5 @@ FORMS = (
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     return read_forms(FORMS, folder, name)

@@ -1,4 +1,4 @@
-"""D-Link: day and hour folders, a stamp, and a `D` while summer time lasts."""
+"""D-Link: day and hour folders, a stamp, and a `D` in summer time."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ FORMS = (
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     return read_forms(FORMS, folder, name)

@@ -1,13 +1,13 @@
-"""What vendors' words for an event mean in ours."""
+"""Translate the makers' words for events into triggers."""
 
 from __future__ import annotations
 
 import re
 
-# The first that is found in the word wins, so the narrower ones stand first:
+# The first pattern found in the word wins, so narrower patterns come first:
 # MD_WITH_TARGET is motion, VEHICLE_DETECTION a vehicle, LINE_CROSSING a smart event.
-# GeoVision's words (VFD a face, VEHICE a plate, TRAFFIC people counted in a region, ...)
-# are those of the table "Event name table" in the manual of its GV-TMEB5800.
+# GeoVision's words (VFD: a face, VEHICE: a plate, TRAFFIC: people counted in a region, ...)
+# are from the "Event name table" in the manual of its GV-TMEB5800.
 _MEANINGS = tuple(
     (re.compile(pattern), trigger)
     for pattern, trigger in (
@@ -28,7 +28,7 @@ _MEANINGS = tuple(
 
 
 def trigger_of(word: str) -> str | None:
-    """Return the trigger that an event's word means, `other` where none; None for no word."""
+    """Return the trigger for the maker's word for an event: `other` if unknown, None for ""."""
     upper = word.upper()
     if not upper:
         return None

@@ -1,4 +1,4 @@
-"""A pasted or walked folder path, cut into its parts: whose camera it is, which day it holds."""
+"""Split a folder path into its parts: which camera it belongs to, and which day it holds."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from urllib.parse import unquote
 
 from pano_analytics.model.alike import key, normal
 
-# Longer than any file system allows for one name (255); what is longer is no file,
-# and a hostile megabyte never reaches a pattern.
+# The longest name that file systems allow. Longer text is not a file's name, and must not
+# reach a pattern: it may be hostile.
 LONGEST_NAME = 255
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
-# Serials seen in the field: AMC0028V_795UUB, AMC0200KBE29V0X8B2, 3J07C6FPAU00272.
+# Serial numbers of real cameras: AMC0028V_795UUB, AMC0200KBE29V0X8B2, 3J07C6FPAU00272.
 _SERIAL = re.compile(
     r"AMC(?=(?:[A-Z_]*\d){3})\d[0-9A-Z]{3,5}_?[0-9A-Z]{4,10}"
     r"|(?=[0-9A-Z]*[A-Z])(?=(?:[A-Z]*\d){4})\d[0-9A-Z]{13,17}"
 )
-# A network address, alone or after a model: 00-18-ae-a8-da-2a, FI9805E_00626E542693.
+# A MAC address, alone or after a model: 00-18-ae-a8-da-2a, FI9805E_00626E542693.
 _DEVICE = re.compile(r"(?:\w{1,20}_)?(?:[0-9A-Fa-f]{12}|(?:[0-9A-Fa-f]{2}[-:]){5}[0-9A-Fa-f]{2})")
 
-# Folders that cameras make by themselves inside their own folder.
+# Folders that cameras create in their own folder.
 _STORES = frozenset(("jpg", "dav", "mp4", "snapshot", "snap", "record", "mp4record"))
-# Dahua's folder of one channel of a recorder: 001, 002.
+# Dahua's folder for one channel of a recorder: 001, 002.
 _CHANNEL = re.compile(r"0\d\d", re.ASCII)
 
 # Where cameras and recorders mount their own card and disk.
@@ -41,7 +41,7 @@ _YEAR_MONTH = re.compile(r"((?:19|20)\d\d)-(\d\d)", re.ASCII)
 _ONE_OR_TWO = re.compile(r"\d{1,2}", re.ASCII)
 _BELOW_A_DAY = re.compile(r"\d{1,7}|\d\dhour|pic_\d+|\d{8}-\d{6}", re.ASCII)
 
-# Folders in which no file is an upload: thumbnails of a NAS, bins, what is hidden.
+# Folders without uploads: thumbnails of a NAS, recycle bins, system folders.
 _PASSED_OVER = frozenset(
     ("@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found")
 )
@@ -49,7 +49,7 @@ _PASSED_OVER = frozenset(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Folder:
-    """A folder's parts, prefix cleaned away. Each is itself alone, so that caches find it fast."""
+    """The parts of a folder's path; compared by identity, so that caches are fast."""
 
     parts: tuple[str, ...]
 
@@ -63,21 +63,21 @@ def plain(path: str) -> str:
 
 @lru_cache(maxsize=4096)
 def folder_of(text: str) -> Folder:
-    """Cut `text` (see `plain`) into its parts; doubled slashes and `.` go."""
+    """Split `text` (see `plain`) into its parts, without doubled slashes and `.`."""
     return Folder(tuple([part for part in text.split("/") if part and part != "."]))
 
 
 @lru_cache(maxsize=4096)
 def camera_of(folder: Folder) -> str | None:
-    """Return the camera that a folder suggests: what stands right above its dates and serials."""
+    """Return the camera that a folder suggests: the part right above its dates and serials."""
     return camera_above(folder.parts[: _start_of_dates(folder.parts)])
 
 
 @lru_cache(maxsize=4096)
 def camera_above(above: tuple[str, ...]) -> str | None:
-    """Return the last folder of `above` that names a camera: no serial, no folder of its own.
+    """Return the last part of `above` that is a camera's name, not a serial or a store.
 
-    A folder named by a network address is taken only where nothing stands above it.
+    A folder named by a MAC address is used only if no folder above it is a name.
     """
     device = None
     for length in range(len(above), 0, -1):
@@ -100,12 +100,12 @@ def _is_no_name(part: str) -> bool:
 def camera_below(path: str, folders: Mapping[str, str], root_name: str) -> str:
     """Return the camera of the file at `path`, relative to a known upload root.
 
-    `folders` maps a configured folder (relative to the root, POSIX, "" for the
-    root) to its camera's name; the longest that holds `path` wins. Otherwise the
-    camera is the first level, and where that is itself a date or a serial, or `path`
-    lies directly in the root, the root is one camera: `root_name`. Only Frigate writes
-    the camera below the date, and there it is read. Spellings that look alike are one
-    (see `alike`); the name that is returned is composed (NFC).
+    `folders` maps each configured folder (relative to the root, POSIX, "" for the root) to
+    its camera's name; the longest one that contains `path` is used. Otherwise the camera is
+    the first level of the path. If that is a date or a serial, or `path` is directly in the
+    root, the root is one camera: `root_name`; except for Frigate, which writes the camera
+    below the date. Spellings that look alike are the same (see `alike`); the name returned
+    is composed (NFC).
     """
     holder = folder_holding(path, folders)
     if holder is not None:
@@ -117,7 +117,7 @@ def camera_below(path: str, folders: Mapping[str, str], root_name: str) -> str:
 
 
 def folder_holding(path: str, folders: Iterable[str]) -> str | None:
-    """Return the longest of `folders` that holds `path`, in whatever spelling; None if none."""
+    """Return the longest of `folders` that contains `path` in any spelling, or None."""
     holding = (folder for folder in folders if _holds(folder, path))
     return max(
         holding, key=lambda folder: (len(_parts(folder)), path.startswith(folder)), default=None
@@ -125,7 +125,7 @@ def folder_holding(path: str, folders: Iterable[str]) -> str | None:
 
 
 def same_folder(one: str, other: str) -> bool:
-    """Whether two spellings mean one folder (see `alike`)."""
+    """Return whether two spellings mean the same folder (see `alike`)."""
     return _parts(one) == _parts(other)
 
 
@@ -141,7 +141,7 @@ def _parts(folder: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _names_a_camera(first: str) -> bool:
-    """Whether a first level is surely a camera's: no serial, no store, no part of a date."""
+    """Return whether a first level is certainly a camera: no serial, store or part of a date."""
     is_own = is_serial(first) or _is_store(first) or first in (".", "..")
     return not is_own and not first[:4].isdigit()
 
@@ -166,27 +166,27 @@ def _frigate_camera(parts: Sequence[str]) -> str | None:
 
 
 def is_serial(part: str) -> bool:
-    """Whether a folder is named by a camera's serial number."""
+    """Return whether a folder's name is a camera's serial number."""
     return _SERIAL.fullmatch(part) is not None
 
 
 def passes_over(part: str) -> bool:
-    """Whether no file below a folder of this name is an upload (hidden, bins, NAS thumbnails)."""
+    """Return whether a folder of this name holds no uploads (hidden, bins, NAS thumbnails)."""
     return part.startswith(".") or part.lower() in _PASSED_OVER
 
 
 @lru_cache(maxsize=4096)
 def is_below_a_day(part: str) -> bool:
-    """Whether a camera names folders within a day so: an hour, a channel, a store."""
+    """Return whether cameras use this name for folders within a day: hour, channel or store."""
     return _BELOW_A_DAY.fullmatch(part) is not None or _is_store(part)
 
 
 def day_of_folder(parts: Sequence[str]) -> date | None:
-    """Return the calendar day that the folder at `parts` holds by its own name, or None.
+    """Return the calendar day in the name of the folder at `parts`, or None.
 
-    `parts` are its components below the root. The day is as the camera spells
-    it: for Frigate and Yi that is a day in UTC. A folder within a day folder
-    is none itself, except an hour folder that names its whole date.
+    `parts` are its components below the root. The day is in the zone of the camera's names:
+    UTC for Frigate and Yi. A folder within a day folder is not a day itself, unless its name
+    is an hour with the whole date.
     """
     if not parts:
         return None
@@ -215,7 +215,7 @@ def _date_or_none(digits: Sequence[str]) -> date | None:
 
 
 def _start_of_dates(parts: Sequence[str]) -> int:
-    """Return the index at which the folders that spell a date begin, else the length."""
+    """Return the index of the first folder of a date, or the length if there is no date."""
     start = len(parts)
     for index in range(len(parts) - 1, -1, -1):
         if _starts_date(parts, index):
@@ -225,32 +225,32 @@ def _start_of_dates(parts: Sequence[str]) -> int:
     return start
 
 
-# A folder or word that says "channel": ch2, CH02, Channel 3, channel_04.
-_SAYS_CHANNEL = re.compile(
+# A folder or word for a channel: ch2, CH02, Channel 3, channel_04.
+_CHANNEL_WORD = re.compile(
     r"(?<![A-Za-z0-9])(?:ch|chn|channel)[ _-]?(\d{1,3})(?![A-Za-z0-9])", re.ASCII | re.IGNORECASE
 )
 
 
 @lru_cache(maxsize=4096)
 def channel_of_folder(folder: Folder) -> int | None:
-    """Return the channel that a folder names by the word for it, the innermost one."""
+    """Return the channel of the innermost folder that is called `ch2` or similar, or None."""
     for part in reversed(folder.parts):
-        said = _SAYS_CHANNEL.fullmatch(part)
-        if said is not None:
-            return int(said[1])
+        match = _CHANNEL_WORD.fullmatch(part)
+        if match is not None:
+            return int(match[1])
     return None
 
 
 def channel_in(name: str) -> int | None:
-    """Return the channel that a file's name has behind the word for it."""
-    said = _SAYS_CHANNEL.search(name) if "h" in name or "H" in name else None
-    return None if said is None else int(said[1])
+    """Return the channel of a file's name that contains `ch2` or similar, or None."""
+    match = _CHANNEL_WORD.search(name) if "h" in name or "H" in name else None
+    return None if match is None else int(match[1])
 
 
 def above_dates(path: str) -> str:
-    """Return the folder `path` without the folders at its end that spell a date or lie below one.
+    """Return the folder `path` without dates at its end and folders below them.
 
-    So that all days of a camera have one place: `porch/2026-11-27/001` is `porch`.
+    All days of a camera then have the same folder: `porch/2026-11-27/001` becomes `porch`.
     """
     parts = path.split("/")
     return "/".join(parts[: _start_of_dates(parts)])

@@ -1,4 +1,4 @@
-"""A layout as one pattern: how most families say where the time stands in a path."""
+"""A layout as one pattern: how most families describe where a path contains the time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pano_analytics.layouts.folders import (
 from pano_analytics.layouts.names import end_after, impossible, kind_of
 from pano_analytics.model.upload import Kind, Reading, Zone
 
-# Building blocks of patterns; the group names are what `Form` looks for.
+# Building blocks of patterns, with the group names that `Form` uses.
 DATE = r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)"
 DASHED_DATE = r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
 TIME = r"(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)"
@@ -33,15 +33,14 @@ Groups = Mapping[str, str | None]
 class Form:
     """One way in which a path spells a time.
 
-    `pattern` is matched whole, against the last `depth` folders and the name,
-    joined by `/`. It names its groups: `year month day hour minute second
-    fraction` of the start, the same after `end_` or a `length` in seconds,
-    `extension`, `event` (the vendor's word for the trigger), `daylight`
-    (present in summer time), `sequence`, `channel`, and `camera`, or `else_camera` where
-    a folder's name is the better one. `trigger` translates the event, ""
-    standing for none. Without a `year` group nothing tells the day: the
-    reading then has no time, and `undated` says why. `spelled` turns other groups
-    into these, None where they contradict each other.
+    `pattern` must match the last `depth` folders and the name, joined by `/`. It has these
+    named groups: `year month day hour minute second fraction` of the start, the same after
+    `end_` or a `length` in seconds, `extension`, `event` (the maker's word for the trigger),
+    `daylight` (present in summer time), `sequence`, `channel`, and `camera`, or
+    `else_camera` if a folder's name is preferred. `trigger` translates the event, "" if
+    there is none. Without a `year` group the day is unknown: the reading then has no time,
+    and `undated` as its reason. `spelled` converts other groups into these, or returns None
+    if they contradict each other.
     """
 
     layout: str
@@ -53,7 +52,7 @@ class Form:
     spelled: Callable[[Groups], Groups | None] | None = None
 
     def read(self, folder: Folder, name: str) -> Reading | None:
-        """Return what the path says, None where it is none of this form."""
+        """Return what the path says, or None if it does not match this form."""
         if len(folder.parts) < self.depth:
             return None
         above = folder.parts[-self.depth :] if self.depth else ()
@@ -94,15 +93,15 @@ class Form:
 
 
 def _channel(groups: Groups, folder: Folder, tail: str) -> int | None:
-    said = groups.get("channel")
-    if said is not None and said.isdigit():
-        return int(said)
-    named = channel_in(tail.rpartition("/")[2])
-    return channel_of_folder(folder) if named is None else named
+    digits = groups.get("channel")
+    if digits is not None and digits.isdigit():
+        return int(digits)
+    in_name = channel_in(tail.rpartition("/")[2])
+    return channel_of_folder(folder) if in_name is None else in_name
 
 
 def read_forms(forms: Sequence[Form], folder: Folder, name: str) -> Reading | None:
-    """Return what the first form that matches reads, even if it spells no possible time."""
+    """Return the reading of the first form that matches, even if its time is invalid."""
     for form in forms:
         reading = form.read(folder, name)
         if reading is not None:
@@ -111,18 +110,17 @@ def read_forms(forms: Sequence[Form], folder: Folder, name: str) -> Reading | No
 
 
 def daylight_fold(groups: Groups) -> Literal[0] | None:
-    """Return 0 where the name marks summer time, the first of a repeated hour.
+    """Return 0 (the first of a repeated hour) if the name marks summer time, else None.
 
-    The mark's absence settles nothing: a camera whose summer time is switched
-    off never writes it.
+    A missing mark means nothing: a camera whose summer time is switched off never writes it.
     """
     return 0 if groups.get("daylight") else None
 
 
 def times(groups: Groups) -> tuple[datetime | None, datetime | None]:
-    """Return the start and the end that matched groups spell; both None without a year.
+    """Return start and end (naive) from matched groups; both None without a year.
 
-    Raises ValueError or OverflowError where they spell no possible time.
+    Raises ValueError or OverflowError if they are not a valid time.
     """
     if groups.get("year") is None:
         time(_number(groups, "hour"), _number(groups, "minute"), _number(groups, "second"))
@@ -132,11 +130,11 @@ def times(groups: Groups) -> tuple[datetime | None, datetime | None]:
         return start, start + timedelta(seconds=_number(groups, "length"))
     if groups.get("end_year"):
         end = _moment(groups, "end_")
-        # An end before its start is a clock that was set back meanwhile: no end is known.
+        # If the end is before the start, the clock was set back meanwhile: the end is unknown.
         return start, end if end >= start else None
     if groups.get("end_hour"):
-        spelled = [groups.get(f"end_{part}") or "00" for part in ("hour", "minute", "second")]
-        return start, end_after(start, ":".join(spelled))
+        end_parts = [groups.get(f"end_{part}") or "00" for part in ("hour", "minute", "second")]
+        return start, end_after(start, ":".join(end_parts))
     return start, None
 
 

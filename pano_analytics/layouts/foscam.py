@@ -1,4 +1,4 @@
-"""Foscam: the alarm's word before the stamp; on older models the camera's name in brackets."""
+"""Foscam: a word for the alarm before the stamp; on older models the camera in parentheses."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def _trigger(word: str) -> str:
     return _MEANINGS.get(upper, "other")
 
 
-def _named(extensions: tuple[str, ...]) -> re.Pattern[str]:
+def _pattern(extensions: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"{_STEM}\.(?P<extension>{'|'.join(extensions)})", _ANY_CASE)
 
 
 FORMS = (
-    Form("foscam-snap", _named(SNAPSHOT_EXTENSIONS), trigger=_trigger),
-    Form("foscam-clip", _named(CLIP_EXTENSIONS), trigger=_trigger),
+    Form("foscam-snap", _pattern(SNAPSHOT_EXTENSIONS), trigger=_trigger),
+    Form("foscam-clip", _pattern(CLIP_EXTENSIONS), trigger=_trigger),
     Form(
         "foscam-mjpeg",
         re.compile(
@@ -49,5 +49,5 @@ FORMS = (
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     return read_forms(FORMS, folder, name)

@@ -1,4 +1,4 @@
-"""Frigate's recordings: day, hour and camera as folders, minute and second; all in UTC."""
+"""Frigate's recordings: day, hour and camera as folders, then minute and second; all in UTC."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ FORMS = (
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     return read_forms(FORMS, folder, name)

@@ -1,4 +1,4 @@
-"""GeoVision: address, event, day and hour as folders, and the event and the stamp in the name."""
+"""GeoVision: address, event, day and hour as folders; event and stamp in the name."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ FORMS = (
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     return read_forms(FORMS, folder, name)

@@ -1,4 +1,4 @@
-"""Hikvision: an address or any word, a stamp to the millisecond, and the event's own word."""
+"""Hikvision: an address or any word, a stamp in milliseconds, and a word for the event."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ FORMS = (
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     return read_forms(FORMS, folder, name)

@@ -1,9 +1,9 @@
-"""The name of a later upload: one whose own name was taken by a whole file with other bytes.
+"""The name of a later upload: one whose name already belongs to a complete, different file.
 
-`pano receive` never puts other bytes in the place of a whole file. What comes later is
-kept beside it as `STEM.pano-later-0123456789ab.EXT`, with the first digits of its SHA-256,
-so that the same bytes always get the same name. Layouts read such a name as the one that
-it came under: same camera, time and kind.
+`pano receive` never replaces a complete file with different content. A later upload of the
+same name is kept beside it as `STEM.pano-later-0123456789ab.EXT`, with the first digits of
+its SHA-256, so that the same content always gets the same name. Layouts read such a name
+like the original one: same camera, time and kind.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import re
 
 MARK = ".pano-later-"
 LENGTHS = (12, 24, 64)
-"""So many digits of the SHA-256 a name has; more where the fewer are taken by other bytes."""
+"""How many digits of the SHA-256 a name has; more only if a shorter name is already taken."""
 
 _LATER = re.compile(r"(.+)\.pano-later-([0-9a-f]{12,64})(\.[^.]*)?", re.DOTALL)
 _LONGEST_BYTES = 255
 
 
 def later_name(name: str, sha256: str, digits: int = LENGTHS[0]) -> str:
-    """Return the name for bytes with this SHA-256 (hex) that came as `name`.
+    """Return the name under which a later upload of `name` with this SHA-256 (hex) is kept.
 
-    It is at most 255 bytes long: of a longer one, the end of the stem is left out.
+    It has at most 255 bytes: the stem is shortened if necessary.
     """
     name = split(name)[0]
     stem, dot, ending = name.rpartition(".")
@@ -34,9 +34,9 @@ def later_name(name: str, sha256: str, digits: int = LENGTHS[0]) -> str:
 
 
 def split(name: str) -> tuple[str, str | None]:
-    """Return the name that a file came under, and the digits that tell it from the first.
+    """Return the original name of an upload, and the digits of a later one.
 
-    The digits are None where `name` is not that of a later upload.
+    The digits are None if `name` is not that of a later upload.
     """
-    found = _LATER.fullmatch(name) if MARK in name else None
-    return (found[1] + (found[3] or ""), found[2]) if found else (name, None)
+    match = _LATER.fullmatch(name) if MARK in name else None
+    return (match[1] + (match[3] or ""), match[2]) if match else (name, None)

@@ -1,4 +1,4 @@
-"""Motion and motionEye: an event's number before the stamp, or a folder a day."""
+"""Motion and motionEye: the number of an event before the stamp, or one folder per day."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ FORMS = (
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     return read_forms(FORMS, folder, name)

@@ -1,4 +1,4 @@
-"""What the families share: kinds by extension, events by word, ends past midnight."""
+"""What the families share: kinds by extension, ends after midnight, invalid times."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ ONE_DAY = timedelta(days=1)
 
 
 def kind_of(extension: str) -> Kind | None:
-    """Return what files with this extension (without its dot, any case) are."""
+    """Return the kind of files with this extension (without the dot, any case), or None."""
     return KIND_OF.get(extension) or KIND_OF.get(extension.lower())
 
 
 def end_after(start: datetime, end: str) -> datetime:
     """Return the first time of day `end` (`HH.MM.SS`, any separator) at or after `start`.
 
-    24.00.00 is the midnight after `start`. Raises ValueError or OverflowError
-    where there is no such time.
+    24.00.00 is the midnight after `start`. Raises ValueError or OverflowError if it is not
+    a valid time.
     """
     hour, minute, second = int(end[:2]), int(end[3:5]), int(end[6:])
     if hour == 24 and minute == second == 0:
@@ -33,7 +33,7 @@ def end_after(start: datetime, end: str) -> datetime:
 
 
 def impossible(layout: str, spelled: str, error: Exception) -> Reading:
-    """Return the reading of a name that looks like `layout` but spells no possible time."""
+    """Return the reading of a name that looks like `layout`, but has an invalid time."""
     return Reading(
         kind="unknown", reason=f"looks like {layout}, but {spelled} is not a valid time: {error}"
     )

@@ -1,4 +1,4 @@
-"""A template for names that no layout knows, derived from the names themselves."""
+"""Propose a template for names that no layout matches, derived from the names themselves."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Window = tuple[datetime, datetime]
 
 _MONTH = DIRECTIVES["%b"].pattern
 _FULL_MONTH = DIRECTIVES["%B"].pattern
-# Text between the parts of a date or time: none, a sign or two, letters as in 14h05m09s.
+# Text between the parts of a date or time: nothing, one or two signs, or letters (14h05m09s).
 _GAP = r"([^\d/%{}*]{0,3})"
 _SIGN = r"([^\d/%{}*]{1,3})"
-# The first that reads most names wins; of one shape, day before month before year is rarer.
+# Of those that read most names the first wins; of the same shape, the rarer order is last.
 _DATES = (
     (rf"(?:19|20)\d\d{_GAP}\d\d{_GAP}\d\d", ("%Y", "%m", "%d")),
     (r"(?:19|20)\d\d(/)\d\d(/)\d\d", ("%Y", "%m", "%d")),
@@ -52,12 +52,12 @@ _TIMES = (
 )
 _COUNTED = ((r"1\d{12}", "%Q"), (r"1\d{9}", "%s"))
 _MOST_TRIED = 400
-# A file arrives so long after its time at most where a tree was copied.
+# The longest time between recording and arrival, when a tree was copied.
 _COPIED = timedelta(days=366)
 
 
 class _Time(NamedTuple):
-    """A stretch of a path that may be a date, a time, or both: where, and as which format."""
+    """A section of a path that may be a date, a time or both: its position and its format."""
 
     start: int
     end: int
@@ -65,7 +65,7 @@ class _Time(NamedTuple):
 
 
 class _Score(NamedTuple):
-    """How well a template fits, what counts most first: times that fit before many times."""
+    """How well a template fits, by descending weight: plausible times before many times."""
 
     inside: int
     plausible: int
@@ -74,12 +74,11 @@ class _Score(NamedTuple):
 
 
 def propose(paths: Sequence[str], window: Window | None = None) -> str | None:
-    """Return a template that reads most of `paths`, as a setting takes it; None if none does.
+    """Return a template, for the setting `layout`, that reads most of `paths`, or None.
 
-    Half of them are enough where their times fit when the files arrived.
-
-    `paths` are as in the column. `window` (naive, any zone) is when the files arrived: of
-    several readings, the one whose times lie nearest to it is meant.
+    Half of the paths are enough if their times match the time of arrival. `paths` are as in
+    the column `path`. `window` (naive, any zone) is when the files arrived: of several
+    possible templates, the one whose times are nearest to it is returned.
     """
     tried: dict[str, _Score] = {}
     for base in dict.fromkeys((paths[0], paths[-1]) if paths else ()):
@@ -104,10 +103,10 @@ def _stem(path: str) -> str:
 
 
 def _all_times(stem: str) -> Iterator[tuple[_Time, ...]]:
-    """Yield what may tell the time of a path, the likelier first: in the name, to the second."""
-    dates = [*_found(stem, _DATES, "date")]
-    times = [one for one in _found(stem, _TIMES, "start") if one.start > stem.rfind("/")]
-    pairs = [(date, time) for date, time in product(dates, times) if _fit(stem, date, time)]
+    """Yield possible dates and times of a path, the most likely first: those in the name."""
+    dates = [*_candidates(stem, _DATES, "date")]
+    times = [one for one in _candidates(stem, _TIMES, "start") if one.start > stem.rfind("/")]
+    pairs = [(date, time) for date, time in product(dates, times) if _are_apart(stem, date, time)]
     name = stem.rfind("/") + 1
     yield from sorted(pairs, key=lambda pair: (pair[0].start < name, _is_mixed(*pair)))
     for pattern, directive in _COUNTED:
@@ -115,9 +114,11 @@ def _all_times(stem: str) -> Iterator[tuple[_Time, ...]]:
             yield (_Time(name + one.start(), name + one.end(), f"{{start:{directive}}}"),)
 
 
-def _found(stem: str, forms: Iterable[tuple[str, tuple[str, ...]]], field: str) -> Iterator[_Time]:
+def _candidates(
+    stem: str, forms: Iterable[tuple[str, tuple[str, ...]]], field: str
+) -> Iterator[_Time]:
     for pattern, directives in forms:
-        # Of overlapping ones, too: 2026-11-27 ends in what may be a shorter date.
+        # Matches may overlap: the end of 2026-11-27 may be a shorter date.
         for at in range(len(stem)):
             match = re.compile(pattern).match(stem, at)
             if match is not None:
@@ -126,8 +127,8 @@ def _found(stem: str, forms: Iterable[tuple[str, tuple[str, ...]]], field: str) 
                 yield _Time(at, match.end(), f"{{{field}:{text}}}")
 
 
-def _fit(stem: str, date: _Time, time: _Time) -> bool:
-    """Tell whether both lie apart, and each begins and ends with its digits or at the other."""
+def _are_apart(stem: str, date: _Time, time: _Time) -> bool:
+    """Return whether both are apart, and neither begins or ends within another number."""
     first, last = sorted((date, time))
     if first.end > last.start:
         return False
@@ -136,7 +137,7 @@ def _fit(stem: str, date: _Time, time: _Time) -> bool:
 
 
 def _is_mixed(date: _Time, time: _Time) -> bool:
-    """Tell whether one is padded with zeros and the other is not: a camera does both alike."""
+    """Return whether only one is padded with zeros: a camera pads both, or neither."""
     has_name = "%b" in date.field or "%B" in date.field or "%I" in time.field
     return not has_name and ("%-" in date.field) != ("%-" in time.field)
 
@@ -146,7 +147,7 @@ def _is_within_number(stem: str, at: int) -> bool:
 
 
 def _text(base: str, times: Sequence[_Time], paths: Sequence[str]) -> str | None:
-    """Return a template with `times` in their places; what differs among `paths` is free."""
+    """Return a template with `times` at their positions and {any} where `paths` differ."""
     stem, ordered = _stem(base), sorted(times)
     begin = stem.rfind("/", 0, ordered[0].start) + 1
     pieces: list[str] = []
@@ -162,14 +163,14 @@ def _text(base: str, times: Sequence[_Time], paths: Sequence[str]) -> str | None
 
 
 def _gaps(pieces: Sequence[str], tails: Sequence[str]) -> dict[int, str]:
-    """Return what stands for the text between times, by its place among the pieces."""
+    """Return what the template has instead of the text between times, by index of the piece."""
     pattern = re.compile("".join(_loosely(at, piece) for at, piece in enumerate(pieces)))
     matches = [match for tail in tails if (match := pattern.fullmatch(tail))]
-    found = {}
+    gaps = {}
     for at in range(0, len(pieces), 2):
         values = [match[f"gap{at}"] for match in matches] or [pieces[at]]
-        found[at] = "/".join(map(_common, zip(*(one.split("/") for one in values), strict=True)))
-    return found
+        gaps[at] = "/".join(map(_common, zip(*(one.split("/") for one in values), strict=True)))
+    return gaps
 
 
 def _loosely(at: int, piece: str) -> str:
@@ -185,10 +186,10 @@ def _loosely(at: int, piece: str) -> str:
 
 
 def _common(values: Sequence[str]) -> str:
-    """Return the text that all values are, or what they begin with and {any} for the rest."""
+    """Return the text if all values are the same, else their common signs and {any}."""
     first = values[0]
     is_known = len(set(values)) == 1 and not re.search(r"[{}*]", first)
-    # One name alone does not tell a counter from a number that stays.
+    # With only one value, a number may be a counter.
     if is_known and (len(values) > 1 or not re.search(r"\d", first)):
         return first
     return f"{_sign_before(values)}{{any}}"
@@ -202,7 +203,7 @@ def _sign_before(values: Sequence[str]) -> str:
 
 
 def _score(text: str, paths: Sequence[str], window: Window | None) -> _Score:
-    """Return how many paths the template reads, how many into the window, and how near to it."""
+    """Return how many paths the template reads, and how well their times fit the window."""
     try:
         template = Template.parse(text)
     except SettingsError:
@@ -213,13 +214,13 @@ def _score(text: str, paths: Sequence[str], window: Window | None) -> _Score:
     if window is None:
         return _Score(0, 0, len(possible), 0)
     inside = sum(window[0] <= one <= window[1] for one in possible)
-    # Copied later, perhaps, but not to come.
+    # They may have been copied later, but cannot be in the future.
     plausible = sum(window[0] - _COPIED <= one <= window[1] for one in possible)
     nearness = -sum(_days_apart(one, window) for one in possible)
     return _Score(inside, plausible, len(possible), nearness)
 
 
 def _days_apart(moment: datetime, window: Window) -> int:
-    """Return how many days lie between; the time of day must not decide which date is meant."""
+    """Return the distance in whole days: the time of day must not decide between two dates."""
     early, late = window[0].date() - moment.date(), moment.date() - window[1].date()
     return max(early.days, late.days, 0)

@@ -1,4 +1,4 @@
-"""Reolink: the camera's name, its channel and one stamp; on its card a start and an end."""
+"""Reolink: the camera's name, its channel and a stamp; on its own card a start and an end."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ LAYOUTS = {
 
 
 def _trigger(flags: str) -> str | None:
-    """Return what the bits in hex digits 5 to 7 of a card's name say; person before vehicle.
+    """Return the trigger from the bits in hex digits 5 to 7 of a name on the camera's card.
 
-    As reolink_aio (MIT) and owners' clips of known cause have it: digit 5 holds
-    4 for a person and 1 for a vehicle, digit 6 8 for a pet and 1 for the timer,
-    digit 7 8 for motion.
+    A person takes precedence over a vehicle. According to reolink_aio (MIT) and clips with a
+    known cause, digit 5 contains 4 for a person and 1 for a vehicle, digit 6 contains 8 for
+    a pet and 1 for the timer, and digit 7 contains 8 for motion.
     """
     if not flags:
         return None
     who, pet_or_timer, motion = (int(digit, 16) for digit in flags[4:7])
-    told = ((who & 4, "person"), (who & 1, "vehicle"), (pet_or_timer & 8, "other"))
-    less = ((motion & 8, "motion"), (pet_or_timer & 1, "scheduled"))
-    return next((trigger for bit, trigger in (*told, *less) if bit), "other")
+    objects = ((who & 4, "person"), (who & 1, "vehicle"), (pet_or_timer & 8, "other"))
+    others = ((motion & 8, "motion"), (pet_or_timer & 1, "scheduled"))
+    return next((trigger for bit, trigger in (*objects, *others) if bit), "other")
 
 
 FORMS = (
@@ -50,5 +50,5 @@ FORMS = (
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     return read_forms(FORMS, folder, name)

@@ -1,4 +1,4 @@
-"""What lies beside uploads and is none: indexes, markers, files still on their way."""
+"""Files in an upload tree that are not uploads: indexes, markers, uploads in progress."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from pano_analytics.model.upload import Reading
 
 LAYOUTS = {
-    "sidecar-idx": "the index that Amcrest and Dahua lay beside a clip: 10.22.28-10.22.55[M].idx",
-    "sidecar-inprogress": "an upload still on its way: .mp4_, .idx_, .tmp, .part, .pano-part",
-    "sidecar-marker": "DVRWorkDirectory, the mark beside Dahua's date folders",
-    "sidecar-preview": "a small picture that a recorder made of a clip: .mp4.thumb",
-    "sidecar-system": "hidden files and what systems leave behind: Thumbs.db, .DS_Store",
+    "sidecar-idx": "Amcrest's and Dahua's index of a clip: 10.22.28-10.22.55[M].idx",
+    "sidecar-inprogress": "an upload in progress: .mp4_, .idx_, .tmp, .part, .pano-part",
+    "sidecar-marker": "DVRWorkDirectory, a marker beside Dahua's date folders",
+    "sidecar-preview": "a recorder's preview picture of a clip: .mp4.thumb",
+    "sidecar-system": "hidden files and those of operating systems: Thumbs.db, .DS_Store",
 }
 
 PART = ".pano-part"
-"""How what `pano receive` has of an upload that is not whole ends: `.NAME.xxxxxxxx.pano-part`."""
+"""The extension of incomplete uploads of `pano receive`: `.NAME.xxxxxxxx.pano-part`."""
 _IN_PROGRESS = re.compile(
     r".*\.\w*_|.*\.(?:tmp|temp|part|partial|filepart|crdownload|pano-part)|\.pureftpd-upload.*",
     re.IGNORECASE | re.ASCII | re.DOTALL,
@@ -24,7 +24,7 @@ _SYSTEM = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db"))
 
 
 def read(name: str) -> Reading | None:
-    """Return the `ignore` reading of a file that is no upload, or None."""
+    """Return the `ignore` reading of a file that is not an upload, or None if it may be one."""
     lowered = name.lower()
     if _IN_PROGRESS.fullmatch(name):
         return _ignore("sidecar-inprogress", "an upload in progress, until it is renamed")

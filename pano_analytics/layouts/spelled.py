@@ -1,4 +1,4 @@
-"""How a template may spell a time: each directive, and what several of them say together."""
+"""How a template describes a time: each directive, and what several of them mean together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MONTHS = (
 
 
 class Directive(NamedTuple):
-    """What one directive matches. `is_open`: a number whose length only its neighbours tell."""
+    """What one directive matches; `is_open` means a number without a fixed length."""
 
     group: str
     pattern: str
@@ -68,34 +68,34 @@ _HOW = {
 }
 
 
-# --- what a template must tell ------------------------------------------------------------
+# --- what a template must contain ---------------------------------------------------------
 
 
 def problem_of(groups: Collection[str]) -> tuple[str, str] | None:
-    """Return what is wrong with the times that a template tells: expected, and what came."""
-    start, end = set(_told(groups, "")), set(_told(groups, "end_"))
+    """Return what is wrong with the times of a template: (expected, got), or None."""
+    start, end = set(_time_groups(groups, "")), set(_time_groups(groups, "end_"))
     problems = (*_of_start(start), *_of_end(start, end, "length" in groups))
     return next(iter((*problems, *_of_both(start, ""), *_of_both(end, "end "))), None)
 
 
-def _told(groups: Collection[str], prefix: str) -> Iterator[str]:
+def _time_groups(groups: Collection[str], prefix: str) -> Iterator[str]:
     known = {one.group for one in DIRECTIVES.values()}
     return (group for group in known if prefix + group in groups)
 
 
-def _parts_of(told: set[str]) -> set[str]:
-    return {part for part, spellings in _SPELLINGS.items() if told & set(spellings)}
+def _parts_of(spelled: set[str]) -> set[str]:
+    return {part for part, spellings in _SPELLINGS.items() if spelled & set(spellings)}
 
 
-def _of_start(told: set[str]) -> Iterator[tuple[str, str]]:
-    if told & set(_UNIX):
+def _of_start(start: set[str]) -> Iterator[tuple[str, str]]:
+    if start & set(_UNIX):
         return
-    missing = [part for part in ("year", "month", "day", "hour") if part not in _parts_of(told)]
+    missing = [part for part in ("year", "month", "day", "hour") if part not in _parts_of(start)]
     if missing:
         yield (
             f"expected {{date:…}} and {{start:…}} to tell year, month, day and hour, in the name "
-            f"or in the folders above it: add {_HOW[missing[0]]} where it stands",
-            f"nothing that tells the {missing[0]}",
+            f"or in the folders above it: add {_HOW[missing[0]]} at its position",
+            f"no directive for the {missing[0]}",
         )
 
 
@@ -109,72 +109,72 @@ def _of_end(start: set[str], end: set[str], has_length: bool) -> Iterator[tuple[
     elif not end & set(_UNIX):
         parts = _parts_of(end)
         if len(parts & {"year", "month", "day"}) in (1, 2) or "hour" not in parts:
-            yield "expected {end:…} to tell an hour, and a whole date or none", "less"
+            yield "expected an hour in {end:…}, and either a whole date or none", "less"
 
 
-def _of_both(told: set[str], which: str) -> Iterator[tuple[str, str]]:
-    parts = _parts_of(told)
-    if told & set(_UNIX) and (parts or len(told) > 1):
+def _of_both(spelled: set[str], which: str) -> Iterator[tuple[str, str]]:
+    parts = _parts_of(spelled)
+    if spelled & set(_UNIX) and (parts or len(spelled) > 1):
         yield (
-            "expected %s or %Q alone, which tell the whole time; {any} skips what else tells it",
-            "more directives beside it",
+            "expected %s or %Q alone, which is the whole time; {any} skips other parts",
+            "more directives with it",
         )
-    if told & set(_OF_12) and "half" not in told:
-        yield "expected AM or PM (%p) with an hour of twelve (%I)", f"no %p for the {which}hour"
-    if "half" in told and not told & set(_OF_12):
-        yield "expected an hour of twelve (%I) with AM or PM (%p)", f"no %I for the {which}hour"
+    if spelled & set(_OF_12) and "half" not in spelled:
+        yield "expected AM or PM (%p) with a 12-hour clock (%I)", f"no %p for the {which}hour"
+    if "half" in spelled and not spelled & set(_OF_12):
+        yield "expected a 12-hour clock (%I) with AM or PM (%p)", f"no %I for the {which}hour"
     for finer, coarser in (("minute", "hour"), ("second", "minute"), ("fraction", "second")):
         if finer in parts and coarser not in parts:
-            yield f"expected the {which}{coarser} where the {which}{finer} is told", f"no {coarser}"
+            yield f"expected the {which}{coarser} with the {which}{finer}", f"no {coarser}"
 
 
-# --- what a name tells --------------------------------------------------------------------
+# --- what a name contains -----------------------------------------------------------------
 
 
-def plainly(groups: Groups) -> Groups | None:
-    """Return the groups of a template as those of a `Form`; None where two do not agree.
+def to_form_groups(groups: Groups) -> Groups | None:
+    """Return the groups of a template as those of a `Form`; None if two contradict each other.
 
-    A number that is no time (month 13) is left for the form to refuse.
+    Invalid numbers (month 13) are left in, and rejected by the form.
     """
-    told = dict(groups)
+    plain = dict(groups)
     for prefix in ("", "end_"):
         for name, divisor in (("unix", 1), ("unix_ms", 1000)):
-            if told.get(prefix + name):
-                told |= _since_1970(prefix, int(told[prefix + name] or 0), divisor)
+            if plain.get(prefix + name):
+                plain |= _since_1970(prefix, int(plain[prefix + name] or 0), divisor)
         for part in _PARTS:
-            values = set(_values(told, prefix, part))
+            values = set(_values(plain, prefix, part))
             if len(values) > 1:
                 return None
-            told[prefix + part] = next(iter(values), None)
-    return told
+            plain[prefix + part] = next(iter(values), None)
+    return plain
 
 
 def _values(groups: Groups, prefix: str, part: str) -> Iterator[str]:
     if part == "fraction":
-        said = groups.get(f"{prefix}fraction")
-        yield from (said,) if said else ()
+        text = groups.get(f"{prefix}fraction")
+        yield from (text,) if text else ()
         return
     for spelling in _SPELLINGS[part]:
-        said = groups.get(prefix + spelling)
-        if said:
+        text = groups.get(prefix + spelling)
+        if text:
             half = (groups.get(f"{prefix}half") or "").lower()
-            yield f"{_number(said, spelling, half):02d}"
+            yield f"{_number(text, spelling, half):02d}"
 
 
-def _number(said: str, spelling: str, half: str) -> int:
+def _number(text: str, spelling: str, half: str) -> int:
     if spelling.endswith("month_name"):
-        return next(at for at, month in enumerate(_MONTHS, 1) if month[:3] == said[:3].lower())
-    number = int(said)
+        return next(at for at, month in enumerate(_MONTHS, 1) if month[:3] == text[:3].lower())
+    number = int(text)
     if spelling == "short_year":
-        # As POSIX reads it: a clock that was never set says 70.
+        # As in POSIX; a clock that was never set says 70.
         return number + (1900 if number >= 69 else 2000)
     if spelling in _OF_12:
-        # 99 is no hour, and neither is 0 or 13 of twelve.
+        # 0 and 13 are not valid on a 12-hour clock; 99 makes the form reject them.
         return number % 12 + 12 * (half == "pm") if 1 <= number <= 12 else 99
     return number
 
 
 def _since_1970(prefix: str, count: int, divisor: int) -> dict[str, str | None]:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=1) * count / divisor
-    told = f"{moment:%Y %m %d %H %M %S %f}".split()
-    return {prefix + part: value for part, value in zip(_PARTS, told, strict=True)}
+    values = f"{moment:%Y %m %d %H %M %S %f}".split()
+    return {prefix + part: value for part, value in zip(_PARTS, values, strict=True)}

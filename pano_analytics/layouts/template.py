@@ -1,4 +1,4 @@
-"""A user's own scheme of names, written in `pano.toml` and checked when it is read."""
+"""A user's own file name scheme, written in `pano.toml` and checked when it is read."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pano_analytics.layouts.folders import LONGEST_NAME, folder_of, plain
 from pano_analytics.layouts.forms import Form
 from pano_analytics.layouts.later import split
 from pano_analytics.layouts.names import KIND_OF, kind_of
-from pano_analytics.layouts.spelled import DIRECTIVES, Directive, plainly, problem_of
+from pano_analytics.layouts.spelled import DIRECTIVES, Directive, problem_of, to_form_groups
 from pano_analytics.model import alike
 from pano_analytics.model.upload import TRIGGERS, Reading
 
 EXAMPLE = "{camera}/{date:%Y%m%d}/{start:%H%M%S}_{seq}.jpg"
 
-# What else a path may hold: field -> (its group, its pattern).
+# What else a path may contain: field -> (its group, its pattern).
 _FREE = {
     "camera": ("camera", r"[^/]+"),
     "trigger": ("event", r"[^/]*"),
@@ -31,7 +31,7 @@ _FREE = {
 _OTHER = {"length": ("length", r"\d{1,6}"), "channel": ("channel", r"\d{1,3}")}
 _TIMED = ("date", "start", "end")
 
-# With more, a hostile name of 255 characters would keep one pattern busy for seconds.
+# With more, matching a hostile name of 255 characters would take seconds.
 _MOST_FREE = 3
 
 _PIECE = re.compile(r"\{(?P<name>\w*)(?::(?P<format>[^{}]*))?\}|\*|[{}]|[^{}*]+", re.ASCII)
@@ -41,12 +41,12 @@ _LITERAL_EXTENSION = re.compile(r"(.*\.)([A-Za-z0-9]+)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A scheme of names: literal text, `{fields}`, and `*` or `{any}` for whatever else.
+    """A file name scheme: literal text, `{fields}`, and `*` or `{any}` for anything else.
 
-    `{date:…}`, `{start:…}` and `{end:…}` take the directives of `spelled.DIRECTIVES`; an
+    `{date:…}`, `{start:…}` and `{end:…}` accept the directives of `spelled.DIRECTIVES`; an
     end without a date is the first such time after the start. `{length}` is in seconds.
-    A `/` separates folders, and of a path only as many of the last folders are looked at
-    as the text names. Letters may be composed or not (see `alike`).
+    A `/` separates folders; only as many folders at the end of a path are compared as the
+    template contains. Letters may be composed or not (see `alike`).
     """
 
     text: str
@@ -54,24 +54,24 @@ class Template:
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        """Return the template that `text` writes down.
+        """Return the template for `text`.
 
-        Raises SettingsError where it writes none, or one that no path can fit, saying what
-        was expected.
+        Raises SettingsError, with what was expected, if it is not a template or if no path
+        can match it.
         """
         return cls(text, _form(text))
 
     @property
     def names_cameras(self) -> bool:
-        """Whether the path tells the camera's name."""
+        """Whether the template contains the camera's name."""
         return "camera" in self.form.pattern.groupindex
 
     def read(self, path: str) -> Reading | None:
-        """Return what `path` says, None where it does not fit the template."""
+        """Return what `path` says, or None if it does not match the template."""
         above, _, name = alike.normal(plain(path)).rpartition("/")
         folder = folder_of(above)
-        looked_at = (*folder.parts[len(folder.parts) - self.form.depth :], name)
-        if max(map(len, looked_at)) > LONGEST_NAME:
+        compared = (*folder.parts[len(folder.parts) - self.form.depth :], name)
+        if max(map(len, compared)) > LONGEST_NAME:
             return None
         name, later = split(name)
         reading = sidecars.read(name) or self.form.read(folder, name)
@@ -87,12 +87,12 @@ def _form(text: str) -> Form:
         depth=text.strip("/").count("/"),
         zone="utc" if builder.is_in_utc else "camera",
         trigger=_trigger,
-        spelled=plainly,
+        spelled=to_form_groups,
     )
 
 
 class _Builder:
-    """Turns the text of a template into a pattern, piece by piece."""
+    """Convert the text of a template to a pattern, piece by piece."""
 
     def __init__(self, text: str) -> None:
         self._text = alike.normal(text)
@@ -101,12 +101,12 @@ class _Builder:
 
     @property
     def is_in_utc(self) -> bool:
-        """Whether the times are counted from 1970, which knows no zone."""
+        """Whether times are counted from 1970, and therefore in UTC."""
         return bool({"unix", "unix_ms"} & self._groups)
 
     def build(self) -> re.Pattern[str]:
         body, extension = self._split_extension()
-        # Atomic folders: what fails in one is never tried again through another.
+        # Folders are atomic groups, so that a mismatch causes no backtracking across them.
         folders = [rf"(?>{self._folder(part)})" for part in self._folders(body)]
         folders[-1] = folders[-1].removeprefix("(?>").removesuffix(")") + extension
         self._check_times()
@@ -126,7 +126,7 @@ class _Builder:
         return literal[1], self._group("extension", f"(?i:{literal[2]})")
 
     def _folders(self, body: str) -> list[str]:
-        """Cut at each `/`; refuse folders and names that no file can have."""
+        """Split at each `/`, and reject folders and names that no file can have."""
         folders = _split(body)
         for part in folders[:-1]:
             if part in ("", ".", ".."):
@@ -162,12 +162,12 @@ class _Builder:
         literal = "".join(one[0] for one in pieces if one["name"] is None and one[0] != "*")
         if len(literal.encode()) > LONGEST_NAME:
             raise self._error(
-                f"expected names of at most {LONGEST_NAME} bytes, as file systems have them",
+                f"expected names of at most {LONGEST_NAME} bytes, the limit of file systems",
                 f"{len(literal.encode())} bytes of text in {text[:20]!r}…",
             )
 
     def _check_neighbours(self, pieces: Sequence[re.Match[str]]) -> None:
-        """Refuse a number of unknown length where nothing tells where it begins or ends."""
+        """Reject a number of unknown length if its beginning or end is ambiguous."""
         atoms = [atom for piece in pieces for atom in _atoms(piece)]
         for left, right in pairwise(atoms):
             if (left.is_open and right.may_begin_with_digit) or (
@@ -175,7 +175,7 @@ class _Builder:
             ):
                 raise self._error(
                     "expected other text beside a number that has no fixed length",
-                    f"{left.text + right.text!r}: nothing tells where the one ends",
+                    f"{left.text + right.text!r}: it is unclear where the first one ends",
                 )
 
     def _piece(self, piece: re.Match[str]) -> str:
@@ -190,7 +190,7 @@ class _Builder:
         if not pattern or form is not None:
             raise self._error(
                 "expected the fields {date:…} {start:…} {end:…} {length} {camera} {channel} "
-                "{trigger} {seq} {any}, a format after the first three alone, and {ext} at the end",
+                "{trigger} {seq} {any}, a format only in the first three, and {ext} at the end",
                 repr(piece[0]),
             )
         return self._group(group, pattern)
@@ -212,13 +212,13 @@ class _Builder:
         return self._group(prefix + directive.group, directive.pattern)
 
     def _group(self, group: str, pattern: str) -> str:
-        """Return a group that, where a folder above has it already, must say the same again."""
+        """Return a group, which must have the same value if a folder above has it, too."""
         if not group:
             return pattern
         if group in self._in_name:
             raise self._error(
-                "expected each part once in a name; {end:…} tells when a clip ends, {any} skips "
-                "what is not needed",
+                "expected each part only once in a name; {end:…} is the end of a clip, {any} "
+                "skips what is not needed",
                 f"the {group.replace('_', ' ')} twice in one name",
             )
         self._in_name.add(group)
@@ -232,15 +232,15 @@ class _Builder:
         if problem is not None:
             raise self._error(*problem)
 
-    def _error(self, expected: str, came: str) -> SettingsError:
+    def _error(self, expected: str, got: str) -> SettingsError:
         return SettingsError(
-            f"layout {self._text!r}: {expected}; got {came}. A template looks like {EXAMPLE}"
+            f"layout {self._text!r}: {expected}; got {got}. A template looks like {EXAMPLE}"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Atom:
-    """One directive, field or literal text, by what it may begin and end with."""
+    """One directive, field or literal text, and whether it may begin or end with a digit."""
 
     text: str
     is_open: bool
@@ -269,7 +269,7 @@ def _literal_atom(text: str) -> _Atom:
 
 
 def _split(body: str) -> list[str]:
-    """Cut at each `/`, those within a time's format too, which then becomes two times."""
+    """Split at each `/`, also within the format of a time, which then becomes two times."""
     return re.sub(
         r"\{(\w+):([^{}]*)\}",
         lambda timed: "/".join(f"{{{timed[1]}:{part}}}" for part in timed[2].split("/")),

@@ -1,4 +1,4 @@
-"""Vivotek: a prefix of the owner's choice and a stamp; around an event a number and its part."""
+"""Vivotek: any prefix and a stamp; for an event also a number and its part (pre, trg, pst)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAYOUTS = {
 
 
 def _trigger(word: str) -> str:
-    # pre, trg and pst tell on which side of the trigger a picture lies, not what it was.
+    # pre, trg and pst mean before, at and after the trigger, not what triggered it.
     return "other"
 
 
@@ -33,5 +33,5 @@ FORMS = (
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     return read_forms(FORMS, folder, name)

@@ -1,4 +1,4 @@
-"""Xiaomi: two stamps in a name, or an hour's folder with minute and second in the name."""
+"""Xiaomi: two stamps in the name, or an hour folder with minute and second in the name."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ FORMS = (
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     return read_forms(FORMS, folder, name)

@@ -1,4 +1,4 @@
-"""Yi with yi-hack: an hour's folder; minute, second and length in the name; all in UTC."""
+"""Yi with yi-hack: an hour folder; minute, second and length in the name; all in UTC."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pano_analytics.model.upload import Reading
 
 LAYOUTS = {
     "yi": "2020Y08M24D12H/E110M10S50.mp4: at minute 10, second 10, for 50 seconds",
-    "yi-bare": "29M00S60.mp4 out of its hour's folder: a clip, its day unknown",
+    "yi-bare": "29M00S60.mp4 outside its hour folder: a clip, its day unknown",
 }
 
 _HOUR_FOLDER = r"(?P<year>\d{4})Y(?P<month>\d\d)M(?P<day>\d\d)D(?P<hour>\d\d)H"
@@ -28,5 +28,5 @@ FORMS = (
 
 
 def read(folder: Folder, name: str) -> Reading | None:
-    """Return what the path says; None where the name is none of this family's."""
+    """Return what the path says, or None if the name is not of this family."""
     return read_forms(FORMS, folder, name)
