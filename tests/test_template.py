@@ -133,9 +133,9 @@ NEVER = [
     ("cam\n{start:%Y%m%d%H}.jpg", "line break"),
     (".{start:%Y%m%d%H}.jpg", "dot"),
     ("x" * 300 + "{start:%Y%m%d%H}.jpg", "255 bytes"),
-    ("{start:%Y%-m%-d%H}.jpg", "where the one ends"),
-    ("{any}{start:%-H}_{date:%Y%m%d}.jpg", "where the one ends"),
-    ("7{start:%s}.jpg", "where the one ends"),
+    ("{start:%Y%-m%-d%H}.jpg", "where the first one ends"),
+    ("{any}{start:%-H}_{date:%Y%m%d}.jpg", "where the first one ends"),
+    ("7{start:%s}.jpg", "where the first one ends"),
     ("{start:%Y%m%d%H%j}.jpg", "%j"),
     ("{start:noon}.jpg", "year"),
 ]
