@@ -903,7 +903,7 @@ def test_the_command_shows_adopts_and_deletes(aged: Settings) -> None:
     """As an owner calls it: look, adopt, delete, look again."""
     shown = called(aged)
     assert shown.exit_code == 0
-    assert "1 file, 3 bytes, would go with --delete" in shown.stdout
+    assert "1 file, 3 bytes, would be deleted with --delete" in shown.stdout
     assert "kept for 10 days" in shown.stdout
     assert "adopt" in shown.stderr
     refused = called(aged, "--delete")

@@ -31,7 +31,7 @@ from receiving import (
 )
 
 from pano_analytics.cli import pano
-from pano_analytics.cli.receive import _log_plainly
+from pano_analytics.cli.receive import _set_up_logging
 from pano_analytics.receive import control, door, records
 from pano_analytics.receive.accounts import AccountError
 from pano_analytics.receive.refusals import remembered
@@ -351,7 +351,7 @@ def test_nothing_that_a_client_sends_controls_a_terminal(
     root.handlers.clear()
     evil = "\x1b]0;evil\x07\u202e\u2066\x9b31m\x85".encode()
     try:
-        _log_plainly(True)
+        _set_up_logging(True)
         here = settings_of(tmp_path)
         let_in(here, "porch")
         with serving(here) as running:

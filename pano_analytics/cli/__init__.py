@@ -1,4 +1,4 @@
-"""`pano`: one command a module, loaded when it is called, so that a quiet run starts fast."""
+"""The command `pano`: one module per subcommand, imported when called, so that it starts fast."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pano_analytics.cli.options import SETTINGS
 from pano_analytics.cli.terminal import say, say_text
 from pano_analytics.errors import NoProcess, PanoError, SettingsError, refused
 
-# Nothing here multiplies matrices; where threads are scarce, that library would end the
-# process because of those it wants.
+# pano does no linear algebra, but importing NumPy makes OpenBLAS start a thread per core; where
+# threads are limited, that would end the process.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# name -> (module, one line for the list of commands). The line stands here so
-# that `pano --help` imports no command; a test holds it against the command.
+# name -> (module, line in the list of commands). The line is repeated here so that
+# `pano --help` imports no command; a test compares it with the command's own help.
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "Propose a settings file from an upload tree."),
     "ingest": ("ingest", "Bring the library up to date with the upload tree."),
     "up": ("up", "Run all parts with one command, and restart those that fail."),
     "receive": ("receive", "Run the FTP server that cameras upload to."),
     "camera": ("camera", "Manage the upload accounts of cameras."),
-    "demo": ("demo", "Generate demo uploads in DIR: a home seen by its cameras."),
+    "demo": ("demo", "Generate demo uploads in DIR, as the cameras of a home would send them."),
     "serve": ("serve", "Serve the dashboard."),
     "site": ("site", "Write static pages of all cameras to FOLDER, or update them."),
     "user": ("user", "Manage the users of the dashboard."),
@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a path of the uploads or the library that is refused is told so."""
+        """Run the command; turn an OSError into the PanoError that explains it, if there is one."""
         try:
             return super().invoke(ctx)
         except OSError as error:
@@ -82,14 +82,14 @@ def pano() -> None:
     """Find what happened in weeks of camera uploads, at home, without a cloud."""
 
 
-INTERRUPTED = 130  # what a shell gives a command that Ctrl-C ended
+INTERRUPTED = 130  # the exit code in a shell of a command that Ctrl-C ended
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run `pano` and exit; an error becomes plain text on stderr and its exit code.
 
     That is one line, or for settings one line per key that is wrong. Whatever an error
-    quotes, such as a name from the tree, is made safe for the terminal.
+    quotes, such as a name from the upload tree, is made safe for the terminal.
     """
     try:
         code = pano.main(args=argv, prog_name="pano", standalone_mode=False)
@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> None:
         say("pano: interrupted", err=True)
         code = INTERRUPTED
     except Exception as error:
-        code = _unforeseen(error)
+        code = _unexpected(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -115,14 +115,14 @@ def _say_error(error: PanoError) -> None:
         say(f"{indent}{line}", err=True)
 
 
-def _unforeseen(error: Exception) -> int:
-    """Print an error that no command expects; with its traceback, unless a path was refused."""
-    told = refused(error, None, None) if isinstance(error, OSError) else None
+def _unexpected(error: Exception) -> int:
+    """Print an unexpected error, with a traceback if its cause is unknown; return the exit code."""
+    known = refused(error, None, None) if isinstance(error, OSError) else None
     if isinstance(error, BrokenExecutor) or NoProcess.is_meant(error):
-        told = NoProcess.of(error)
-    if told is not None:
-        say(f"pano: {told}", err=True)
-        return told.exit_code
+        known = NoProcess.of(error)
+    if known is not None:
+        say(f"pano: {known}", err=True)
+        return known.exit_code
     say_text(traceback.format_exc(), err=True, nl=False)
     say("pano: unexpected error; please report the lines above.", err=True)
     return PanoError.exit_code

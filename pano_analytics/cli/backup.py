@@ -1,4 +1,4 @@
-"""`pano backup`: keep what only we know in one file."""
+"""`pano backup`: back up what cannot be recreated from the uploads."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def command(
     for a running ingest to finish. An earlier backup of that name is replaced; any other
     file is left as it is.
 
-    Without its passphrase, an encrypted backup cannot be read by anybody.
+    There is no way to read an encrypted backup without its passphrase.
 
     \b
-    Exit codes: 0 done, 2 settings or usage (such as a TARGET that is something
-    else, or among the uploads), 4 no library, or TARGET cannot be written.
+    Exit codes: 0 done, 2 settings or usage (such as a TARGET that is another
+    kind of file, or in the upload tree), 4 no library, or TARGET cannot be written.
 
     \b
     Examples:
@@ -71,30 +71,31 @@ def command(
       pano backup "/mnt/usb/pano-$(date +%F).tar.gz" --with-catalog
       pano backup /mnt/cloud/pano.tar.gz --passphrase-file /etc/pano.passphrase
     """
-    from pano_analytics import settings as room
+    from pano_analytics import settings as settings_module
     from pano_analytics.cli.options import resolve
     from pano_analytics.upkeep.backup import backup
 
     settings = resolve(config, None, library)
-    is_sealing = encrypt or passphrase_file is not None
-    kept = backup(
+    is_encrypting = encrypt or passphrase_file is not None
+    result = backup(
         settings.the_library(),
         target,
-        room.find(config),
+        settings_module.find(config),
         with_catalog,
         with_secrets=not without_secrets,
-        passphrase=passphrase(passphrase_file, is_new=True) if is_sealing else None,
+        passphrase=passphrase(passphrase_file, is_new=True) if is_encrypting else None,
     )
-    for torn in kept.torn:
+    for torn in result.torn:
         say(f"pano: {JournalError.of(torn.name, torn.why)}", err=True)
-    what = ["with the catalog" if kept.has_catalog else "without the catalog"]
-    what += [] if kept.has_secrets else ["without secrets"]
-    what += ["encrypted"] if kept.is_encrypted else []
-    say(f"{target}: {many(kept.files, 'file')}, {kept.size_bytes / 1e6:.1f} MB, {', '.join(what)}")
+    notes = ["with the catalog" if result.has_catalog else "without the catalog"]
+    notes += [] if result.has_secrets else ["without secrets"]
+    notes += ["encrypted"] if result.is_encrypted else []
+    size = f"{many(result.files, 'file')}, {result.size_bytes / 1e6:.1f} MB"
+    say(f"{target}: {size}, {', '.join(notes)}")
 
 
 def passphrase(file: str | None, is_new: bool) -> str:
-    """Return the passphrase: from a file's first line, or asked for at the terminal."""
+    """Return the passphrase: from a file's first line, or from a prompt at the terminal."""
     if file is not None:
         return _first_line(file)
     if not sys.stdin.isatty():
@@ -103,8 +104,8 @@ def passphrase(file: str | None, is_new: bool) -> str:
             "it. Use --passphrase-file FILE, or --passphrase-file - to read it from standard "
             "input."
         )
-    typed: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=is_new, err=True)
-    return typed
+    answer: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=is_new, err=True)
+    return answer
 
 
 def _first_line(file: str) -> str:

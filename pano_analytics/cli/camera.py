@@ -1,4 +1,4 @@
-"""`pano camera`: the upload accounts of cameras, and what to type into them."""
+"""`pano camera`: the upload accounts of cameras, and what to enter in the cameras."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ def add(
       pano camera add front_door
       pano camera add "Back yard" --user yard --no-wait
     """
-    from pano_analytics.receive import accounts as room
+    from pano_analytics.receive import accounts as accounts_module
 
     uploads, accounts = _where(settings)
     password, shown = _password(password_stdin)
-    account = room.new_account(settings, name, user, folder, password)
+    account = accounts_module.new_account(settings, name, user, folder, password)
     accounts.check(account)
     settings = _settle_folder(settings, account)
-    room.make_folder(account, uploads)
+    accounts_module.make_folder(account, uploads)
     accounts.add(account)
     say_text(f"{account.camera} can now upload to {account.jail(uploads)}. Enter in the camera:\n")
     _show(settings, account, shown)
@@ -127,12 +127,12 @@ def password(
     Examples:
       pano camera password front_door
     """
-    from pano_analytics.receive import accounts as room
+    from pano_analytics.receive import accounts as accounts_module
 
     _, accounts = _where(settings)
     new, shown = _password(password_stdin)
-    known = accounts.of_camera(name)
-    account = accounts.set_password(name, room.check_password(new, known.name, known.camera))
+    old = accounts.of_camera(name)
+    account = accounts.set_password(name, accounts_module.check_password(new, old.name, old.camera))
     say_text(f"{account.camera} has a new password. Enter in the camera:\n")
     _show(settings, account, shown)
     _wait_if_asked(settings, account, is_waiting, timeout_s)
@@ -171,23 +171,23 @@ def list_(settings: Settings, as_json: bool) -> None:
     """
     import json
 
-    told = _told(settings)
+    report = _report(settings)
     if as_json:
-        say(json.dumps(told))
+        say(json.dumps(report))
         return
-    if not told["cameras"]:
+    if not report["cameras"]:
         say("No camera has an upload account yet: `pano camera add NAME` makes one.")
-    for line in _list_in_words(told):
+    for line in _list_in_words(report):
         say(line)
-    if not told["is_receiving"]:
+    if not report["is_receiving"]:
         say("`pano receive` is not running.", err=True)
 
 
-def _list_in_words(told: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each camera, and below it what was refused of it."""
-    open_ = [one for one in told["refusals"] if one["is_open"]]
-    names = [one["camera"] for one in told["cameras"]]
-    for one in told["cameras"]:
+def _list_in_words(report: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each camera, and below it what the server refused from it."""
+    open_ = [one for one in report["refusals"] if one["is_open"]]
+    names = [one["camera"] for one in report["cameras"]]
+    for one in report["cameras"]:
         yield _line(one)
         if _is_still_cut(one):
             yield f"    {_CUT_ADVICE}"
@@ -197,7 +197,7 @@ def _list_in_words(told: dict[str, Any]) -> Iterator[str]:
             who = refused["camera"] or refused["address"] or "several addresses"
             yield f"{who}: {_times(refused)}{refused['text']}"
             yield f"    {refused['advice']}"
-    for address, end in told["bans"].items():
+    for address, end in report["bans"].items():
         yield (
             f"{address}: many failed logins; login attempts from there are slowed down until {end}."
         )
@@ -210,7 +210,7 @@ _CUT_ADVICE = (
 
 
 def _is_still_cut(one: dict[str, Any]) -> bool:
-    """Tell whether nothing came whole since the last upload that was cut."""
+    """Return whether no complete upload arrived since the last one that was cut off."""
     cut, last = one["last_cut"], one["last"]
     return bool(cut) and (not last or last["at"] < cut["at"])
 
@@ -228,37 +228,37 @@ def _times(one: dict[str, Any]) -> str:
     return f"{count}, last {one['last']}: "
 
 
-def _told(settings: Settings) -> dict[str, Any]:
+def _report(settings: Settings) -> dict[str, Any]:
     from pano_analytics.receive import records, refusals
     from pano_analytics.store.storage import Storage
 
     _, accounts = _where(settings)
     storage = Storage(accounts.folder)
-    said = records.read(storage) or {}
-    still = refusals.unsettled(said)
-    tallies = said.get("cameras", {})
+    status = records.read(storage) or {}
+    unsettled = refusals.unsettled(status)
+    tallies = status.get("cameras", {})
     cameras = [
         {
             "camera": one.camera,
             "user": one.name,
             "folder": one.folder,
             "added": one.added.isoformat(timespec="seconds"),
-            **{key: tallies.get(one.camera, {}).get(key) for key in _TOLD},
+            **{key: tallies.get(one.camera, {}).get(key) for key in _TALLY_KEYS},
         }
         for one in accounts.all()
     ]
     return {
         "is_receiving": records.is_running(storage),
         "cameras": cameras,
-        "refused": said.get("refused", []),
+        "refused": status.get("refused", []),
         "refusals": [
-            {**one.as_json(), "is_open": one in still} for one in refusals.remembered(said)
+            {**one.as_json(), "is_open": one in unsettled} for one in refusals.remembered(status)
         ],
-        "bans": said.get("bans", {}),
+        "bans": status.get("bans", {}),
     }
 
 
-_TOLD = (
+_TALLY_KEYS = (
     "whole",
     "cut",
     "size_bytes",
@@ -290,7 +290,7 @@ def _line(one: dict[str, Any]) -> str:
 
 
 def _where(settings: Settings) -> tuple[Path, Accounts]:
-    """Return the upload root and the accounts of the library; makes the library's folder."""
+    """Return the upload root and the library's accounts; create the library's folder if needed."""
     try:
         from pano_analytics.receive.accounts import Accounts
         from pano_analytics.receive.server import places
@@ -301,16 +301,16 @@ def _where(settings: Settings) -> tuple[Path, Accounts]:
 
 
 def _settle_folder(settings: Settings, account: Account) -> Settings:
-    """Return settings by which ingest takes the folder for this camera's.
+    """Return settings in which the account's folder belongs to its camera.
 
-    Where they do not say so yet, a table is added to the settings file.
+    If it does not yet, a table for the camera is added to the settings file.
     """
-    from pano_analytics import settings as room
+    from pano_analytics import settings as settings_module
     from pano_analytics.receive.accounts import is_of
 
     if is_of(settings, account):
         return settings
-    config = room.find(click.get_current_context().params.get("config"))
+    config = settings_module.find(click.get_current_context().params.get("config"))
     if config is None:
         raise SettingsError(
             f"uploads to {account.folder!r} would not be assigned to {account.camera!r}: that "
@@ -324,8 +324,8 @@ def _settle_folder(settings: Settings, account: Account) -> Settings:
 
 
 def _with_camera(config: Path, account: Account) -> Settings:
-    """Add the camera's table to the settings file, in one step, if the whole is still good."""
-    from pano_analytics import settings as room
+    """Add the camera's table to the settings file, atomically, if the result is valid."""
+    from pano_analytics import settings as settings_module
     from pano_analytics.proposal import quoted
     from pano_analytics.store.storage import Storage
 
@@ -333,7 +333,7 @@ def _with_camera(config: Path, account: Account) -> Settings:
     table = f"[[cameras]]\nname = {quoted(account.camera)}\nfolder = {quoted(account.folder)}\n"
     text = f"{text.rstrip()}\n\n{table}"
     try:
-        checked = room.check(tomllib.loads(text), str(config))
+        checked = settings_module.check(tomllib.loads(text), str(config))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"{config}: cannot add the camera: expected cameras as [[cameras]] tables; {error}. "
@@ -345,34 +345,34 @@ def _with_camera(config: Path, account: Account) -> Settings:
 
 
 def _password(from_stdin: bool) -> tuple[str, str]:
-    """Return the password, and what to show of it: one that was given is known already."""
+    """Return the password, and the text to show for it: one that was entered is not repeated."""
     from pano_analytics.receive.accounts import new_password
 
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n"), "the one that you entered"
-    made = new_password()
-    return made, made
+    generated = new_password()
+    return generated, generated
 
 
 def _show(settings: Settings, account: Account, password: str) -> None:
     from pano_analytics.receive import hints
     from pano_analytics.receive.server import lan_address
 
-    said = settings.receive
-    login = hints.Login(lan_address(said), _port(settings), account.name, password, said.tls)
+    receive = settings.receive
+    login = hints.Login(lan_address(receive), _port(settings), account.name, password, receive.tls)
     for line in hints.to_type_in(login):
         say(line)
 
 
 def _port(settings: Settings) -> int:
-    """Return the port of the server that is at work, else the one of the settings."""
+    """Return the port of the running server, else the one in the settings."""
     from pano_analytics.receive import records
     from pano_analytics.store.storage import Storage
 
     assert settings.library is not None
     storage = Storage(settings.library)
-    said = (records.read(storage) or {}) if records.is_running(storage) else {}
-    return int(said.get("port", settings.receive.port))
+    status = (records.read(storage) or {}) if records.is_running(storage) else {}
+    return int(status.get("port", settings.receive.port))
 
 
 # --- waiting for the first upload -----------------------------------------------------------
@@ -395,26 +395,26 @@ def _wait_if_asked(
 
 
 def _is_about_to_run(storage: Storage) -> bool:
-    """Tell whether `pano up` starts receiving within seconds, now that there is an account."""
+    """Return whether `pano up` will start receiving in seconds, now that there is an account."""
     from pano_analytics.service.supervise.state import read_state
 
-    said = read_state(storage) or {}
-    parts = {one["part"]: one["state"] for one in said.get("parts", [])}
-    return bool(said.get("is_running")) and parts.get("receive") in ("off", "starting")
+    status = read_state(storage) or {}
+    parts = {one["part"]: one["state"] for one in status.get("parts", [])}
+    return bool(status.get("is_running")) and parts.get("receive") in ("off", "starting")
 
 
 def _wait(settings: Settings, storage: Storage, account: Account, until: float) -> None:
-    """Say what happens until a picture or clip came; raises AttentionNeeded where none does."""
+    """Print what happens until a picture or clip arrives. Raises AttentionNeeded if none does."""
     from pano_analytics.receive import records
 
-    since, said = records.now(), set[str]()
+    since, printed = records.now(), set[str]()
     while time.monotonic() < until:
-        told = records.read(storage) or {}
-        for line in _news(told, account, since):
-            if line not in said:
-                said.add(line)
+        status = records.read(storage) or {}
+        for line in _news(status, account, since):
+            if line not in printed:
+                printed.add(line)
                 say(line)
-        if _has_come(settings, told, account, since, said):
+        if _has_arrived(settings, status, account, since, printed):
             return
         time.sleep(POLL_S)
     raise AttentionNeeded(
@@ -423,18 +423,18 @@ def _wait(settings: Settings, storage: Storage, account: Account, until: float) 
     )
 
 
-def _news(told: dict[str, Any], account: Account, since: str) -> Iterator[str]:
-    """Yield what is worth saying before the first upload is there: refusals and cut uploads."""
+def _news(status: dict[str, Any], account: Account, since: str) -> Iterator[str]:
+    """Yield lines about refusals, logins and cut uploads since `since`."""
     from pano_analytics.receive import refusals
 
-    for one in refusals.remembered(told):
+    for one in refusals.remembered(status):
         if one.last >= since and one.camera in (account.camera, None):
             who = one.camera or "a client that is not logged in"
             source = f" from {one.address}" if one.address else ""
             yield f"Refused: {who}{source}: {one.text}. {one.meaning.advice}"
-    for address, end in told.get("bans", {}).items():
+    for address, end in status.get("bans", {}).items():
         yield f"{address}: many failed logins; login attempts are slowed down until {end}."
-    tally = told.get("cameras", {}).get(account.camera, {})
+    tally = status.get("cameras", {}).get(account.camera, {})
     if (tally.get("last_login") or "") >= since:
         yield f"{account.camera} logged in from {tally['last_address']}."
     cut = tally.get("last_cut")
@@ -442,24 +442,24 @@ def _news(told: dict[str, Any], account: Account, since: str) -> Iterator[str]:
         yield f"An upload was cut off: {cut['path']} ({cut['reason']}). The camera will try again."
 
 
-def _has_come(
-    settings: Settings, told: dict[str, Any], account: Account, since: str, said: set[str]
+def _has_arrived(
+    settings: Settings, status: dict[str, Any], account: Account, since: str, printed: set[str]
 ) -> bool:
-    """Say how the newest upload is, once, and tell whether it is a picture or clip."""
+    """Report on the newest upload, once, and return whether it is a picture or clip."""
     from pano_analytics.receive import arrival
     from pano_analytics.receive.arrival import is_in_progress
 
-    last = told.get("cameras", {}).get(account.camera, {}).get("last")
-    if not last or last["at"] < since or last["path"] in said:
+    last = status.get("cameras", {}).get(account.camera, {}).get("last")
+    if not last or last["at"] < since or last["path"] in printed:
         return False
     if is_in_progress(last["path"].rpartition("/")[2]):
         return False
-    said.add(last["path"])
+    printed.add(last["path"])
     at = datetime.fromisoformat(last["at"])
-    found = arrival.look(settings, account.camera, last["path"], at)
-    if not found.is_media:
+    upload = arrival.look(settings, account.camera, last["path"], at)
+    if not upload.is_media:
         say(f"A file arrived that is neither a picture nor a clip: {last['path']} (a test file?).")
         return False
-    for line in arrival.in_words(found, settings, account.camera):
+    for line in arrival.in_words(upload, settings, account.camera):
         say(line)
     return True

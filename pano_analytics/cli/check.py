@@ -1,4 +1,4 @@
-"""`pano check`: what disagrees between upload tree, catalog, journal and thumbnails."""
+"""`pano check`: report differences between upload tree, catalog, journal and thumbnails."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _plain(value: Any) -> Any:
 
 
 def _table(found: pd.DataFrame) -> Iterator[str]:
-    """Yield a section a kind of disagreement: what to do, then the cases."""
+    """Yield one section per kind of disagreement: what to do, then the cases."""
     if not len(found):
         yield "no differences found"
     for what, cases in found.groupby("what", sort=True):

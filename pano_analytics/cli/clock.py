@@ -1,4 +1,4 @@
-"""`pano clock`: what this computer's clock says, and whether the library believes it."""
+"""`pano clock`: check this computer's clock against the time that the library has recorded."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def command(settings: Settings, confirm: bool) -> None:
     right, confirm it.
 
     \b
-    Exit codes: 0 the clock agrees, 2 settings or usage, 4 library unusable,
-    8 it does not agree.
+    Exit codes: 0 the clock is plausible, 2 settings or usage, 4 library unusable,
+    8 it is not plausible.
 
     \b
     Examples:
@@ -41,10 +41,10 @@ def command(settings: Settings, confirm: bool) -> None:
     storage = library_of(settings)
     if confirm:
         with storage.lock(LOCK, wait=True):
-            found = timekeeping.confirm(storage)
-        say(f"confirmed: it is {found.wall:%Y-%m-%d %H:%M} UTC")
+            time = timekeeping.confirm(storage)
+        say(f"confirmed: it is {time.wall:%Y-%m-%d %H:%M} UTC")
         return
-    found = timekeeping.look(storage)
-    if found.doubt:
-        raise AttentionNeeded(found.doubt)
-    say(f"{found.wall:%Y-%m-%d %H:%M} UTC, plausible")
+    time = timekeeping.look(storage)
+    if time.doubt:
+        raise AttentionNeeded(time.doubt)
+    say(f"{time.wall:%Y-%m-%d %H:%M} UTC, plausible")

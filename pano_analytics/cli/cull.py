@@ -1,4 +1,4 @@
-"""`pano cull`: show which uploads were kept long enough, and delete them when told to."""
+"""`pano cull`: show which uploads are past their retention time, and delete them on request."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def command(
     3 upload root missing, or not the adopted one, 4 library unusable, 8 this computer's
     clock is implausible (see `pano clock`), or a camera would lose more than one run
     may delete without --up-to, 9 the library's disk full, 143 ended by SIGTERM; the
-    next run finishes.
+    next run continues from there.
 
     \b
     Examples:
@@ -120,15 +120,15 @@ def _delete(settings: Settings, up_to: int | None, wait: bool, as_json: bool, qu
     finally:
         if bar is not None:
             bar.close()
-    for path, why in done.stayed[:_MOST_SAID]:
+    for path, why in done.stayed[:_MAX_SHOWN]:
         say(f"pano: {shown(path)}: stays: {_STAYED[why]}", err=True)
     if as_json:
-        say(json.dumps(_told(done)))
+        say(json.dumps(_summary(done)))
     elif not quiet:
         say(line(done))
 
 
-_MOST_SAID = 20
+_MAX_SHOWN = 20
 _STAYED = {
     "changed": "it changed since it was catalogued",
     "refused": "it could not be deleted",
@@ -136,10 +136,10 @@ _STAYED = {
 
 
 def line(done: Culled) -> str:
-    """Return the culling in one line."""
+    """Return a summary of the culling on one line."""
     notes = [f"{many(done.files, 'file')} deleted, {size(done.size_bytes)}"]
     for count, word in (
-        (done.finished, "of them left by a run that was killed"),
+        (done.finished, "of them left over from an interrupted run"),
         (done.rows_dropped, "old rows dropped"),
         (len(done.stayed), "stay"),
     ):
@@ -148,7 +148,7 @@ def line(done: Culled) -> str:
     return f"cull: {'; '.join(notes)}"
 
 
-def _told(done: Culled) -> dict[str, Any]:
+def _summary(done: Culled) -> dict[str, Any]:
     stayed = [{"path": path, "why": why} for path, why in done.stayed]
     return {
         "files": done.files,
@@ -160,7 +160,7 @@ def _told(done: Culled) -> dict[str, Any]:
 
 
 def size(size_bytes: float) -> str:
-    """Return bytes for people."""
+    """Return a number of bytes as text, in a suitable unit."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size_bytes >= factor:
             return f"{size_bytes / factor:.1f} {unit}"
@@ -172,7 +172,7 @@ def size(size_bytes: float) -> str:
 
 def _in_words(found: Plan, short: list[Room], files: bool) -> Iterator[str]:
     for one in found.cameras:
-        yield f"{shown(one.camera)}: {_wish(one.keep_days)}"
+        yield f"{shown(one.camera)}: {_retention(one.keep_days)}"
         own = [due for due in found.due if due.camera == one.camera]
         yield from map(_of_file, own) if files else _by_day(own)
         since = f" since {one.left_since:%Y-%m-%d}" if one.left_since else ""
@@ -180,18 +180,19 @@ def _in_words(found: Plan, short: list[Room], files: bool) -> Iterator[str]:
         yield f"  left {left:>18} {size(one.left_bytes):>10}{since}"
         if one.waiting_until:
             yield (
-                f"       {one.waiting_files:>12,} of these are old enough, but pano has not known "
-                f"them that long: due on {one.waiting_until:%Y-%m-%d}"
+                f"       {one.waiting_files:>12,} of these are old enough, but pano first saw "
+                f"them later: due on {one.waiting_until:%Y-%m-%d}"
             )
     for stays in found.stays:
         yield f"stays: {shown(stays.path)}: {stays.reason}"
     for room in short:
         if room.is_short:
             yield f"disk too small: {room.text} {plural(room.keep_days or 0, 'day')}"
-    yield f"{many(len(found.due), 'file')}, {size(found.size_bytes)}, would go with --delete"
+    total = f"{many(len(found.due), 'file')}, {size(found.size_bytes)}"
+    yield f"{total}, would be deleted with --delete"
 
 
-def _wish(keep_days: int | None) -> str:
+def _retention(keep_days: int | None) -> str:
     return "kept forever" if keep_days is None else f"kept for {many(keep_days, 'day')}"
 
 
@@ -202,7 +203,7 @@ def _by_day(due: list[Due]) -> Iterator[str]:
     for (day, reason), own in groupby(sorted(due, key=key), key=key):
         group = list(own)
         total = size(sum(one.size_bytes for one in group))
-        why = reason or "lie beside clips that go"
+        why = reason or "beside clips that are deleted"
         yield f"  {day}  {many(len(group), 'file'):>12} {total:>10}  {why}"
 
 
@@ -211,7 +212,7 @@ def _of_file(one: Due) -> str:
     return f"  {shown(one.path)}  {size(one.size_bytes)}  {why}"
 
 
-_AGED_BY = {"start": "shows", "arrived": "arrived", "seen": "first seen"}
+_AGED_BY = {"start": "recorded", "arrived": "arrived", "seen": "first seen"}
 
 
 # --- the plan, for programs ---------------------------------------------------
@@ -232,9 +233,9 @@ def _as_json(found: Plan, short: list[Room]) -> str:
 
 
 def _due(one: Due) -> dict[str, Any]:
-    told = one._asdict()
-    del told["mtime_us"]
-    return told
+    row = one._asdict()
+    del row["mtime_us"]
+    return row
 
 
 def _plain(value: Any) -> str:

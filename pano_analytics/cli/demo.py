@@ -1,4 +1,4 @@
-"""`pano demo`: make an upload tree to look at, and the truth about it."""
+"""`pano demo`: generate an upload tree for trying pano, and the ground truth for it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from pano_analytics.settings import Settings
 
 PASSWORD = "PANO_DEMO_PASSWORD"
-"""The environment variable that gives simulated cameras their password: made at each start."""
+"""The environment variable with the simulated cameras' password, generated at each start."""
 
 
 class _End(click.ParamType[datetime | date]):
-    """A day (its last second is meant) or an instant in ISO form."""
+    """A day, which stands for its last second, or a time; in ISO form."""
 
     name = "date or time"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime | date:
-        found = value if isinstance(value, date) else _parsed(value)
-        if found is not None:
-            return found
+        moment = value if isinstance(value, date) else _parsed(value)
+        if moment is not None:
+            return moment
         return self.fail(
             f"expected a day such as 2026-11-20 or a time such as 2026-11-20T18:30, got {value!r}",
             param,
@@ -54,7 +54,7 @@ def _parsed(text: str) -> datetime | date | None:
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--seed", default=1, show_default=True, help="Another seed gives other events.")
 @click.option(
-    "--end", type=_End(), default=None, help="The last day, or the last moment; now by default."
+    "--end", type=_End(), default=None, help="The last day or time of the uploads; now by default."
 )
 @click.option(
     "--days",
@@ -95,8 +95,8 @@ def _parsed(text: str) -> datetime | date | None:
 @click.option(
     "--upload-to",
     metavar="HOST:PORT",
-    help="Only simulate the cameras of DIR, and upload by FTP to this address; "
-    "$PANO_DEMO_PASSWORD is the password of all of them.",
+    help="Only simulate the cameras of DIR, which upload by FTP to this address; "
+    "all of them use the password in $PANO_DEMO_PASSWORD.",
 )
 def command(
     directory: Path,
@@ -110,10 +110,10 @@ def command(
     port: int,
     upload_to: str | None,
 ) -> None:
-    """Generate demo uploads in DIR: a home seen by its cameras.
+    """Generate demo uploads in DIR, as the cameras of a home would send them.
 
     DIR must be new or empty; it becomes an upload root like one that cameras fill by
-    FTP. What really happened is written beside it, to DIR.truth.parquet.
+    FTP. The events that the uploads show are written beside it, to DIR.truth.parquet.
 
     With --live, the demo then runs until Ctrl-C: simulated cameras upload by FTP every
     half minute, and `pano up` receives the uploads and serves the dashboard. DIR is
@@ -142,7 +142,7 @@ def _make(
     cameras: int,
     zone: str | None,
 ) -> None:
-    with click.progressbar(length=1, label="Demonstration", file=sys.stderr) as bar:
+    with click.progressbar(length=1, label="Demo", file=sys.stderr) as bar:
         summary = demo.make_demo(
             directory,
             seed=seed,
@@ -169,20 +169,20 @@ def _line(made: demo.DemoSummary) -> str:
     )
 
 
-# --- kept alive ---------------------------------------------------------------------------
+# --- live mode ----------------------------------------------------------------------------
 
 
 def _live(directory: Path, library: Path, port: int) -> None:
-    """Run `pano up` on the demonstration, with its cameras as one more part."""
-    from pano_analytics import settings as room
+    """Run `pano up` on the demo, with its simulated cameras as an additional part."""
+    from pano_analytics import settings as settings_module
     from pano_analytics.service.supervise.parts import Part, parts_of
     from pano_analytics.service.supervise.run import up
 
     config = directory.with_name(f"{directory.name}.toml")
     config.write_text(_settings(directory, library, port or free_port()), encoding="utf-8")
-    settings = room.load(config)
+    settings = settings_module.load(config)
     password = secrets.token_urlsafe(12)
-    _let_in(settings, directory, password)
+    _set_up_accounts(settings, directory, password)
     where = ("--config", str(config.absolute()))
     receive = settings.receive
     cameras = Part(
@@ -200,8 +200,8 @@ def _live(directory: Path, library: Path, port: int) -> None:
 
 
 def _settings(directory: Path, library: Path, port: int) -> str:
-    """Return the settings of the demonstration, all of it on this computer only."""
-    import json  # TOML takes text as JSON writes it
+    """Return a settings file for the demo, in which everything listens on this computer only."""
+    import json  # a JSON string is also a TOML string
 
     return f"""# Written by `pano demo --live` at each start.
 uploads = {json.dumps(str(directory.absolute()), ensure_ascii=False)}
@@ -221,32 +221,34 @@ health_port = {free_port()}
 
 
 def free_port() -> int:
-    """Return a port of this computer that nobody has now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Return a port of this computer that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
-def _let_in(settings: Settings, directory: Path, password: str) -> None:
-    """Give each camera an account with `password`, or its account that password."""
-    from pano_analytics.receive import accounts as room
+def _set_up_accounts(settings: Settings, directory: Path, password: str) -> None:
+    """Create an account with `password` for each camera, or set that password if it has one."""
+    from pano_analytics.receive import accounts as accounts_module
     from pano_analytics.store.storage import Storage
 
     assert settings.library is not None
     Storage(settings.library).make()
-    accounts = room.Accounts(settings.library)
+    accounts = accounts_module.Accounts(settings.library)
     known = {account.camera for account in accounts.all()}
     for camera in demo.CAMERAS:
         if camera.name in known:
             accounts.set_password(camera.name, password)
         else:
-            account = room.new_account(settings, camera.name, camera.name, None, password)
-            room.make_folder(account, directory)
+            account = accounts_module.new_account(
+                settings, camera.name, camera.name, None, password
+            )
+            accounts_module.make_folder(account, directory)
             accounts.add(account)
 
 
 def _upload(directory: Path, where: str) -> None:
-    """Be the cameras, until ended."""
+    """Simulate the cameras until the process ends."""
     from pano_analytics.demo import live
 
     host, _, port = where.rpartition(":")

@@ -1,4 +1,4 @@
-"""`pano doctor`: what is wrong with what arrives, and what to do."""
+"""`pano doctor`: find problems with the cameras and their uploads, and suggest fixes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pano_analytics.settings import Settings
 
-_WIDEST = 100
+_MAX_WIDTH = 100
 
 
 @click.command("doctor")
@@ -52,26 +52,26 @@ def command(settings: Settings, as_json: bool, ftp: str | None, user: str | None
       pano doctor --json | jq -r '.findings[] | "\\(.camera): \\(.word)"'
     """
     if ftp is None and user is None:
-        found, looked_at = _of_library(settings)
+        findings, scope = _of_library(settings)
     else:
-        found, looked_at = _of_server(ftp, user)
-    for line in [_json(found)] if as_json else _in_words(found, looked_at):
+        findings, scope = _of_server(ftp, user)
+    for line in [_json(findings)] if as_json else _in_words(findings, scope):
         say(line)
-    if len(found):
-        words = ", ".join(dict.fromkeys(found["word"]))
+    if len(findings):
+        words = ", ".join(dict.fromkeys(findings["word"]))
         raise AttentionNeeded(f"doctor: {words}")
 
 
 def _of_library(settings: Settings) -> tuple[pd.DataFrame, str]:
-    """Return what is found, and what was looked at."""
+    """Return the findings, and what was examined, in words."""
     from pano_analytics.doctor import examine
     from pano_analytics.library import Library
     from pano_analytics.wording import many
 
     library = Library.of(settings)
-    found = examine(library)
+    findings = examine(library)
     cameras = many(len(library.camera_names()), "camera")
-    return found, f"{cameras}, the newest {many(settings.doctor.days, 'day')} of each"
+    return findings, f"{cameras}, the newest {many(settings.doctor.days, 'day')} of each"
 
 
 def _of_server(ftp: str | None, user: str | None) -> tuple[pd.DataFrame, str]:
@@ -106,26 +106,26 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _in_words(found: pd.DataFrame, looked_at: str) -> Iterator[str]:
-    """Yield each finding with its cameras, and what to do once for all who need the same."""
+def _in_words(findings: pd.DataFrame, scope: str) -> Iterator[str]:
+    """Yield each finding with its cameras; cameras that need the same fix share its text."""
     from pano_analytics.wording import many
 
-    alike = ["severity", "word", "advice"]
-    for (severity, word, advice), cases in found.groupby(alike, sort=False):
+    shared = ["severity", "word", "advice"]
+    for (severity, word, advice), cases in findings.groupby(shared, sort=False):
         yield f"{severity}: {word}"
         for case in cases.itertuples():
             sure = "" if case.confidence == "certain" else f" ({case.confidence})"
             yield from _wrapped(f"{shown(case.camera or 'all')}: {case.evidence}{sure}", "  ")
         words, *snippet = str(advice).splitlines()
         yield from _wrapped(f"-> {words}", "  ", "     ")
-        # To be pasted: a line that is broken would be none.
+        # Meant to be pasted, so it must not be wrapped.
         yield from (f"       {shown(line)}" for line in snippet)
         yield ""
-    yield f"{many(len(found), 'finding') if len(found) else 'no problems found'}: {looked_at}"
+    yield f"{many(len(findings), 'finding') if len(findings) else 'no problems found'}: {scope}"
 
 
 def _wrapped(text: str, first: str, then: str = "    ") -> list[str]:
-    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    width = min(shutil.get_terminal_size().columns, _MAX_WIDTH)
     return textwrap.wrap(
         text, width, initial_indent=first, subsequent_indent=then, break_on_hyphens=False
     )

@@ -1,4 +1,4 @@
-"""`pano explain`: what is read from an upload's path, or why nothing is."""
+"""`pano explain`: show what pano reads from an upload's path, or why it reads nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pano_analytics.model.upload import Reading
 from pano_analytics.settings import Settings
 from pano_analytics.settings.whose import Owner, owner_of
 
-_NO_UTF8 = re.compile("[\udc80-\udcff]")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 EXAMPLES = """\b
 Examples:
@@ -39,7 +39,7 @@ Examples:
     "--stdin",
     "from_stdin",
     is_flag=True,
-    help="Read paths from standard input, as does a path of '-'.",
+    help="Read paths from standard input; a PATH of - does the same.",
 )
 @click.option(
     "--config",
@@ -49,7 +49,7 @@ Examples:
 @click.option(
     "--uploads",
     metavar="DIR",
-    help="Treat paths as below this upload root; their folder then tells the camera.",
+    help="Treat paths as being below this upload root; the folder then determines the camera.",
 )
 def command(
     paths: tuple[str, ...],
@@ -70,14 +70,14 @@ def command(
     if not paths and not from_stdin:
         raise click.UsageError("expected a PATH, or - or --stdin to read one path per line")
     root = _root(config, uploads)
-    for path in _asked(paths, from_stdin):
+    for path in _all_paths(paths, from_stdin):
         reading = root.read(path) if root else read(path)
         camera = root.camera(path, reading) if root else reading.camera
-        told = _as_json(path, camera, reading) if as_json else _in_words(path, camera, reading)
-        say_text(told)
+        text = _as_json(path, camera, reading) if as_json else _in_words(path, camera, reading)
+        say_text(text)
 
 
-def _asked(paths: Iterable[str], from_stdin: bool) -> Iterator[str]:
+def _all_paths(paths: Iterable[str], from_stdin: bool) -> Iterator[str]:
     for path in (*paths, "-") if from_stdin else paths:
         if path == "-":
             yield from _lines()
@@ -94,10 +94,10 @@ def _lines() -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Root:
-    """A known upload root: where it lies, as it may be written, and what settings say of it.
+    """A known upload root: its path, and the settings that apply to it.
 
-    `is_given` is True where it stands on the command line: any relative path then lies
-    below it. Else only one that begins with it does, from the folder one is in.
+    `is_given` is True if the root was given on the command line: every relative path then
+    counts as below it. Otherwise, relative paths start in the current folder.
     """
 
     path: str
@@ -105,7 +105,7 @@ class _Root:
     settings: Settings | None = None
 
     def read(self, path: str) -> Reading:
-        """Return what the path says in the layout that settings give its camera."""
+        """Return what the path says, read by the layout that the settings give its camera."""
         below = self._below(path)
         if below is None or self.settings is None:
             return read(path)
@@ -113,7 +113,7 @@ class _Root:
         return reader_of(folder, self._owner(folder).layout)(name)
 
     def camera(self, path: str, reading: Reading) -> str | None:
-        """Return the camera by the rule of the root, else what the path suggests."""
+        """Return the camera that ingest assigns below the root, else the one the path suggests."""
         if reading.kind not in ("snapshot", "clip"):
             return None
         below = self._below(path)
@@ -127,7 +127,7 @@ class _Root:
         return owner_of(self.settings or Settings(), folder, root_name)
 
     def _below(self, path: str) -> str | None:
-        """Return `path` relative to the root; None where it lies elsewhere."""
+        """Return `path` relative to the root; None if it is not below the root."""
         text = _normal(plain(path))
         here = text if self.is_given or text.startswith("/") else _normal(f"{Path.cwd()}/{text}")
         for root in (_normal(self.path), _normal(str(Path(self.path).absolute()))):
@@ -139,25 +139,25 @@ class _Root:
 
 
 def _root(config: Path | None, uploads: str | None) -> _Root | None:
-    """Return the root that is given, else that of the settings, else none."""
-    from pano_analytics import settings as room
+    """Return the root given on the command line, else the one in the settings, else None."""
+    from pano_analytics import settings as settings_module
 
-    found = room.find(config)
-    settings = None if found is None else room.load(found)
+    file = settings_module.find(config)
+    settings = None if file is None else settings_module.load(file)
     if uploads is not None:
-        _refuse_other_than_folder(uploads)
+        _check_is_folder(uploads)
         return _Root(uploads, True, settings)
     if settings is None or settings.uploads is None:
         return None
     return _Root(str(settings.uploads), False, settings)
 
 
-def _refuse_other_than_folder(uploads: str) -> None:
+def _check_is_folder(uploads: str) -> None:
     # A root that is not on this computer is fine: only the text of paths is used.
     if os.path.lexists(uploads) and not Path(uploads).is_dir():
         raise UploadTreeError(
-            f"{shown(uploads)}: expected the folder that the cameras upload to, got a file or a "
-            f"link that leads to no folder. Give that folder with --uploads."
+            f"{shown(uploads)}: expected the folder that the cameras upload to, got a file, or "
+            f"a link that does not lead to a folder. Give that folder with --uploads."
         )
 
 
@@ -227,10 +227,10 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def _spelled(text: str) -> str:
-    """Return `text` with the bytes that are no UTF-8 as `%XX`."""
-    return _NO_UTF8.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
+    """Return `text` with bytes that are not UTF-8 as `%XX`."""
+    return _NOT_UTF8.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
 
 
 def _printable(text: str) -> str:
-    """Return `text` for a terminal, with the bytes that are no UTF-8 as `%XX`."""
+    """Return `text` for a terminal, with bytes that are not UTF-8 as `%XX`."""
     return shown(_spelled(text))

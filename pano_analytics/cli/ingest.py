@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.command("ingest")
 @settings_options
 @click.option(
-    "--no-inspect", is_flag=True, help="Names and sizes only; a later run opens the files."
+    "--no-inspect", is_flag=True, help="Read names and sizes only; a later run opens the files."
 )
 @click.option("--full", is_flag=True, help="Scan every folder, however old.")
 @click.option(
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--unknown",
     is_flag=True,
-    help="List every file that is not read, with the reason: an unknown name, a link, ...",
+    help="List every file that is not read, with the reason (an unknown name, a link, ...).",
 )
 @click.option(
     "--watch", is_flag=True, help="Keep running, and ingest each upload when it is complete."
@@ -77,9 +77,9 @@ def command(
     it anyway, pass --accept-tree.
 
     \b
-    Exit codes: 0 done (or another run is at work; or --watch ended by
-    SIGTERM), 2 settings or usage, 3 upload tree missing, empty or not that of
-    the library, 4 library unusable, 9 its disk full, 130 interrupted, 143 ended by SIGTERM.
+    Exit codes: 0 done (or another run is active, or --watch was ended by
+    SIGTERM), 2 settings or usage, 3 upload tree missing, empty or not the
+    library's, 4 library unusable, 9 its disk full, 130 interrupted, 143 ended by SIGTERM.
 
     \b
     Examples:
@@ -113,7 +113,7 @@ def _refuse_mixed(watch: bool, poll: bool, once: dict[str, bool]) -> None:
 
 @contextmanager
 def _ending(is_watching: bool) -> Iterator[Stop]:
-    """Turn SIGTERM and Ctrl-C into their exit codes, after all that was held is let go."""
+    """Turn SIGTERM and Ctrl-C into exit codes, after locks and workers are released."""
     from pano_analytics.service import schedule
 
     try:
@@ -128,7 +128,7 @@ def _ending(is_watching: bool) -> Iterator[Stop]:
 
 @contextmanager
 def _logged() -> Iterator[None]:
-    """Leave what ends the run in the log, too."""
+    """Write what ends the run to the log, too."""
     from pano_analytics.service.schedule import Stopped, log
 
     try:
@@ -147,18 +147,18 @@ def _logged() -> Iterator[None]:
 def _watch(settings: Settings, poll: bool, full: bool, quiet: bool, stop: Stop) -> None:
     from pano_analytics.service import schedule
 
-    heard = on_stderr("pano: %(message)s")
-    # Only what is waited for: what ends the watch is said when it has ended.
-    heard.addFilter(lambda record: record.levelno == logging.WARNING)
-    schedule.log.addHandler(heard)
+    handler = on_stderr("pano: %(message)s")
+    # Only warnings about waiting: `main` prints the error that ends the command.
+    handler.addFilter(lambda record: record.levelno == logging.WARNING)
+    schedule.log.addHandler(handler)
 
-    def told(summary: Summary) -> None:
+    def report(summary: Summary) -> None:
         schedule.log.info(line(summary))
         if not quiet:
             say(line(summary))
 
     schedule.log.info("watching %s", settings.uploads)
-    schedule.watch(settings, told, is_polling=poll, is_full=full, stop=stop)
+    schedule.watch(settings, report, is_polling=poll, is_full=full, stop=stop)
 
 
 def _once(
@@ -192,29 +192,29 @@ def _once(
             say_text(f"{shown(path)}\t{shown(reason)}")
     elif not quiet:
         say(line(summary))
-    for path, reason in summary.unreadable[:_MOST_SAID]:
+    for path, reason in summary.unreadable[:_MAX_SHOWN]:
         log.warning("%s: could not be read: %s", shown(path), reason)
         say(f"pano: {shown(path)}: could not be read: {reason}", err=True)
     for torn in summary.torn:
-        told = JournalError.of(torn.name, torn.why)
-        log.warning("%s", told)
-        say(f"pano: {told}", err=True)
+        error = JournalError.of(torn.name, torn.why)
+        log.warning("%s", error)
+        say(f"pano: {error}", err=True)
 
 
 def _begin_workers(settings: Settings, no_inspect: bool) -> None:
-    """Have workers load what they need while this process does: a first run needs some."""
+    """Start the workers early if this is a first run: they load modules while this process does."""
     from pano_analytics.workers import crew
 
     if settings.library and not (settings.library / "manifest.json").exists():
         crew.begin(crew.LOOKING if no_inspect else crew.OPENING)
 
 
-# A tree that cannot be read at all should not fill a mail for each of its folders.
-_MOST_SAID = 20
+# A tree that cannot be read at all should not fill a mail with one line per folder.
+_MAX_SHOWN = 20
 
 
 def line(summary: Summary) -> str:
-    """Return the run in one line."""
+    """Return a summary of the run on one line."""
     tally = summary.tally
     opened = ", ".join(f"{count} {state}" for state, count in sorted(summary.opened.items()))
     notes = [

@@ -1,4 +1,4 @@
-"""`pano init`: propose a settings file from what is already there."""
+"""`pano init`: propose a settings file from an upload tree."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def command(uploads: Path | None, original: Path | None, output: str) -> None:
     never changed. Needs --uploads or --from.
 
     With --from, imports cameras, folders, days to keep and links of the original
-    system; links without their credentials. Use --uploads if its upload folder is no
+    system; credentials are removed from the links. Use --uploads if its upload folder is no
     longer where that file says.
 
     \b
@@ -74,7 +74,7 @@ def command(uploads: Path | None, original: Path | None, output: str) -> None:
 def _write(target: Path, uploads: Path | None, text: str) -> None:
     if uploads is not None and resolved(target).is_relative_to(resolved(uploads)):
         raise SettingsError(
-            f"{target}: expected a place outside the upload tree, which pano only reads; "
+            f"{target}: expected a path outside the upload tree, which pano only reads; "
             "choose another with --output."
         )
     try:

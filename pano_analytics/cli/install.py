@@ -1,4 +1,4 @@
-"""`pano install`: pano as services of systemd, which start with the machine."""
+"""`pano install`: install pano as systemd services, which start with the machine."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     "--account",
     metavar="NAME",
     help="Account that runs system services; else the owner of the library, else the user who "
-    "called sudo.",
+    "ran sudo.",
 )
 @click.option(
     "--timers",
     is_flag=True,
-    help="Instead of `pano up`, install timers for its parts, and `pano serve`.",
+    help="Install timers for the parts of `pano up`, and `pano serve`, instead of `pano up`.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Show units and commands without writing or running them."
@@ -88,14 +88,14 @@ def command(
     settings, path = _settings(config)
     for_machine = os.geteuid() == 0 if is_system is None else is_system
     who = _account(account, settings, folder is None) if for_machine else None
-    at = install.place(settings, path, who)
-    texts = install.units(at, _parts(settings) if timers else ("up",))
+    installation = install.place(settings, path, who)
+    texts = install.units(installation, _parts(settings) if timers else ("up",))
     target = folder or (install.SYSTEM_UNITS if for_machine else _users_units())
-    job = _Job(at, target, dry_run, is_whole=folder is None)
+    job = _Job(installation, target, dry_run, is_whole=folder is None)
     if uninstall:
         job.undo(texts, overwrite)
     else:
-        job.refuse_both(install.units(at, ("up",) if timers else install.TIMED))
+        job.refuse_both(install.units(installation, ("up",) if timers else install.TIMED))
         job.do(install.compare(target, texts), overwrite)
 
 
@@ -111,14 +111,16 @@ def _settings(config: Path | None) -> tuple[Settings, Path]:
     return settings.load(path), path
 
 
-def _account(wished: str | None, settings: Settings, is_asked: bool) -> str:
+def _account(requested: str | None, settings: Settings, is_checked: bool) -> str:
     from pano_analytics.service.install import account_of_services
 
-    return wished if wished and not is_asked else account_of_services(wished, settings.library)
+    if requested and not is_checked:
+        return requested
+    return account_of_services(requested, settings.library)
 
 
 def _parts(settings: Settings) -> list[str]:
-    """Return the parts that the settings have work for."""
+    """Return the parts that have work to do under these settings."""
     wanted = {"cull": settings.cull.scheduled, "site": settings.site.folder is not None}
     from pano_analytics.service.install import TIMED
 
@@ -131,7 +133,7 @@ def _users_units() -> Path:
 
 
 class _Job:
-    """Doing it, or showing what would be done."""
+    """Installs or uninstalls units, or shows what would be done."""
 
     def __init__(self, at: Place, folder: Path, is_dry: bool, is_whole: bool) -> None:
         self.at = at
@@ -140,17 +142,17 @@ class _Job:
         self.is_whole = is_whole
 
     def refuse_both(self, others: dict[str, str]) -> None:
-        """Refuse to have `pano up` and timers for its parts at once."""
-        there = [name for name in others if (self.folder / name).exists()]
-        if there:
-            which = "" if "pano.service" in there else " --timers"
+        """Raise SettingsError if `pano up` and timers for its parts would both be installed."""
+        existing = [name for name in others if (self.folder / name).exists()]
+        if existing:
+            which = "" if "pano.service" in existing else " --timers"
             raise SettingsError(
-                f"{self.folder / there[0]}: expected either `pano up` or timers, not both; remove "
-                f"the others first: pano install --uninstall{which}"
+                f"{self.folder / existing[0]}: expected either `pano up` or timers, not both; "
+                f"remove the others first: pano install --uninstall{which}"
             )
 
     def do(self, units: list[Unit], overwrite: bool) -> None:
-        """Make folders, write units, start them."""
+        """Create folders, write the units, and start them."""
         from pano_analytics.service import install
 
         if self.is_whole:
@@ -160,21 +162,21 @@ class _Job:
         if self.is_whole:
             self._start(install.to_start(self.at, [unit.path.name for unit in units]))
         if kept:
-            self._tell_kept(kept)
+            self._report_kept(kept)
 
     def undo(self, texts: dict[str, str], overwrite: bool) -> None:
-        """Stop the services, remove their units."""
+        """Stop the services and remove their units."""
         from pano_analytics.service import install
 
-        there = [unit for unit in install.compare(self.folder, texts) if unit.state != "new"]
-        if self.is_whole and there:
-            self._start(install.to_stop(self.at, [unit.path.name for unit in there]))
-        for unit in there:
+        existing = [unit for unit in install.compare(self.folder, texts) if unit.state != "new"]
+        if self.is_whole and existing:
+            self._start(install.to_stop(self.at, [unit.path.name for unit in existing]))
+        for unit in existing:
             say(f"{unit.path}: {'kept, it was changed' if _stays(unit, overwrite) else 'removed'}")
         if not self.is_dry:
             install.remove(self.folder, texts, overwrite)
-        if not there:
-            say(f"{self.folder}: no units of pano")
+        if not existing:
+            say(f"{self.folder}: contains no units of pano")
 
     def _write(self, unit: Unit, overwrite: bool) -> bool:
         from pano_analytics.service.install import write
@@ -193,19 +195,19 @@ class _Job:
         if BOOTED.is_dir() or self.is_dry:
             self._run(commands)
             return
-        say("This machine does not run systemd. On one that does, run next:")
-        for one in commands:
-            say(f"  {shlex.join(one)}")
+        say("This machine does not run systemd. On a machine that does, run:")
+        for words in commands:
+            say(f"  {shlex.join(words)}")
 
     def _run(self, commands: list[list[str]]) -> None:
         from pano_analytics.service.install import run
 
-        for one in commands:
-            say(shlex.join(one))
+        for words in commands:
+            say(shlex.join(words))
             if not self.is_dry:
-                run(one)
+                run(words)
 
-    def _tell_kept(self, kept: list[Unit]) -> None:
+    def _report_kept(self, kept: list[Unit]) -> None:
         from pano_analytics.errors import AttentionNeeded
 
         for unit in kept:

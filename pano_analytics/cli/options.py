@@ -1,4 +1,4 @@
-"""Options that several commands share: which settings, uploads and library are meant."""
+"""Options that several commands share: --config, --uploads and --library."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 import click
 
-# Where a command finds in its context which settings are in force.
+# The key under which the context of a command keeps the settings in force.
 SETTINGS = "pano_analytics.settings"
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --config, --uploads and --library, as they were written or None."""
-    for option in reversed(_PLACES):
+    """Add --config, --uploads and --library to a command, which gets their values or None."""
+    for option in reversed(_PLACE_OPTIONS):
         command = option(command)
     return command
 
 
-_PLACES = (
+_PLACE_OPTIONS = (
     click.option(
         "--config",
         type=click.Path(path_type=Path),
@@ -33,7 +33,7 @@ _PLACES = (
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command --config, --uploads and --library, and hand it the checked `settings`."""
+    """Add --config, --uploads and --library to a command, which gets the checked `settings`."""
 
     @place_options
     @wraps(command)
@@ -49,29 +49,29 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def resolve(config: Path | None, uploads: Path | None, library: Path | None) -> Any:
     """Return the settings in force: the file's, else the library's own, else defaults.
 
-    What is given on the command line wins. A library that was once ingested
-    with settings keeps them when it is named alone.
+    Folders given on the command line take precedence. A library remembers the settings of its
+    last ingest; they apply if there is no settings file. Raises SettingsError.
     """
-    from pano_analytics import settings as room
+    from pano_analytics import settings as settings_module
     from pano_analytics.store.home import Home
     from pano_analytics.store.storage import Storage
 
-    path = room.find(config)
+    path = settings_module.find(config)
     if path is not None:
-        settings = room.load(path)
+        settings = settings_module.load(path)
     else:
         home = Home.read(Storage(library)) if library is not None else None
-        settings = home.settings if home else room.Settings()
-    settings = _given(settings, uploads, library)
+        settings = home.settings if home else settings_module.Settings()
+    settings = _with_folders(settings, uploads, library)
     if settings.library is not None:
-        settings.the_library()  # refuses one that lies within the uploads
+        settings.the_library()  # raises if it is inside the upload tree
     context = click.get_current_context(silent=True)
     if context is not None:
         context.meta[SETTINGS] = settings
     return settings
 
 
-def _given(settings: Any, uploads: Path | None, library: Path | None) -> Any:
+def _with_folders(settings: Any, uploads: Path | None, library: Path | None) -> Any:
     given = {
         key: value.expanduser().absolute()
         for key, value in (("uploads", uploads), ("library", library))

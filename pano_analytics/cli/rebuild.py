@@ -1,4 +1,4 @@
-"""`pano rebuild`: make the catalog anew of upload tree and journal."""
+"""`pano rebuild`: rebuild the catalog from the upload tree and the journal."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def command(settings: Settings, wait: bool, quiet: bool) -> None:
 
     bar = Bar() if sys.stderr.isatty() and not quiet else None
     try:
-        made = rebuild(settings, wait=wait, progress=bar)
+        result = rebuild(settings, wait=wait, progress=bar)
     finally:
         if bar is not None:
             bar.close()
-    for path in made.unreadable_parts:
+    for path in result.unreadable_parts:
         say(f"pano: {path}: could not be read; its uploads were read again", err=True)
     if not quiet:
-        say(line(made))
+        say(line(result))
 
 
-def line(made: Rebuilt) -> str:
-    """Return the rebuild in one line."""
-    opened = ", ".join(f"{count} {state}" for state, count in sorted(made.opened.items()))
+def line(result: Rebuilt) -> str:
+    """Return a summary of the rebuild on one line."""
+    opened = ", ".join(f"{count} {state}" for state, count in sorted(result.opened.items()))
     return (
-        f"rebuild: {many(made.rows, 'upload')}, {made.gone} of them gone; "
-        f"opened {opened or 'none'}; generation {made.generation}; {made.seconds:.1f} s"
+        f"rebuild: {many(result.rows, 'upload')}, {result.gone} of them gone; "
+        f"opened {opened or 'none'}; generation {result.generation}; {result.seconds:.1f} s"
     )

@@ -1,4 +1,4 @@
-"""`pano receive`: take the cameras' uploads."""
+"""`pano receive`: the FTP server that cameras upload to."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class NotInstalled(PanoError):
-    """The optional packages that receiving needs are not there."""
+    """The optional packages that receiving needs are not installed."""
 
     exit_code = 2
 
 
 @click.command("receive")
 @settings_options
-@click.option("--address", help="Address to listen on.  [default: 0.0.0.0, all of this computer's]")
+@click.option("--address", help="Address to listen on.  [default: 0.0.0.0, all interfaces]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 2121]")
 @click.option("--verbose", "-v", is_flag=True, help="Also print a line for each upload.")
 def command(settings: Settings, address: str | None, port: int | None, verbose: bool) -> None:
@@ -34,7 +34,7 @@ def command(settings: Settings, address: str | None, port: int | None, verbose: 
 
     Each camera logs in with its own account (see `pano camera add`), is confined to its
     own folder below the upload root, and can only upload. A file appears in that folder
-    once it is complete; uploads that were cut off are kept aside. Ports, TLS and limits
+    once it is complete; uploads that were cut off are kept elsewhere. Ports, TLS and limits
     are set in pano.toml, under [receive].
 
     \b
@@ -53,7 +53,7 @@ def command(settings: Settings, address: str | None, port: int | None, verbose: 
         if value not in (None, "")
     }
     own = settings.model_copy(update={"receive": settings.receive.model_copy(update=given)})
-    _log_plainly(verbose)
+    _set_up_logging(verbose)
     try:
         from pano_analytics.receive import server
     except ImportError as error:
@@ -66,7 +66,7 @@ def command(settings: Settings, address: str | None, port: int | None, verbose: 
 
 
 def not_installed(error: ImportError) -> NotInstalled:
-    """Return what to say where the extra `receive` is missing."""
+    """Return the error for a missing extra `receive`."""
     return NotInstalled(
         f"expected the packages that receiving needs; {error.name or error} is missing. "
         f"Install them with `pip install 'pano-analytics[receive]'`."
@@ -76,16 +76,16 @@ def not_installed(error: ImportError) -> NotInstalled:
 def _announce(receiver: Receiver) -> None:
     from pano_analytics.receive.server import lan_address
 
-    said = receiver.service.said
+    settings = receiver.service.said
     cameras = len(receiver.service.accounts.all())
     say(
-        f"Accepting uploads at ftp://{lan_address(said)}:{receiver.port} (TLS {said.tls}) for "
-        f"{cameras} camera{'' if cameras == 1 else 's'}."
+        f"Accepting uploads at ftp://{lan_address(settings)}:{receiver.port} "
+        f"(TLS {settings.tls}) for {cameras} camera{'' if cameras == 1 else 's'}."
     )
     if not cameras:
         say("No camera has an upload account yet: add one with `pano camera add NAME`.")
 
 
-def _log_plainly(verbose: bool) -> None:
+def _set_up_logging(verbose: bool) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[on_stderr()])
     logging.getLogger("pano.receive").setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -1,4 +1,4 @@
-"""`pano restore`: put a backup into a library."""
+"""`pano restore`: restore a backup into a library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def command(source: Path, library: Path, passphrase_file: str | None) -> None:
 
     SOURCE is a file written by `pano backup`; it is verified completely first. LIBRARY
     is a new or empty folder, or the library that was backed up: its journal is then
-    merged with that of the backup, users and settings are replaced by those of the
+    merged with the backup's, users and settings are replaced by those of the
     backup, and an existing catalog is kept.
 
     \b
@@ -40,16 +40,16 @@ def command(source: Path, library: Path, passphrase_file: str | None) -> None:
     from pano_analytics.upkeep.backup import SETTINGS, is_encrypted, restore
 
     words = passphrase(passphrase_file, is_new=False) if is_encrypted(source) else None
-    done = restore(source, library, words)
-    say(f"{library}: {many(len(done.files), 'file')} restored, {len(done.left)} left as they are")
-    if SETTINGS in done.files:
+    result = restore(source, library, words)
+    say(f"{library}: {many(len(result.files), 'file')} restored, {len(result.left)} left unchanged")
+    if SETTINGS in result.files:
         say(
             f"the settings file was restored to {library / SETTINGS}; move it to where pano "
             f"looks for it"
         )
-    if not done.has_catalog:
+    if not result.has_catalog:
         say(f"next, rebuild the catalog: pano rebuild --library {library}")
-    if not done.has_secrets:
+    if not result.has_secrets:
         say(
             "the backup has no secrets: add users with `pano user add`, and copy your settings "
             "file yourself"

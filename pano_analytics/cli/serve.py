@@ -1,4 +1,4 @@
-"""`pano serve`: the dashboard, from this computer or, with a login, to others."""
+"""`pano serve`: serve the dashboard, to this computer or, with a login, to others."""
 
 from __future__ import annotations
 
@@ -52,43 +52,43 @@ def command(config: Path | None, uploads: Path | None, library: Path | None, **g
       pano serve --library LIB
       pano serve --address 0.0.0.0 --port 8080 --tls own
     """
-    opened = _opened(config, uploads, library)
-    said = _said(opened, given)
-    _log_plainly()
+    opened = _open_library(config, uploads, library)
+    settings = _dashboard_settings(opened, given)
+    _set_up_logging()
 
-    from pano_analytics.dashboard import serve  # late: two seconds that errors need not wait for
+    from pano_analytics.dashboard import serve  # late: takes two seconds; errors need not wait
 
-    serve(opened, said, announce=say, warn=lambda line: say(f"pano: {line}", err=True))
+    serve(opened, settings, announce=say, warn=lambda line: say(f"pano: {line}", err=True))
 
 
-def _said(library: Library, given: dict[str, Any]) -> Dashboard:
-    """Return what settings say of the dashboard, but for what is given on the command line."""
+def _dashboard_settings(library: Library, given: dict[str, Any]) -> Dashboard:
+    """Return the [dashboard] settings, overridden by the options of the command line."""
     from pano_analytics.settings import check
 
     settings = library.settings.dashboard.model_dump()
-    said = settings | {name: value for name, value in given.items() if value is not None}
-    return check({"dashboard": said}, "the options of pano serve").dashboard
+    merged = settings | {name: value for name, value in given.items() if value is not None}
+    return check({"dashboard": merged}, "the options of pano serve").dashboard
 
 
-def _opened(config: Path | None, uploads: Path | None, library: Path | None) -> Library:
+def _open_library(config: Path | None, uploads: Path | None, library: Path | None) -> Library:
     import pano_analytics
-    from pano_analytics import settings as room
+    from pano_analytics import settings as settings_module
     from pano_analytics.library import Library
 
-    # Settings may name a library that ingest is yet to make; a folder alone must be one.
-    found = room.find(config)
-    if found is None and uploads is None and library is not None:
+    # A settings file may name a library not created yet; --library alone must exist.
+    file = settings_module.find(config)
+    if file is None and uploads is None and library is not None:
         return pano_analytics.open(library)
-    return Library.of(resolve(config, uploads, library), str(found or "the options"))
+    return Library.of(resolve(config, uploads, library), str(file or "the options"))
 
 
-def _log_plainly() -> None:
+def _set_up_logging() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[on_stderr()])
     for handler in logging.getLogger().handlers:
         handler.addFilter(Calm())
-    # Who logs in and out is written down, not only who fails to.
+    # Log successful logins and logouts too, not only failures.
     logging.getLogger("pano_analytics.dashboard.auth").setLevel(logging.INFO)
-    # Every picture that is gone, every address that is mistyped would be a line.
+    # Else every missing picture and every mistyped address would be a line.
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
-    # And so would each browser that is yet to trust a certificate of our own.
+    # So would every browser that does not yet trust our own certificate.
     logging.getLogger("tornado.general").setLevel(logging.ERROR)

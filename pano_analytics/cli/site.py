@@ -1,4 +1,4 @@
-"""`pano site`: pages of pictures beside clips, for any web server or straight from disk."""
+"""`pano site`: write static pages of all cameras, for any web server or to open from disk."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def command(
     their media are gone.
 
     \b
-    Exit codes: 0 done (or another run is active), 2 settings or usage, a
-    folder that is not the site's own, 4 no library, 9 the disk is full, 143
-    ended by SIGTERM.
+    Exit codes: 0 done (or another run is active), 2 settings or usage, or a
+    folder with files that are not the site's, 4 no library, 9 the disk is full,
+    143 ended by SIGTERM.
 
     \b
     Examples:
@@ -52,14 +52,14 @@ def command(
     """
     from pano_analytics.site.run import update
 
-    wanted = folder or settings.site.folder
-    if wanted is None:
+    target = folder or settings.site.folder
+    if target is None:
         raise SettingsError(
             "site: expected FOLDER, or `folder` under [site] in the settings; neither was given."
         )
     bar = Bar() if sys.stderr.isatty() and not quiet and not as_json else None
     with _ending_on_sigterm():
-        done = update(settings, wanted.expanduser().absolute(), is_full=full, progress=bar)
+        done = update(settings, target.expanduser().absolute(), is_full=full, progress=bar)
     if bar is not None:
         bar.close()
     if as_json:
@@ -70,7 +70,7 @@ def command(
 
 @contextmanager
 def _ending_on_sigterm() -> Iterator[None]:
-    """Make SIGTERM end the command with 143 between two files, until the block ends."""
+    """Make SIGTERM exit with code 143 until the block ends."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         yield
@@ -79,14 +79,14 @@ def _ending_on_sigterm() -> Iterator[None]:
 
 
 def line(done: Summary) -> str:
-    """Return the run in one line."""
+    """Return a summary of the run on one line."""
     notes = [
         f"{many(done.cameras, 'camera')}, {many(done.days, 'day')}",
-        f"{many(done.days_made, 'day')} made again",
+        f"{many(done.days_made, 'day')} regenerated",
         f"{many(done.written, 'file')} written, {done.removed} removed",
     ]
     if done.clips_packed:
         notes.append(f"{many(done.clips_packed, 'clip')} packed")
     if done.clips_waiting:
-        notes.append(f"{many(done.clips_waiting, 'clip')} waiting for room")
+        notes.append(f"{many(done.clips_waiting, 'clip')} waiting for free space")
     return f"site: {'; '.join(notes)}; {done.seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""`pano status`: how the library is doing, for people and monitors."""
+"""`pano status`: show the state of the library, for people and monitoring tools."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def command(settings: Settings, as_json: bool, max_age: float | None) -> None:
 
     from pano_analytics import status
 
-    told = status.look(settings, max_age)
+    report = status.look(settings, max_age)
     zone = ZoneInfo(settings.zone)
-    for line in [status.as_json(told)] if as_json else status.in_words(told, zone):
+    for line in [status.as_json(report)] if as_json else status.in_words(report, zone):
         say(line)
-    if not told["is_healthy"]:
-        words = ", ".join(dict.fromkeys(one["what"] for one in told["problems"]))
+    if not report["is_healthy"]:
+        words = ", ".join(dict.fromkeys(one["what"] for one in report["problems"]))
         raise AttentionNeeded(f"status: {words}")

@@ -1,4 +1,4 @@
-"""Text of unknown origin, made safe for a terminal: the one way in which commands print."""
+"""Printing for all commands: text of unknown origin is made safe for the terminal."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pano_analytics.wording import printable
 
 
 def shown(text: Any) -> str:
-    """Return a name or a value for use in a line of output: nothing in it can end the line."""
+    """Return a name or value for a line of output, with line ends and controls escaped."""
     return printable(str(text))
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Print one line to stdout or stderr, whatever it quotes: a name cannot end it.
+    """Print one line to stdout or stderr.
 
-    No control character and no Unicode direction mark reaches the terminal; what its
-    encoding lacks is escaped.
+    Line ends, control characters and Unicode direction marks are escaped, and so is what the
+    terminal's encoding lacks.
     """
     _print(printable(line), err, nl=True)
 
 
 def say_text(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Print text whose line ends and tabs are meant; otherwise as `say`.
+    """Print text with its line ends and tabs; otherwise as `say`.
 
-    Names from the tree go in through `shown`.
+    Pass names from the upload tree through `shown` first.
     """
     safe = "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
     _print(safe, err, nl)

@@ -1,4 +1,4 @@
-"""`pano up`: receive, ingest, serve, cull and site in one command, kept at work."""
+"""`pano up`: run receive, ingest, serve, cull and site with one command."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def command(config: Path | None, uploads: Path | None, library: Path | None, qui
 
 
 def options_of(config: Path | None, uploads: Path | None, library: Path | None) -> tuple[str, ...]:
-    """Return the options that give a part the settings of `pano up`."""
-    from pano_analytics import settings as room
+    """Return the options that give a part the same settings as `pano up`."""
+    from pano_analytics import settings as settings_module
 
-    given = {"--config": room.find(config), "--uploads": uploads, "--library": library}
-    found = [(name, str(path.expanduser().absolute())) for name, path in given.items() if path]
-    return tuple(word for option in found for word in option)
+    given = {"--config": settings_module.find(config), "--uploads": uploads, "--library": library}
+    options = [(name, str(path.expanduser().absolute())) for name, path in given.items() if path]
+    return tuple(word for option in options for word in option)

@@ -1,4 +1,4 @@
-"""`pano user`: who may log in to the dashboard."""
+"""`pano user`: manage who may log in to the dashboard."""
 
 from __future__ import annotations
 
@@ -25,24 +25,26 @@ _CONFIG = click.option(
 
 def library_folder(library: Path | None, config: Path | None) -> Path:
     """Return the library folder that the options or the settings name. Raises SettingsError."""
-    return _named(resolve(config, None, library).library)
+    return _required(resolve(config, None, library).library)
 
 
-def _known(library: Path | None, config: Path | None) -> Path:
-    """Return the library folder, which must be there: nobody is listed of a mistyped one."""
+def _existing_library(library: Path | None, config: Path | None) -> Path:
+    """Return the library folder. Raises LibraryError if it does not exist."""
     folder = library_folder(library, config)
     if not folder.exists():
-        raise LibraryError(f"{folder}: expected a library; there is none. Check the path.")
+        raise LibraryError(
+            f"{folder}: expected a library; the folder does not exist. Check the path."
+        )
     return folder
 
 
-def _named(named: Path | None) -> Path:
-    if named is None:
+def _required(library: Path | None) -> Path:
+    if library is None:
         raise SettingsError(
             'expected a library: --library LIB, or a pano.toml with `library = "LIB"` given by '
             "--config or PANO_CONFIG or in this folder; found none."
         )
-    return named
+    return library
 
 
 @click.group()
@@ -100,7 +102,7 @@ def list_(**where: Any) -> None:
     Examples:
       pano user list --library LIB
     """
-    for user in Users(_known(**where)).all():
+    for user in Users(_existing_library(**where)).all():
         say_text(f"{user.name}\t{user.added.astimezone():%Y-%m-%d}")
 
 
@@ -115,7 +117,7 @@ def remove(name: str, **where: Any) -> None:
     Examples:
       pano user remove anna
     """
-    Users(_known(**where)).remove(name)
+    Users(_existing_library(**where)).remove(name)
     say(f"{name} can no longer log in.")
 
 
@@ -157,11 +159,11 @@ def end_sessions(name: str | None, session_id: str | None, is_all: bool, **where
     """
     if sum((name is not None, session_id is not None, is_all)) != 1:
         raise click.UsageError("expected one of NAME, --id ID and --all.")
-    known = _sessions(**where)
-    ended = [one.id for one in known.current(name) if one.id.startswith(session_id or "")]
+    open_sessions = _sessions(**where)
+    ended = [one.id for one in open_sessions.current(name) if one.id.startswith(session_id or "")]
     if session_id is not None and len(ended) != 1:
         raise UserError(_not_one(session_id, len(ended)))
-    known.end(ended)
+    open_sessions.end(ended)
     say(f"{len(ended)} {'session' if len(ended) == 1 else 'sessions'} ended.")
 
 
@@ -174,5 +176,5 @@ def _not_one(session_id: str, count: int) -> str:
 
 def _sessions(library: Path | None, config: Path | None) -> Sessions:
     settings = resolve(config, None, library)
-    said = settings.dashboard
-    return Sessions(_named(settings.library), said.session_days, said.session_idle_days)
+    limits = settings.dashboard
+    return Sessions(_required(settings.library), limits.session_days, limits.session_idle_days)
