@@ -35,20 +35,20 @@ say() { echo "== $*"; }
 must() { # must WHAT COMMAND...: the command succeeds
     local what=$1
     shift
-    "$@" >"$work/told" 2>&1 || { echo "NOT: $what"; cat "$work/told"; exit 1; }
+    "$@" >"$work/output" 2>&1 || { echo "NOT: $what"; cat "$work/output"; exit 1; }
     echo "   $what"
 }
 must_not() {
     local what=$1
     shift
-    if "$@" >"$work/told" 2>&1; then echo "NOT: $what"; cat "$work/told"; exit 1; fi
+    if "$@" >"$work/output" 2>&1; then echo "NOT: $what"; cat "$work/output"; exit 1; fi
     echo "   $what"
 }
 within() { # within SECONDS WHAT COMMAND...: the command succeeds within that time
     local end=$((SECONDS + $1)) what=$2
     shift 2
-    until "$@" >"$work/told" 2>&1; do
-        if ((SECONDS > end)); then echo "NOT in time: $what"; cat "$work/told"; exit 1; fi
+    until "$@" >"$work/output" 2>&1; do
+        if ((SECONDS > end)); then echo "NOT in time: $what"; cat "$work/output"; exit 1; fi
         sleep 1
     done
     echo "   $what"
@@ -133,19 +133,19 @@ must_not "a camera cannot delete" curl -sS -u "gate:$gate_password" $ftp/ -Q "DE
 must_not "a camera cannot see another camera's folder" curl -sS -u "gate:$gate_password" $ftp/../barn/
 
 say "the page"
-look() { curl -sfS -u anna:of-anna "$web$1"; }
+fetch() { curl -sfS -u anna:of-anna "$web$1"; }
 must_not "no page is served without a login" curl -sf $web/
 within 60 "the day's page contains the picture" bash -c "
     curl -sf -u anna:of-anna $web/gate/$day/index.html | grep -q '<img'"
-picture_there=$(look / | grep -o 'src="gate/[^"]*jpg"' | head -1 | cut -d'"' -f2)
+latest_picture=$(fetch / | grep -o 'src="gate/[^"]*jpg"' | head -1 | cut -d'"' -f2)
 must "the latest picture is a JPEG" bash -c \
-    "curl -sf -u anna:of-anna '$web/$picture_there' | head -c 3 | od -An -tx1 | grep -q 'ff d8 ff'"
+    "curl -sf -u anna:of-anna '$web/$latest_picture' | head -c 3 | od -An -tx1 | grep -q 'ff d8 ff'"
 original="/media/gate/$(spell "$(place "$picture")")"
-look "$original" | cmp - "$picture" && echo "   the upload itself is served unchanged"
-clip_there() { # a page shows the clip, repackaged for browsers, as a video
+fetch "$original" | cmp - "$picture" && echo "   the upload itself is served unchanged"
+clip_plays() { # a page shows the clip, repackaged for browsers, as a video
     local page film
-    for page in $(look "/gate/$day/index.html" | grep -o 'href="[0-9a-f]*\.html' | cut -d'"' -f2); do
-        film=$(look "/gate/$day/$page" | grep -o '<video[^>]*src="[^"]*\.mp4' | sed 's/.*src="//')
+    for page in $(fetch "/gate/$day/index.html" | grep -o 'href="[0-9a-f]*\.html' | cut -d'"' -f2); do
+        film=$(fetch "/gate/$day/$page" | grep -o '<video[^>]*src="[^"]*\.mp4' | sed 's/.*src="//')
         if [[ -n $film ]]; then
             curl -sfI -u anna:of-anna "$web/gate/$day/$film" | grep -qi 'content-type: video/mp4'
             return
@@ -153,8 +153,8 @@ clip_there() { # a page shows the clip, repackaged for browsers, as a video
     done
     return 1
 }
-within 90 "the clip has a page and plays in browsers" clip_there
-must_not "no folder is listed" look "/media/gate/"
+within 90 "the clip has a page and plays in browsers" clip_plays
+must_not "no folder is listed" fetch "/media/gate/"
 must "pages may load nothing from other hosts" bash -c \
     "curl -sI -u anna:of-anna $web/ | grep -qi \"content-security-policy: default-src 'self'\""
 must "the dashboard answers through the web server" bash -c \
@@ -163,6 +163,6 @@ must "the dashboard answers through the web server" bash -c \
 say "stop and start again: nothing is lost"
 "$compose" -p "$name" stop >/dev/null 2>&1
 "$compose" -p "$name" start >/dev/null 2>&1
-within 60 "the page is available again" look "/gate/$day/index.html"
+within 60 "the page is available again" fetch "/gate/$day/index.html"
 within 120 "pano is healthy again" podman healthcheck run "${name}_pano_1"
 echo "try: all checks passed"

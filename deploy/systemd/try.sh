@@ -30,10 +30,10 @@ as_anna() { podman exec -i -w /home/anna/cameras "$name" runuser -u anna -- "$@"
 within() { # within SECONDS WHAT COMMAND...
     local end=$((SECONDS + $1)) what=$2
     shift 2
-    until "$@" >"$work/told" 2>&1; do
+    until "$@" >"$work/output" 2>&1; do
         if ((SECONDS > end)); then
             echo "NOT: $what"
-            cat "$work/told"
+            cat "$work/output"
             inside journalctl -u pano --no-pager -n 30
             exit 1
         fi

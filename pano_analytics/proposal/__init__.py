@@ -1,4 +1,4 @@
-"""A `pano.toml` proposed: from an upload tree, or from the settings of the original system."""
+"""Propose a `pano.toml` from an upload tree, or from the settings of the original system."""
 
 from pano_analytics.proposal.original import Original
 from pano_analytics.proposal.original import read as read_original

@@ -1,7 +1,7 @@
-"""The settings of the original system (`pano-docker.json`), read as it read them.
+"""Read the settings of the original system (`pano-docker.json`).
 
-Its keys changed over the years; what each of them meant is taken over, and what has no
-counterpart is told of by its name. See https://github.com/robyu/pano.
+Its keys changed over the years. All keys with a counterpart in pano are imported, and all
+others are listed in `remarks`. See https://github.com/robyu/pano.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pano_analytics.model.upload import encode_path
 from pano_analytics.settings import Camera, without_password
 
 KEEP_DAYS = 14.0
-"""How long the original kept files where its settings do not say."""
+"""How long the original kept files if its settings do not say."""
 
-# What it did with these, pano does by itself or not at all.
+# Keys for things that pano does by itself, or not at all.
 _WITHOUT_COUNTERPART = frozenset(
     {
         "baseline_datetime",
@@ -52,13 +52,13 @@ _WITHOUT_COUNTERPART = frozenset(
         "www_derived_dir",
     }
 )
-_TAKEN_OVER = frozenset({"base_data_dir", "camera_list", "delta_min", "max_age_days", "www_dir"})
+_IMPORTED = frozenset({"base_data_dir", "camera_list", "delta_min", "max_age_days", "www_dir"})
 _OF_A_CAMERA = frozenset({"name", "description", "model", "admin_url", "live_url"})
 
 
 @dataclass(frozen=True)
 class OldCamera:
-    """One camera of the original; its links without credentials, None where there are none."""
+    """One camera of the original; its links have no credentials, and are None if missing."""
 
     name: str
     description: str
@@ -68,17 +68,17 @@ class OldCamera:
 
     @property
     def folder(self) -> str:
-        """Where its uploads lie below the upload root, as in the `path` column."""
+        """The folder of its uploads below the upload root, as in the column `path`."""
         return encode_path(self.name)
 
 
 @dataclass(frozen=True)
 class Original:
-    """What the original's settings say that pano takes over.
+    """The settings of the original that pano imports.
 
-    `uploads` and `pages` are absolute, None where not said. `is_culling` is whether the
-    original deleted what was older than `keep_days`; `gap_minutes` how long its periods of
-    activity were, None where not said. `remarks` tell what was left behind.
+    `uploads` and `pages` are absolute, None if not set. `is_culling` is whether the original
+    deleted files older than `keep_days`; `gap_minutes` is the length of its periods of
+    activity, None if not set. `remarks` list what was not imported.
     """
 
     file: Path
@@ -92,28 +92,28 @@ class Original:
 
 
 def read(file: Path) -> Original:
-    """Return what the settings of the original at `file` say.
+    """Return the settings of the original in `file`.
 
-    Keys that begin with @ are comments, as they were there. Raises SettingsError that names
-    the key, what was expected and what came.
+    Keys that begin with @ are comments, as in the original. Raises SettingsError with the
+    key, what was expected and what the file has.
     """
-    said = _object(file)
-    cameras = tuple(_cameras(file, said))
+    content = _object(file)
+    cameras = tuple(_cameras(file, content))
     return Original(
         file=file,
-        uploads=_folder(file, said, "base_data_dir"),
-        pages=_folder(file, said, "www_dir"),
-        keep_days=_number(file, said, "max_age_days", "days", 36500) or KEEP_DAYS,
-        is_culling=_is_culling(said),
-        gap_minutes=_number(file, said, "delta_min", "minutes", 1440),
+        uploads=_folder(file, content, "base_data_dir"),
+        pages=_folder(file, content, "www_dir"),
+        keep_days=_number(file, content, "max_age_days", "days", 36500) or KEEP_DAYS,
+        is_culling=_is_culling(content),
+        gap_minutes=_number(file, content, "delta_min", "minutes", 1440),
         cameras=cameras,
-        remarks=tuple(_remarks(said)),
+        remarks=tuple(_remarks(content)),
     )
 
 
 def _object(file: Path) -> dict[str, Any]:
     try:
-        said = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(
             f"{file}: expected the original's settings, such as pano-docker.json; "
@@ -121,9 +121,9 @@ def _object(file: Path) -> dict[str, Any]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{file}: expected JSON; {error}.") from error
-    if not isinstance(said, dict):
+    if not isinstance(content, dict):
         raise SettingsError(f"{file}: expected a JSON object with a camera_list in it.")
-    return {key: value for key, value in said.items() if not key.startswith("@")}
+    return {key: value for key, value in content.items() if not key.startswith("@")}
 
 
 def _wrong(file: Path, key: str, expected: str, value: Any) -> SettingsError:
@@ -131,18 +131,18 @@ def _wrong(file: Path, key: str, expected: str, value: Any) -> SettingsError:
     return SettingsError(f"{file}: {key}: expected {expected}; {got}.")
 
 
-def _folder(file: Path, said: dict[str, Any], key: str) -> Path | None:
-    value = said.get(key)
+def _folder(file: Path, content: dict[str, Any], key: str) -> Path | None:
+    value = content.get(key)
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise _wrong(file, key, "a folder in quotes", value)
-    # The original was started in the folder of its settings.
+    # Paths are relative to the folder of its settings, in which the original was started.
     return file.absolute().parent / Path(value).expanduser()
 
 
-def _number(file: Path, said: dict[str, Any], key: str, unit: str, most: float) -> float | None:
-    value = said.get(key)
+def _number(file: Path, content: dict[str, Any], key: str, unit: str, most: float) -> float | None:
+    value = content.get(key)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
@@ -150,16 +150,18 @@ def _number(file: Path, said: dict[str, Any], key: str, unit: str, most: float) 
     return float(value)
 
 
-def _is_culling(said: dict[str, Any]) -> bool:
-    return bool(said.get("cull_old_files", True)) and not said.get("skip_cull_old_files", False)
+def _is_culling(content: dict[str, Any]) -> bool:
+    return bool(content.get("cull_old_files", True)) and not content.get(
+        "skip_cull_old_files", False
+    )
 
 
-def _cameras(file: Path, said: dict[str, Any]) -> Iterable[OldCamera]:
-    listed = said.get("camera_list")
-    if not isinstance(listed, list) or not listed:
-        raise _wrong(file, "camera_list", "a list of at least one camera", listed)
+def _cameras(file: Path, content: dict[str, Any]) -> Iterable[OldCamera]:
+    cameras = content.get("camera_list")
+    if not isinstance(cameras, list) or not cameras:
+        raise _wrong(file, "camera_list", "a list of at least one camera", cameras)
     names: set[str] = set()
-    for number, one in enumerate(listed):
+    for number, one in enumerate(cameras):
         camera = _camera(file, f"camera_list[{number}]", one)
         if camera.name in names:
             raise _wrong(file, f"camera_list[{number}].name", "a unique name", camera.name)
@@ -167,23 +169,23 @@ def _cameras(file: Path, said: dict[str, Any]) -> Iterable[OldCamera]:
         yield camera
 
 
-def _camera(file: Path, key: str, said: Any) -> OldCamera:
-    if not isinstance(said, dict):
-        # Not shown: it may hold an address with a password.
+def _camera(file: Path, key: str, entry: Any) -> OldCamera:
+    if not isinstance(entry, dict):
+        # Do not show it: it may contain an address with a password.
         raise SettingsError(f"{file}: {key}: expected an object with a name; got something else.")
     return OldCamera(
-        name=_name(file, f"{key}.name", said.get("name")),
-        description=_line(file, f"{key}.description", said.get("description")),
-        model=_line(file, f"{key}.model", said.get("model")),
-        admin_url=_link(said.get("admin_url")),
-        live_url=_link(said.get("live_url")),
+        name=_name(file, f"{key}.name", entry.get("name")),
+        description=_line(file, f"{key}.description", entry.get("description")),
+        model=_line(file, f"{key}.model", entry.get("model")),
+        admin_url=_link(entry.get("admin_url")),
+        live_url=_link(entry.get("live_url")),
     )
 
 
 def _name(file: Path, key: str, value: Any) -> str:
     if isinstance(value, str) and value.isprintable():
         try:
-            # Its uploads lie in a folder of its name: as such it is checked too.
+            # Check the name also as a folder: its uploads are in a folder of that name.
             return Camera(name=value, folder=encode_path(value)).name
         except ValidationError:
             pass
@@ -207,14 +209,14 @@ def _link(value: Any) -> str | None:
         return None
 
 
-def _remarks(said: dict[str, Any]) -> Iterable[str]:
-    strange = sorted(said.keys() - _TAKEN_OVER - _WITHOUT_COUNTERPART)
-    if strange:
-        yield f"Not imported, since pano has no such key: {', '.join(strange)}"
-    for number, camera in enumerate(said["camera_list"]):
-        strange = sorted(key for key in camera.keys() - _OF_A_CAMERA if not key.startswith("@"))
-        if strange:
-            yield f"Not imported from camera_list[{number}]: {', '.join(strange)}"
+def _remarks(content: dict[str, Any]) -> Iterable[str]:
+    unknown = sorted(content.keys() - _IMPORTED - _WITHOUT_COUNTERPART)
+    if unknown:
+        yield f"Not imported, since pano has no such key: {', '.join(unknown)}"
+    for number, camera in enumerate(content["camera_list"]):
+        unknown = sorted(key for key in camera.keys() - _OF_A_CAMERA if not key.startswith("@"))
+        if unknown:
+            yield f"Not imported from camera_list[{number}]: {', '.join(unknown)}"
         for key in ("admin_url", "live_url"):
             if camera.get(key) and _link(camera[key]) is None:
                 yield f"Not imported: camera_list[{number}].{key}, which is not a link"

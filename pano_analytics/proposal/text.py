@@ -1,4 +1,4 @@
-"""The text of a `pano.toml`, remarks included, that loads whatever folders are called."""
+"""Write a `pano.toml` with comments, which is valid whatever the folders are called."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ from pano_analytics.wording import many
 def propose(uploads: Path | None, zone: str, original: Original | None = None) -> str:
     """Return the text of a `pano.toml` for the tree at `uploads`, or one to be filled in.
 
-    With `original`, what the settings of the original system say stands in it: its cameras
-    first, then what else lies in the tree. Its own folder of uploads is looked at where
-    `uploads` is not given, if it is there. Whatever the folders are called,
-    `settings.load` takes the text.
+    With `original`, the text contains the settings of the original system: first its
+    cameras, then other cameras of the tree. If `uploads` is not given, the original's own
+    upload folder is examined if it exists. `settings.load` accepts the text, whatever the
+    folders are called.
     """
     root = uploads if uploads is not None or original is None else original.uploads
-    is_there = root is not None and (uploads is not None or root.is_dir())
-    cameras = look(root, ZoneInfo(zone)) if root is not None and is_there else []
+    exists = root is not None and (uploads is not None or root.is_dir())
+    cameras = look(root, ZoneInfo(zone)) if root is not None and exists else []
     hours = _common_hours_late(cameras)
     parts = [_head(root, zone, hours)]
     if original is not None:
-        parts += _taken_over(original, is_there or root is None)
+        parts += _imported(original, exists or root is None)
         parts += _old_cameras(original, cameras, zone, hours)
         cameras = _others(original, cameras)
-    taken = [] if original is None else [old.name for old in original.cameras]
-    return "\n".join([*parts, *_cameras(cameras, zone, hours, taken)])
+    taken_names = [] if original is None else [old.name for old in original.cameras]
+    return "\n".join([*parts, *_cameras(cameras, zone, hours, taken_names)])
 
 
-def _taken_over(original: Original, is_there: bool) -> list[str]:
+def _imported(original: Original, exists: bool) -> list[str]:
     remarks = [f"Imported from {original.file.name}."]
-    if not is_there:
+    if not exists:
         remarks.append(
             "Its upload folder does not exist on this computer (it may have another path inside a "
             "container): set the right one above, or use --uploads."
         )
     remarks += original.remarks
-    pages = [] if original.pages is None else [_pages(original.pages, original, is_there)]
+    pages = [] if original.pages is None else [_pages(original.pages, original, exists)]
     return ["\n".join([*map(_remark, remarks), ""]), _kept(original), *pages]
 
 
-def _pages(folder: Path, original: Original, is_there: bool) -> str:
-    # Beside the original's own pages: where those lie, a web server looks already.
-    is_set = is_there and folder.is_dir()
+def _pages(folder: Path, original: Original, exists: bool) -> str:
+    # Beside the original's own pages, because a web server already serves that folder.
+    is_set = exists and folder.is_dir()
     minutes = original.gap_minutes
     gap = f"period_gap_s = {minutes * 60:g}" if minutes else "# period_gap_s = 600"
     return f"""\
@@ -91,9 +91,9 @@ keep_days = {days}
 
 
 def _old_cameras(original: Original, cameras: list[Found], zone: str, hours: int) -> list[str]:
-    found = {alike.key(one.folder or ""): one for one in cameras}
+    sampled = {alike.key(one.folder or ""): one for one in cameras}
     return [
-        _old_table(old, found.get(alike.key(old.folder)), zone, hours) for old in original.cameras
+        _old_table(old, sampled.get(alike.key(old.folder)), zone, hours) for old in original.cameras
     ]
 
 
@@ -103,10 +103,10 @@ def _others(original: Original, cameras: list[Found]) -> list[Found]:
 
 
 def _common_hours_late(cameras: list[Found]) -> int:
-    """Return the hours that most of several cameras are late by: then it is not their clocks."""
-    told = Counter(camera.hours_late for camera in cameras if camera.layouts)
-    [(hours, number)] = told.most_common(1) or [(0, 0)]
-    return hours if number > 1 and 2 * number > told.total() else 0
+    """Return the hours that most cameras are late by, whose cause is not their clocks, else 0."""
+    counts = Counter(camera.hours_late for camera in cameras if camera.layouts)
+    [(hours, number)] = counts.most_common(1) or [(0, 0)]
+    return hours if number > 1 and 2 * number > counts.total() else 0
 
 
 def _head(uploads: Path | None, zone: str, hours_late: int) -> str:
@@ -156,14 +156,15 @@ def _folder(key: str, path: Path | None, example: str) -> str:
 
 
 def _library(uploads: Path) -> Path:
-    """Return a folder for the library: beside the uploads, else in the current folder.
+    """Return a folder for the library, beside the uploads or in the current folder.
 
-    It is the library of these uploads already, or it can be made there.
+    This is an existing library of these uploads if there is one, else a folder that can be
+    created.
     """
     names = ("library", f"{uploads.name or 'pano'}-library")
-    places = [folder / name for folder in (uploads.parent, Path.cwd()) for name in names]
-    own = next((one for one in places if _is_library_of(one, uploads)), None)
-    return own or next((one for one in places if _can_be_made(one, uploads)), places[1])
+    candidates = [folder / name for folder in (uploads.parent, Path.cwd()) for name in names]
+    own = next((one for one in candidates if _is_library_of(one, uploads)), None)
+    return own or next((one for one in candidates if _can_be_created(one, uploads)), candidates[1])
 
 
 def _is_library_of(folder: Path, uploads: Path) -> bool:
@@ -174,8 +175,8 @@ def _is_library_of(folder: Path, uploads: Path) -> bool:
     return home is not None and home.settings.uploads == resolved(uploads)
 
 
-def _can_be_made(folder: Path, uploads: Path) -> bool:
-    # A library below the uploads is refused by ingest.
+def _can_be_created(folder: Path, uploads: Path) -> bool:
+    # Ingest rejects a library below the uploads.
     is_apart = not folder.is_relative_to(uploads)
     return is_apart and not folder.exists() and os.access(folder.parent, os.W_OK)
 
@@ -186,17 +187,19 @@ def _cameras(
     known = [camera for camera in cameras if camera.layouts and _can_be_named(camera)]
     names = _names(known, taken)
     tables = [_table(one, names[one.camera], zone, common_hours_late) for one in known]
-    strange = [_stranger(camera) for camera in cameras if camera.unknown and not camera.layouts]
-    return [*tables, *strange]
+    unknown = [
+        _unknown_layout(camera) for camera in cameras if camera.unknown and not camera.layouts
+    ]
+    return [*tables, *unknown]
 
 
 def _can_be_named(camera: Found) -> bool:
-    # Without a folder to know it by, a camera is known by its very name.
+    # A camera without a folder is identified by its exact name.
     return camera.folder is not None or _on_one_line(camera.camera) == camera.camera
 
 
 def _names(cameras: Iterable[Found], taken: Collection[str]) -> dict[str, str]:
-    """Return camera -> a name on one line, none twice nor taken; what is one already stays."""
+    """Return camera -> a unique name on one line that is not taken, unchanged if possible."""
     names = {
         one.camera: one.camera
         for one in cameras
@@ -232,25 +235,25 @@ def _table(camera: Found, name: str, zone: str, common_hours_late: int) -> str:
     return "\n".join(lines)
 
 
-def _old_table(old: OldCamera, found: Found | None, zone: str, common_hours_late: int) -> str:
-    is_off = found is not None and found.hours_late != common_hours_late
-    seen = f"seen: {_seen(found)}" if found is not None else "no files seen here"
+def _old_table(old: OldCamera, camera: Found | None, zone: str, common_hours_late: int) -> str:
+    is_off = camera is not None and camera.hours_late != common_hours_late
+    seen = f"seen: {_seen(camera)}" if camera is not None else "no files seen here"
     return "\n".join(
         [
             "[[cameras]]",
             f"name = {quoted(old.name)}",
             f"{'# ' if old.folder == old.name else ''}folder = {quoted(old.folder)}",
-            _said("description", old.description),
+            _key_or_comment("description", old.description),
             f'# layout = "auto"   # {_on_one_line(old.model) or "unknown model"}; {seen}',
-            *(_zone_remark(found, zone) if found is not None and is_off else []),
-            _said("admin_url", old.admin_url, "http://…/"),
-            _said("live_url", old.live_url, "rtsp://…/"),
+            *(_zone_remark(camera, zone) if camera is not None and is_off else []),
+            _key_or_comment("admin_url", old.admin_url, "http://…/"),
+            _key_or_comment("live_url", old.live_url, "rtsp://…/"),
             "",
         ]
     )
 
 
-def _said(key: str, value: str | None, example: str = "") -> str:
+def _key_or_comment(key: str, value: str | None, example: str = "") -> str:
     return f"{key} = {quoted(value)}" if value else f"# {key} = {quoted(example)}"
 
 
@@ -270,18 +273,18 @@ def _zone_remark(camera: Found, zone: str) -> list[str]:
     ]
 
 
-def _stranger(camera: Found) -> str:
-    what = f"folder {quoted(camera.folder)}" if camera.folder else "root itself"
+def _unknown_layout(camera: Found) -> str:
+    where = f"folder {quoted(camera.folder)}" if camera.folder else "root itself"
     template = layouts.propose(camera.unread)
     files = many(camera.unknown, "sampled file")
     if template is None:
         return (
-            f"# In the {what}, no layout matches the names of {files}; a\n"
+            f"# In the {where}, no layout matches the names of {files}; a\n"
             "# template in `layout` can describe them (see docs/settings.md).\n"
         )
     folder = "" if camera.folder else '# folder = "."\n'
     return (
-        f"# In the {what}, no layout matches the names of {files}. This\n"
+        f"# In the {where}, no layout matches the names of {files}. This\n"
         f"# template reads them; try it with `pano explain`, and remove the # signs to use it:\n"
         f"# [[cameras]]\n# name = {quoted(camera.camera)}\n{folder}# layout = {quoted(template)}\n"
     )
@@ -292,7 +295,7 @@ def _is_text(text: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """Return `text` as a TOML string. A surrogate, which TOML cannot say, becomes a �."""
+    """Return `text` as a TOML string; surrogates, which TOML cannot express, become �."""
     safe = "".join(char if _is_text(char) else "\ufffd" for char in text)
-    # JSON's escapes are TOML's, but JSON lets the delete character stand.
+    # JSON has the same escapes as TOML, but allows the delete character unescaped.
     return json.dumps(safe, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -1,4 +1,4 @@
-"""What an upload tree says of itself: which cameras, which layouts, whose clock."""
+"""Sample an upload tree: which cameras it has, their layouts, and whether their clocks differ."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pano_analytics.errors import UploadTreeError
 from pano_analytics.model import alike
 from pano_analytics.model.upload import Reading, encode_path, locate, resolved
 
-# So many names of a camera tell its layouts; they come from its newest folders
-# in turn, so that pictures and clips of several days are among them.
+# How many names are sampled per camera, in turn from its newest folders, so that they
+# include pictures and clips of several days.
 FILES_A_CAMERA = 60
-# Where dates come first, cameras may lie below them (Frigate): more names, fewer days.
+# If dates are the first level, cameras may be below them (Frigate): more names, fewer days.
 FILES_TOGETHER = 1000
 _NEWEST_DATES = 4
 _FILES_A_FOLDER = 8
@@ -29,14 +29,14 @@ _FOLDERS_A_FOLDER = 12
 _DEEPEST = 12
 _LISTINGS = 1500
 
-# A file arrives seconds after the moment it names; what differs by whole hours
-# in nearly all of a camera's files is its zone.
+# A file arrives seconds after the time in its name. If nearly all files of a camera differ
+# by the same number of hours, the camera uses another time zone.
 _NEAR = timedelta(minutes=10)
 _FEWEST = 5
 _NEARLY_ALL = 0.8
 _MOST_HOURS = 26
 
-# From so many names a template is proposed.
+# How many names are used to propose a template.
 _MOST_UNREAD = 12
 
 
@@ -44,9 +44,10 @@ _MOST_UNREAD = 12
 class Found:
     """What the sampled names of one camera say.
 
-    `folder` is its first level below the root, as in the `path` column; None where the
-    root itself, or a folder below a date, is the camera's. `lags` are the times from
-    the moment that a name spells (on the zone's wall clock) to the file's arrival.
+    `folder` is its first level below the root, as in the column `path`; None if its folder
+    is the root itself or below a date. `layouts` counts names by layout and kind, `unknown`
+    those that no layout matches; `unread` are some of them. `lags` are the times from the
+    time in a name (wall clock in the zone) to the file's arrival.
     """
 
     camera: str
@@ -57,7 +58,7 @@ class Found:
     lags: list[timedelta] = field(default_factory=list)
 
     def add(self, path: str, reading: Reading, lag: timedelta | None) -> None:
-        """Count one sampled name; `unread` are some that nothing reads."""
+        """Count one sampled name."""
         if reading.kind == "unknown":
             self.unknown += 1
             if layouts.kind_of(path.rpartition(".")[2]) and len(self.unread) < _MOST_UNREAD:
@@ -68,7 +69,7 @@ class Found:
 
     @property
     def hours_late(self) -> int:
-        """By how many whole hours nearly all files arrive after the moments they name; else 0."""
+        """How many whole hours nearly all files arrive after the times in their names, else 0."""
         if len(self.lags) < _FEWEST:
             return 0
         hours = round(statistics.median(lag.total_seconds() for lag in self.lags) / 3600)
@@ -78,25 +79,25 @@ class Found:
 
 
 def look(root: Path, zone: ZoneInfo) -> list[Found]:
-    """Return the cameras below `root` in the order of their names, from a sample of names.
+    """Return the cameras below `root`, sorted by name, from a sample of file names.
 
-    Only lists folders and asks for times of files; nothing is opened. `zone` is the
-    guess that arrivals are held against. Raises UploadTreeError where there is no folder.
+    Only lists folders and reads the times of files; opens none. `zone` is the assumed zone
+    of the names. Raises UploadTreeError if `root` is not a readable folder.
     """
-    found: dict[str, Found] = {}
+    cameras: dict[str, Found] = {}
     for path in _sampled(root):
         name = layouts.camera_below(path, {}, _root_name(root))
-        camera = found.setdefault(alike.key(name), Found(name))
+        camera = cameras.setdefault(alike.key(name), Found(name))
         first, slash, _ = path.partition("/")
         if slash and alike.key(first) == alike.key(name):
             camera.folder = first
         reading = layouts.read(path)
         camera.add(path, reading, _lag(root, path, reading, zone))
-    return sorted(found.values(), key=lambda one: one.camera)
+    return sorted(cameras.values(), key=lambda one: one.camera)
 
 
 def _sampled(root: Path) -> Iterator[str]:
-    """Yield paths: of each first-level folder that is a camera's, and of the rest together."""
+    """Yield paths of each first-level folder that is a camera, and of all others together."""
     _require_folder(root)
     files, folders = _list(root, "")
     for name in filter(_is_own, folders):
@@ -112,17 +113,17 @@ def _require_folder(root: Path) -> None:
         with os.scandir(root):
             return
     except NotADirectoryError:
-        came = "it is a file" if root.exists() else "a part of its path is a file"
+        problem = "it is a file" if root.exists() else "a part of its path is a file"
     except OSError as error:
-        is_none = isinstance(error, FileNotFoundError)
-        came = "it does not exist" if is_none else error.strerror or str(error)
+        is_missing = isinstance(error, FileNotFoundError)
+        problem = "it does not exist" if is_missing else error.strerror or str(error)
     raise UploadTreeError(
-        f"{root}: expected the folder that cameras upload to; {came}. Give it with --uploads."
+        f"{root}: expected the folder that cameras upload to; {problem}. Give it with --uploads."
     )
 
 
 def _is_own(name: str) -> bool:
-    # Asked as ingest asks, with a name that no camera's root has.
+    # Use the rule of ingest, with a root name that no camera can have.
     return layouts.camera_below(f"{encode_path(name)}/x.jpg", {}, "\n") != "\n"
 
 
@@ -131,13 +132,13 @@ def _root_name(root: Path) -> str:
 
 
 def _list(root: Path, folder: str) -> tuple[list[str], list[str]]:
-    """Return the newest files and folders of a folder by name; none where it cannot be read."""
+    """Return the newest files and folders in a folder, by name; empty if it is unreadable."""
     files, folders = [], []
     try:
         with os.scandir(root / folder) as listing:
             for item in listing:
                 if item.is_dir(follow_symlinks=False):
-                    # On the first level each is a camera to ingest, whatever it is called.
+                    # On the first level, ingest treats every folder as a camera.
                     if not (folder and layouts.passes_over(item.name)):
                         folders.append(item.name)
                 elif item.is_file(follow_symlinks=False):
@@ -148,7 +149,7 @@ def _list(root: Path, folder: str) -> tuple[list[str], list[str]]:
 
 
 class _Sampler:
-    """Draws names below a folder; gives up on trees that hold many folders and no file."""
+    """Sample names below a folder; stop in trees with many folders and no files."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -166,7 +167,7 @@ class _Sampler:
 
 
 def _in_turn(sources: Iterable[Iterator[str]]) -> Iterator[str]:
-    """Yield one of each source in turn until all are empty."""
+    """Yield one item of each source in turn until all are empty."""
     left = list(sources)
     while left:
         for source in list(left):
@@ -178,12 +179,12 @@ def _in_turn(sources: Iterable[Iterator[str]]) -> Iterator[str]:
 
 
 def _lag(root: Path, path: str, reading: Reading, zone: ZoneInfo) -> timedelta | None:
-    """Return how long after the moment that its name spells the file arrived, None if untold."""
-    said = reading.end or reading.start
-    if said is None or reading.zone == "utc":
+    """Return how long after the time in its name the file arrived, or None if unknown."""
+    named = reading.end or reading.start
+    if named is None or reading.zone == "utc":
         return None
     try:
         arrived = datetime.fromtimestamp(locate(root, path).lstat().st_mtime, zone)
     except (OSError, OverflowError, ValueError):
         return None
-    return arrived.replace(tzinfo=None) - said
+    return arrived.replace(tzinfo=None) - named
