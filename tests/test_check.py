@@ -231,8 +231,8 @@ def _cull_unfinished(library: Library) -> None:
 
 def _overwrite_tried(library: Library) -> None:
     record = records.Record(library.storage)
-    record.tried("porch", "replace", at(1), at(3), "192.0.2.7")
-    record.tried("porch", "remove", at(1), None, "192.0.2.7")
+    record.note_attempt("porch", "replace", at(1), at(3), "192.0.2.7")
+    record.note_attempt("porch", "remove", at(1), None, "192.0.2.7")
     record.write()
 
 

@@ -212,7 +212,9 @@ def test_add_waits_and_confirms(waiting: tuple[Running, list[str]]) -> None:
     assert "pano camera password NAME" in done.output
     assert "neither a picture nor a clip: porch/test.txt" in done.output
     assert "was cut off" in done.output
-    assert re.search(r"first upload arrived, whole, clock [\d,]+ days off \(behind\)", done.output)
+    assert re.search(
+        r"first upload arrived, complete, clock [\d,]+ days off \(behind\)", done.output
+    )
 
 
 def test_nothing_comes(waiting: tuple[Running, list[str]]) -> None:

@@ -142,7 +142,7 @@ def test_the_first_evening_ends_with_a_picture(tmp_path: Path) -> None:
                 for line in typed_in(block):
                     accept = FINDINGS if MAY_FIND.search(line) else frozenset({0})
                     said[line] = box.type(line, accept=accept)
-        assert "first upload arrived, whole, clock right" in said["pano camera add front_door"]
+        assert "first upload arrived, complete, clock right" in said["pano camera add front_door"]
         assert "front_door" in box.type("pano status", accept=FINDINGS)
         shown = box.root("curl --silent --insecure --location https://127.0.0.1:5006/")
         assert "Password" in shown

@@ -76,7 +76,7 @@ def not_installed(error: ImportError) -> NotInstalled:
 def _announce(receiver: Receiver) -> None:
     from pano_analytics.receive.server import lan_address
 
-    settings = receiver.service.said
+    settings = receiver.service.settings
     cameras = len(receiver.service.accounts.all())
     say(
         f"Accepting uploads at ftp://{lan_address(settings)}:{receiver.port} "

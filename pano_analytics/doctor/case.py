@@ -36,7 +36,7 @@ class Case:
 
     @cached_property
     def menu(self) -> Menu:
-        """The menus of its camera family, which its newest uploads tell."""
+        """The menus of its camera family, according to its newest uploads."""
         layouts = self.uploads["layout"].dropna().tail(_NEWEST).mode()
         return menu_of(None if layouts.empty else str(layouts.iloc[0]))
 

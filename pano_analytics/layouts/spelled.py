@@ -93,7 +93,7 @@ def _of_start(start: set[str]) -> Iterator[tuple[str, str]]:
     missing = [part for part in ("year", "month", "day", "hour") if part not in _parts_of(start)]
     if missing:
         yield (
-            f"expected {{date:…}} and {{start:…}} to tell year, month, day and hour, in the name "
+            f"expected year, month, day and hour in {{date:…}} and {{start:…}}, in the name "
             f"or in the folders above it: add {_HOW[missing[0]]} at its position",
             f"no directive for the {missing[0]}",
         )

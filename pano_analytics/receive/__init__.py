@@ -1,1 +1,1 @@
-"""Receiving uploads by FTP: each camera in its own folder, each name with its last byte or not."""
+"""Receive uploads by FTP: each camera in its own folder, only complete files get their name."""

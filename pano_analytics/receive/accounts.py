@@ -1,4 +1,4 @@
-"""Which cameras may upload, each with a user, a hashed password and a folder of its own."""
+"""Upload accounts: each camera has a user name, a hashed password and its own folder."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from pano_analytics.store.storage import give_to_owner, sync_path
 
 FILE_NAME = UPLOADERS_NAME
 
-# What every camera's page takes, and nobody mistakes for another: no 0 O 1 l I.
+# Characters that every camera's page accepts and that are not easily confused: no 0 O 1 l I.
 _LETTERS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _PASSWORD_LENGTH = 16
 PASSWORD_LENGTHS = range(8, 33)
-"""The pages of cameras cut off what is longer, without saying so."""
+"""The web pages of cameras silently cut off longer passwords."""
 _PASSWORD = re.compile(r"[!-~]+")
-# As they are set in the factory, or come to mind beside a camera; digits and signs do not count.
+# Factory passwords, and words that come to mind for a camera; digits and signs are ignored.
 _FACTORY = re.compile(
     "(admin|administrator|user|root|guest|default|supervisor|service|camera|cam|ip|web|ftp"
     "|uploads?|anonymous|nvr|dvr|video|security|surveillance|pass|password|secret|test|demo"
@@ -42,7 +42,7 @@ _LONGEST_USER = 20
 _USER = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}", re.IGNORECASE)
 
 PARALLEL = 1
-"""Of scrypt: 30 ms a try. Passwords made here have 92 bits, which no number of tries finds."""
+"""For scrypt: about 30 ms per attempt. Generated passwords have 92 bits, too many to guess."""
 
 
 class AccountError(PanoError):
@@ -53,7 +53,7 @@ class AccountError(PanoError):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One camera that uploads: `folder` is as in the column `path`, `added` zone-aware UTC."""
+    """The account of one camera: `folder` as in the column `path`, `added` zone-aware UTC."""
 
     name: str
     camera: str
@@ -62,12 +62,12 @@ class Account:
     added: datetime
 
     def jail(self, uploads: Path) -> Path:
-        """Return where the folder lies below the upload root."""
+        """Return the path of the camera's folder below the upload root."""
         return uploads / decode_path(self.folder).decode("utf-8", "surrogateescape")
 
 
 class Accounts(Register[Account]):
-    """The accounts in a library's folder, by the user that the camera logs in as."""
+    """The accounts in a library's folder, by user name."""
 
     file_name, key, lock_name = FILE_NAME, "accounts", "uploaders.lock"
     made_by = "pano camera add"
@@ -89,35 +89,35 @@ class Accounts(Register[Account]):
         return Account(fields["name"], fields["camera"], fields["folder"], fields["hashed"], added)
 
     def of_camera(self, camera: str) -> Account:
-        """Return the account of `camera` (or of that user); raises AccountError if none."""
+        """Return the account of a camera or user name. Raises AccountError if there is none."""
         accounts = list(self.all())
         for names in ({one.camera: one for one in accounts}, {one.name: one for one in accounts}):
-            found = alike.find(camera, names)
-            if found is not None:
-                return names[found]
+            match = alike.find(camera, names)
+            if match is not None:
+                return names[match]
         raise AccountError(
             f"{camera!r} has no upload account. `pano camera list` shows the cameras that have one."
             f"{alike.meant(camera, [name for one in accounts for name in (one.camera, one.name)])}"
         )
 
     def add(self, account: Account) -> None:
-        """Take in a new account.
+        """Add a new account.
 
-        Raises AccountError where camera, user or folder is another account's already.
+        Raises AccountError if another account already has the camera, user or folder.
         """
 
         def with_it(known: dict[str, Account]) -> dict[str, Account]:
-            _check_all_apart(account, known.values())
+            _check_distinct_from_all(account, known.values())
             return known | {account.name: account}
 
         self._change(with_it)
 
     def check(self, account: Account) -> None:
-        """Raise what `add` would raise now, before anything is made for the account."""
-        _check_all_apart(account, self.all())
+        """Raise AccountError if `add` would, before anything is created for the account."""
+        _check_distinct_from_all(account, self.all())
 
     def set_password(self, camera: str, password: str) -> Account:
-        """Give a camera a new password, which ends the old one; return its account."""
+        """Replace a camera's password, and return its account."""
         old = self.of_camera(camera)
         hashed = hash_password(password, PARALLEL)
         new = Account(old.name, old.camera, old.folder, hashed, old.added)
@@ -125,18 +125,18 @@ class Accounts(Register[Account]):
         return new
 
     def remove(self, camera: str) -> Account:
-        """Let a camera upload no more; what it uploaded stays. Return what its account was."""
+        """Remove a camera's account, and return it; the camera's uploads are kept."""
         old = self.of_camera(camera)
         self._change(lambda known: {name: one for name, one in known.items() if name != old.name})
         return old
 
 
-def _check_all_apart(new: Account, known: Iterable[Account]) -> None:
+def _check_distinct_from_all(new: Account, known: Iterable[Account]) -> None:
     for other in known:
-        _check_apart(new, other)
+        _check_distinct(new, other)
 
 
-def _check_apart(new: Account, other: Account) -> None:
+def _check_distinct(new: Account, other: Account) -> None:
     if alike.key(new.camera) == alike.key(other.camera):
         raise AccountError(
             f"{other.camera!r} already has an account (user {other.name!r}). For a new password: "
@@ -144,7 +144,8 @@ def _check_apart(new: Account, other: Account) -> None:
         )
     if alike.key(new.name) == alike.key(other.name):
         raise AccountError(
-            f"the user {other.name!r} is the camera {other.camera!r}'s; choose another with --user."
+            f"the user {other.name!r} belongs to camera {other.camera!r}; choose another with "
+            f"--user."
         )
     shorter, longer = sorted((alike.key(one.folder) + "/" for one in (new, other)), key=len)
     if longer.startswith(shorter):
@@ -154,15 +155,15 @@ def _check_apart(new: Account, other: Account) -> None:
         )
 
 
-# --- what an account is made of -----------------------------------------------------------
+# --- the parts of an account --------------------------------------------------------------
 
 
 def new_account(
     settings: Settings, camera: str, user: str | None, folder: str | None, password: str
 ) -> Account:
-    """Return an account for `camera`, not yet taken in; what is None is chosen.
+    """Return a new account for `camera`, not yet added; a user or folder of None is chosen.
 
-    Raises AccountError saying what cannot be.
+    Raises AccountError, with the reason, if an argument is not acceptable.
     """
     camera = check_camera(camera)
     name = check_user(user or _user_for(camera))
@@ -183,7 +184,7 @@ def new_password() -> str:
 def check_password(password: str, *names: str) -> str:
     """Return `password` of an account with these names (user, camera), or raise AccountError.
 
-    It is never repeated in the message.
+    The message never contains the password.
     """
     if len(password) not in PASSWORD_LENGTHS or not _PASSWORD.fullmatch(password):
         raise AccountError(
@@ -201,7 +202,7 @@ def check_password(password: str, *names: str) -> str:
 
 def _weakness(password: str, names: Iterable[str]) -> str | None:
     if _FACTORY.fullmatch(re.sub(r"[\W\d_]+", "", password.casefold())):
-        return "it is made of words that are easy to guess for a camera"
+        return "it consists of words that are easy to guess for a camera"
     reasons = (weakness(password, name) for name in (*names, ""))
     return next((reason for reason in reasons if reason), None)
 
@@ -215,11 +216,11 @@ def check_camera(camera: str) -> str:
 
 
 def check_user(user: str) -> str:
-    """Return `user` if every camera's page takes it, or raise AccountError."""
+    """Return `user` if every camera's page accepts it, or raise AccountError."""
     if not _USER.fullmatch(user):
         raise AccountError(
-            f"expected a user of 1 to 32 plain letters, digits or . _ - that begins with a letter "
-            f"or digit; got {user!r}. Give another with --user."
+            f"expected a user name of 1 to 32 plain letters, digits or . _ - that begins with a "
+            f"letter or digit; got {user!r}. Give another with --user."
         )
     return user
 
@@ -231,10 +232,11 @@ def _user_for(camera: str) -> str:
 
 
 def folder_for(settings: Settings, camera: str, folder: str | None) -> str:
-    """Return the folder below the upload root that `camera` uploads to.
+    """Return the folder, below the upload root, for the uploads of `camera`.
 
-    That of the settings, where they know the camera; else `folder`, else its name.
-    Raises AccountError where `pano ingest` would take its uploads for another's.
+    This is the folder in the settings if they list the camera, else `folder`, else the
+    camera's name. Raises AccountError if `folder` contradicts the settings or is not an
+    acceptable folder.
     """
     known = settings.table(camera)
     if known is not None:
@@ -259,22 +261,22 @@ def _check_folder(folder: str, other: str) -> None:
     parts = folder.split("/")
     if any(not part or part.startswith(".") or layouts.passes_over(part) for part in parts):
         raise AccountError(
-            f"expected a folder below the upload root, of names that are not hidden; got "
-            f"{folder!r}. Give {other}, such as 'front_door'."
+            f"expected a folder below the upload root that is not hidden; got {folder!r}. Give "
+            f"{other}, such as 'front_door'."
         )
 
 
 def is_of(settings: Settings, account: Account) -> bool:
-    """Tell whether `pano ingest` with these settings takes the uploads for this camera's."""
+    """Return whether `pano ingest` with these settings assigns the uploads to this camera."""
     owner = owner_of(settings, account.folder, "\n")
     known = (owner.camera, *owner.by_channel.values())
     return owner.is_split or alike.find(account.camera, known) is not None
 
 
 def make_folder(account: Account, uploads: Path) -> Path:
-    """Make the camera's folder if it is not there, and return it.
+    """Create the camera's folder if it does not exist, and return it.
 
-    Raises UploadTreeError where it cannot be made, or where it is a link.
+    Raises UploadTreeError if it cannot be created, or if it is a link.
     """
     jail = account.jail(uploads)
     try:
@@ -286,8 +288,8 @@ def make_folder(account: Account, uploads: Path) -> Path:
         ) from error
     if not is_own_folder(jail, uploads, account.folder):
         raise UploadTreeError(
-            f"{jail}: expected a folder, got a link to {resolved(jail)}; ingest follows no links. "
-            f"Mount it there instead (mount --bind), or choose another --folder."
+            f"{jail}: expected a folder, got a link to {resolved(jail)}; ingest does not follow "
+            f"links. Mount it there instead (mount --bind), or choose another --folder."
         )
     return jail
 
@@ -301,6 +303,6 @@ def _make(folder: Path, uploads: Path) -> None:
 
 
 def is_own_folder(jail: Path, uploads: Path, folder: str) -> bool:
-    """Tell whether the jail is there and no part of its way below the root is a link."""
+    """Return whether the folder exists, and no part of its path below the root is a link."""
     expected = resolved(uploads) / decode_path(folder).decode("utf-8", "surrogateescape")
     return jail.is_dir() and resolved(jail) == expected

@@ -1,4 +1,4 @@
-"""A camera's first upload, as a person wants to hear of it: whole or not, and the clock."""
+"""Describe a camera's first upload to a person: whether it is complete, and the clock."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pano_analytics.settings.whose import owner_of
 from pano_analytics.wording import many
 from pano_analytics.workers import confined
 
-# An upload comes within a minute or two of what it shows: less says nothing of a clock.
+# An upload arrives a minute or two after its recording: a smaller difference means nothing.
 _NEAR = timedelta(minutes=2)
 _HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One upload that came: what its name and its inside say, and when it arrived (UTC).
+    """One upload: what its name and its contents say, and when it arrived (aware, UTC).
 
-    `clock_off` is by how much the camera's clock is ahead of ours (behind: negative);
-    None where neither name nor file tells a time.
+    `clock_off` is how far the camera's clock is ahead of ours (negative: behind); None if
+    neither name nor contents have a time.
     """
 
     path: str
@@ -49,36 +49,38 @@ class Arrival:
 
 
 def look(settings: Settings, camera: str, path: str, arrived: datetime) -> Arrival:
-    """Return what the upload at `path` (as in the column) of `camera` says; never raises for it."""
+    """Examine the upload at `path` (as in the column) of `camera`; raises no error about it."""
     folder, _, name = path.rpartition("/")
     reading = layouts.reader_of(folder, owner_of(settings, folder, "").layout)(name)
-    inspection, trouble = _inspected(settings.uploads, path, reading)
+    inspection, trouble = _inspect_confined(settings.uploads, path, reading)
     off = _clock_off(settings, camera, reading, inspection, arrived)
     return Arrival(path, reading, inspection, trouble, arrived, off)
 
 
-def _inspected(uploads: Path | None, path: str, reading: Reading) -> tuple[Inspection | None, str]:
+def _inspect_confined(
+    uploads: Path | None, path: str, reading: Reading
+) -> tuple[Inspection | None, str]:
     if uploads is None or reading.kind not in ("snapshot", "clip"):
         return None, reading.reason or ""
     upload = str(locate(uploads, path).absolute())
     try:
-        found = confined.call(_look_inside, upload, reading.kind, limit_s=60.0, cpu_s=30.0)
+        facts = confined.call(_inspect, upload, reading.kind, limit_s=60.0, cpu_s=30.0)
     except MediaError as error:
         return None, str(error)
     except confined.Ended as ended:
         return Inspection("unsupported", f"too large to look at: reading it {ended}"), ""
-    clock = found.pop("camera_clock")
-    return Inspection(**found, camera_clock=clock and datetime.fromisoformat(clock)), ""
+    clock = facts.pop("camera_clock")
+    return Inspection(**facts, camera_clock=clock and datetime.fromisoformat(clock)), ""
 
 
-def _look_inside(upload: str, kind: str) -> dict[str, Any]:
-    """Return what an upload holds as far as an arrival is told by it; in a confined process."""
-    found = inspect_file(Path(upload), kind)
+def _inspect(upload: str, kind: str) -> dict[str, Any]:
+    """Return the facts about an upload that `Arrival` needs; runs in a confined process."""
+    inspection = inspect_file(Path(upload), kind)
     return {
-        "state": found.state,
-        "state_reason": found.state_reason,
-        "duration_s": found.duration_s,
-        "camera_clock": found.camera_clock and found.camera_clock.isoformat(),
+        "state": inspection.state,
+        "state_reason": inspection.state_reason,
+        "duration_s": inspection.duration_s,
+        "camera_clock": inspection.camera_clock and inspection.camera_clock.isoformat(),
     }
 
 
@@ -89,7 +91,7 @@ def _clock_off(
     inspection: Inspection | None,
     arrived: datetime,
 ) -> timedelta | None:
-    """Return how far the camera's clock is ahead of the arrival, by its last word on the time."""
+    """Return how far the latest time in picture or name is ahead of the arrival."""
     shown = None
     if inspection is not None and reading.kind == "snapshot":
         shown = inspection.camera_clock
@@ -112,7 +114,7 @@ def _end_of(reading: Reading, inspection: Inspection | None) -> datetime | None:
 
 
 def in_words(arrival: Arrival, settings: Settings, camera: str) -> list[str]:
-    """Return what to tell of a camera's first upload: one line, and what to do if anything."""
+    """Return the lines about a camera's first upload, with advice if its clock is wrong."""
     lines = [f"first upload arrived, {_state(arrival)}, {_clock(arrival.clock_off)}"]
     lines.append(f"  {arrival.path} ({arrival.reading.kind}, {arrival.reading.layout})")
     off = arrival.clock_off
@@ -125,7 +127,7 @@ def _state(arrival: Arrival) -> str:
     if arrival.inspection is None:
         return f"not inspected ({arrival.trouble})"
     if arrival.is_whole:
-        return "whole"
+        return "complete"
     return f"{arrival.inspection.state} ({arrival.inspection.state_reason})"
 
 
@@ -143,7 +145,7 @@ def _length(off: timedelta) -> str:
         if off >= one and count:
             rest = off - count * one
             if unit == "hour" and abs(rest) > _NEAR:
-                break  # 90 minutes are no hour
+                break  # 90 minutes must not become an hour
             return many(count, unit)
     return many(round(off / (_HOUR / 60)), "minute")
 

@@ -1,7 +1,7 @@
-"""A control connection: its commands, its login, and every refusal told to others.
+"""A control connection: its commands, its login, and a record of every refusal.
 
-`Control` is laid over pyftpdlib's handler. Each reply that begins with 4 or 5 is counted,
-whatever command it answers and whoever sent it (`refusals`).
+`Control` extends pyftpdlib's handler. Each reply that begins with 4 or 5 is counted
+(`refusals`), for any command and any client.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ LONGEST_PATH = 1024
 """In bytes, below the upload root."""
 IDLE_S = 300.0
 """How long a camera may be logged in without a command or a transfer."""
-# Replies that wait because the client reads none of them.
+# How many replies may wait for a client that does not read them.
 _MOST_UNREAD = 200
 _CLOSE_S = 5.0
 _TLS_HELLO = b"\x16\x03"
 _VERB = re.compile(r"[A-Z]{3,5}( [A-Z]{3,5})?")
 
 COMMAND_SENT, USER_SENT, PASSWORD_WAITS = 1, 2, 3
-"""How far a client came on its way to a login."""
-# Questions that clients ask to find out what is there: "no" is an answer and refuses nothing.
+"""How far a client has come towards a login."""
+# Commands that only ask: a negative reply is an answer, not a refusal.
 _QUESTIONS = {"SIZE", "MDTM", "MLST", "MLSD", "LIST", "NLST", "STAT", "FEAT", "OPTS", "HELP"}
 _FOR_DATA = {"PORT", "EPRT", "PASV", "EPSV"}
 _MAKES: dict[str, What] = {"STOR": "files", "APPE": "files", "MKD": "folders", "XMKD": "folders"}
@@ -62,11 +62,11 @@ _BY_CODE = {
 
 
 class Passive(FTPHandler.passive_dtp):  # type: ignore[misc]
-    """A port that waits for one connection for data, from the camera's own address."""
+    """A port that waits for one data connection from the camera's own address."""
 
     def handle_accepted(self, sock: Any, addr: Any) -> None:
-        # A reply would reach the camera in the middle of something else: whoever scans
-        # the ports of this computer could break its uploads.
+        # Do not reply: the camera would get the reply to something else, so that a port
+        # scanner could break its uploads.
         if addr[0] != self.cmd_channel.remote_ip:
             sock.close()
             self.cmd_channel.note_refusal("foreign_data", f"from {addr[0]}")
@@ -81,7 +81,7 @@ class Passive(FTPHandler.passive_dtp):  # type: ignore[misc]
 
 
 class Control(FTPHandler):  # type: ignore[misc]
-    """What pyftpdlib does, with limits before the login, and with every refusal counted."""
+    """pyftpdlib's handler, with limits before the login, and a count of every refusal."""
 
     service: Service
     passive_dtp = Passive
@@ -91,7 +91,7 @@ class Control(FTPHandler):  # type: ignore[misc]
     _in_buffer: list[bytes]
     account: Account | None = None
     refusal: tuple[str, str] = ("", "")
-    """Why the login was refused: a kind of refusal, and more of it in words."""
+    """Why the login was refused: the kind of refusal, and details in words."""
     stage = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -101,27 +101,27 @@ class Control(FTPHandler):  # type: ignore[misc]
         self.active_at = time.monotonic()
         super().__init__(*args, **kwargs)
 
-    # --- coming and going
+    # --- opening and closing
 
     def on_connect(self) -> None:
-        self.service.door.came(self)
+        self.service.door.connected(self)
         self._await_login()
 
     def _await_login(self) -> None:
-        self.call_later(LOGIN_S, self._log_in_now)
+        self.call_later(LOGIN_S, self._require_login)
 
-    def _log_in_now(self) -> None:
+    def _require_login(self) -> None:
         if not self.authenticated:
             self.dismiss("no_login", f"421 Log in within {LOGIN_S:g} seconds.")
 
     @property
     def is_busy(self) -> bool:
-        """Whether a transfer is under way or about to begin."""
+        """Whether a transfer is in progress or about to begin."""
         waiting = self._dtp_acceptor is not None or self._dtp_connector is not None
         return waiting or self.data_channel is not None
 
     def dismiss(self, kind: str, reply: str) -> None:
-        """Close the connection with a reply, as far as the client can be told."""
+        """Close the connection, with a reply if the client still reads."""
         if self._closed or self._closing:
             return
         self.refuse(kind, reply)
@@ -134,15 +134,15 @@ class Control(FTPHandler):  # type: ignore[misc]
         super().close()
 
     def leave(self) -> None:
-        """Give the place back, once, and tell of what the client left undone."""
+        """Release the connection's slot, once, and record what the client did not finish."""
         if self._has_left or not self.remote_ip:
             return
         self._has_left = True
-        self.service.door.left(self)
+        self.service.door.forget(self)
         self.note_unopened("it hung up instead")
 
     def note_unopened(self, instead: str) -> None:
-        """Tell where a camera asked for a connection for data and did not open it."""
+        """Record that a camera requested a data connection and did not open it."""
         if self._dtp_acceptor is not None and self.account and not self.service.is_ending:
             self.note_refusal("data_never_opened", instead)
 
@@ -157,7 +157,7 @@ class Control(FTPHandler):  # type: ignore[misc]
             self.note_refusal("tls_implicit")
             self.close()
             return
-        # Of what is longer only so much is kept that it is known to be.
+        # Keep no more of a long command than shows that it is too long.
         room = LONGEST_COMMAND + 1 - sum(map(len, self._in_buffer))
         self._in_buffer += [data[:room]] if room else []
 
@@ -170,7 +170,7 @@ class Control(FTPHandler):  # type: ignore[misc]
         else:
             try:
                 super().found_terminator()
-            except OSError as error:  # of the disk, while a path was only looked at
+            except OSError as error:  # the disk failed while a path was examined
                 log.error("%s: %s", self._command[0], error)
                 self.respond("451 The disk of the uploads failed. Try again later.")
 
@@ -178,10 +178,10 @@ class Control(FTPHandler):  # type: ignore[misc]
         self._command = (cmd, arg)
         self.stage = max(self.stage, COMMAND_SENT)
         if "\0" in line:
-            self.refuse("name_refused", "501 No name holds that.")
+            self.refuse("name_refused", "501 A name must not contain a null character.")
         elif not self.authenticated and cmd.startswith(("SSH-", "GET", "HTTP")):
             self.refuse("not_ftp", "500 This is an FTP server.")
-        elif self.authenticated and not self._may_still(cmd):
+        elif self.authenticated and not self._is_account_unchanged(cmd):
             self.refuse("account_changed", "421 This account was changed; log in again.")
             self.close_when_done()
         elif self._is_too_long(cmd, arg):
@@ -192,11 +192,11 @@ class Control(FTPHandler):  # type: ignore[misc]
         else:
             super().pre_process_command(line, cmd, arg)
 
-    def _may_still(self, cmd: str) -> bool:
-        """Tell whether the account is as it was at the login, where that is asked.
+    def _is_account_unchanged(self, cmd: str) -> bool:
+        """Return whether the account is the same as at login, for commands that need one.
 
-        While the accounts cannot be read, whoever is logged in goes on: what a camera has
-        to say would be lost, and nobody changed its account.
+        While the accounts cannot be read, cameras stay logged in: their uploads would be
+        lost otherwise, and nobody has changed their accounts.
         """
         if not (self.proto_cmds.get(cmd) or {}).get("perm"):
             return True
@@ -209,7 +209,7 @@ class Control(FTPHandler):  # type: ignore[misc]
         return len(os.fsencode(self.fs.ftp2fs(arg))) - len(self.fs.root) > LONGEST_PATH
 
     def _over_quota(self, cmd: str, arg: str) -> Over | None:
-        """Return why the account may make no more for now; folders that are there cost nothing."""
+        """Return why the account is over its quota, or None; existing folders do not count."""
         what = _MAKES.get(cmd)
         if what is None or self.account is None:
             return None
@@ -221,27 +221,27 @@ class Control(FTPHandler):  # type: ignore[misc]
         if len(self.producer_fifo) > _MOST_UNREAD:
             self.close()
             return
-        # A name of a camera that does not speak UTF-8 goes back as it came.
+        # Return names that are not UTF-8 with the same bytes as the camera sent.
         super(FTPHandler, self).push(data.encode(self.encoding, self.unicode_errors))
 
     # --- logins
 
     def ftp_USER(self, line: str) -> None:
-        """Take a user name; of one that is too long only so much that nobody has it."""
+        """Accept a user name; one that is too long is cut to a length that no account has."""
         super().ftp_USER(line[: LONGEST_USER + 1])
         self.stage = USER_SENT
 
     def ftp_PASS(self, line: str) -> None:
-        """Check a password: at once, or later where the address had many wrong ones."""
+        """Check a password: immediately, or later if the address had many wrong ones."""
         wait_s = self.service.gate.wait_s(self.username, line, self.remote_ip)
         if self.authenticated or not wait_s:
             super().ftp_PASS(line)
         else:
             self.stage = PASSWORD_WAITS
             self.del_channel()
-            self.call_later(wait_s, self._check_now, line)
+            self.call_later(wait_s, self._check_password, line)
 
-    def _check_now(self, line: str) -> None:
+    def _check_password(self, line: str) -> None:
         self.add_channel()
         super().ftp_PASS(line)
 
@@ -253,14 +253,14 @@ class Control(FTPHandler):  # type: ignore[misc]
             self.refuse(kind, "421 Too many connections; try again.")
             self.close_when_done()
         else:
-            super().handle_auth_success(home, "", msg_login)  # nobody needs it any more
+            super().handle_auth_success(home, "", msg_login)  # do not keep the password
 
     def on_login(self, username: str) -> None:
         if self.account is not None:
             self.service.logged_in(self.account, self.remote_ip)
 
     def handle_auth_failed(self, msg: str, password: str) -> None:
-        """Answer late, so that nobody can try many passwords."""
+        """Reply late, so that nobody can try many passwords."""
         user, self.username = self.username, ""
         kind, detail = self.refusal
         is_slowed = self.service.refused_login(user, self.remote_ip, kind, detail)
@@ -280,8 +280,8 @@ class Control(FTPHandler):  # type: ignore[misc]
         super().flush_account()
         if self.account is not None:
             self.account = None
-            self.service.door.left(self)
-            self.service.door.came(self)
+            self.service.door.forget(self)
+            self.service.door.connected(self)
             self._await_login()
 
     # --- refusals
@@ -296,24 +296,24 @@ class Control(FTPHandler):  # type: ignore[misc]
         self.reply(resp)
 
     def reply(self, resp: str) -> None:
-        """Send a reply that refuses nothing; a file or folder that may be made is counted."""
+        """Send a reply that is not a refusal, and count files and folders that it allows."""
         what = _MAKES.get(self._command[0])
         if what and self.account and resp[:3] in _MAY:
             self.service.made(self.account.camera, what)
         super().respond(resp)
 
     def refuse(self, kind: str, resp: str) -> None:
-        """Send a reply that refuses something, for a reason that is known here."""
+        """Send a reply that refuses something, with the kind of refusal."""
         self._kind = kind
         self.respond(resp)
 
     def note_refusal(self, kind: str, detail: str = "") -> None:
-        """Count something that was refused, with or without a reply."""
+        """Count a refusal, with or without a reply."""
         camera = self.account.camera if self.account else None
-        self.service.refused(kind, camera, self.remote_ip, detail, self._asked_for())
+        self.service.refused(kind, camera, self.remote_ip, detail, self._last_command())
 
-    def _asked_for(self) -> str:
-        """Return the last command in words, without what a client without a login sent."""
+    def _last_command(self) -> str:
+        """Return the last command as text; its argument only if the client is logged in."""
         cmd, arg = self._command
         if not _VERB.fullmatch(cmd):
             return ""
@@ -322,10 +322,10 @@ class Control(FTPHandler):  # type: ignore[misc]
         return f"{cmd} {encode_path(arg)}"
 
     def _kind_of(self, resp: str) -> str | None:
-        """Return what kind of refusal a reply of pyftpdlib's is; None for an answer like any."""
+        """Return the kind of refusal of a reply of pyftpdlib, or None if it is not a refusal."""
         (cmd, arg), code = self._command, resp[:3]
         if code == "426" or cmd in _QUESTIONS or resp.startswith("421 Control connection"):
-            return None  # told as a cut upload; an answer; the end of an idle session
+            return None  # recorded as a cut upload; an answer; the end of an idle session
         if "Too many connections" in resp:
             return "server_full"
         if code == "421" and cmd in ("STOR", "APPE"):
@@ -342,12 +342,12 @@ class Control(FTPHandler):  # type: ignore[misc]
             try:
                 return self._kind_of_file(cmd, arg, code)
             except OSError:
-                # The disk refuses this question too; the camera still gets its reply.
+                # The disk fails here, too; the camera still gets its reply.
                 return "storage_error"
         return _BY_CODE.get(code, "other")
 
     def _kind_of_file(self, cmd: str, arg: str, code: str) -> str | None:
-        """Return why a command about a file or folder was refused, by what is there."""
+        """Return why a command about a file or folder was refused, from the state of the disk."""
         perm = (self.proto_cmds.get(cmd) or {}).get("perm")
         if perm and not self.authorizer.has_perm(self.username, perm):
             return "not_permitted"
@@ -363,15 +363,15 @@ class Control(FTPHandler):  # type: ignore[misc]
         if cmd in ("CWD", "XCWD", "CDUP", "XCUP"):
             return "folder_not_entered"
         if cmd in ("MKD", "XMKD") and path.is_dir():
-            return None  # cameras ask for each folder each time
+            return None  # cameras create each folder every time
         if not path.parent.is_dir():
             return "missing_folder"
         return "folder_refused" if cmd in ("MKD", "XMKD") else "upload_refused"
 
-    # --- the log of pyftpdlib, of which the refusals are told already
+    # --- the log of pyftpdlib, without refusals, which are logged elsewhere
 
     def log(self, msg: str, logfun: Any = None) -> None:
-        """Do nothing: what is worth a line has one."""
+        """Do nothing: everything that matters is logged elsewhere."""
 
     def logline(self, msg: str, logfun: Any = None) -> None:
         """Do nothing, as above."""

@@ -1,4 +1,4 @@
-"""How many files and connections the upload server may have open, and what it does without any."""
+"""How many files and connections the upload server may have open."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import resource
 log = logging.getLogger("pano.receive")
 
 PER_SESSION = 4
-"""A session has its own connection, one for data or a port for it, a part and what it continues."""
+"""The control connection, a data connection or its port, a part, and the file it continues."""
 _SPARE = 64
 
 _OUT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 def is_out_of_descriptors(error: OSError) -> bool:
-    """Tell whether the system has no more connections or files to give."""
+    """Return whether the system has run out of connections or files."""
     return error.errno in _OUT
 
 
 def make_room(sessions: int) -> int:
-    """Raise this process's limit of open files for `sessions`; return what it is now."""
+    """Raise this process's limit of open files for `sessions`, and return the new limit."""
     wanted = _SPARE + PER_SESSION * sessions
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     ceiling = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -40,5 +40,5 @@ def make_room(sessions: int) -> int:
 
 
 def most_connections(limit: int) -> int:
-    """Return how many connections leave descriptors for the files that come through them."""
+    """Return how many connections leave enough descriptors for the files that they send."""
     return max((limit - _SPARE) // 2, 4) if limit != resource.RLIM_INFINITY else 1 << 30

@@ -1,9 +1,9 @@
-"""Who may stay connected: cameras that logged in, and clients that have not logged in yet.
+"""Limit the connections: of cameras that are logged in, and of clients that are not yet.
 
-The two have separate places, so that clients without a login never use those of the
-cameras. Where places run out, a connection that does the least gives way to a newer one:
-a client that holds connections open and does nothing shuts nobody out, also not a camera
-behind the same address.
+The two have separate slots, so that clients without a login never use those of the
+cameras. If there are no free slots, the least active connection is closed in favour of a
+newer one: a client that holds connections open and does nothing shuts nobody out, not even
+a camera at the same address.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Protocol
 LOGIN_S = 30.0
 """How long a client may take to log in, encryption included."""
 STALE_S = 30.0
-"""After so long without a command a session may give way to another of the same camera."""
+"""After this time without a command, a newer session of the same camera may replace one."""
 _LEAST_STRANGERS = 16
 
 
@@ -25,13 +25,13 @@ class Guest(Protocol):
 
     remote_ip: str
     stage: int
-    """How far it came on its way to a login; 0 has not sent anything."""
+    """How far it has come towards a login; 0 has not sent anything."""
     active_at: float
     """When it last sent a command or ended a transfer (monotonic seconds)."""
 
     @property
     def is_busy(self) -> bool:
-        """Whether a file is on its way."""
+        """Whether a transfer is in progress."""
         ...
 
     def dismiss(self, kind: str, reply: str) -> None:
@@ -40,7 +40,7 @@ class Guest(Protocol):
 
 
 class Door:
-    """All connections of one server: `most` sessions of cameras, `most_each` of each."""
+    """The connections of one server: at most `most` sessions, `most_each` per camera."""
 
     def __init__(self, most: int, most_each: int) -> None:
         self.most, self.most_each = most, most_each
@@ -48,8 +48,8 @@ class Door:
         self._strangers: list[Guest] = []
         self._cameras: dict[str, list[Guest]] = {}
 
-    def came(self, guest: Guest) -> None:
-        """Take in a client that has not logged in; another such client may have to go."""
+    def connected(self, guest: Guest) -> None:
+        """Add a client that has not logged in; another such client may be closed for it."""
         own = [one for one in self._strangers if one.remote_ip == guest.remote_ip]
         if len(own) >= self.most_each:
             self._push_out(own)
@@ -59,35 +59,35 @@ class Door:
         self._strangers.append(guest)
 
     def _push_out(self, strangers: Iterable[Guest]) -> None:
-        # The first one waits longest; those that only hold a connection go before those
-        # that are about to log in.
+        # `min` returns the first, which has waited longest. Clients that only hold a
+        # connection are closed before those that are about to log in.
         least = min(strangers, key=lambda one: one.stage)
         self._strangers.remove(least)
         least.dismiss("pushed_out", "421 Too many connections without a login; try again.")
 
     def enter(self, guest: Guest, camera: str) -> str:
-        """Take in a session of `camera`; return why not, as one of `refusals.KINDS`, else ""."""
-        self.left(guest)
+        """Add a session of `camera`; return why not, as one of `refusals.KINDS`, or ""."""
+        self.forget(guest)
         own = self._cameras.get(camera, [])
         if len(own) >= self.most_each and not self._give_way(own, STALE_S):
             return "too_many_sessions"
-        if self._inside() >= self.most and not self._make_room(len(own)):
+        if self._session_count() >= self.most and not self._make_room(len(own)):
             return "server_full"
         self._cameras.setdefault(camera, []).append(guest)
         return ""
 
-    def _inside(self) -> int:
+    def _session_count(self) -> int:
         return sum(len(sessions) for sessions in self._cameras.values())
 
     def _make_room(self, own: int) -> bool:
-        """Close an idle session: of the camera with the most of them, if it has more than `own`."""
+        """Close an idle session, preferably of the camera with most, if more than `own`."""
         most = max(self._cameras.values(), key=len)
         if len(most) > own and self._give_way(most, 0):
             return True
         return any(self._give_way(sessions, STALE_S) for sessions in self._cameras.values())
 
     def _give_way(self, sessions: list[Guest], idle_s: float) -> bool:
-        """Close the session that is idle longest, and at least `idle_s`; tell whether one was."""
+        """Close the session that has been idle longest, at least `idle_s`, if there is one."""
         before = time.monotonic() - idle_s
         idle = [one for one in sessions if not one.is_busy and one.active_at <= before]
         if not idle:
@@ -97,8 +97,8 @@ class Door:
         longest.dismiss("pushed_out", "421 Closed for a newer connection.")
         return True
 
-    def left(self, guest: Guest) -> None:
-        """Forget a connection that is closed, or that logged in or out."""
+    def forget(self, guest: Guest) -> None:
+        """Remove a connection that was closed, or that logged in or out."""
         if guest in self._strangers:
             self._strangers.remove(guest)
         for camera, sessions in list(self._cameras.items()):

@@ -1,7 +1,8 @@
-"""Who is let in: hashed passwords, remembered only as keyed hashes; guessing is slow.
+"""Check logins against hashed passwords, and slow down guessing.
 
-An unknown user is not checked against anything: wrong logins are answered seconds later
-(`Control.handle_auth_failed`), in which the 30 ms of a hash do not show.
+Right passwords are cached, as keyed hashes only. An unknown user costs no hash, which does
+not reveal that the user is unknown: failed logins are answered seconds later
+(`Control.handle_auth_failed`), and a hash takes 30 ms.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from pano_analytics.model.upload import resolved
 from pano_analytics.receive.accounts import Account, Accounts, is_own_folder
 
 RIGHTS = "elamwf"
-"""As pyftpdlib spells them: enter, list, append, make folders, store, rename."""
+"""pyftpdlib's letters: enter, list, append, make folders, store, rename."""
 
 log = logging.getLogger("pano.receive")
 
 LONGEST_USER = 64
 CHECK_EVERY_S = 0.25
-"""How often a password is checked of an address that had many wrong ones."""
+"""The time between two checks of passwords from an address that had many wrong ones."""
 _MOST_REMEMBERED = 1000
 _MOST_ADDRESSES = 10_000
 _MOST_TOLD = 20
@@ -36,9 +37,9 @@ _ANONYMOUS = ("anonymous", "ftp")
 
 
 class Bans:
-    """Addresses that logged in wrongly too often: their logins are checked slowly for a while.
+    """Addresses with too many failed logins: further logins are checked slowly for a while.
 
-    None is shut out: cameras may share their address with whoever guesses passwords.
+    No address is blocked, because cameras may share it with somebody who guesses passwords.
     """
 
     def __init__(self, most_failed: int, ban_s: float) -> None:
@@ -48,7 +49,7 @@ class Bans:
         self._next_check: dict[str, float] = {}
 
     def failed(self, address: str) -> bool:
-        """Count a wrong login; return whether the address begins to be slowed down."""
+        """Count a failed login; return whether the address is slowed down from now on."""
         count = self._failed.pop(address, 0) + 1
         self._failed[address] = count
         _forget_oldest(self._failed)
@@ -60,15 +61,15 @@ class Bans:
         del self._failed[address]
         return True
 
-    def right(self, address: str) -> None:
-        """Forget what failed: many cameras may share one address, and one of them be set wrong."""
+    def succeeded(self, address: str) -> None:
+        """Reset the count: of several cameras with one address, only one may be misconfigured."""
         self._failed.pop(address, None)
 
     def is_banned(self, address: str) -> bool:
         return address in self._until and self._until[address][0] > time.monotonic()
 
     def wait_s(self, address: str) -> float:
-        """Return in how many seconds a password from here is checked: one after another."""
+        """Return in how many seconds the next password from this address is checked."""
         if not self.is_banned(address):
             return 0
         now = time.monotonic()
@@ -78,7 +79,7 @@ class Bans:
         return at - now
 
     def current(self) -> dict[str, str]:
-        """Return the addresses that are slowed down, each with its end (UTC, ISO 8601)."""
+        """Return the addresses that are slowed down, each with the end (UTC, ISO 8601)."""
         now = time.monotonic()
         self._until = {one: until for one, until in self._until.items() if until[0] > now}
         newest = list(self._until.items())[-_MOST_TOLD:]
@@ -91,23 +92,23 @@ class Bans:
 
 
 def _forget_oldest(table: dict[str, Any]) -> None:
-    """Keep a table of addresses small; who came in first is forgotten first."""
+    """Limit the size of a table of addresses; the oldest is removed first."""
     if len(table) > _MOST_ADDRESSES:
         table.pop(next(iter(table)))
 
 
 class Gate:
-    """Answers what pyftpdlib asks of an authorizer, from the accounts as they are now."""
+    """pyftpdlib's authorizer, which uses the accounts as they are at the moment."""
 
     def __init__(self, accounts: Accounts, uploads: Path, bans: Bans) -> None:
         self.accounts, self.uploads, self.bans = accounts, uploads, bans
         self.trouble = ""
-        """Why the accounts cannot be read, as long as they cannot."""
+        """Why the accounts cannot be read at the moment, or ""."""
         self._secret = secrets.token_bytes(32)
         self._verified: set[bytes] = set()
 
     def account(self, user: str) -> Account | None:
-        """Return who logs in as `user`; None where nobody does, or where no list can be read."""
+        """Return the account of `user`; None if there is none, or the list cannot be read."""
         if len(user) > LONGEST_USER:
             return None
         try:
@@ -121,18 +122,18 @@ class Gate:
         return account
 
     def wait_s(self, user: str, password: str, address: str) -> float:
-        """Return in how many seconds this login is to be checked; 0 for one that is known."""
+        """Return in how many seconds to check this login; 0 if it is known to be right."""
         account = self.account(user)
         if account is None or self._mark(account, password) in self._verified:
             return 0
         return self.bans.wait_s(address)
 
     def validate_authentication(self, user: str, password: str, session: Any) -> None:
-        """Raise AuthenticationFailed, and leave the reason in `session.refusal`."""
+        """Raise AuthenticationFailed if the login fails, with the reason in `session.refusal`."""
         session.refusal = ("", "")
         account = self.account(user)
         if account is None:
-            session.refusal = self._why_nobody(user)
+            session.refusal = self._unknown_user_refusal(user)
         elif not self._is_right(account, password):
             session.refusal = ("wrong_password", "")
         elif not self._has_folder(account):
@@ -145,9 +146,9 @@ class Gate:
         try:
             return is_own_folder(account.jail(self.uploads), self.uploads, account.folder)
         except OSError:
-            return False  # of a disk that fails: as far as the camera goes, it is not there
+            return False  # the disk fails: for the camera, the folder does not exist
 
-    def _why_nobody(self, user: str) -> tuple[str, str]:
+    def _unknown_user_refusal(self, user: str) -> tuple[str, str]:
         if self.trouble:
             return "accounts_unreadable", ""
         return ("anonymous", "") if user.lower() in _ANONYMOUS else ("unknown_user", "")
@@ -189,7 +190,7 @@ class Gate:
         return "Goodbye."
 
     def impersonate_user(self, user: str, password: str) -> None:
-        """Do nothing: all folders belong to the user who runs pano."""
+        """Do nothing: all folders belong to the user that runs pano."""
 
     def terminate_impersonation(self, user: str) -> None:
         """Do nothing, as above."""

@@ -1,4 +1,4 @@
-"""What to type into a camera, and where its pages want it."""
+"""What to enter in a camera, and where in its menus."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ VENDORS: tuple[tuple[str, str], ...] = (
     ("Foscam", "Settings > Network > FTP: address with ftp:// before it, mode PASV"),
     ("others", "passive mode (PASV); no anonymous login; one test, then motion as trigger"),
 )
-"""Vendor -> where its page mostly is (menus differ by firmware), and what to heed there."""
+"""Maker -> the path in its menus (which differ by firmware), and what to consider there."""
 
 
 def to_type_in(login: Login) -> list[str]:
-    """Return the lines that say exactly what to type into the camera."""
+    """Return the lines that say exactly what to enter in the camera."""
     lines = [
         f"  server address   {login.address}",
         f"  port             {login.port}",
         f"  user             {login.user}",
         f"  password         {login.password}",
-        "  folder           / (or leave it empty: the camera has a folder of its own)",
+        "  folder           / (or leave it empty: the camera has its own folder)",
         f"  encryption       {_encryption(login.tls)}",
     ]
     width = max(len(vendor) for vendor, _ in VENDORS)
@@ -42,7 +42,7 @@ def to_type_in(login: Login) -> list[str]:
 
 def _encryption(tls: str) -> str:
     return {
-        "optional": 'FTPS ("explicit", "FTP over TLS") if the camera has it, else none',
+        "optional": 'FTPS ("explicit", "FTP over TLS") if the camera supports it, else none',
         "required": 'FTPS ("explicit", "FTP over TLS")',
         "off": "none",
     }[tls]

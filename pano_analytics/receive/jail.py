@@ -1,7 +1,7 @@
-"""A camera's folder as its FTP session sees it: without links, without parts, never beyond it.
+"""The view that an FTP session has of its camera's folder: no links, no parts, nothing outside.
 
-Whatever is written goes through descriptors of folders that are opened one by one, no
-link followed (`tree.open_folder`); what is only looked at is looked at with `lstat`.
+Writing uses descriptors of folders that are opened one by one without following links
+(`tree.open_folder`); reading uses `lstat`.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from pano_analytics.store.tree import open_folder
 
 
 class Jail(AbstractedFS):  # type: ignore[misc]
-    """The file system that pyftpdlib asks; paths are absolute, as on disk."""
+    """The file system that pyftpdlib uses; paths are absolute, as on disk."""
 
     def __init__(self, root: str, cmd_channel: Any) -> None:
         super().__init__(root, cmd_channel)
         self.declared: int | None = None
-        """What ALLO said of the upload that begins next, in bytes."""
+        """The size of the next upload in bytes, as announced by ALLO."""
         service = cmd_channel.service
         self._uploads: Path = service.uploads
         self._shared: Shared = service.shared
 
     def place(self, path: str) -> Place:
-        """Return the place of a path that a camera named."""
+        """Return the location of a path that a camera sent."""
         return Place.of(Path(path), self._uploads)
 
-    # --- what is written
+    # --- writing
 
     def open(self, filename: str, mode: str) -> Upload:
-        """Return an Upload for a name that a camera may write to; the modes are pyftpdlib's."""
+        """Return an Upload for a name that a camera may write to; `mode` is pyftpdlib's."""
         kind: Mode = "append" if "a" in mode else "resume" if "+" in mode else "new"
         place = self._checked(filename)
         if kind == "resume" and place.size() < 0:
@@ -49,10 +49,10 @@ class Jail(AbstractedFS):  # type: ignore[misc]
         return Upload(place, kind, self.declared, self._shared)
 
     def _checked(self, path: str) -> Place:
-        """Return the place of a name that a camera may write to. Raises FilesystemError."""
+        """Return the location of a name that a camera may write to. Raises FilesystemError."""
         place = self.place(path)
         if is_ours(place.name):
-            raise FilesystemError("That name is not for uploads")
+            raise FilesystemError("That name is reserved")
         try:
             with place.opened() as folder:
                 if not _is_free_or_file(folder, place.name):
@@ -64,10 +64,10 @@ class Jail(AbstractedFS):  # type: ignore[misc]
         return place
 
     def rename(self, src: str, dst: str) -> Published:
-        """Give an upload in progress its final name; as long as the disk takes.
+        """Give an upload in progress its final name; waits for the disk.
 
-        Uploads that came later under the name in progress get later final names. Raises
-        FilesystemError for any other rename, and OSError.
+        Later uploads of the name in progress get later final names. Raises FilesystemError
+        for any other rename, and OSError.
         """
         target, source = self._checked(dst), self.place(src)
         if source == target:
@@ -86,10 +86,10 @@ class Jail(AbstractedFS):  # type: ignore[misc]
                     is_synced=limits.is_synced,
                     is_contents_checked=limits.is_contents_checked,
                 )
-                for name in [source.name, *_later_ones(folder, source.name)]
+                for name in [source.name, *_later_names(folder, source.name)]
             ]
         if limits.is_synced:
-            self._shared.folders.sync_above(target)
+            self._shared.folders.sync_path_to(target)
         return published[0]
 
     def _check_source(self, folder: int, source: Place) -> None:
@@ -99,19 +99,19 @@ class Jail(AbstractedFS):  # type: ignore[misc]
             raise FilesystemError("Only an upload in progress can be renamed") from error
 
     def mkdir(self, path: str) -> None:
-        """Make a folder that is on the disk when this returns."""
+        """Create a folder; it is durable when this returns."""
         place = self.place(path)
         if is_ours(place.name):
-            raise FilesystemError("That name is not for uploads")
+            raise FilesystemError("That name is reserved")
         with place.opened() as above:
             os.mkdir(place.name, dir_fd=above)
         if self._shared.limits.is_synced:
-            self._shared.folders.sync_above(Place(place.root, (*place.folders, place.name), ""))
+            self._shared.folders.sync_path_to(Place(place.root, (*place.folders, place.name), ""))
 
-    # --- what is looked at
+    # --- reading
 
     def validpath(self, path: str) -> bool:
-        """Tell whether a path lies below the camera's folder, and no link on the way to it."""
+        """Return whether a path is below the camera's folder, without links on the way."""
         path, root = os.path.normpath(path), os.path.normpath(self.root)
         if path == root:
             return True
@@ -123,13 +123,13 @@ class Jail(AbstractedFS):  # type: ignore[misc]
         )
 
     def chdir(self, path: str) -> None:
-        # Not the process's own folder: all cameras share it.
+        # Do not change the working directory of the process, which all cameras share.
         if not self.isdir(path):
             raise FilesystemError("No such directory")
         self.cwd = self.fs2ftp(path)
 
     def listdir(self, path: str) -> list[str]:
-        """Return the names in a folder that are files and folders of the camera's own."""
+        """Return the names of the camera's files and folders in a folder."""
         place = self.place(path)
         descriptor = open_folder(place.root, (*place.folders, place.name))
         try:
@@ -141,11 +141,11 @@ class Jail(AbstractedFS):  # type: ignore[misc]
             os.close(descriptor)
 
     def lstat(self, path: str) -> os.stat_result:
-        """Look at a path; links and names of ours are not there. Raises FileNotFoundError."""
-        found = os.lstat(path)
-        if stat.S_ISLNK(found.st_mode) or is_ours(Path(path).name):
+        """Return the status of a path. Raises FileNotFoundError also for links and our names."""
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode) or is_ours(Path(path).name):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        return found
+        return status
 
     def stat(self, path: str) -> os.stat_result:
         return self.lstat(path)
@@ -181,12 +181,12 @@ class Jail(AbstractedFS):  # type: ignore[misc]
 
 
 def is_ours(name: str) -> bool:
-    """Tell whether only this server gives such a name: to parts, and to later uploads."""
+    """Return whether a name is reserved for this server: for parts and later uploads."""
     return name.lower().endswith(PART) or later.split(name)[1] is not None
 
 
-def _later_ones(folder: int, name: str) -> list[str]:
-    """Return the names of the uploads that came later under `name`."""
+def _later_names(folder: int, name: str) -> list[str]:
+    """Return the names of later uploads of `name`."""
     return [
         one for one in sorted(os.listdir(folder)) if one != name and later.split(one)[0] == name
     ]

@@ -1,8 +1,8 @@
-"""How a file gets its name in the upload tree: never at the cost of a whole one.
+"""Give a file its name in the upload tree, without ever replacing a complete one.
 
-All is done by descriptors of folders, so that no link is followed. A file is synced
-before it gets its name, and its folder after, so that what was acknowledged survives a
-power cut. These functions take as long as the disk does: they run in threads.
+Everything uses descriptors of folders, so that no link is followed. A file is synced
+before it gets its name, and its folder afterwards, so that acknowledged uploads survive a
+power cut. These functions wait for the disk, so they run in threads.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ What = Literal["new", "same", "completed", "later"]
 
 
 class Published(NamedTuple):
-    """The name that a file has now, and how it came to it.
+    """The name that a file has now, and what happened.
 
-    "same": these bytes were there already. "completed": it took the place of an
-    unfinished or broken file. "later": another file has the name that it came under.
+    "same": a file with this content existed already. "completed": it replaced an
+    unfinished or broken file. "later": another file has the name, so it got a later name.
     """
 
     name: str
@@ -40,13 +40,13 @@ class Published(NamedTuple):
 
 
 class NotAFile(OSError):
-    """What lies under a name is no regular file; links are not followed."""
+    """A name exists but is not a regular file; links are not followed."""
 
     def __init__(self) -> None:
         super().__init__(errno.EEXIST, "Not a file")
 
 
-# Of two uploads to one name, one is looked at after the other.
+# Two uploads with the same name are published one after the other.
 _TURNS = tuple(threading.Lock() for _ in range(64))
 
 
@@ -60,13 +60,13 @@ def publish(
     is_contents_checked: bool = True,
     is_growth: bool = False,
 ) -> Published:
-    """Give the file `own` in `folder` the name `name` in `to_folder`, or one beside it.
+    """Give the file `own` in `folder` the name `name` in `to_folder`, or a later name.
 
-    Both folders are descriptors. Where a file with other bytes has the name, it stays,
-    and the new one gets a later name (see `layouts.later`), unless the old one is empty
-    or cut, and the new one begins with it or is whole. `is_growth`: the old one is the
-    unfinished beginning of the new one, also where its contents do not show that it is
-    cut. Raises OSError, NotAFile among them; the file then keeps the name `own`.
+    Both folders are descriptors. A file with different content that has the name is kept,
+    and the new one gets a later name (see `layouts.later`), unless the old one is empty or
+    cut, and the new one begins with it or is complete. `is_growth` means that the old one
+    is the unfinished beginning of the new one, even if its contents do not show that it is
+    cut. Raises OSError, including NotAFile; the file then keeps the name `own`.
     """
     if is_synced:
         with open_file(folder, own) as file:
@@ -79,16 +79,16 @@ def publish(
 
 
 def _turn(folder: int, name: str) -> threading.Lock:
-    found = os.fstat(folder)
-    return _TURNS[hash((found.st_dev, found.st_ino, name)) % len(_TURNS)]
+    status = os.fstat(folder)
+    return _TURNS[hash((status.st_dev, status.st_ino, name)) % len(_TURNS)]
 
 
 def _sync(folder: int, to_folder: int, published: Published) -> None:
     if published.what != "new":
-        # It may have come just before, by a server that was killed before its sync.
+        # An earlier server may have been killed before it synced this file.
         with open_file(to_folder, published.name) as file:
             os.fsync(file.fileno())
-    # The new name first: a cut between the two leaves both names, never none.
+    # The new name first: a power cut between the two leaves both names rather than none.
     os.fsync(to_folder)
     if not os.path.samestat(os.fstat(folder), os.fstat(to_folder)):
         os.fsync(folder)
@@ -106,33 +106,33 @@ def _published(
                     os.unlink(own, dir_fd=folder)
                     return Published(name, "same")
                 if not _is_completed(old, new, name, is_contents_checked, is_growth):
-                    return Published(_as_later(folder, own, new, to_folder, name), "later")
+                    return Published(_rename_later(folder, own, new, to_folder, name), "later")
                 os.rename(own, name, src_dir_fd=folder, dst_dir_fd=to_folder)
                 return Published(name, "completed")
         except FileNotFoundError:
-            continue  # removed meanwhile, as by culling: the name is free
-    raise FileExistsError(errno.EEXIST, "Another file comes and goes under this name")
+            continue  # removed in the meantime, e.g. by culling, so the name is free
+    raise FileExistsError(errno.EEXIST, "Another program keeps creating and removing this file")
 
 
-def _as_later(folder: int, own: str, new: io.FileIO, to_folder: int, name: str) -> str:
-    """Give the file a later name; return it."""
+def _rename_later(folder: int, own: str, new: io.FileIO, to_folder: int, name: str) -> str:
+    """Give the file a later name, and return it."""
     new.seek(0)
     sha256 = hashlib.file_digest(new, "sha256").hexdigest()
     for digits in LENGTHS:
         later = later_name(name, sha256, digits)
         if rename_new(folder, own, to_folder, later):
             return later
-        with open_file(to_folder, later) as there:
-            if is_same(new, there):
+        with open_file(to_folder, later) as existing:
+            if is_same(new, existing):
                 os.unlink(own, dir_fd=folder)
                 return later
-    raise FileExistsError(errno.EEXIST, "Other files have this name and its later ones")
+    raise FileExistsError(errno.EEXIST, "This name and its later names are all taken")
 
 
 def _is_completed(
     old: BinaryIO, new: BinaryIO, name: str, is_contents_checked: bool, is_growth: bool
 ) -> bool:
-    """Tell whether `old` is unfinished, and nothing is lost when `new` takes its place."""
+    """Return whether `old` is unfinished, and nothing is lost if `new` replaces it."""
     if not (is_unfinished(old, name) or (is_growth and contents_of(old, name).says != "whole")):
         return False
     if begins_with(new, old):
@@ -141,7 +141,7 @@ def _is_completed(
 
 
 def is_unfinished(file: BinaryIO, name: str) -> bool:
-    """Tell whether a file is empty, or its contents show that it is cut. Raises OSError."""
+    """Return whether a file is empty, or its contents show that it is cut. Raises OSError."""
     return file.seek(0, os.SEEK_END) == 0 or contents_of(file, name).says == "cut"
 
 
@@ -149,23 +149,23 @@ def is_unfinished(file: BinaryIO, name: str) -> bool:
 
 
 def open_file(folder: int, name: str, flags: int = os.O_RDONLY) -> io.FileIO:
-    """Open a regular file unbuffered; no link is followed. Raises OSError, NotAFile."""
+    """Open a regular file without a buffer and without following links. Raises OSError."""
     try:
-        found = os.open(
+        descriptor = os.open(
             name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666, dir_fd=folder
         )
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
             raise NotAFile from error
         raise
-    if not stat.S_ISREG(os.fstat(found).st_mode):
-        os.close(found)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise NotAFile
-    return io.FileIO(found, "rb" if flags == os.O_RDONLY else "r+b")
+    return io.FileIO(descriptor, "rb" if flags == os.O_RDONLY else "r+b")
 
 
 def begins_with(file: BinaryIO, beginning: BinaryIO) -> bool:
-    """Tell whether `file` begins with all bytes of `beginning`."""
+    """Return whether `file` begins with all bytes of `beginning`."""
     if file.seek(0, os.SEEK_END) < beginning.seek(0, os.SEEK_END):
         return False
     file.seek(0)
@@ -177,25 +177,25 @@ def begins_with(file: BinaryIO, beginning: BinaryIO) -> bool:
 
 
 def is_same(one: BinaryIO, other: BinaryIO) -> bool:
-    """Tell whether two files hold the same bytes."""
+    """Return whether two files have the same content."""
     if one.seek(0, os.SEEK_END) != other.seek(0, os.SEEK_END):
         return False
     return begins_with(one, other)
 
 
 def _read(file: BinaryIO, size_bytes: int) -> bytes:
-    # Without a buffer a read may return less than is there.
+    # An unbuffered read may return less than was requested.
     data = file.read(size_bytes)
     while len(data) < size_bytes and (more := file.read(size_bytes - len(data))):
         data += more
     return data
 
 
-# --- renames that replace nothing -----------------------------------------------------------
+# --- renames that never replace a file ------------------------------------------------------
 
 
 def rename_new(folder: int, name: str, to_folder: int, to_name: str) -> bool:
-    """Rename in one step if the new name is free; return whether it was. Raises OSError."""
+    """Rename atomically if the new name is free; return whether it was. Raises OSError."""
     done = _renameat2(folder, name, to_folder, to_name)
     if done is not None:
         return done
@@ -212,7 +212,8 @@ def rename_new(folder: int, name: str, to_folder: int, to_name: str) -> bool:
 
 
 def _rename_if_free(folder: int, name: str, to_folder: int, to_name: str) -> bool:
-    # A file system without links, and a system without the call: only we write here.
+    # For file systems without hard links on systems without renameat2. This is not atomic,
+    # but nothing except this server writes here.
     try:
         os.stat(to_name, dir_fd=to_folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -227,7 +228,7 @@ def _linux_call() -> Any:
 
 
 def _renameat2(folder: int, name: str, to_folder: int, to_name: str) -> bool | None:
-    """Return whether the name was free; None where the system or file system has no such call."""
+    """Return whether the name was free; None if system or file system lack the call."""
     call = _linux_call()
     if call is None:
         return None

@@ -1,7 +1,7 @@
-"""How much one account may upload: files and folders in an hour and a day, and bytes in a day.
+"""Limits per account: files and folders per hour and per day, and bytes per day.
 
-Far more than cameras upload; less than somebody with a stolen password needs to fill a disk,
-or its table of files, before anybody looks. Counts are kept over restarts (`records`).
+They are far above what cameras upload, but prevent somebody with a stolen password from
+filling the disk, or its inodes, before it is noticed. Counts survive restarts (`records`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _GB = 1e9
 
 @dataclass(slots=True)
 class Usage:
-    """What one account made in this hour and on this day (UTC), as far as it counts."""
+    """What one account uploaded in this hour and on this day (UTC)."""
 
     hour: str = ""
     day: str = ""
@@ -30,36 +30,36 @@ class Usage:
     bytes_per_day: int = 0
 
     def turn(self, now: datetime | None = None) -> Usage:
-        """Begin to count again where an hour or a day has passed; return self."""
-        at = (now or datetime.now(UTC)).isoformat()
-        if at[:13] != self.hour:
-            self.hour, self.files_per_hour, self.folders_per_hour = at[:13], 0, 0
-        if at[:10] != self.day:
-            self.day, self.files_per_day, self.folders_per_day = at[:10], 0, 0
+        """Reset the counts if an hour or a day has passed; return self."""
+        time_text = (now or datetime.now(UTC)).isoformat()
+        if time_text[:13] != self.hour:
+            self.hour, self.files_per_hour, self.folders_per_hour = time_text[:13], 0, 0
+        if time_text[:10] != self.day:
+            self.day, self.files_per_day, self.folders_per_day = time_text[:10], 0, 0
             self.bytes_per_day = 0
         return self
 
     def add(self, what: What) -> None:
-        """Count one more."""
+        """Count one more file or folder."""
         self.turn()
         for span in ("hour", "day"):
             name = f"{what}_per_{span}"
             setattr(self, name, getattr(self, name) + 1)
 
     def add_bytes(self, size_bytes: int) -> None:
-        """Count what came, also of an upload that was cut."""
+        """Count received bytes, including those of uploads that were cut."""
         self.turn().bytes_per_day += size_bytes
 
 
 class Over(NamedTuple):
-    """Why an account may not make any more for now: a kind of refusal, and the reply."""
+    """Why an account is over its quota: the kind of refusal, and the reply."""
 
     kind: str
     reply: str
 
 
 def over(usage: Usage, what: What, limits: Receive) -> Over | None:
-    """Return why one more of `what` is too many; None where it is not."""
+    """Return why one more of `what` exceeds the limits, or None if it does not."""
     usage.turn()
     for span, kind, code in (("hour", "rate", "450"), ("day", "quota", "552")):
         most = getattr(limits, f"max_{what}_per_{span}")

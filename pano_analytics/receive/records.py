@@ -1,8 +1,8 @@
-"""What `pano receive` tells others: one small file, swapped in one step.
+"""The state of `pano receive` for other commands: one small file, replaced atomically.
 
-Per camera the last upload, how many came whole and how many cut; everything that was
-refused (see `refusals`); addresses whose logins are slowed down. No passwords, and no
-user names that nobody has: people type passwords into the wrong field.
+Per camera, the last upload, and how many were complete or cut; all refusals (see
+`refusals`); and addresses whose logins are slowed down. It contains no passwords, and no
+unknown user names, because people type passwords into the wrong field.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ NAME = "state/receive.json"
 LOCK = "state/receive.lock"
 FORMAT = 1
 WRITE_EVERY_S = 2.0
-"""How soon after something happened the file tells of it."""
+"""How often the file is written at most."""
 DAYS = 15
-"""Of so many days uploads are counted by day."""
+"""For how many days uploads are counted per day."""
 MOST_TRIES = 100
 _MOST_REFUSED = 20
 _MANY_REFUSALS = 40
@@ -40,13 +40,14 @@ _MANY_REFUSALS = 40
 
 @dataclass
 class Tally:
-    """What came of one camera; times in UTC (ISO 8601), paths as in the column `path`.
+    """The counts of one camera; times in UTC (ISO 8601), paths as in the column `path`.
 
-    `user` is the name it last logged in with; `days` has [whole, cut] by day (UTC) of the
-    last DAYS days that had any; `unanswered` counts how often in a row the camera asked for
-    a connection for data and then did not open it, as it must where passive ports are closed.
-    `tries` counts attempts to replace, change or remove a whole upload; `last_tries` are
-    the newest MOST_TRIES of them (what, path, kept: where a later upload lies now, at, address).
+    `whole` and `cut` count complete and cut uploads. `user` is the name it last logged in
+    with. `days` has [whole, cut] per day (UTC), of the last DAYS days with uploads.
+    `unanswered` counts how often in a row the camera requested a data connection but did
+    not open it, which happens if passive ports are closed. `tries` counts attempts to
+    replace, change or remove a complete upload; `last_tries` are the newest MOST_TRIES of
+    them (what, path, kept: the path of the later upload or None, at, address).
     """
 
     whole: int = 0
@@ -64,14 +65,14 @@ class Tally:
     usage: Usage = field(default_factory=Usage)
 
     @classmethod
-    def of_json(cls, kept: dict[str, Any]) -> Tally:
-        """Return the tally that an earlier server wrote, whatever its version knew."""
-        tally = cls(**{key: kept[key] for key in _TALLIED if key in kept})
-        tally.usage = Usage(**kept.get("usage", {}))
+    def of_json(cls, content: dict[str, Any]) -> Tally:
+        """Return the tally from its JSON, which may be of an older version."""
+        tally = cls(**{key: content[key] for key in _TALLIED if key in content})
+        tally.usage = Usage(**content.get("usage", {}))
         return tally
 
     def count(self, whole: int, cut: int) -> None:
-        """Count uploads that ended, in all and by day."""
+        """Count finished uploads, in total and per day."""
         self.whole, self.cut = self.whole + whole, self.cut + cut
         today = self.days.setdefault(now()[:10], [0, 0])
         today[:] = [today[0] + whole, today[1] + cut]
@@ -84,7 +85,7 @@ _TALLIED = [one.name for one in fields(Tally)]
 
 @dataclass
 class Record:
-    """All that is told, and whether it changed since it was written."""
+    """The content of the file, and whether it changed since it was written."""
 
     storage: Storage
     listening: dict[str, Any] = field(default_factory=dict)
@@ -99,87 +100,89 @@ class Record:
     _trouble: str = ""
 
     @classmethod
-    def going_on(cls, storage: Storage) -> Record:
-        """Return a record that goes on counting where the last one ended."""
+    def resumed(cls, storage: Storage) -> Record:
+        """Return a record that continues the counts of the file."""
         record = cls(storage)
-        kept = read(storage) or {}
-        with suppress(TypeError, AttributeError):  # counts are worth no crash
+        content = read(storage) or {}
+        with suppress(TypeError, AttributeError):  # damaged counts must not stop the server
             record.cameras = {
-                name: Tally.of_json(one) for name, one in kept.get("cameras", {}).items()
+                name: Tally.of_json(one) for name, one in content.get("cameras", {}).items()
             }
-            record.refusals = Refusals(kept.get("refusals", ()))
+            record.refusals = Refusals(content.get("refusals", ()))
         return record
 
     def of(self, camera: str) -> Tally:
-        """Return the tally of one camera, to be changed."""
+        """Return the tally of one camera, for changing it."""
         self._is_new = True
         return self.cameras.setdefault(camera, Tally())
 
-    def came(self, camera: str, path: str, size_bytes: int) -> None:
-        """Note that an upload came whole."""
+    def note_complete(self, camera: str, path: str, size_bytes: int) -> None:
+        """Record a complete upload."""
         tally = self.of(camera)
         tally.count(whole=1, cut=0)
         tally.size_bytes += size_bytes
         tally.last = {"path": path, "at": now(), "size_bytes": size_bytes}
 
-    def renamed(self, camera: str, path: str) -> None:
-        """Note that the last upload has its final name now."""
+    def note_renamed(self, camera: str, path: str) -> None:
+        """Record that the last upload was renamed to its final name."""
         tally = self.of(camera)
         tally.last = {"size_bytes": None, **(tally.last or {}), "path": path, "at": now()}
 
-    def cut(self, camera: str, path: str, size_bytes: int, reason: str) -> None:
-        """Note that an upload was cut."""
+    def note_cut(self, camera: str, path: str, size_bytes: int, reason: str) -> None:
+        """Record an upload that was cut."""
         tally = self.of(camera)
         tally.count(whole=0, cut=1)
         tally.last_cut = {"path": path, "at": now(), "size_bytes": size_bytes, "reason": reason}
 
-    def tried(self, camera: str, what: str, path: str, kept: str | None, address: str) -> None:
-        """Note an attempt to replace, change or remove a whole upload, which stayed as it was.
+    def note_attempt(
+        self, camera: str, what: str, path: str, kept: str | None, address: str
+    ) -> None:
+        """Record an attempt to replace, change or remove a complete upload, which was kept.
 
         `what` is "replace", "append", "rename" or "remove"; `kept` is the path of the
-        later upload where there is one.
+        later upload, if any.
         """
         tally = self.of(camera)
         tally.tries += 1
         entry = {"what": what, "path": path, "kept": kept, "at": now(), "address": address}
         tally.last_tries = [*tally.last_tries, entry][-MOST_TRIES:]
 
-    def awaits_data(self, camera: str) -> None:
-        """Note that a camera was told which port to open, and has not opened it yet."""
+    def note_data_requested(self, camera: str) -> None:
+        """Record that a camera requested a data connection, which it has not opened yet."""
         self.of(camera).unanswered += 1
 
-    def got_data(self, camera: str) -> None:
-        """Note that it opened it."""
+    def note_data_opened(self, camera: str) -> None:
+        """Record that a camera opened its data connection."""
         self.of(camera).unanswered = 0
 
     def logged_in(self, camera: str, address: str, user: str | None = None) -> None:
-        """Note a login."""
+        """Record a login."""
         tally = self.of(camera)
         tally.last_login, tally.last_address = now(), address
         tally.user = user or tally.user
 
     def camera_of_user(self, user: str) -> str | None:
-        """Return the camera that last logged in as `user`, whether its account is there or not."""
+        """Return the camera that last logged in as `user`, even if its account was removed."""
         return next((name for name, one in self.cameras.items() if one.user == user), None)
 
     def refuse_login(self, user: str | None, address: str, reason: str) -> None:
-        """List a refused login among the newest; `user` is None where nobody is called so."""
+        """Record a refused login; `user` is None if there is no such account."""
         self.refused.append({"user": user, "address": address, "at": now(), "reason": reason})
         self._is_new = True
 
     def refuse(self, refusal: Refusal) -> Refusal:
-        """Count something that was refused; return its entry."""
+        """Count a refusal, and return its entry."""
         entry = self.refusals.note(refusal, now())
         self._is_new = True
-        # What is met for the first time is written at once; strangers, who could make the
-        # disk busy, have to wait where they are many.
+        # Write a new kind of refusal immediately, but not during a flood from unknown
+        # clients, which would keep the disk busy.
         is_flood = entry.camera is None and len(self.refusals) > _MANY_REFUSALS
         if entry.count == 1 and not is_flood:
             self._is_urgent = True
         return entry
 
     def ban(self, bans: dict[str, str]) -> None:
-        """Note for which addresses logins are slowed down, until when."""
+        """Record the addresses whose logins are slowed down, and until when."""
         self._is_new = self._is_new or bans != self.bans
         self.bans = dict(bans)
 
@@ -189,9 +192,9 @@ class Record:
             self.write()
 
     def write(self, finished: str | None = None) -> None:
-        """Swap the file; a disk that is full or gone must not keep a camera from uploading.
+        """Replace the file. A full or missing disk must not stop the server.
 
-        What could not be written is said once in the log, and tried again later.
+        A failure is logged once, and writing is tried again later.
         """
         oldest = datetime.now(UTC) - timedelta(days=REFUSAL_DAYS)
         self.refusals.forget_before(oldest.isoformat())
@@ -212,37 +215,37 @@ class Record:
             self.storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())
         except (OSError, PanoError) as error:
             self._is_new = True
-            self._tell_trouble(f"{self.storage.path(NAME)} cannot be written: {error}")
+            self._log_trouble(f"{self.storage.path(NAME)} cannot be written: {error}")
         else:
             self._trouble = ""
 
-    def _tell_trouble(self, text: str) -> None:
+    def _log_trouble(self, text: str) -> None:
         if not self._trouble:
             log.error("%s", text)
         self._trouble = text
 
 
 def read(storage: Storage) -> dict[str, Any] | None:
-    """Return what was last told; None where there is nothing that this version understands."""
+    """Return the content of the file, or None if it is missing or of another format."""
     return storage.document(NAME, FORMAT)
 
 
 def try_in_words(one: Mapping[str, Any]) -> str:
     """Return an attempt of `Tally.last_tries` in words."""
-    done = {
+    outcomes = {
         "replace": f"different content arrived, kept as {one['kept']}",
         "append": "an attempt to append to it was refused",
         "rename": "a rename was refused",
         "remove": "its removal was refused",
     }
-    return f"{done[one['what']]}: {one['at']} from {one['address']}"
+    return f"{outcomes[one['what']]}: {one['at']} from {one['address']}"
 
 
 def is_running(storage: Storage) -> bool:
-    """Tell whether a `pano receive` is at work on this library."""
+    """Return whether a `pano receive` is running for this library."""
     return storage.is_locked(LOCK)
 
 
 def now() -> str:
-    """Return the present in UTC, to the millisecond (ISO 8601)."""
+    """Return the current time in UTC (ISO 8601 with milliseconds)."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,9 +1,9 @@
-"""What the upload server refused, counted by camera, kind and address, each with what to do.
+"""What the upload server refused, counted by camera, kind and address, with advice for each.
 
-Every refusal is kept, and a flood of them stays small: of each kind a camera (or the
-strangers together) has at most `MOST_ADDRESSES` addresses; what more there are is added
-up in one entry without an address. Nothing that a client sent is kept before it was cut to
-`LONGEST_DETAIL` characters.
+Every refusal is counted, but a flood of them takes little space: for each kind, a camera (or
+all unknown clients together) has at most `MOST_ADDRESSES` addresses, and all others are
+counted in one entry without an address. Text that a client sent is cut to `LONGEST_DETAIL`
+characters before it is stored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pano_analytics.wording import printable
 MOST_ADDRESSES = 20
 LONGEST_DETAIL = 200
 DAYS = 15
-"""After so many days without another one a refusal is forgotten."""
+"""A refusal is removed this many days after it last happened."""
 RECENT = timedelta(days=1)
 
 About = Literal["login", "encryption", "connection", "data", "upload"]
@@ -30,9 +30,9 @@ Settles = Literal["login", "upload", "time"]
 class Kind:
     """One kind of refusal: what it concerns, in words, and what to do about it.
 
-    `settled_by` says what shows that it is over: a later login (or upload) of the same camera
-    or address, or only time. A later upload does not settle what keeps failing beside uploads
-    that work, such as a folder that one kind of file goes to.
+    `settled_by` says what shows that the cause is gone: a later login (or upload) of the same
+    camera or address, or only time. "time" is for failures that continue while other uploads
+    work, such as a missing folder for one kind of file.
     """
 
     about: About
@@ -157,12 +157,12 @@ KINDS: dict[str, Kind] = {
     ),
     "no_descriptors": Kind(
         "connection",
-        "no more files can be opened by this process",
+        "this process cannot open any more files",
         "Raise the limit of open files of `pano receive` (LimitNOFILE of the service, `ulimit "
         "-n`).",
         "login",
     ),
-    # --- connections for data
+    # --- data connections
     "data_never_opened": Kind(
         "data", "requested a data connection but never opened it", _FIREWALL, "upload"
     ),
@@ -283,10 +283,10 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(slots=True)
 class Refusal:
-    """How often one kind of thing was refused; times in UTC (ISO 8601).
+    """How often one kind of refusal happened; times in UTC (ISO 8601).
 
-    `camera` is None for clients that are not (yet) known as a camera, `address` empty where
-    several were added up. `detail` is what was answered last, `command` what was asked for.
+    `camera` is None for clients that are not (yet) known as a camera; `address` is empty for
+    the sum of several. `detail` is the last reply, `command` the last command.
     """
 
     camera: str | None
@@ -300,19 +300,19 @@ class Refusal:
 
     @property
     def meaning(self) -> Kind:
-        """What this kind means; a kind of a later version is `other`."""
+        """The description of this kind; unknown kinds (of a newer version) are `other`."""
         return KINDS.get(self.kind, KINDS["other"])
 
     @property
     def text(self) -> str:
-        """What happened, in one sentence without its end: safe for a terminal."""
+        """What happened, as a sentence without a full stop, safe for a terminal."""
         what = self.meaning.what
         if self.detail and self.detail.rstrip(".").casefold() not in what.casefold():
             what = f"{what} ({self.detail.rstrip('.')})"
         return f"{what}: {self.command}" if self.command else what
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it for JSON, with `text` and `advice` in words."""
+        """Return all fields for JSON, with `text` and `advice`."""
         return {**asdict(self), "text": self.text, "advice": self.meaning.advice}
 
 
@@ -320,33 +320,33 @@ _FIELDS = {one.name for one in fields(Refusal)}
 
 
 class Refusals:
-    """All refusals that are remembered."""
+    """All recorded refusals."""
 
     def __init__(self, kept: Iterable[Mapping[str, Any]] = ()) -> None:
         self._groups: dict[tuple[str | None, str], dict[str, Refusal]] = {}
         for one in kept:
-            with suppress(TypeError, ValueError):  # counts are worth no crash
-                self._take_in(Refusal(**{key: one[key] for key in _FIELDS if key in one}))
+            with suppress(TypeError, ValueError):  # damaged counts must not stop the server
+                self._insert(Refusal(**{key: one[key] for key in _FIELDS if key in one}))
 
-    def _take_in(self, one: Refusal) -> None:
+    def _insert(self, one: Refusal) -> None:
         self._groups.setdefault((one.camera, one.kind), {})[one.address] = one
 
     def note(self, one: Refusal, at: str) -> Refusal:
-        """Count a refusal at the moment `at`; return its entry as it is now."""
+        """Count a refusal at the time `at` (ISO 8601), and return its updated entry."""
         group = self._groups.setdefault((one.camera, one.kind), {})
-        # Behind the others, so that the one that is quiet longest is the first.
+        # Insert it at the end, so that the address that has been quiet longest is first.
         known = group.pop(one.address, None)
         entry = known or Refusal(one.camera, one.address, one.kind, first=at)
         entry.count, entry.last = entry.count + 1, at
         entry.detail, entry.command = brief(one.detail), brief(one.command)
         group[one.address] = entry
         if sum(address != "" for address in group) > MOST_ADDRESSES:
-            self._fold(group)
+            self._merge_oldest(group)
         return entry
 
     @staticmethod
-    def _fold(group: dict[str, Refusal]) -> None:
-        """Add the address that is quiet longest to the entry for all others."""
+    def _merge_oldest(group: dict[str, Refusal]) -> None:
+        """Move the address that has been quiet longest to the entry for all others."""
         oldest = group.pop(next(address for address in group if address))
         others = group.pop("", None)
         if others is None:
@@ -361,7 +361,7 @@ class Refusals:
         group[""] = others
 
     def forget_before(self, moment: str) -> None:
-        """Forget what was not refused again since `moment`."""
+        """Remove refusals that have not happened again since `moment` (ISO 8601)."""
         for key, group in list(self._groups.items()):
             kept = {address: one for address, one in group.items() if one.last >= moment}
             if kept:
@@ -374,34 +374,34 @@ class Refusals:
 
     def all(self) -> list[Refusal]:
         """Return all entries, those of cameras first, by name and then by time."""
-        found = [one for group in self._groups.values() for one in group.values()]
-        return sorted(found, key=lambda one: (one.camera is None, one.camera or "", one.last))
+        entries = [one for group in self._groups.values() for one in group.values()]
+        return sorted(entries, key=lambda one: (one.camera is None, one.camera or "", one.last))
 
 
 def brief(text: str) -> str:
-    """Return text of a client on one line, safe to show, and not longer than is kept."""
-    # Cut before it is looked at, too: it may be large.
+    """Return text of a client on one line, safe to show, at most LONGEST_DETAIL long."""
+    # Cut it before processing, too: it may be large.
     return printable(text[:LONGEST_DETAIL])[:LONGEST_DETAIL]
 
 
-# --- what other processes read ------------------------------------------------------------
+# --- for other processes ------------------------------------------------------------------
 
 
-def remembered(told: Mapping[str, Any]) -> list[Refusal]:
+def remembered(record: Mapping[str, Any]) -> list[Refusal]:
     """Return the refusals in what `records.read` returned."""
-    return Refusals(told.get("refusals") or ()).all()
+    return Refusals(record.get("refusals") or ()).all()
 
 
-def unsettled(told: Mapping[str, Any], now: datetime | None = None) -> list[Refusal]:
-    """Return the refusals of the last day that nothing since then shows to be over."""
+def unsettled(record: Mapping[str, Any], now: datetime | None = None) -> list[Refusal]:
+    """Return the refusals of the last day whose cause may still exist."""
     since = ((now or datetime.now(UTC)) - RECENT).isoformat()
-    tallies: Mapping[str, Mapping[str, Any]] = told.get("cameras") or {}
-    recent = [one for one in remembered(told) if one.last >= since]
+    tallies: Mapping[str, Mapping[str, Any]] = record.get("cameras") or {}
+    recent = [one for one in remembered(record) if one.last >= since]
     return [one for one in recent if one.last > _settled_at(one, tallies)]
 
 
 def _settled_at(one: Refusal, tallies: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return when what was refused was seen to work (ISO 8601); empty where it was not."""
+    """Return when it worked again (ISO 8601), or "" if it has not."""
     if one.meaning.settled_by == "time":
         return ""
     if one.camera is None:

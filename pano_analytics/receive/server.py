@@ -1,4 +1,4 @@
-"""`pano receive` at work: one loop for all cameras, ended without hurting an upload."""
+"""The server of `pano receive`: one loop for all cameras, with a graceful end."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ log = logging.getLogger("pano.receive")
 
 TICK_S = 0.5
 BACK_OFF_S = 1.0
-"""How long no connection is let in after the system had none to give."""
+"""How long no connection is accepted after the system has run out of descriptors."""
 FINISH_S = 8.0
-"""How long uploads under way may take to finish once the server was told to end."""
+"""How long running uploads may take to finish after the server was told to end."""
 _RENEW_EVERY_S = 24 * 3600.0
 _TRIES_FOR_LOCK = 10
 
 
 class ReceiveError(PanoError):
-    """Uploads cannot be received as asked: the address or port cannot be had."""
+    """Uploads cannot be received: the address or port is not available."""
 
     exit_code = 7
 
 
 class Server(FTPServer):  # type: ignore[misc]
-    """pyftpdlib's server, which here stays open whatever a new connection runs into.
+    """pyftpdlib's server, which stays open even if accepting a connection fails.
 
-    Who may be connected is the matter of `door`; the only limit here is that of the system.
+    `door` decides who may be connected; the only limit here is that of the system.
     """
 
     max_cons_per_ip = 0
@@ -61,11 +61,11 @@ class Server(FTPServer):  # type: ignore[misc]
             self._back_off(error)
 
     def _back_off(self, error: OSError) -> None:
-        """Let no connection in for a while: the one that waits would wake the loop for ever."""
+        """Accept no connection for a while: the one that waits would keep the loop busy."""
         if is_out_of_descriptors(error):
             self.service.refused("no_descriptors", None, "", error.strerror or "")
         else:
-            log.error("expected a new connection; %s", error)
+            log.error("a new connection could not be accepted: %s", error)
         self.del_channel()
         self.ioloop.call_later(BACK_OFF_S, self._go_on)
 
@@ -74,41 +74,41 @@ class Server(FTPServer):  # type: ignore[misc]
             self.add_channel()
 
     def handle_error(self) -> None:
-        log.exception("an error with a new connection")
+        log.exception("a new connection failed")
 
 
 class Receiver:
-    """A server that listens, and its loop. For one thread; `stop` may be called from any."""
+    """A listening server and its loop, for one thread; `stop` may be called from any thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.service = Service(settings)
-        said = self.service.said
+        receive = self.service.settings
         self._tls: Any = None
-        session = self._session(said)
-        self.server = _listening(said, session)
+        session = self._session(receive)
+        self.server = _listening(receive, session)
         self.server.service = self.service
         door = self.service.door
         limit = descriptors.make_room(door.most + door.most_strangers)
         self.server.max_cons = descriptors.most_connections(limit)
-        self.service.work = Work(self.server.ioloop, said.max_connections)
+        self.service.work = Work(self.server.ioloop, receive.max_connections)
         self.address, self.port = self.server.address
         self.service.record.listening = {
             "address": self.address,
             "port": self.port,
-            "tls": said.tls,
+            "tls": receive.tls,
         }
         self._stop_at: float | None = None
         self._next_tick = 0.0
         self._renew_at = time.monotonic() + _RENEW_EVERY_S
 
     def stop(self, *_: Any) -> None:
-        """Take no more; let uploads under way finish for some seconds, then end `run`."""
+        """Accept no more uploads, wait some seconds for running ones, then end `run`."""
         if self._stop_at is None:
             self.service.is_ending = True
             self._stop_at = time.monotonic() + FINISH_S
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until `stop` is called."""
         self.service.record.write()
         loop = self.server.ioloop
         wait_s = TICK_S
@@ -126,7 +126,7 @@ class Receiver:
     def _is_done(self) -> bool:
         if self._stop_at is None:
             return False
-        is_idle = not self.server.ip_map and not self.service.work.under_way
+        is_idle = not self.server.ip_map and not self.service.work.running
         return is_idle or time.monotonic() > self._stop_at
 
     def _tick(self) -> None:
@@ -138,7 +138,7 @@ class Receiver:
             self._renew()
 
     def _dismiss(self) -> None:
-        """Close the door, and the sessions in which nothing is under way."""
+        """Close the server's socket and all idle sessions."""
         self.server.close()
         for one in list(self.server.ioloop.socket_map.values()):
             if isinstance(one, Session) and one.is_idle():
@@ -147,32 +147,34 @@ class Receiver:
 
     # --- TLS
 
-    def _session(self, said: Receive) -> type[Session]:
+    def _session(self, receive: Receive) -> type[Session]:
         """Return the class of sessions for these settings."""
         common: dict[str, Any] = {
             "service": self.service,
             "authorizer": self.service.gate,
-            "passive_ports": range(said.passive_ports[0], said.passive_ports[1] + 1),
-            "masquerade_address": said.masquerade,
+            "passive_ports": range(receive.passive_ports[0], receive.passive_ports[1] + 1),
+            "masquerade_address": receive.masquerade,
         }
         limits = {
-            "read_limit": (said.max_kb_per_s or 0) << 10,
-            "timeout": said.stalled_after_s,
+            "read_limit": (receive.max_kb_per_s or 0) << 10,
+            "timeout": receive.stalled_after_s,
         }
-        if said.tls == "off":
-            return type("OwnSession", (Session,), {**common, "dtp_handler": _own(Channel, limits)})
+        if receive.tls == "off":
+            return type(
+                "OwnSession", (Session,), {**common, "dtp_handler": _with_limits(Channel, limits)}
+            )
         self._tls = tls.context(*self._certificate())
         required = dict.fromkeys(
-            ("tls_control_required", "tls_data_required"), said.tls == "required"
+            ("tls_control_required", "tls_data_required"), receive.tls == "required"
         )
-        secured = {"ssl_context": self._tls, "dtp_handler": _own(tls.TlsChannel, limits)}
+        secured = {"ssl_context": self._tls, "dtp_handler": _with_limits(tls.TlsChannel, limits)}
         return type("OwnSession", (tls.TlsSession,), {**common, **required, **secured})
 
     def _certificate(self) -> tuple[Path, Path]:
-        said = self.service.said
-        if said.certificate is not None and said.key is not None:
-            return said.certificate, said.key
-        names = [name for name in (said.address, said.masquerade) if name]
+        receive = self.service.settings
+        if receive.certificate is not None and receive.key is not None:
+            return receive.certificate, receive.key
+        names = [name for name in (receive.address, receive.masquerade) if name]
         return certificates.ensure_certificate(
             self.service.storage.root / certificates.FOLDER, names
         )
@@ -184,27 +186,29 @@ class Receiver:
             log.error("the certificate was not renewed: %s", error)
 
 
-def _own(kind: type[Channel], limits: dict[str, Any]) -> type[Channel]:
-    return type("OwnChannel", (kind,), limits)
+def _with_limits(base: type[Channel], limits: dict[str, Any]) -> type[Channel]:
+    return type("OwnChannel", (base,), limits)
 
 
-def _listening(said: Receive, session: type[Session]) -> Server:
+def _listening(receive: Receive, session: type[Session]) -> Server:
     try:
-        server = Server((said.address, said.port), session, ioloop=IOLoop())
+        server = Server((receive.address, receive.port), session, ioloop=IOLoop())
     except OSError as error:
-        what = "root, or a service with that permission" if 0 < said.port < 1024 else "another port"
+        suggestion = (
+            "root, or a service with that permission" if 0 < receive.port < 1024 else "another port"
+        )
         raise ReceiveError(
-            f"expected to listen on {said.address}:{said.port}; {error.strerror or error}"
-            f". Use {what}, or set `port` and `address` under [receive]."
+            f"expected to listen on {receive.address}:{receive.port}; {error.strerror or error}"
+            f". Use {suggestion}, or set `port` and `address` under [receive]."
         ) from error
     return server
 
 
 def serve(settings: Settings, announce: Callable[[Receiver], None]) -> None:
-    """Take uploads until SIGTERM or an interrupt; `announce` is called when it listens.
+    """Receive uploads until SIGTERM or an interrupt; `announce` is called once it listens.
 
-    Raises UploadTreeError, LibraryError, CertificateError or ReceiveError where it
-    cannot; KeyboardInterrupt once everything is closed.
+    Raises UploadTreeError, LibraryError, CertificateError or ReceiveError if it cannot
+    start, and KeyboardInterrupt, after everything is closed, if it is interrupted.
     """
     _, library = places(settings)
     with _alone(Storage(library)):
@@ -219,14 +223,14 @@ def serve(settings: Settings, announce: Callable[[Receiver], None]) -> None:
 
 @contextmanager
 def _alone(storage: Storage) -> Iterator[None]:
-    """Hold the lock of the one server of a library. Raises ReceiveError where another has it."""
+    """Hold the lock for a library's only server. Raises ReceiveError if another has it."""
     with ExitStack() as held:
         for left in reversed(range(_TRIES_FOR_LOCK)):
             try:
                 held.enter_context(storage.lock(records.LOCK))
                 break
             except LibraryBusy:
-                # Somebody may only be asking whether one is at work.
+                # Another process may hold the lock briefly, to check whether a server runs.
                 if not left:
                     raise ReceiveError(
                         f"{storage.root}: expected no other `pano receive` for this library; "
@@ -236,13 +240,13 @@ def _alone(storage: Storage) -> Iterator[None]:
         yield
 
 
-def lan_address(said: Receive) -> str:
-    """Return the address that cameras on the network reach this server at."""
-    if said.masquerade:
-        return said.masquerade
+def lan_address(receive: Receive) -> str:
+    """Return the address at which cameras on the network reach this server."""
+    if receive.masquerade:
+        return receive.masquerade
     with suppress(ValueError):
-        if not ipaddress.ip_address(said.address).is_unspecified:
-            return said.address
+        if not ipaddress.ip_address(receive.address).is_unspecified:
+            return receive.address
     for name in sorted(certificates.own_names()):
         with suppress(ValueError):
             address = ipaddress.ip_address(name)

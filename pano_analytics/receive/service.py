@@ -1,4 +1,4 @@
-"""What all sessions of one upload server share: accounts, limits, and what is told to others."""
+"""What all sessions of one upload server share: accounts, limits and records."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _MINUTE_S = 60.0
 
 
 class Lines:
-    """How many refusals the log tells: each kind of each client once a minute, 60 in all."""
+    """Limit logged refusals: each kind of each client once per minute, 60 in total."""
 
     def __init__(self) -> None:
-        self._told: set[tuple[str | None, str, str]] = set()
+        self._logged: set[tuple[str | None, str, str]] = set()
         self._withheld = 0
         self._began = time.monotonic()
 
-    def may_tell(self, *what: Any) -> bool:
-        """Return whether there is room for this line; what was left out is told later."""
+    def may_log(self, *what: Any) -> bool:
+        """Return whether to log this line; lines left out are summed up later."""
         if time.monotonic() - self._began >= _MINUTE_S:
             self._begin()
-        is_new = what not in self._told and len(self._told) < _LINES_A_MINUTE
+        is_new = what not in self._logged and len(self._logged) < _LINES_A_MINUTE
         if is_new:
-            self._told.add(what)
+            self._logged.add(what)
         else:
             self._withheld += 1
         return is_new
@@ -55,47 +55,49 @@ class Lines:
             log.warning(
                 "%d more refusals were not logged; `pano camera list` counts them", self._withheld
             )
-        self._told, self._withheld, self._began = set(), 0, time.monotonic()
+        self._logged, self._withheld, self._began = set(), 0, time.monotonic()
 
 
 class Service:
-    """What all sessions share, from the start to the end of one server."""
+    """The state that all sessions of one server share."""
 
     def __init__(self, settings: Settings) -> None:
         self.uploads, library = places(settings)
-        self.said = settings.receive
+        self.settings = settings.receive
         self.storage = Storage(library)
         self.accounts = Accounts(library)
-        self.bans = Bans(self.said.failed_logins, self.said.ban_minutes * 60)
+        self.bans = Bans(self.settings.failed_logins, self.settings.ban_minutes * 60)
         self.gate = Gate(self.accounts, self.uploads, self.bans)
-        self.door = Door(self.said.max_connections, self.said.max_connections_per_address)
+        self.door = Door(self.settings.max_connections, self.settings.max_connections_per_address)
         self.is_ending = False
-        self.limits = _limits(self.said)
+        self.limits = _limits(self.settings)
         self.shared = Shared(self.limits, Parts(), Folders(), Growing())
-        self.record = Record.going_on(self.storage)
+        self.record = Record.resumed(self.storage)
         self._accounts_version = self.accounts.version()
         self._lines = Lines()
         self.work: Work
-        """Set by the server, which has the loop that the work belongs to."""
+        """Set by the server, which has the loop."""
 
     def settled(self, camera: str, upload: Upload, settled: Settled, address: str) -> None:
-        """Tell of an upload that has its name, or was cut."""
-        path, came = self._path(settled.path), upload.came_bytes
-        self.record.of(camera).usage.add_bytes(came)
+        """Record an upload that has its name, or was cut."""
+        path, received_bytes = self._path(settled.path), upload.received_bytes
+        self.record.of(camera).usage.add_bytes(received_bytes)
         if settled.cut:
-            self.record.cut(camera, path, came, settled.cut)
-            log.warning("%s: cut: %s (%d bytes): %s", camera, printable(path), came, settled.cut)
+            self.record.note_cut(camera, path, received_bytes, settled.cut)
+            log.warning(
+                "%s: cut: %s (%d bytes): %s", camera, printable(path), received_bytes, settled.cut
+            )
         else:
-            self.record.came(camera, path, came)
-            log.debug("%s: whole: %s (%d bytes)", camera, printable(path), came)
+            self.record.note_complete(camera, path, received_bytes)
+            log.debug("%s: whole: %s (%d bytes)", camera, printable(path), received_bytes)
         if settled.what == "later":
             self._kept_both(camera, self._path(upload.name), path, address)
 
     def renamed(self, camera: str, name: str, published: Published, address: str) -> None:
-        """Tell of an upload that has its final name now."""
+        """Record an upload that was renamed to its final name."""
         wanted = self._path(name)
         path = self._path(Path(name).with_name(published.name))
-        self.record.renamed(camera, path)
+        self.record.note_renamed(camera, path)
         if published.what == "later":
             self._kept_both(camera, wanted, path, address)
 
@@ -103,20 +105,20 @@ class Service:
         return encode_path(os.path.relpath(name, self.uploads))
 
     def logged_in(self, account: Account, address: str) -> None:
-        """Tell of a login, which forgives the wrong ones of this address."""
-        self.bans.right(address)
+        """Record a login, and reset the count of failed ones from this address."""
+        self.bans.succeeded(address)
         self.record.logged_in(account.camera, address, account.name)
 
     def over_quota(self, camera: str, what: quotas.What) -> quotas.Over | None:
-        """Return why a camera may not make one more file or folder now; None where it may."""
-        return quotas.over(self.record.of(camera).usage, what, self.said)
+        """Return why a camera may not create one more file or folder now, or None."""
+        return quotas.over(self.record.of(camera).usage, what, self.settings)
 
     def made(self, camera: str, what: quotas.What) -> None:
-        """Count a file or folder that a camera may make."""
+        """Count a file or folder of a camera."""
         self.record.of(camera).usage.add(what)
 
     def refused_login(self, user: str, address: str, kind: str, detail: str) -> bool:
-        """Tell of a login that failed; return whether logins from there are slowed down now."""
+        """Record a failed login; return whether logins from there are slowed down now."""
         account = self.gate.account(user)
         camera = account.camera if account else None
         if kind == "unknown_user" and len(user) <= LONGEST_USER:
@@ -129,18 +131,18 @@ class Service:
             log.warning(
                 "%s: %d failed logins; login attempts from there are slowed down for %g minutes",
                 address,
-                self.said.failed_logins,
-                self.said.ban_minutes,
+                self.settings.failed_logins,
+                self.settings.ban_minutes,
             )
         return self.bans.is_banned(address)
 
     def refused(
         self, kind: str, camera: str | None, address: str, detail: str = "", command: str = ""
     ) -> None:
-        """Count what was refused, and give it a line in the log unless there are too many."""
+        """Count a refusal, and log it unless there are too many."""
         one = Refusal(camera, address, kind, detail=detail, command=command)
         entry = self.record.refuse(one)
-        if self._lines.may_tell(camera, kind, address):
+        if self._lines.may_log(camera, kind, address):
             log.warning(
                 "%s: %s%s",
                 printable(f"{camera} ({address})" if camera else address),
@@ -148,14 +150,14 @@ class Service:
                 f" ({entry.count} times)" if entry.count > 1 else "",
             )
 
-    def tried(self, camera: str, what: str, name: str, address: str) -> None:
-        """Tell of an attempt on a whole upload that was refused (`what` as in `Record.tried`)."""
+    def note_attempt(self, camera: str, what: str, name: str, address: str) -> None:
+        """Record a refused change of a complete upload (`what` as in `Record.note_attempt`)."""
         path = self._path(name)
-        self.record.tried(camera, what, path, None, address)
+        self.record.note_attempt(camera, what, path, None, address)
         log.warning("%s: refused to %s %s, which is unchanged", camera, what, printable(path))
 
     def _kept_both(self, camera: str, wanted: str, path: str, address: str) -> None:
-        self.record.tried(camera, "replace", wanted, path, address)
+        self.record.note_attempt(camera, "replace", wanted, path, address)
         log.warning(
             "%s: %s already exists with different content; the later upload was kept as %s",
             camera,
@@ -164,8 +166,8 @@ class Service:
         )
 
     def tick(self) -> None:
-        """Tell of what is new; after a change of the accounts no address is slowed down."""
-        with suppress(LibraryError):  # unreadable: the next login says so
+        """Write the record if it changed; after a change of accounts slow down no address."""
+        with suppress(LibraryError):  # unreadable: the next login reports it
             version = self.accounts.version()
             if version != self._accounts_version:
                 self._accounts_version = version
@@ -174,22 +176,22 @@ class Service:
         self.record.write_if_due()
 
 
-def _limits(said: Receive) -> Limits:
+def _limits(receive: Receive) -> Limits:
     return Limits(
-        int(said.max_file_mb * (1 << 20)),
-        int(said.keep_free_mb * (1 << 20)),
-        said.sync,
-        said.check_contents,
+        int(receive.max_file_mb * (1 << 20)),
+        int(receive.keep_free_mb * (1 << 20)),
+        receive.sync,
+        receive.check_contents,
     )
 
 
 def places(settings: Settings) -> tuple[Path, Path]:
-    """Return (upload root, library), both there. Raises UploadTreeError where they cannot be."""
+    """Return (upload root, library), both existing. Raises UploadTreeError or LibraryError."""
     uploads, library = settings.the_uploads(), settings.the_library()
     if not uploads.is_dir():
         raise UploadTreeError(
-            f"{uploads}: expected the folder that the cameras upload to; there is none. Is its "
-            f"disk mounted? If it is a new folder, create it."
+            f"{uploads}: expected the folder that the cameras upload to; it does not exist. Is "
+            f"its disk mounted? If it is a new folder, create it."
         )
     try:
         Storage(library).make()

@@ -1,7 +1,7 @@
-"""One camera's session: the commands that cameras need a special answer to, and its uploads' end.
+"""One camera's session: commands that need special replies, and the end of uploads.
 
-`Session` and `Channel` are laid over pyftpdlib's handlers of control and data
-connections. How an upload is judged is in `docs/design/receive.md`.
+`Session` and `Channel` extend pyftpdlib's handlers of control and data connections.
+`docs/design/receive.md` explains how the server decides whether an upload is complete.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pano_analytics.receive.wholeness import Contents, is_in_progress, is_media
 log = logging.getLogger("pano.receive")
 
 GRACE_S = 0.25
-"""How long the control connection must outlive an upload whose contents say nothing."""
+"""How long the control connection must stay open after an upload without an end mark."""
 _HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
 _ENDED = {
     "broken": "the connection was lost before its end",
@@ -39,20 +39,19 @@ _ENDED = {
     "": "it was aborted before its end",
 }
 _REMOVING = ("DELE", "RMD", "XRMD")
-# A client that sends more commands than this while it waits for an answer is none.
+# How many commands a client may send while it waits for a reply.
 _MOST_HELD = 50
 _SIZE = re.compile(r"\s*(\d{1,18})\b")
 
 
 class Channel(ThrottledDTPHandler):  # type: ignore[misc]
-    """A data connection that knows how it ended, and hands its upload to the session then."""
+    """A data connection that records how it ended, and then passes its upload to the session."""
 
     file_obj: Any
     _resp: Any
     _ended = ""
     _error = False
-    # A connection that is gone before it was taken up is closed half made, and pyftpdlib
-    # sets these only afterwards.
+    # If the connection is lost during `__init__`, pyftpdlib closes it before it sets these.
     _throttler = None
     _datacount = _timenext = 0
 
@@ -62,25 +61,25 @@ class Channel(ThrottledDTPHandler):  # type: ignore[misc]
             cmd_channel.never_connected()
 
     def enable_receiving(self, kind: str, cmd: str) -> None:
-        # Cameras forget TYPE I, and a picture does not survive another line ending.
+        # Cameras omit TYPE I, and conversion of line endings would destroy a picture.
         super().enable_receiving("i", cmd)
 
     def handle_close(self) -> None:
-        """The other side closed, or the connection broke: pyftpdlib calls both the end."""
+        """Record whether the other side closed or the connection broke; pyftpdlib does not."""
         if isinstance(self.file_obj, Upload):
             self._ended = self._ended or self._how()
         super().handle_close()
 
     def _how(self) -> str:
         error = sys.exception()
-        # TLS that ends without its goodbye is no attack here: cameras just hang up.
+        # Cameras end TLS without close_notify, which is not an attack here.
         if error is None or type(error).__name__ == "ZeroReturnError":
             return "in order"
-        self._error = True  # no goodbye of TLS on a connection that is gone
+        self._error = True  # do not send close_notify on a lost connection
         return "in order" if "Unexpected EOF" in error.args else "broken"
 
     def handle_error(self) -> None:
-        """Tell the camera what its upload ran into, and end it."""
+        """Reply with the error of an upload, and end it."""
         error = sys.exception()
         refused = error.__cause__ if error else None
         if isinstance(refused, Refused):
@@ -101,20 +100,20 @@ class Channel(ThrottledDTPHandler):  # type: ignore[misc]
         if not self._closed and isinstance(self.file_obj, Upload):
             upload, self.file_obj = self.file_obj, None
             reply, self._resp = self._resp[0] if self._resp else "", ()
-            self.cmd_channel.ended(upload, self._ended, reply)
+            self.cmd_channel.transfer_ended(upload, self._ended, reply)
         super().close()
 
 
 class Session(Control):
-    """A control connection: what pyftpdlib does, but for what cameras and evidence need."""
+    """pyftpdlib's control connection, adapted to cameras and to keeping evidence."""
 
     abstracted_fs = Jail
     dtp_handler = Channel
     banner = "Panopticon analytics takes uploads."
-    # A unique name has no layout, and nothing is to have its rights or times set.
+    # Unique names match no layout, and permissions and times of uploads must not be changed.
     proto_cmds: ClassVar[dict[str, Any]] = {
-        name: told
-        for name, told in FTPHandler.proto_cmds.items()
+        name: properties
+        for name, properties in FTPHandler.proto_cmds.items()
         if name not in ("STOU", "SITE CHMOD", "MFMT")
     }
     data_channel: Any
@@ -126,25 +125,25 @@ class Session(Control):
         self._declared: int | None = None
         self._current_type = "i"
         self.is_waiting = False
-        """Whether the answer to a command waits for the disk; commands after it are held."""
+        """Whether a reply waits for the disk; later commands are held meanwhile."""
         self._held: deque[bytes] = deque()
         self._is_to_close = False
 
     @property
     def is_busy(self) -> bool:
-        """Whether a transfer is under way, or an answer waits for the disk."""
+        """Whether a transfer is in progress, or a reply waits for the disk."""
         return self.is_waiting or super().is_busy
 
     def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
         if cmd in _REMOVING and self.account is not None and "\0" not in line:
-            self._tried("remove", self.fs.ftp2fs(arg))
+            self._note_attempt("remove", self.fs.ftp2fs(arg))
         super().pre_process_command(line, cmd, arg)
 
     def flush_account(self) -> None:
         super().flush_account()
         self._current_type = "i"
 
-    # --- connections for data
+    # --- data connections
 
     def _make_epasv(self, extmode: bool = False) -> None:
         self.note_unopened("it asked for another one instead")
@@ -155,23 +154,23 @@ class Session(Control):
             self.refuse(kind, f"425 No connection for data: {error.strerror}.")
             return
         if self.account is not None:
-            self.service.record.awaits_data(self.account.camera)
+            self.service.record.note_data_requested(self.account.camera)
 
     def _on_dtp_connection(self) -> None:
         if self.account is not None:
-            self.service.record.got_data(self.account.camera)
+            self.service.record.note_data_opened(self.account.camera)
         super()._on_dtp_connection()
 
     # --- uploads
 
     def ftp_TYPE(self, line: str) -> None:
         super().ftp_TYPE(line)
-        self._current_type = "i"  # all is taken as it comes
+        self._current_type = "i"  # never convert line endings
 
     def ftp_ALLO(self, line: str) -> None:
-        """Remember the size; 200, for a Dahua camera repeats it for ever on 202."""
-        found = _SIZE.match(line)
-        self._declared = int(found[1]) if found else None
+        """Store the size; reply 200, because Dahua cameras repeat ALLO forever after 202."""
+        match = _SIZE.match(line)
+        self._declared = int(match[1]) if match else None
         self.respond("200 Ready.")
 
     def ftp_STOR(self, file: str, mode: str = "w") -> str | None:
@@ -184,23 +183,23 @@ class Session(Control):
         return stored
 
     def _has_room(self, path: str, wanted_bytes: int) -> bool:
-        """Tell whether the disk takes one more file or folder; else refuse it."""
+        """Return whether the disk has space for one more file or folder, or refuse it."""
         try:
             self.service.limits.check(Path(path).parent, wanted_bytes)
         except Refused as refused:
             self.respond(f"{refused.reply} {refused.reason}.")
             return False
         except OSError:
-            pass  # there is no such folder, which whoever makes something in it will see
+            pass  # the folder does not exist: creating something in it will fail
         return True
 
     # --- the end of an upload
 
     def close(self) -> None:
-        """Close the control connection; an upload under way comes to its own end.
+        """Close the control connection, but let a running upload finish.
 
-        Some clients, FFmpeg among them, close both connections at once, and what they
-        sent last is still on its way.
+        Some clients, such as FFmpeg, close both connections at once, while their last data
+        is still in transit.
         """
         channel = None if self._closed else self.data_channel
         if channel is None or not isinstance(channel.file_obj, Upload):
@@ -208,7 +207,7 @@ class Session(Control):
             return
         self.data_channel = None
         super().close()
-        self.server.ip_map.append(self.remote_ip)  # it still takes the place of a connection
+        self.server.ip_map.append(self.remote_ip)  # it still counts as a connection
         self._is_outlived = True
 
     def close_when_done(self) -> None:
@@ -225,13 +224,13 @@ class Session(Control):
             self._outlived()
 
     def _outlived(self) -> None:
-        """The upload of a camera that is gone has ended."""
+        """Release the connection's slot when the upload of a disconnected camera has ended."""
         if self._is_outlived:
             self._is_outlived = False
             self.server.ip_map.remove(self.remote_ip)
 
-    def ended(self, upload: Upload, how: str, reply: str) -> None:
-        """A data connection is over: judge its upload, then answer with `reply` if it is whole."""
+    def transfer_ended(self, upload: Upload, how: str, reply: str) -> None:
+        """Check the upload of a closed data connection, and send `reply` if it is complete."""
         if self.service.work.is_closed:
             upload.close()
             return
@@ -240,10 +239,10 @@ class Session(Control):
         self.service.work.run(upload.contents, judge)
 
     def _judge(
-        self, upload: Upload, how: str, reply: str, since: float, asked: Future[Contents]
+        self, upload: Upload, how: str, reply: str, since: float, done: Future[Contents]
     ) -> None:
         try:
-            contents = asked.result()
+            contents = done.result()
         except OSError as error:
             contents = Contents("cut", error.strerror or str(error))
         settle = partial(self._settle, upload, how, reply, contents)
@@ -254,14 +253,14 @@ class Session(Control):
             settle()
 
     def _settle(self, upload: Upload, how: str, reply: str, contents: Contents) -> None:
-        cut = self._what_is_wrong(upload, how, contents)
+        cut = self._cut_reason(upload, how, contents)
         if self.service.work.is_closed:
             upload.close()
             return
         self.service.work.run(partial(upload.settle, cut), partial(self._settled, upload, reply))
 
-    def _what_is_wrong(self, upload: Upload, how: str, contents: Contents) -> str:
-        """Return why the upload is cut, in words; empty where it is whole."""
+    def _cut_reason(self, upload: Upload, how: str, contents: Contents) -> str:
+        """Return why the upload is cut, in words, or "" if it is complete."""
         if short := upload.trouble or upload.missing():
             return short
         if contents.says in ("whole", "cut"):
@@ -270,57 +269,57 @@ class Session(Control):
             return _ENDED[how]
         if contents.says in ("unbroken", "unasked"):
             return ""
-        return "" if self.is_there() else "the camera disconnected before its end"
+        return "" if self.is_connected() else "the camera disconnected before its end"
 
     def is_idle(self) -> bool:
-        """Tell whether nothing is under way."""
+        """Return whether nothing is in progress."""
         return not (self.is_waiting or self._closing or self.data_channel is not None)
 
-    def is_there(self) -> bool:
-        """Tell whether the camera still holds its control connection, or said goodbye on it."""
+    def is_connected(self) -> bool:
+        """Return whether the control connection is still open, or was ended with QUIT."""
         if self._closed:
             return False
-        asking = select.poll()
-        asking.register(self._fileno, _HUNG_UP)
+        poll = select.poll()
+        poll.register(self._fileno, _HUNG_UP)
         is_quitting = self._quit_pending or any(b"QUIT" in line.upper() for line in self._held)
-        return is_quitting or not asking.poll(0)
+        return is_quitting or not poll.poll(0)
 
     def _settled(self, upload: Upload, reply: str, done: Future[Settled]) -> None:
-        """An upload has its name, or was cut."""
+        """Record and reply that an upload has its name, or was cut."""
         settled = done.result()
         if settled.reply == "550":
-            self._tried("append", upload.name)
+            self._note_attempt("append", upload.name)
         if self.account is not None:
             self.service.settled(self.account.camera, upload, settled, self.remote_ip)
-        # Where nothing is to be said (ABOR, a session that is gone), nothing is.
+        # `reply` is empty after ABOR and for sessions that are closed.
         if reply.startswith("226") and settled.cut:
-            aside = "Not whole, kept aside: " if settled.reply == "426" else ""
+            aside = "Incomplete, kept aside: " if settled.reply == "426" else ""
             reply = f"{settled.reply} {aside}{settled.cut}."
         self._answer(reply)
 
     def never_connected(self) -> None:
-        """Answer for a data connection that was gone before it could be taken up."""
+        """Reply for a data connection that was lost before it could be used."""
         queued: Any = getattr(self, "_in_dtp_queue")  # noqa: B009 - of an untyped parent
         if queued is not None:
             self._in_dtp_queue = None
             upload, _ = queued
-            self.ended(upload, "broken", f"426 {_ENDED['broken']}.")
+            self.transfer_ended(upload, "broken", f"426 {_ENDED['broken']}.")
 
-    def _tried(self, what: str, path: str) -> None:
-        """Record an attempt on a finished upload.
+    def _note_attempt(self, what: str, path: str) -> None:
+        """Record an attempt to change a finished upload.
 
-        Cameras remove and rename test files of their own; nothing but media counts there.
+        Cameras remove and rename their own test files, so only media counts there.
         """
         if self.account is None or self.fs is None or not self.fs.isfile(path):
             return
         if what == "append" or is_media(Path(path).name):
-            self.service.tried(self.account.camera, what, path, self.remote_ip)
+            self.service.note_attempt(self.account.camera, what, path, self.remote_ip)
             self._kind = "whole_kept"
 
-    # --- answers that wait for the disk
+    # --- replies that wait for the disk
 
-    def _aside(self, task: Callable[[], Any], answer: Callable[[Any], str]) -> None:
-        """Do `task` in a thread, and answer a command with what `answer` makes of its result."""
+    def _run_in_thread(self, task: Callable[[], Any], answer: Callable[[Any], str]) -> None:
+        """Run `task` in a thread, and reply to a command with `answer(result)`."""
 
         def then(done: Future[Any]) -> None:
             try:
@@ -335,7 +334,7 @@ class Session(Control):
         self.service.work.run(task, then)
 
     def _answer(self, reply: str) -> None:
-        """Answer, and go on with the commands that came meanwhile."""
+        """Send a reply, and continue with the commands that arrived meanwhile."""
         self.is_waiting = False
         if self._closed:
             return
@@ -362,7 +361,9 @@ class Session(Control):
         if not self.fs.isdir(path) and not self._has_room(path, 0):
             return
         name = self.fs.fs2ftp(path).replace('"', '""')
-        self._aside(partial(self.fs.mkdir, path), lambda _: f'257 "{name}" directory created.')
+        self._run_in_thread(
+            partial(self.fs.mkdir, path), lambda _: f'257 "{name}" directory created.'
+        )
 
     def ftp_RNTO(self, path: str) -> None:
         source, self._rnfr = self._rnfr, None
@@ -370,11 +371,11 @@ class Session(Control):
             self.respond("503 Bad sequence of commands: use RNFR first.")
             return
         if not is_in_progress(Path(source).name):
-            self._tried("rename", source)
+            self._note_attempt("rename", source)
 
         def renamed(published: Published) -> str:
             if self.account is not None:
                 self.service.renamed(self.account.camera, path, published, self.remote_ip)
             return "250 Renaming ok."
 
-        self._aside(partial(self.fs.rename, source, path), renamed)
+        self._run_in_thread(partial(self.fs.rename, source, path), renamed)

@@ -1,8 +1,7 @@
-"""How an upload gets its name with its last byte. What is promised: `docs/design/receive.md`.
+"""Give an upload its name once it is complete. For the guarantees see `docs/design/receive.md`.
 
-`Upload` is what pyftpdlib writes to. `write` and what only looks at memory is called by
-the loop; `contents` and `settle` take as long as the disk does and run in a thread, after
-the last `write`.
+pyftpdlib writes to an `Upload`. The loop calls `write` and everything that only uses memory;
+`contents` and `settle` wait for the disk, so they run in a thread, after the last `write`.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from pano_analytics.receive.publish import What, begins_with, is_unfinished, ope
 from pano_analytics.receive.wholeness import Contents, contents_of, is_media
 from pano_analytics.store.tree import open_folder
 
-# A file system takes 255 bytes for a name; the part's has 20 more than the upload's.
+# File systems allow 255 bytes in a name; that of a part has 20 more than the upload's.
 _LONGEST_NAME = 255 - 20
-# So often a large upload is held against the space that is left, and written to the disk,
-# so that its end keeps the camera waiting no longer than this much takes.
+# A large upload is compared with the free space, and written to the disk, after so many
+# bytes each, so that the camera does not wait longer for the rest at its end.
 _CHECK_EVERY = 8 << 20
 _PIECE = 1 << 20
-# So many files can still be made, or 1 % where that is less.
+# The inodes kept free, or 1 % if that is less.
 _FREE_INODES = 10_000
-# Of so many names the parts are known, to be dropped once the whole upload comes.
+# For how many names the parts are known, which are deleted once the upload is complete.
 _MOST_KNOWN = 10_000
-# A camera that sends one file in pieces sends the next one within this time.
+# A camera that sends a file in pieces sends the next piece within this time.
 _NEXT_PIECE_S = 60.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -40,7 +39,7 @@ Mode = Literal["new", "append", "resume"]
 
 
 class Refused(OSError):
-    """An upload that cannot go on: its reply to the camera, and the reason in words."""
+    """An upload cannot continue: the code of the reply, and the reason in words."""
 
     def __init__(self, reply: str, reason: str) -> None:
         super().__init__(errno.EIO, reason)
@@ -49,7 +48,7 @@ class Refused(OSError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one upload may take, and how sure it must be."""
+    """Limits for the size of uploads, and whether to sync them and check their contents."""
 
     max_bytes: int
     keep_free_bytes: int
@@ -57,19 +56,19 @@ class Limits:
     is_contents_checked: bool = True
 
     def check(self, folder: Path, wanted_bytes: int) -> None:
-        """Raise Refused where `wanted_bytes` more in `folder` are too many."""
+        """Raise Refused if `folder` must not take `wanted_bytes` more."""
         if wanted_bytes > self.max_bytes:
             raise Refused("552", f"larger than the {self.max_bytes >> 20} MB limit per file")
         free = os.statvfs(folder)
         if free.f_bavail * free.f_frsize - wanted_bytes < self.keep_free_bytes:
             raise Refused("452", f"the disk keeps {self.keep_free_bytes >> 20} MB free")
-        # Some file systems make inodes as they need them, and count none.
+        # Some file systems create inodes on demand, and report 0.
         if free.f_files and free.f_favail < min(_FREE_INODES, free.f_files // 100):
-            raise Refused("452", f"the disk has room for {free.f_favail} more files only")
+            raise Refused("452", f"the disk has room for only {free.f_favail} more files")
 
 
 class Place(NamedTuple):
-    """Where an upload goes: the folders below the upload root, and the name in the last."""
+    """The path of an upload: the folders below the upload root, and the name."""
 
     root: Path
     folders: tuple[str, ...]
@@ -77,7 +76,7 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, path: Path, root: Path) -> Place:
-        """Return the place at `path`, which lies below `root`."""
+        """Return the location of `path`, which is below `root`."""
         *folders, name = path.relative_to(root).parts
         return cls(root, tuple(folders), name)
 
@@ -91,7 +90,7 @@ class Place(NamedTuple):
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        """Hold the folder by a descriptor; OSError where a link is on the way to it."""
+        """Open a descriptor of the folder. Raises OSError if its path contains a link."""
         descriptor = open_folder(self.root, self.folders)
         try:
             yield descriptor
@@ -99,7 +98,7 @@ class Place(NamedTuple):
             os.close(descriptor)
 
     def size(self) -> int:
-        """Return the size of what lies there in bytes; -1 where no file does."""
+        """Return the size of the existing file in bytes, or -1 if there is no file."""
         try:
             with self.opened() as folder, open_file(folder, self.name) as file:
                 return file.seek(0, os.SEEK_END)
@@ -108,21 +107,21 @@ class Place(NamedTuple):
 
 
 class Folders:
-    """Which folders are on the disk for good, with all above them."""
+    """The folders that are known to be durable, with all folders above them."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], None] = {}
 
-    def sync_above(self, place: Place) -> None:
-        """Return when the folders that lead to a place are on the disk, by whoever made them."""
+    def sync_path_to(self, place: Place) -> None:
+        """Make all folders on the path to `place` durable, whoever created them."""
         for depth in range(len(place.folders), 0, -1):
             with Place(place.root, place.folders[:depth], "").opened() as folder:
-                found = os.fstat(folder)
-            if (found.st_dev, found.st_ino) in self._known:
+                status = os.fstat(folder)
+            if (status.st_dev, status.st_ino) in self._known:
                 return
             with Place(place.root, place.folders[: depth - 1], "").opened() as above:
                 os.fsync(above)
-            self._remember((found.st_dev, found.st_ino))
+            self._remember((status.st_dev, status.st_ino))
 
     def _remember(self, key: tuple[int, int]) -> None:
         self._known[key] = None
@@ -131,13 +130,13 @@ class Folders:
 
 
 class Parts:
-    """The parts that cut uploads left while this server ran: of each name the longest stays."""
+    """The parts of uploads that were cut while this server ran: the longest of each name."""
 
     def __init__(self) -> None:
         self._known: dict[Path, Path] = {}
 
     def keep(self, target: Path, part: Path) -> None:
-        """Keep the part of a cut upload; of two for one name the shorter goes."""
+        """Keep the part of a cut upload, and delete the shorter of two with the same name."""
         other = self._known.pop(target, None)
         if other is not None and _size(other) > _size(part):
             part, other = other, part
@@ -148,35 +147,35 @@ class Parts:
             self._known.pop(next(iter(self._known)), None)
 
     def drop(self, target: Path) -> None:
-        """Drop what is left of cut uploads of a name that came whole."""
+        """Delete the part of a name whose upload is now complete."""
         part = self._known.pop(target, None)
         if part is not None:
             part.unlink(missing_ok=True)
 
 
 class Growing:
-    """The files that APPE began while this server ran, and that the next APPE may continue.
+    """Files that APPE began while this server ran, and that the next APPE may continue.
 
-    Only this tells a file that comes in pieces from a finished one, in a format that has
-    no mark at its end.
+    For formats without an end mark, nothing else distinguishes a file that is sent in
+    pieces from a finished one.
     """
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[int, float]] = {}
 
     def note(self, path: Path, size_bytes: int) -> None:
-        """Remember that a piece made the file at `path` this large, just now."""
+        """Record the size of the file at `path` after the piece that has just arrived."""
         self._known.pop(path, None)
         self._known[path] = size_bytes, time.monotonic()
         if len(self._known) > _MOST_KNOWN:
             self._known.pop(next(iter(self._known)), None)
 
     def forget(self, path: Path) -> None:
-        """Take the file at `path` for finished."""
+        """Treat the file at `path` as finished."""
         self._known.pop(path, None)
 
     def may_continue(self, place: Place) -> bool:
-        """Tell whether the last piece of this file, and nothing since, came a moment ago."""
+        """Return whether a piece of this file arrived a moment ago, and nothing since."""
         size_bytes, since = self._known.get(place.path, (-1, 0.0))
         return time.monotonic() - since < _NEXT_PIECE_S and size_bytes == place.size() >= 0
 
@@ -189,10 +188,10 @@ def _size(path: Path) -> int:
 
 
 class Settled(NamedTuple):
-    """What came of an upload: its path now, and why it was cut, empty where it is whole.
+    """The outcome of an upload: its path now, and why it was cut, "" if it is complete.
 
-    `what` is how it came to its name, None where it was cut or nothing was to be done.
-    `reply` is set where another reply than 426 says what is wrong.
+    `what` is as in `Published`, None if it was cut or there was nothing to do. `reply` is
+    the code of the reply if it was cut.
     """
 
     path: Path
@@ -212,17 +211,17 @@ class Shared:
 
 
 class Upload:
-    """One upload under way: a file for pyftpdlib to write to, and the judge of its end.
+    """One upload in progress: a file for pyftpdlib to write to, and the check of its end.
 
-    Nothing is on the disk before the first byte. `settle` gives it its name or leaves
-    the part; without it, what came is a part. Of an upload that goes on where another
-    ended, the part holds the new bytes alone until its end.
+    Nothing is on the disk before the first byte. `settle` gives the upload its name or
+    leaves it as a part; without `settle` it remains a part. If the upload continues an
+    existing file, the part contains only the new bytes until the end.
     """
 
     def __init__(self, place: Place, mode: Mode, declared: int | None, shared: Shared) -> None:
         self.name = str(place.path)
         self.place, self.mode, self.declared = place, mode, declared
-        self.came_bytes = 0
+        self.received_bytes = 0
         self.trouble = ""
         self.closed = False
         self._shared, self._limits = shared, shared.limits
@@ -233,17 +232,17 @@ class Upload:
         self._is_growing = False
 
     def seek(self, offset: int) -> None:
-        """Go on at `offset` of what is there: what stands behind it is not taken over."""
+        """Continue at `offset` of the existing file; the rest of that file is not used."""
         self._before = offset
 
     def write(self, data: bytes) -> None:
-        """Take in what came. Raises Refused where it is too much, or the disk is full."""
+        """Write received bytes. Raises Refused if they are too many, or the disk is full."""
         try:
             file = self._opened()
             self._check_room(len(data))
             rest = memoryview(data)
             while rest:
-                rest = rest[file.write(rest) :]  # a disk that fills up takes a first half
+                rest = rest[file.write(rest) :]  # a disk that fills up writes only a part
         except Refused as refused:
             self.trouble = self.trouble or refused.reason
             raise
@@ -251,10 +250,10 @@ class Upload:
             self.trouble = self.trouble or (error.strerror or str(error))
             reply = "452" if error.errno in _FULL else "451"
             raise Refused(reply, self.trouble) from error
-        self.came_bytes += len(data)
+        self.received_bytes += len(data)
 
     def _check_room(self, more: int) -> None:
-        size_bytes = self._before + self.came_bytes + more
+        size_bytes = self._before + self.received_bytes + more
         if size_bytes > self._limits.max_bytes:
             self._limits.check(self.place.folder, size_bytes)
         self._unchecked += more
@@ -265,59 +264,59 @@ class Upload:
                 self._begin_to_sync()
 
     def _begin_to_sync(self) -> None:
-        """Let the system write what came, without waiting for it."""
+        """Ask the system to write the received data, without waiting for it."""
         advise = getattr(os, "posix_fadvise", None)
         if advise is not None:
             advise(self._opened().fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _opened(self) -> BinaryIO:
         if self._file is None:
-            # Each write reaches the file at once: a server that is killed leaves what came.
+            # Unbuffered, so that the data received survives if the server is killed.
             with self.place.opened() as folder:
                 self._file = open_file(folder, self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         return self._file
 
     def missing(self) -> str:
-        """Return in words that fewer bytes came than were declared; empty where they did not.
+        """Return in words that fewer bytes arrived than declared, or "" if that is not so.
 
-        Of a piece that is appended its own bytes are declared, of any other upload all.
+        For a piece that is appended only its own bytes are declared, otherwise all bytes.
         """
-        came = self.came_bytes + (self._before if self.mode == "resume" else 0)
-        if self.declared is None or came >= self.declared:
+        received = self.received_bytes + (self._before if self.mode == "resume" else 0)
+        if self.declared is None or received >= self.declared:
             return ""
-        return f"{came} of the {self.declared} bytes declared came"
+        return f"{received} of the {self.declared} declared bytes arrived"
 
     # --- in a thread, at its end
 
     def contents(self) -> Contents:
-        """Return what the contents say of their end, as far as they are to be asked."""
+        """Return what the contents say about their end, unless they must not be checked."""
         if self.mode == "append":
             return Contents("nothing")
         if not self._limits.is_contents_checked:
             return Contents("unasked")
-        if self.mode == "resume" and not (self.came_bytes and self._may_grow()):
-            return Contents("nothing")  # `settle` refuses it, and leaves the piece alone
-        if not self.came_bytes:
+        if self.mode == "resume" and not (self.received_bytes and self._may_grow()):
+            return Contents("nothing")  # `settle` will refuse it and keep the piece
+        if not self.received_bytes:
             is_odd = is_media(self.place.name) or self.place.size() > 0
-            return Contents("cut", "0 bytes came") if is_odd else Contents("nothing")
+            return Contents("cut", "0 bytes arrived") if is_odd else Contents("nothing")
         self._join()
-        found = contents_of(self._opened(), self.place.name)
-        if found.says in ("nothing", "unbroken") and self._is_only_the_beginning():
+        contents = contents_of(self._opened(), self.place.name)
+        if contents.says in ("nothing", "unbroken") and self._is_only_the_beginning():
             return Contents("cut", "it is only the beginning of the existing file")
-        return found
+        return contents
 
     def _join(self) -> None:
-        """Put what is there before what came, in a part of their own."""
+        """Join the existing file and the received bytes in a new part."""
         if not self._before:
             return
-        self._limits.check(self.place.folder, self._before + self.came_bytes)
+        self._limits.check(self.place.folder, self._before + self.received_bytes)
         piece, joined = self._opened(), _part_of(self.place.name)
         with self.place.opened() as folder:
             whole = open_file(folder, joined, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             try:
-                with open_file(folder, self.place.name) as there:
-                    _copy(there, whole, self._before)
-                _copy(piece, whole, self.came_bytes)
+                with open_file(folder, self.place.name) as existing:
+                    _copy(existing, whole, self._before)
+                _copy(piece, whole, self.received_bytes)
             except BaseException:
                 whole.close()
                 os.unlink(joined, dir_fd=folder)
@@ -327,37 +326,37 @@ class Upload:
         self._file, self._part, self._before = whole, joined, 0
 
     def _is_only_the_beginning(self) -> bool:
-        """Tell whether the file there begins with all of this one, and goes on."""
+        """Return whether this upload is only the beginning of the existing file."""
         try:
-            with self.place.opened() as folder, open_file(folder, self.place.name) as there:
+            with self.place.opened() as folder, open_file(folder, self.place.name) as existing:
                 size_bytes = self._opened().seek(0, os.SEEK_END)
-                return size_bytes < there.seek(0, os.SEEK_END) and begins_with(
-                    there, self._opened()
+                return size_bytes < existing.seek(0, os.SEEK_END) and begins_with(
+                    existing, self._opened()
                 )
         except OSError:
             return False
 
     def settle(self, cut: str) -> Settled:
-        """Give the upload a name, or leave its part where `cut` says what is wrong with it."""
-        done = Settled(self.place.path, cut or self.trouble)
+        """Give the upload its name, or leave it as a part if `cut` says what is wrong."""
+        outcome = Settled(self.place.path, cut or self.trouble)
         if self.closed:
-            return done
+            return outcome
         try:
-            if not done.cut:
-                done = self._publish()
+            if not outcome.cut:
+                outcome = self._publish()
         except Refused as refused:
-            done = done._replace(cut=refused.reason, reply=refused.reply)
+            outcome = outcome._replace(cut=refused.reason, reply=refused.reply)
         except OSError as error:
             reply = "452" if error.errno in _FULL else "451"
-            done = done._replace(cut=error.strerror or str(error), reply=reply)
-        self.trouble = done.cut
+            outcome = outcome._replace(cut=error.strerror or str(error), reply=reply)
+        self.trouble = outcome.cut
         self.close()
-        return done
+        return outcome
 
     def _publish(self) -> Settled:
-        if self.mode != "new" and not self.came_bytes:
+        if self.mode != "new" and not self.received_bytes:
             return Settled(self.place.path)  # nothing to add
-        if self.mode == "resume" and self._is_there_already():
+        if self.mode == "resume" and self._is_already_present():
             return self._drop()
         if self.mode != "new" and not self._may_grow():
             raise Refused("550", "It is a finished upload; it cannot be appended to")
@@ -376,7 +375,7 @@ class Upload:
                 is_growth=self.mode == "append" and self._is_growing,
             )
         if limits.is_synced:
-            self._shared.folders.sync_above(self.place)
+            self._shared.folders.sync_path_to(self.place)
         file.close()
         self._file = None
         self._shared.parts.drop(self.place.path)
@@ -384,19 +383,19 @@ class Upload:
         return Settled(self.place.folder / published.name, what=published.what)
 
     def _may_grow(self) -> bool:
-        """Tell whether what has the name is known to be unfinished, or nothing has it."""
+        """Return whether the name is free, or its file is known to be unfinished."""
         if self.place.size() < 0:
             return True
-        with self.place.opened() as folder, open_file(folder, self.place.name) as there:
-            if is_unfinished(there, self.place.name):
+        with self.place.opened() as folder, open_file(folder, self.place.name) as existing:
+            if is_unfinished(existing, self.place.name):
                 return True
-            if contents_of(there, self.place.name).says == "whole":
+            if contents_of(existing, self.place.name).says == "whole":
                 return False
         self._is_growing = self.mode == "append" and self._shared.growing.may_continue(self.place)
         return self._is_growing
 
     def _note_growth(self, what: What, size_bytes: int) -> None:
-        """Remember a file that comes in pieces; any other upload under its name finishes it."""
+        """Record a file that is sent in pieces; any other upload of its name finishes it."""
         if what == "later":
             return
         if self.mode == "append" and (self._is_growing or what == "new"):
@@ -404,21 +403,21 @@ class Upload:
         else:
             self._shared.growing.forget(self.place.path)
 
-    def _is_there_already(self) -> bool:
-        """Tell whether the file ends with exactly this piece, where the piece would go."""
-        if self.place.size() != self._before + self.came_bytes:
+    def _is_already_present(self) -> bool:
+        """Return whether the existing file already ends with exactly this piece."""
+        if self.place.size() != self._before + self.received_bytes:
             return False
         piece = self._opened()
         piece.seek(0)
-        with self.place.opened() as folder, open_file(folder, self.place.name) as there:
-            there.seek(self._before)
+        with self.place.opened() as folder, open_file(folder, self.place.name) as existing:
+            existing.seek(self._before)
             while data := piece.read(_PIECE):
-                if there.read(len(data)) != data:
+                if existing.read(len(data)) != data:
                     return False
         return True
 
     def _drop(self) -> Settled:
-        """Remove a piece that is there already."""
+        """Remove a piece that the existing file already contains."""
         self._opened().close()
         self._file = None
         with self.place.opened() as folder:
@@ -426,7 +425,7 @@ class Upload:
         return Settled(self.place.path, what="same")
 
     def close(self) -> None:
-        """Leave what came as a part, unless it was settled."""
+        """Leave the received bytes as a part, unless the upload was settled."""
         if self.closed:
             return
         self.closed = True
@@ -438,7 +437,7 @@ class Upload:
 
     def _leave(self) -> None:
         part = self.place.folder / self._part
-        if self.came_bytes:
+        if self.received_bytes:
             self._shared.parts.keep(self.place.path, part)
         else:
             part.unlink(missing_ok=True)
@@ -450,12 +449,12 @@ def _part_of(name: str) -> str:
 
 
 def _copy(source: BinaryIO, target: BinaryIO, size_bytes: int) -> None:
-    """Copy the first bytes of a file to where another one stands."""
+    """Copy the first `size_bytes` of a file to the current position of another one."""
     source.seek(0)
     while size_bytes:
         piece = source.read(min(_PIECE, size_bytes))
         if not piece:
-            raise OSError(errno.EIO, "What is there became shorter while it was read")
+            raise OSError(errno.EIO, "The existing file became shorter while it was read")
         size_bytes -= len(piece)
         rest = memoryview(piece)
         while rest:

@@ -1,4 +1,4 @@
-"""The same session with TLS, as cameras ask for it (AUTH TLS), for those that can."""
+"""The session with explicit TLS (AUTH TLS), for cameras that support it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pano_analytics.receive.session import Channel, Session
 
 
 class TlsChannel(TLS_DTPHandler, Channel):  # type: ignore[misc]
-    """A data connection with TLS where PROT P asked for it."""
+    """A data connection with TLS if PROT P requested it."""
 
     def handle_error(self) -> None:
-        Channel.handle_error(self)  # not TLS's own, which leaves the camera without an answer
+        Channel.handle_error(self)  # that of TLS_DTPHandler sends no reply
 
     def handle_failed_ssl_handshake(self) -> None:
         self._fail_handshake(_reason(sys.exception()))
@@ -51,16 +51,16 @@ class TlsSession(TLS_FTPHandler, Session):  # type: ignore[misc]
         self._pbsz = self._prot = False
 
     def ftp_AUTH(self, line: str) -> None:
-        """Begin TLS; nothing that came before it counts, nor what came with it in plain text."""
+        """Start TLS, and discard what was sent before in plain text."""
         if not self._ssl_requested:
             self.flush_account()
-        # Somebody between camera and server may have put commands behind the camera's own,
-        # to be taken for encrypted ones.
+        # An attacker between camera and server may have appended commands, which would
+        # otherwise be treated as encrypted.
         self.ac_in_buffer = b""
         super().ftp_AUTH(line)
 
     def dismiss(self, kind: str, reply: str) -> None:
-        """Close the connection; in the middle of a handshake without a reply."""
+        """Close the connection, without a reply during a handshake."""
         if self._ssl_accepting:
             self._ssl_accepting = False
             self.note_refusal(kind, "in the middle of the TLS handshake")
@@ -75,17 +75,17 @@ class TlsSession(TLS_FTPHandler, Session):  # type: ignore[misc]
         super().handle_failed_ssl_handshake()
 
     def close(self) -> None:
-        # pyftpdlib closes past the classes between.
+        # pyftpdlib's `close` does not call that of `Control`.
         self.leave()
         super().close()
 
     def leave(self) -> None:
-        """Tell of a client that went away because of the encryption, too."""
+        """Also record that a client disconnected because of the encryption."""
         if not self._has_left and not self.service.is_ending:
             if self._ssl_accepting:
                 self.note_refusal("tls_failed", "it hung up in the middle")
             elif self._ssl_established and self.stage < USER_SENT:
-                # Some look at the certificate only when the handshake is done.
+                # Some clients check the certificate only after the handshake.
                 self.note_refusal("tls_certificate", "it hung up before it sent a user name")
         super().leave()
 
@@ -98,7 +98,7 @@ _VERSION = re.compile(
 
 
 def _reason(error: BaseException | None) -> str:
-    """Return OpenSSL's own words for what went wrong in a handshake."""
+    """Return OpenSSL's message about a failed handshake."""
     try:
         return str(error.args[0][-1][-1])  # type: ignore[union-attr]
     except (IndexError, TypeError, AttributeError):
@@ -106,28 +106,28 @@ def _reason(error: BaseException | None) -> str:
 
 
 def _kind(reason: str) -> str:
-    """Return which kind of refusal a failed handshake was, by OpenSSL's words."""
+    """Return the kind of refusal for OpenSSL's message about a failed handshake."""
     if _CERTIFICATE.search(reason):
         return "tls_certificate"
     return "tls_version" if _VERSION.search(reason) else "tls_failed"
 
 
 def context(certificate: Path, key: Path) -> Any:
-    """Return pyOpenSSL's context for a server; raises CertificateError as `certificates` does."""
-    made = SSL.Context(SSL.TLS_SERVER_METHOD)
-    made.set_min_proto_version(SSL.TLS1_2_VERSION)
-    # 1.3 sends tickets after the handshake. A camera that only writes closes with them
-    # unread, which resets the connection, and the end of its file is lost.
-    made.set_max_proto_version(SSL.TLS1_2_VERSION)
-    made.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
-    # Old cameras know AES in CBC mode only; that is still better than plain text.
-    made.set_cipher_list(b"DEFAULT:!aNULL:!PSK:!SRP")
-    load(made, certificate, key)
-    return made
+    """Return a pyOpenSSL context for a server. Raises CertificateError."""
+    tls_context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    tls_context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    # TLS 1.3 sends tickets after the handshake. A camera that only writes closes its
+    # connection without reading them, which resets it, and the end of the file is lost.
+    tls_context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    tls_context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    # Old cameras support AES in CBC mode only, which is still better than plain text.
+    tls_context.set_cipher_list(b"DEFAULT:!aNULL:!PSK:!SRP")
+    load(tls_context, certificate, key)
+    return tls_context
 
 
-def load(made: Any, certificate: Path, key: Path) -> None:
-    """Let new connections use this certificate; those that are open stay."""
-    certificates.server_context(certificate, key)  # says in words what is wrong with them
-    made.use_certificate_chain_file(str(certificate))
-    made.use_privatekey_file(str(key))
+def load(tls_context: Any, certificate: Path, key: Path) -> None:
+    """Use this certificate for new connections; open ones are not affected."""
+    certificates.server_context(certificate, key)  # raises CertificateError with a clear text
+    tls_context.use_certificate_chain_file(str(certificate))
+    tls_context.use_privatekey_file(str(key))

@@ -1,7 +1,7 @@
-"""Whether a file has its end, as far as its contents tell: whole, cut, or nothing said.
+"""Whether the contents of a file show that its end is present: whole, cut or unknown.
 
-Quick, for a camera waits for the answer: a few seeks, and nothing is decoded.
-What each format tells is in `docs/design/receive.md`.
+This needs a few seeks and decodes nothing, because a camera waits for the reply.
+`docs/design/receive.md` lists what each format shows.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ Says = Literal["whole", "cut", "unbroken", "nothing", "unasked"]
 
 
 class Contents(NamedTuple):
-    """What the contents say of their own end; `reason` in words where they say cut."""
+    """What the contents say about their end; `reason` is text if `says` is "cut"."""
 
     says: Says
     reason: str = ""
 
 
-# No picture or clip is shorter; DHAV's and MP4's first headers alone are longer.
+# Pictures and clips are never shorter; the first headers of DHAV and MP4 alone are longer.
 _FEWEST_BYTES = 16
 
 
 def contents_of(file: BinaryIO, name: str) -> Contents:
-    """Return what the contents of `file` say; `name` is the one that the camera gave it.
+    """Return what the contents of `file` say; `name` is the one that the camera sent.
 
-    `file` is read from anywhere and left anywhere. Raises OSError where it cannot be read.
+    Moves the position of `file`. Raises OSError if it cannot be read.
     """
     size_bytes = file.seek(0, 2)
     if is_media(name) and size_bytes < _FEWEST_BYTES:
@@ -46,12 +46,12 @@ def contents_of(file: BinaryIO, name: str) -> Contents:
 
 
 def is_media(name: str) -> bool:
-    """Tell whether `name` ends as pictures and clips do, what is in progress included."""
+    """Return whether `name` has the extension of a picture or clip, also one in progress."""
     return kind_of(_final(name).rpartition(".")[2]) is not None
 
 
 def is_in_progress(name: str) -> bool:
-    """Tell whether `name` is one that is to be changed when the upload is done: `.mp4_`, `.tmp`."""
+    """Return whether `name` is one for an upload in progress, such as `.mp4_` or `.tmp`."""
     reading = sidecars.read(name)
     return reading is not None and reading.layout == "sidecar-inprogress"
 

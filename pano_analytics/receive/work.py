@@ -1,4 +1,4 @@
-"""Work on the disk in threads, so that no camera waits for another one's large file."""
+"""Disk work in threads, so that no camera waits for another one's large file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ Then = Callable[[Future[Any]], None]
 
 
 class Work:
-    """Tasks in threads, whose results come back to the loop. All calls from the loop's thread.
+    """Run tasks in threads, and pass their results to the loop, in its own thread.
 
-    The loop is told through a pipe, which it polls as it does the sockets.
+    All methods must be called from the loop's thread. A pipe, which the loop polls like its
+    sockets, tells it that a task is done.
     """
 
     def __init__(self, ioloop: Any, threads: int) -> None:
@@ -28,21 +29,21 @@ class Work:
         self._ioloop = ioloop
         self._fileno, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         ioloop.register(self._fileno, self, ioloop.READ)
-        self.under_way = 0
+        self.running = 0
         self.is_closed = False
 
     def run(self, task: Callable[[], Any], then: Then) -> None:
-        """Run `task` in a thread, and then `then` with its future in the loop."""
+        """Run `task` in a thread, then call `then(future)` in the loop."""
         future = self._pool.submit(task)
-        self.under_way += 1
-        future.add_done_callback(partial(self._tell, then))
+        self.running += 1
+        future.add_done_callback(partial(self._wake_loop, then))
 
-    def _tell(self, then: Then, future: Future[Any]) -> None:
+    def _wake_loop(self, then: Then, future: Future[Any]) -> None:
         self._done.put((future, then))
-        with suppress(OSError):  # full: the loop is told already; closed: nobody asks
+        with suppress(OSError):  # full: the loop will wake anyway; closed: the loop has ended
             os.write(self._writer, b"\0")
 
-    # --- as the loop asks
+    # --- the interface for the loop
 
     def readable(self) -> bool:
         return True
@@ -51,13 +52,13 @@ class Work:
         return False
 
     def handle_read_event(self) -> None:
-        """Hand on what is done."""
+        """Call the `then` of each finished task."""
         with suppress(BlockingIOError):
             os.read(self._fileno, 1 << 16)
         with suppress(Empty):
             while True:
                 future, then = self._done.get_nowait()
-                self.under_way -= 1
+                self.running -= 1
                 try:
                     then(future)
                 except Exception:
@@ -70,7 +71,7 @@ class Work:
         self.close()
 
     def close(self) -> None:
-        """Let what is under way finish; nobody is told of it any more."""
+        """Wait for running tasks; their results are discarded."""
         if self.is_closed:
             return
         self.is_closed = True
