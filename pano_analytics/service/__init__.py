@@ -1,1 +1,1 @@
-"""pano as a service: `pano up`, the schedule, systemd units."""
+"""Running pano as a service: `pano up`, the schedule, and systemd units."""

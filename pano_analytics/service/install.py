@@ -1,4 +1,4 @@
-"""Units of systemd for this installation: what is written, what is kept, what may be touched."""
+"""systemd units for this installation: their text, their sandbox, and installing them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pano_analytics.settings import Settings
 
 SYSTEM_UNITS = Path("/etc/systemd/system")
 BOOTED = Path("/run/systemd/system")
-"""There while systemd runs this machine (sd_booted(3))."""
+"""Exists if this machine was booted with systemd (sd_booted(3))."""
 _LOWEST_FREE_PORT = 1024
 _MARK = "# pano install: sha256="
 _HINT = "# `pano install` replaces this file; use `systemctl edit` for changes that are to be kept."
-# As units of earlier versions have it: nobody changed those either.
+# The hint in units of earlier versions, which count as unchanged too.
 _EARLIER_HINT = "# What `systemctl edit` adds is kept; this file is written anew by `pano install`."
 
 State = Literal["new", "same", "ours", "changed"]
@@ -33,9 +33,9 @@ State = Literal["new", "same", "ours", "changed"]
 
 @dataclass(frozen=True)
 class Place:
-    """Where pano is installed, and what its services work on. All paths are absolute.
+    """Where pano is installed, and the files that its services use. All paths are absolute.
 
-    `account` runs the services; None for the services of one user, who runs them.
+    `account` is the account that runs the services; None for user services.
     """
 
     command: Path
@@ -49,19 +49,19 @@ class Place:
 
     @property
     def is_system(self) -> bool:
-        """Whether these are services of the machine."""
+        """Whether these are system services, not user services."""
         return self.account is not None
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """The folders that its services work on."""
+        """The folders that the services use."""
         logs = None if self.log is None else self.log.parent
         return tuple(path for path in (self.uploads, self.library, self.site, logs) if path)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit file: what is to stand in it, and how what stands there now compares."""
+    """One unit file: the text it should have, and how the existing file compares with it."""
 
     path: Path
     text: str
@@ -69,23 +69,23 @@ class Unit:
 
     @property
     def difference(self) -> str:
-        """What somebody changed, as lines to be read."""
-        there = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-        names = (f"{self.path} (there)", f"{self.path} (pano's)")
-        return "\n".join(difflib.unified_diff(there, self.text.splitlines(), *names, lineterm=""))
+        """The changes made by hand, as a unified diff."""
+        current = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = (f"{self.path} (installed)", f"{self.path} (pano's)")
+        return "\n".join(difflib.unified_diff(current, self.text.splitlines(), *names, lineterm=""))
 
 
 def place(settings: Settings, config: Path, account: str | None) -> Place:
-    """Return where this very pano is installed and what it works on.
+    """Return where the running pano is installed, and the files that its services use.
 
-    Raises SettingsError where the settings name no folders, or a path cannot stand in a unit.
+    Raises SettingsError if the settings name no folders, or a path cannot be used in a unit.
     """
     if settings.uploads is None or settings.library is None:
         raise SettingsError(
-            f"{config}: expected `uploads` and `library`, so that services know their folders; "
-            "add them."
+            f"{config}: expected `uploads` and `library`, so that services know their folders. "
+            "Add them."
         )
-    found = Place(
+    installation = Place(
         command=Path(sys.executable).with_name("pano"),
         config=config.absolute(),
         uploads=settings.uploads.absolute(),
@@ -95,26 +95,26 @@ def place(settings: Settings, config: Path, account: str | None) -> Place:
         log=settings.up.log.absolute() if settings.up.log else None,
         ports=(settings.dashboard.port, settings.receive.port, settings.up.health_port),
     )
-    for path in (found.command, found.config, *found.folders):
+    for path in (installation.command, installation.config, *installation.folders):
         if not str(path).isprintable():
             raise SettingsError(
                 f"{str(path)!a}: expected a path with printable characters only, as systemd "
                 f"requires."
             )
-    return found
+    return installation
 
 
-# --- what stands in the units ------------------------------------------------
+# --- the text of the units ---------------------------------------------------
 
 
 def units(at: Place, parts: Iterable[str] = ("up",)) -> dict[str, str]:
-    """Return file name -> text of the units of `parts`: "up", or of PARTS one by one."""
-    made: dict[str, str] = {}
+    """Return the units of `parts` (keys of PARTS), as file name -> text."""
+    texts: dict[str, str] = {}
     for part in parts:
-        made[f"{_stem(part)}.service"] = _signed(_service(at, part))
+        texts[f"{_stem(part)}.service"] = _signed(_service(at, part))
         if part in _EVERY:
-            made[f"{_stem(part)}.timer"] = _signed(_timer(part))
-    return made
+            texts[f"{_stem(part)}.timer"] = _signed(_timer(part))
+    return texts
 
 
 PARTS: dict[str, tuple[str, str]] = {
@@ -124,10 +124,10 @@ PARTS: dict[str, tuple[str, str]] = {
     "site": ("site", "writes static pages of camera uploads"),
     "serve": ("serve", "shows camera uploads in a browser"),
 }
-"""Part -> its words on the command line, and what it does."""
+"""Part -> its arguments for `pano`, and what it does."""
 
 TIMED = ("ingest", "cull", "site", "serve")
-"""The parts that do without `pano up` what it does."""
+"""The parts that replace `pano up` if timers are used."""
 
 _EVERY = {"ingest": "*:0/2", "site": "*:1/5", "cull": "*-*-* 03:40:00"}
 
@@ -160,10 +160,10 @@ def _service(at: Place, part: str) -> str:
 
 _STAYS = ["Restart=always", "RestartSec=5s"]
 _KIND = {
-    # `pano up` says when it is ready, and every so often that it is alive.
+    # `pano up` notifies systemd when it is ready, and regularly that it is alive.
     "up": ["Type=notify", "NotifyAccess=main", "WatchdogSec=60s", *_STAYS, "TimeoutStopSec=60s"],
     "serve": ["Type=exec", *_STAYS],
-    # Ended by SIGTERM is ended well: the next run goes on.
+    # Ending by SIGTERM is a success: the next run continues.
     "ingest": ["Type=oneshot", "SuccessExitStatus=143"],
     "cull": ["Type=oneshot", "SuccessExitStatus=143"],
     "site": ["Type=oneshot", "SuccessExitStatus=143"],
@@ -171,7 +171,7 @@ _KIND = {
 
 
 def _limits(part: str) -> list[str]:
-    # One part that wants too much is restarted by `pano up`; the others live on.
+    # `pano up` restarts a part that the OOM killer ended; the other parts continue.
     policy = ["OOMPolicy=continue"] if part == "up" else []
     return [
         "",
@@ -233,7 +233,7 @@ def _sandbox(at: Place, part: str) -> Iterator[str]:
     writes = [path for path in _WRITES[part](at) if path is not None]
     yield from ("", "# The whole system is read-only, except for its own folders.")
     yield "ProtectSystem=strict"
-    # Nothing in home folders, unless something of ours lies there.
+    # Home folders are hidden, unless a file or folder of this installation is in one.
     touched = (at.command, at.config, *at.folders)
     yield f"ProtectHome={'read-only' if any(map(_is_in_a_home, touched)) else 'yes'}"
     yield from (f"ReadWritePaths={_word(path)}" for path in writes)
@@ -288,11 +288,11 @@ def _word(path: Path) -> str:
 
 
 def _argument(path: Path) -> str:
-    # In command lines alone $ begins a variable.
+    # Only in command lines does $ begin a variable.
     return _word(path).replace("$", "$$")
 
 
-# --- what is written, and what is kept ----------------------------------------
+# --- writing and removing units -----------------------------------------------
 
 
 def _signed(text: str) -> str:
@@ -305,26 +305,26 @@ def _digest(text: str) -> str:
 
 def _state(path: Path, text: str) -> State:
     try:
-        there = path.read_text(encoding="utf-8", errors="replace")
+        current = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return "new"
-    if there == text:
+    if current == text:
         return "same"
-    first, _, rest = there.partition("\n")
+    first, _, rest = current.partition("\n")
     body = rest.removeprefix(_HINT + "\n").removeprefix(_EARLIER_HINT + "\n")
     is_ours = first == _MARK + _digest(body)
     return "ours" if is_ours else "changed"
 
 
 def compare(folder: Path, texts: dict[str, str]) -> list[Unit]:
-    """Return what is to stand in `folder`, each held against what stands there."""
+    """Return the units for `folder`, each compared with the file that exists there."""
     return [Unit(folder / name, text, _state(folder / name, text)) for name, text in texts.items()]
 
 
 def write(unit: Unit) -> None:
-    """Put the unit in its place in one step; what somebody changed stays beside it.
+    """Write the unit atomically; a file that was changed by hand is kept as `.before`.
 
-    Raises SettingsError where that place cannot be written to.
+    Raises SettingsError if the file cannot be written.
     """
     if unit.state == "same":
         return
@@ -343,20 +343,20 @@ def write(unit: Unit) -> None:
 
 
 def remove(folder: Path, texts: dict[str, str], changed_too: bool = False) -> list[Unit]:
-    """Remove the units of these names; return those that stay because somebody changed them."""
-    there = [unit for unit in compare(folder, texts) if unit.state != "new"]
-    kept = [unit for unit in there if unit.state == "changed" and not changed_too]
-    for unit in there:
+    """Remove the units in `texts`; return those kept because they were changed by hand."""
+    existing = [unit for unit in compare(folder, texts) if unit.state != "new"]
+    kept = [unit for unit in existing if unit.state == "changed" and not changed_too]
+    for unit in existing:
         if unit not in kept:
             unit.path.unlink()
     return kept
 
 
-# --- what else is done ----------------------------------------------------------
+# --- commands to run ------------------------------------------------------------
 
 
 def folders_to_make(at: Place) -> list[list[str]]:
-    """Return the commands that make the folders that are not there yet, for the account."""
+    """Return the commands that create the missing folders, owned by the account."""
     missing = [path for path in at.folders if not path.exists()]
     if at.account is None:
         return [["mkdir", "-p", str(path)] for path in missing]
@@ -366,7 +366,7 @@ def folders_to_make(at: Place) -> list[list[str]]:
 
 
 def to_start(at: Place, names: Iterable[str]) -> list[list[str]]:
-    """Return the commands after which the units run, now and whenever the machine starts."""
+    """Return the commands that start the units, now and whenever the machine starts."""
     started = _started(names)
     linger = [] if at.is_system else [["loginctl", "enable-linger"]]
     control = _control(at)
@@ -379,7 +379,7 @@ def to_start(at: Place, names: Iterable[str]) -> list[list[str]]:
 
 
 def to_stop(at: Place, names: Iterable[str]) -> list[list[str]]:
-    """Return the commands after which the units neither run nor start with the machine."""
+    """Return the commands that stop the units and keep them from starting again."""
     return [[*_control(at), "disable", "--now", *_started(names)]]
 
 
@@ -388,7 +388,7 @@ def _control(at: Place) -> list[str]:
 
 
 def _started(names: Iterable[str]) -> list[str]:
-    """Return what is started of these units: a timer where there is one, not its service."""
+    """Return the units to start: a timer instead of its service, if there is one."""
     listed = list(names)
     return [
         name
@@ -398,22 +398,22 @@ def _started(names: Iterable[str]) -> list[str]:
 
 
 def run(command: list[str]) -> None:
-    """Run a command of the machine. Raises SettingsError with its words where it fails."""
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    if told.returncode:
+    """Run a command. Raises SettingsError with its error output if it fails."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
         raise SettingsError(
-            f"{shlex.join(command)}: expected success; {told.stderr.strip() or told.returncode}"
+            f"{shlex.join(command)}: expected success; {result.stderr.strip() or result.returncode}"
         )
 
 
-def account_of_services(wished: str | None, library: Path | None) -> str:
-    """Return the account that runs the services of the machine.
+def account_of_services(requested: str | None, library: Path | None) -> str:
+    """Return the account that runs the system services.
 
-    That is `wished`, else the owner of the library, else the user who called sudo or,
-    without sudo, this process's user. Raises SettingsError where that is nobody, root,
-    or not an account of this machine.
+    That is `requested`, else the owner of the library, else the user who ran sudo or,
+    without sudo, this process's user. Raises SettingsError if there is no such account,
+    or it is root.
     """
-    name = wished or _owner(library) or os.environ.get("SUDO_USER") or _own_account()
+    name = requested or _owner(library) or os.environ.get("SUDO_USER") or _own_account()
     if not name or name == "root":
         raise SettingsError(
             "expected an account for the services that is not root; choose one with --account. "
@@ -424,7 +424,7 @@ def account_of_services(wished: str | None, library: Path | None) -> str:
     except KeyError:
         raise SettingsError(
             f"--account {name}: expected an existing account; there is none with that name. "
-            f"`sudo useradd --system --shell /usr/sbin/nologin {shlex.quote(name)}` makes it."
+            f"`sudo useradd --system --shell /usr/sbin/nologin {shlex.quote(name)}` creates it."
         ) from None
     return name
 
@@ -445,30 +445,30 @@ def _owner(folder: Path | None) -> str | None:
 
 
 def check_access(at: Place) -> None:
-    """Raise SettingsError for what the account of the services cannot run, read or write.
+    """Raise SettingsError if the services' account cannot run, read or write what it needs.
 
-    Asked as that account, so only root can ask; for services of one user nothing is asked.
+    The check runs as that account, which only root can do; user services are not checked.
     """
     if at.account is None or os.geteuid() != 0:
         return
-    asked = [("-x", at.command, "run"), ("-r", at.config, "read")]
-    asked += [("-w", path, "write to") for path in at.folders if path.exists()]
-    for flag, path, deed in asked:
+    checks = [("-x", at.command, "run"), ("-r", at.config, "read")]
+    checks += [("-w", path, "write to") for path in at.folders if path.exists()]
+    for flag, path, action in checks:
         if not _may(at.account, flag, path):
             raise SettingsError(
-                f"{path}: expected a path that the account {at.account} may {deed}; it may not. "
+                f"{path}: expected a path that the account {at.account} can {action}; it cannot. "
                 "Change the permissions, or choose another account with --account."
             )
 
 
 def _may(account: str, flag: str, path: Path) -> bool:
-    who = pwd.getpwnam(account)
-    told = subprocess.run(
+    user = pwd.getpwnam(account)
+    result = subprocess.run(
         ["test", flag, str(path)],
-        user=who.pw_uid,
-        group=who.pw_gid,
-        extra_groups=os.getgrouplist(account, who.pw_gid),
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=os.getgrouplist(account, user.pw_gid),
         cwd="/",
         check=False,
     )
-    return told.returncode == 0
+    return result.returncode == 0

@@ -1,9 +1,8 @@
-"""Ingest that nobody calls: `--watch`, the log that it and cron write, and how a run is ended.
+"""Unattended ingest: `--watch`, the log of runs, and ending a run by SIGTERM.
 
-Every few minutes an ordinary run looks at what ordinary runs look at, and opens
-what waits. Between them only the folders are looked at that `changes` tells of.
-The library's lock is held for one pass at a time, so that other commands get
-their turn.
+Every few minutes there is an ordinary run. Between these, only the folders that `changes`
+reports are listed. The library's lock is held for one pass at a time, so that other commands
+get their turn.
 """
 
 from __future__ import annotations
@@ -29,36 +28,36 @@ if TYPE_CHECKING:
     from pano_analytics.ingest.changes import Changes
 
 log = logging.getLogger("pano")
-log.addHandler(logging.NullHandler())  # without a log file, commands themselves say what is wrong
+log.addHandler(logging.NullHandler())  # without a log file, commands print what is wrong
 
 RUN_EVERY_S = 300.0
-"""How often a watching ingest makes an ordinary run, whatever it was told meanwhile."""
+"""How often a watching ingest makes an ordinary run, whatever changes it was notified of."""
 RETRY_S = 2.0
-"""How soon it asks again for an upload tree that went."""
+"""How soon it tries again if the upload tree is gone."""
 RETRY_BUSY_S = 0.5
-"""How soon it asks again for the lock that another run holds."""
+"""How soon it tries again if another run holds the lock."""
 RETRY_FULL_S = 30.0
-"""How soon it tries again on a full disk."""
+"""How soon it tries again if the disk is full."""
 
 
 class Stopped(BaseException):
-    """SIGTERM came: what is being written is finished or abandoned whole, and all ends."""
+    """SIGTERM arrived: the run ends; unfinished writes are completed or discarded as a whole."""
 
 
 class Stop:
-    """Whether SIGTERM came. The first one raises `Stopped` wherever the main thread is."""
+    """Whether SIGTERM arrived. The first one raises `Stopped` in the main thread."""
 
     def __init__(self) -> None:
-        self.has_come = False
+        self.has_arrived = False
 
     def __call__(self, *_: Any) -> None:
-        if not self.has_come:
-            self.has_come = True
+        if not self.has_arrived:
+            self.has_arrived = True
             raise Stopped
 
     def check(self, *_: Any) -> None:
-        """Raise `Stopped` again: what a finalizer or callback raises, Python only prints."""
-        if self.has_come:
+        """Raise `Stopped` again, in case Python only printed the first one (in a finalizer)."""
+        if self.has_arrived:
             raise Stopped
 
 
@@ -74,9 +73,9 @@ def ending_on_sigterm() -> Iterator[Stop]:
 
 
 def log_to(path: Path, settings: Settings) -> None:
-    """Write a line a run, and each warning, to the file at `path`; it rotates by size.
+    """Write one line per run, and each warning, to the file at `path`; it rotates by size.
 
-    Raises SettingsError where the file cannot be written or lies in the upload tree.
+    Raises SettingsError if the file cannot be written or lies in the upload tree.
     """
     log.addHandler(rotating(path, settings.uploads))
     log.setLevel(logging.INFO)
@@ -84,7 +83,7 @@ def log_to(path: Path, settings: Settings) -> None:
 
 def watch(
     settings: Settings,
-    told: Callable[[Summary], None],
+    report: Callable[[Summary], None],
     *,
     is_polling: bool = False,
     is_full: bool = False,
@@ -92,42 +91,42 @@ def watch(
 ) -> None:
     """Keep the library up to date until SIGTERM (`Stopped`) or an interrupt ends it.
 
-    `told` gets the summary of each pass that found something. An upload tree
-    that goes, a full disk and a lock that is held are waited for, and said once
-    in the log. Raises LibraryError and SettingsError, which no waiting mends.
+    `report` is called with the summary of each pass that changed the catalog. If the upload
+    tree is gone, the disk is full or another run holds the lock, it waits and logs that once.
+    Raises LibraryError and SettingsError, which waiting would not fix.
     """
     workers = settings.ingest.workers or crew.cores()
     with examine.crew(partial(crew.pool, workers), workers) as openers:
         openers.warm(examine.prepare)
-        watcher = _Watcher(settings, told, openers, stop or Stop(), is_full)
+        watcher = _Watcher(settings, report, openers, stop or Stop(), is_full)
         while True:
             watcher.attend(is_polling)
 
 
 class _Watcher:
-    """What a watching ingest holds from one pass to the next."""
+    """The state of a watching ingest between passes."""
 
     def __init__(
         self,
         settings: Settings,
-        told: Callable[[Summary], None],
+        report: Callable[[Summary], None],
         openers: Openers,
         stop: Stop,
         is_full: bool,
     ) -> None:
-        self.settings, self.told, self.openers, self.stop = settings, told, openers, stop
+        self.settings, self.report, self.openers, self.stop = settings, report, openers, stop
         self.is_full = is_full
         self.trouble = ""
         self.generation = -1
-        self.was_called_away = False
+        self.was_interrupted = False
 
     def attend(self, is_polling: bool) -> None:
-        """Listen and bring in what comes, until something is in the way; then wait a moment."""
+        """Ingest changes as they arrive until something prevents it; then wait a moment."""
         from pano_analytics.ingest.changes import listen
 
         root = self.settings.uploads
         if root is None:
-            ingest(self.settings)  # says what is expected
+            ingest(self.settings)  # raises the error that explains it
             return
         try:
             with closing(listen(root, is_polling)) as changes:
@@ -149,33 +148,33 @@ class _Watcher:
             log.info(
                 "More folders than can be watched: new files in folders of old days show up later."
             )
-        run_due = again = time.monotonic()
+        run_due = retry_due = time.monotonic()
         folders: set[str] = set()
         while True:
-            # Not longer at a time: only asking tells that the tree was unmounted.
-            folders |= changes.wait(min(min(run_due, again) - time.monotonic(), RETRY_S))
+            # Wait at most RETRY_S: only by trying do we notice that the tree was unmounted.
+            folders |= changes.wait(min(min(run_due, retry_due) - time.monotonic(), RETRY_S))
             self.stop.check()
-            if not folders and time.monotonic() < min(run_due, again):
+            if not folders and time.monotonic() < min(run_due, retry_due):
                 continue
             try:
                 if time.monotonic() >= run_due:
                     summary = self._run(changes)
                     run_due = time.monotonic() + RUN_EVERY_S
                 else:
-                    summary = self._bring_in(folders, changes)
+                    summary = self._ingest_folders(folders, changes)
             except LibraryBusy as error:
                 self._wait(error, RETRY_BUSY_S)
-                again = time.monotonic()
+                retry_due = time.monotonic()
                 continue
             folders.clear()
-            self._tell(summary)
-            again = time.monotonic() + self._pause_s(summary)
+            self._report_if_changed(summary)
+            retry_due = time.monotonic() + self._pause_s(summary)
 
     def _pause_s(self, summary: Summary) -> float:
-        """Return how long to wait for news before what waits to be opened is tried again."""
+        """Return how long to wait for changes before the files still to open are tried again."""
         if not summary.waiting:
             return RUN_EVERY_S
-        return 0 if self.was_called_away else max(self.settings.ingest.quiet_s, RETRY_S)
+        return 0 if self.was_interrupted else max(self.settings.ingest.quiet_s, RETRY_S)
 
     def _run(self, changes: Changes) -> Summary:
         summary = ingest(
@@ -183,28 +182,28 @@ class _Watcher:
             is_full=self.is_full,
             progress=self.stop.check,
             openers=self.openers,
-            is_called_away=self._asking(changes),
+            is_called_away=self._interrupt_check(changes),
         )
         self.is_full = False
         return summary
 
-    def _bring_in(self, folders: set[str], changes: Changes) -> Summary:
-        return ingest_folders(self.settings, folders, self.openers, self._asking(changes))
+    def _ingest_folders(self, folders: set[str], changes: Changes) -> Summary:
+        return ingest_folders(self.settings, folders, self.openers, self._interrupt_check(changes))
 
-    def _asking(self, changes: Changes) -> Callable[[], bool]:
-        self.was_called_away = False
+    def _interrupt_check(self, changes: Changes) -> Callable[[], bool]:
+        self.was_interrupted = False
 
         def is_called_away() -> bool:
             self.stop.check()
-            self.was_called_away = changes.has_news()
-            return self.was_called_away
+            self.was_interrupted = changes.has_news()
+            return self.was_interrupted
 
         return is_called_away
 
-    def _tell(self, summary: Summary) -> None:
+    def _report_if_changed(self, summary: Summary) -> None:
         if self.trouble:
             log.warning("Working again.")
             self.trouble = ""
         if summary.generation != self.generation:
-            self.told(summary)
+            self.report(summary)
         self.generation = summary.generation

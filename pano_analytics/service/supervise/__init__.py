@@ -1,5 +1,5 @@
-"""All parts in one command: kept at work, their words in one log, their health told.
+"""`pano up`: runs all parts, restarts them, writes one log, and reports their health.
 
-`run.up` does it; nothing is imported here, since each part begins with `child`
-and is to stay small.
+The entry point is `run.up`. Nothing is imported here: each part imports `child` first, and should
+use little memory.
 """

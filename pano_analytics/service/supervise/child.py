@@ -1,4 +1,4 @@
-"""A part's own side: it ends with its supervisor, however that ended."""
+"""The part's side of supervision: a part ends with its supervisor, however that ended."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import signal
 import sys
 
 SUPERVISOR = "PANO_SUPERVISOR"
-"""The environment variable that tells a part the process id of its supervisor."""
+"""The environment variable with the process id of a part's supervisor."""
 _PR_SET_PDEATHSIG = 1
 
 
 def end_with_supervisor() -> None:
-    """Have the kernel end this process with its supervisor; nothing where it has none.
+    """Have the kernel kill this process when its supervisor ends; do nothing if it has none.
 
-    Called before anything else is done, and not by who forks: what runs between
-    fork and exec of a process with threads must not take a lock.
+    The part calls this first, rather than the supervisor between fork and exec, where a process
+    with threads must not take a lock.
     """
     supervisor = os.environ.pop(SUPERVISOR, "")
     if not supervisor or not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if str(os.getppid()) != supervisor:  # it ended before it was asked for
+    if str(os.getppid()) != supervisor:  # the supervisor ended before prctl was called
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def environment(supervisor: int) -> dict[str, str]:
-    """Return what a part of the process `supervisor` finds in its environment."""
-    # What it is told about the service manager is for the supervisor alone.
+    """Return the environment for a part of the process `supervisor`."""
+    # Only the supervisor talks to the service manager.
     private = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
     kept = {name: value for name, value in os.environ.items() if name not in private}
     return _SMALL | kept | {SUPERVISOR: str(supervisor), "PYTHONUNBUFFERED": "1"}
 
 
-# Memory that is not in use goes back to the kernel sooner; whoever sets these is heard.
+# Return unused memory to the kernel sooner, unless the user has set these variables.
 _SMALL = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}

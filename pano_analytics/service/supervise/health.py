@@ -1,4 +1,4 @@
-"""The health address: whether all is well, asked by monitors and by containers' health checks."""
+"""The health address, for monitoring tools and health checks of containers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PLACE = "/healthz"
-_PATIENCE_S = 10
+_TIMEOUT_S = 10
 _PAUSE_S = 0.5
-_MOST_CONNECTIONS = 16
+_MAX_CONNECTIONS = 16
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -26,18 +26,18 @@ _HEADERS = {
 
 
 class HealthServer:
-    """Answers GET /healthz with what `tell` returns; in threads of its own.
+    """Answers GET /healthz with what `report` returns, in its own threads.
 
-    `tell` gives a document with `is_healthy`. Raises OSError where the port
-    cannot be had.
+    `report` returns a JSON document with `is_healthy`. Raises OSError if the port is not
+    available.
     """
 
-    def __init__(self, address: str, port: int, tell: Callable[[], dict[str, Any]]) -> None:
-        handler = type("_Told", (_Handler,), {"tell": staticmethod(tell)})
+    def __init__(self, address: str, port: int, report: Callable[[], dict[str, Any]]) -> None:
+        handler = type("_ReportHandler", (_Handler,), {"report": staticmethod(report)})
         kind = type("_Server", (_Server,), {"address_family": _family(address)})
         self._server: ThreadingHTTPServer = kind((address, port), handler)
         self.port: int = self._server.server_address[1]
-        # It need not look around for its end: its thread goes with the process.
+        # No need to poll for shutdown: the thread ends with the process.
         threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 3600}, daemon=True
         ).start()
@@ -48,7 +48,7 @@ def _family(address: str) -> int:
 
 
 class _Server(ThreadingHTTPServer):
-    """Holds a bounded number of connections: the oldest is closed for a new one."""
+    """Limits the number of connections: the oldest is closed for a new one."""
 
     daemon_threads = True
     request_queue_size = 16
@@ -62,14 +62,14 @@ class _Server(ThreadingHTTPServer):
         try:
             return super().get_request()
         except OSError:
-            # No descriptors left: the connection waits, and asking again at once would spin.
+            # No descriptors left: the connection stays queued, so trying again at once would spin.
             time.sleep(_PAUSE_S)
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             self._open[request] = None
-            surplus = list(self._open)[:-_MOST_CONNECTIONS]
+            surplus = list(self._open)[:-_MAX_CONNECTIONS]
         for oldest in surplus:
             with contextlib.suppress(OSError):
                 oldest.shutdown(socket.SHUT_RDWR)
@@ -81,12 +81,12 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: whoever asks may go away at any time."""
+        """Log nothing: a client may disconnect at any time."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    tell: Callable[[], dict[str, Any]]
-    timeout = _PATIENCE_S  # who connects and says nothing does not stay
+    report: Callable[[], dict[str, Any]]
+    timeout = _TIMEOUT_S  # a silent client is disconnected
     server_version, sys_version = "pano", ""
 
     def do_GET(self) -> None:
@@ -96,9 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.partition("?")[0] not in (PLACE, "/"):
             self.send_error(404)
             return
-        said = self.tell()
-        body = (json.dumps(said, indent=1) + "\n").encode()
-        self.send_response(200 if said["is_healthy"] else 503)
+        document = self.report()
+        body = (json.dumps(document, indent=1) + "\n").encode()
+        self.send_response(200 if document["is_healthy"] else 503)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _is_foreign_page(self) -> bool:
-        # A page of another site, or one whose own name was made to resolve to this computer.
+        # A page of another site, or DNS rebinding: a foreign name that resolves to this computer.
         if self.headers.get("Origin") or self.headers.get("Sec-Fetch-Site") == "cross-site":
             return True
         name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, *args: object) -> None:
-        """Say nothing: it is asked every minute, for years."""
+        """Log nothing: there is a request every minute, for years."""
 
 
 def _is_address(name: str) -> bool:

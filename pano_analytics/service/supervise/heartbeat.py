@@ -1,4 +1,4 @@
-"""The heartbeat that goes out where the owner wishes it: an address asked, a command run."""
+"""The optional heartbeat: requests an address, or runs a command, while all is well."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from importlib.metadata import version
 
 from pano_analytics.settings import Up
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
-def beat(said: Up) -> str | None:
-    """Ask the address and run the command of `said`; return what went wrong, or None.
+def beat(settings: Up) -> str | None:
+    """Request the heartbeat address and run the command; return what went wrong, or None.
 
-    Neither is named in full in what is returned: whoever knows the address can
-    say that all is well.
+    The returned text does not contain the full address: whoever knows it can report that all
+    is well.
     """
     troubles = [
         trouble
         for trouble in (
-            _ask(said.heartbeat_url) if said.heartbeat_url else None,
-            _run(said.heartbeat_command) if said.heartbeat_command else None,
+            _request(settings.heartbeat_url) if settings.heartbeat_url else None,
+            _run(settings.heartbeat_command) if settings.heartbeat_command else None,
         )
         if trouble
     ]
     return "; ".join(troubles) or None
 
 
-def _ask(url: str) -> str | None:
-    asked = urllib.request.Request(
+def _request(url: str) -> str | None:
+    request = urllib.request.Request(
         url, headers={"User-Agent": f"pano-analytics/{version('pano-analytics')}"}
     )
     try:
-        with urllib.request.urlopen(asked, timeout=PATIENCE_S):
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S):
             return None
     except urllib.error.HTTPError as error:
-        return f"{asked.host} answered {error.code}"
+        return f"{request.host} answered {error.code}"
     except (OSError, ValueError) as error:
-        return f"{asked.host} could not be asked ({type(error).__name__})"
+        return f"{request.host} could not be reached ({type(error).__name__})"
 
 
 def _run(command: tuple[str, ...]) -> str | None:
     try:
-        ended = subprocess.run(
+        result = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"{command[0]} did not end within {PATIENCE_S:.0f} s"
+        return f"{command[0]} did not finish within {TIMEOUT_S:.0f} s"
     except (OSError, ValueError) as error:
         return f"{command[0]} could not be run ({getattr(error, 'strerror', None) or error})"
-    return f"{command[0]} ended with exit {ended.returncode}" if ended.returncode else None
+    return f"{command[0]} ended with exit {result.returncode}" if result.returncode else None

@@ -1,4 +1,4 @@
-"""One child process: started, listened to, asked, ended; started again when it died."""
+"""Child processes of `pano up`: started, logged, checked, stopped, and restarted if they fail."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from pano_analytics.service.supervise.state import PartState, Word, now
 log = logging.getLogger("pano.up")
 
 LOOK_EVERY_S = 2.0
-"""How often it is asked whether a part is wanted, or an errand due."""
-ASK_EVERY_S, ASK_DEAF_S, ASK_FIRST_S = 15.0, 2.0, 0.5
-"""How often a part is asked whether it is well: usually, after no answer, while it starts."""
+"""How often to check whether a part is wanted, or an errand due."""
+CHECK_EVERY_S, CHECK_DEAF_S, CHECK_FIRST_S = 15.0, 2.0, 0.5
+"""How often a part's health is checked: usually, after no answer, and while it starts."""
 START_S = 120.0
-"""How long a part may start."""
+"""How long a part may take to start."""
 ALIVE_S = 3.0
-"""A part that cannot be asked is well once it has been at work for so long."""
+"""A part without a health check counts as well after running for so long."""
 DEAF_AFTER = 3
-"""So many questions without an answer, and it is started anew."""
+"""A part is restarted after so many checks without an answer."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 MENDING_S = 30.0
-"""How long it may take us to bring a part back before somebody else is to try."""
+"""How long a part may stay down before the service manager should restart `pano up`."""
 STEADY_S = 60.0
-"""After so long at work, the next wait is the first one again."""
+"""After running for so long, a part's next restart waits FIRST_WAIT_S again."""
 ERRAND_S = 6 * 3600.0
 """How long an errand may take."""
 LONGEST_LINE = 4000
-LAST_WORDS_S = 2.0
-"""How long what a process said last may take to arrive."""
+LAST_OUTPUT_S = 2.0
+"""How long to wait for the last output of a process that ended."""
 
 
 class Child:
-    """A process of ours, in a group of its own, whose lines go to the log under its name."""
+    """A child process in its own process group; its output goes to the log under its name."""
 
     def __init__(self, name: str, extra: Mapping[str, str] | None = None) -> None:
         self.name = name
@@ -61,22 +61,22 @@ class Child:
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
-            # Ctrl-C is for the supervisor alone, which then ends all in order.
+            # Only the supervisor gets Ctrl-C; it then stops all children in order.
             start_new_session=True,
             env={**environment(os.getpid()), **self.extra},
         )
-        listening = asyncio.ensure_future(self._listen())
+        reading = asyncio.ensure_future(self._read_output())
         try:
             code = await self.process.wait()
-            # What it started itself ends with it, and may hold its end of the pipe.
+            # End its own children too: they may hold its end of the pipe.
             self.signal(signal.SIGKILL)
-            await asyncio.wait([listening], timeout=LAST_WORDS_S)
+            await asyncio.wait([reading], timeout=LAST_OUTPUT_S)
             return code
         finally:
             self.signal(signal.SIGKILL)
-            listening.cancel()
+            reading.cancel()
 
-    async def _listen(self) -> None:
+    async def _read_output(self) -> None:
         assert self.process is not None
         assert self.process.stdout is not None
         rest = b""
@@ -85,37 +85,38 @@ class Child:
             if len(rest) > LONGEST_LINE:
                 lines, rest = [*lines, rest], b""
             for line in lines:
-                self._say(line)
-        self._say(rest)
+                self._log_line(line)
+        self._log_line(rest)
 
-    def _say(self, line: bytes) -> None:
+    def _log_line(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").strip()[:LONGEST_LINE]
         if text:
             self.last_line = text
             log.info("%s: %s", self.name, text)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it and all that it started; nothing where they are gone."""
+        """Send a signal to the process group; do nothing if it is gone."""
         if self.process is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
 
 
 class _Kept:
-    """What parts and errands have in common: a state that others are told of."""
+    """What parts and errands have in common: a state, and a callback for its changes."""
 
-    def __init__(self, name: str, state: Word, child: Child, told: Callable[[], None]) -> None:
+    def __init__(self, name: str, state: Word, child: Child, on_change: Callable[[], None]) -> None:
         self.child = child
         self.state = PartState(name, state, now())
         self.is_stopping = False
         self._ill_since: float | None = time.monotonic()
-        self._told = told
+        self._on_change = on_change
 
     @property
     def is_in_hand(self) -> bool:
-        """Whether starting everything anew would mend nothing here.
+        """Whether restarting `pano up` would not help here.
 
-        It is well, ended with a reason for its owner, or is being brought back.
+        That is so if it is well, ended with an error that its owner must fix, or is being
+        restarted.
         """
         ill_s = 0.0 if self._ill_since is None else time.monotonic() - self._ill_since
         return self.state.is_well or self.state.is_explained or ill_s < MENDING_S
@@ -129,7 +130,7 @@ class _Kept:
         elif self._ill_since is None:
             self._ill_since = time.monotonic()
         if is_new or more:
-            self._told()
+            self._on_change()
 
     def _ending(self, code: int) -> str:
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit {code}"
@@ -138,15 +139,15 @@ class _Kept:
 
 
 class Keeper(_Kept):
-    """Keeps one part at work."""
+    """Runs one part, and restarts it when it ends."""
 
-    def __init__(self, part: Part, told: Callable[[], None]) -> None:
-        super().__init__(part.name, "starting", Child(part.name, part.environment), told)
+    def __init__(self, part: Part, on_change: Callable[[], None]) -> None:
+        super().__init__(part.name, "starting", Child(part.name, part.environment), on_change)
         self.part = part
         self._wait_s = FIRST_WAIT_S
 
     async def keep(self) -> None:
-        """Start the part whenever it is wanted and not at work, until all are stopped."""
+        """Start the part whenever it is wanted and not running, until `pano up` stops."""
         while True:
             await self._until_wanted()
             code = await self._once()
@@ -155,7 +156,7 @@ class Keeper(_Kept):
             if code is None:
                 continue
             detail = self._ending(code)
-            log.warning("%s %s; again in %.0f s", self.part.name, detail, self._wait_s)
+            log.warning("%s %s; restarting in %.0f s", self.part.name, detail, self._wait_s)
             restarts = self.state.restarts + 1
             self._become("down", restarts=restarts, exit_code=code, detail=detail)
             await asyncio.sleep(self._wait_s)
@@ -167,7 +168,7 @@ class Keeper(_Kept):
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _once(self) -> int | None:
-        """Run it once; return how it ended, or None where it is no longer wanted."""
+        """Run the part once; return its exit code, or None if it is no longer wanted."""
         if self.state.state != "down":
             self._become("starting")
         log.info("%s starts", self.part.name)
@@ -176,7 +177,7 @@ class Keeper(_Kept):
         try:
             await asyncio.wait([running, watching], return_when=asyncio.FIRST_COMPLETED)
             is_unwanted = watching.done() and not self.part.is_wanted()
-            if not running.done():  # not wanted, or deaf for too long
+            if not running.done():  # not wanted, or not responding for too long
                 self.child.signal(signal.SIGTERM if is_unwanted else signal.SIGKILL)
             code = await running
             return None if is_unwanted else code
@@ -185,45 +186,45 @@ class Keeper(_Kept):
             running.cancel()
 
     async def _watch(self) -> None:
-        """Return when the part is to be ended: no longer wanted, or deaf."""
-        began, silent = time.monotonic(), 0
+        """Return when the part should be stopped: it is no longer wanted, or not responding."""
+        began, unanswered = time.monotonic(), 0
         while self.part.is_wanted():
             await asyncio.sleep(self._pause_s())
-            at_work_s = time.monotonic() - began
-            if await self._answers(at_work_s):
-                silent = 0
-                self._note_up(at_work_s)
-            elif self.state.state in ("up", "deaf") or at_work_s > START_S:
-                silent += 1
+            running_s = time.monotonic() - began
+            if await self._answers(running_s):
+                unanswered = 0
+                self._note_up(running_s)
+            elif self.state.state in ("up", "deaf") or running_s > START_S:
+                unanswered += 1
                 self._become("deaf", detail="it is not responding")
-                if silent >= DEAF_AFTER:
+                if unanswered >= DEAF_AFTER:
                     log.warning("%s is not responding", self.part.name)
                     return
 
     def _pause_s(self) -> float:
-        return {"up": ASK_EVERY_S, "deaf": ASK_DEAF_S}.get(self.state.state, ASK_FIRST_S)
+        return {"up": CHECK_EVERY_S, "deaf": CHECK_DEAF_S}.get(self.state.state, CHECK_FIRST_S)
 
-    async def _answers(self, at_work_s: float) -> bool:
+    async def _answers(self, running_s: float) -> bool:
         if self.part.is_well is None:
-            return at_work_s > ALIVE_S
+            return running_s > ALIVE_S
         return await asyncio.to_thread(self.part.is_well)
 
-    def _note_up(self, at_work_s: float) -> None:
+    def _note_up(self, running_s: float) -> None:
         if self.state.state != "up":
             self._become("up", was_well=True, detail="")
-        if at_work_s > STEADY_S:
+        if running_s > STEADY_S:
             self._wait_s = FIRST_WAIT_S
 
 
 class Runner(_Kept):
     """Runs one errand when it is due."""
 
-    def __init__(self, errand: Errand, told: Callable[[], None]) -> None:
-        super().__init__(errand.name, "waiting", Child(errand.name), told)
+    def __init__(self, errand: Errand, on_change: Callable[[], None]) -> None:
+        super().__init__(errand.name, "waiting", Child(errand.name), on_change)
         self.errand = errand
         self._began = time.monotonic()
         self._ended: float | None = None
-        self._ran = Ran(0.0)
+        self._last = Ran(0.0)
 
     async def run_if_due(self) -> None:
         """Run the errand if it is due, and note how it went."""
@@ -234,12 +235,12 @@ class Runner(_Kept):
         self._become("running")
         began = time.monotonic()
         code = await self._run()
-        if bool(self.is_stopping):  # told so meanwhile
+        if bool(self.is_stopping):  # stopped meanwhile
             return
         self._ended = time.monotonic()
         is_failed = code != 0
-        kept = self._ran.mark if is_failed else mark
-        self._ran = Ran(0.0, None, self._ended - began, kept, is_failed)
+        done_mark = self._last.mark if is_failed else mark
+        self._last = Ran(0.0, None, self._ended - began, done_mark, is_failed)
         detail = self._ending(code) if is_failed else ""
         self._become("failed" if is_failed else "waiting", exit_code=code, detail=detail)
         if is_failed:
@@ -255,4 +256,4 @@ class Runner(_Kept):
     def _since(self) -> Ran:
         at = time.monotonic()
         since_s = None if self._ended is None else at - self._ended
-        return replace(self._ran, up_s=at - self._began, since_s=since_s)
+        return replace(self._last, up_s=at - self._began, since_s=since_s)

@@ -1,4 +1,4 @@
-"""How uploads and library are, as far as a few system calls and one page tell."""
+"""Problems of uploads and library that a few system calls and one small file can show."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pano_analytics.wording import many
 Problem = dict[str, str]
 
 INGEST_S = 2 * 3600.0
-"""A watching ingest ends an ordinary run every five minutes; a first one commits all the while."""
-FEWEST_FREE_BYTES = 50_000_000
-# 0 done, 130 and 143 ended by somebody.
-_MEANT = (0, 130, 143)
+"""A problem if no run ends, or commits, for so long; watching ingest runs every five minutes."""
+MIN_FREE_BYTES = 50_000_000
+# 0 done, 130 and 143 ended on request.
+_NORMAL_EXITS = (0, 130, 143)
 
 
 def problems(settings: Settings, up_s: float) -> list[Problem]:
-    """Return what is wrong, in the words of `pano status`; `up_s` is how long parts are at work."""
+    """Return problems as `pano status` does; `up_s` is how long the parts have been running."""
     found = [*_uploads(settings), *_ingest(settings, up_s), *_disks(settings)]
     return [*found, *_clock(settings)]
 
@@ -54,9 +54,13 @@ def _uploads(settings: Settings) -> Iterator[Problem]:
 
 
 def _strange(settings: Settings, root: Path) -> Iterator[Problem]:
-    """Say what is wrong with a tree that ingest refused; a supervisor opens no table for others."""
-    ended = _last_run(settings)
-    if settings.library is None or ended is None or ended.get("exit") != UploadTreeError.exit_code:
+    """Yield why ingest refused the tree. Only then, since the check has to open tables."""
+    last_run = _last_run(settings)
+    if (
+        settings.library is None
+        or last_run is None
+        or last_run.get("exit") != UploadTreeError.exit_code
+    ):
         return
     from pano_analytics.store import own_tree
 
@@ -66,11 +70,11 @@ def _strange(settings: Settings, root: Path) -> Iterator[Problem]:
 
 
 def _ingest(settings: Settings, up_s: float) -> Iterator[Problem]:
-    ended = _last_run(settings)
-    if ended is not None and ended.get("exit") not in _MEANT:
-        yield _problem("last_run_failed", f"exit {ended.get('exit')}: {ended.get('error')}")
-    signs = [_age_s(settings, name) for name in ("manifest.json", "state/heartbeat.json")]
-    age_s = min([up_s, *(age for age in signs if age is not None)])
+    last_run = _last_run(settings)
+    if last_run is not None and last_run.get("exit") not in _NORMAL_EXITS:
+        yield _problem("last_run_failed", f"exit {last_run.get('exit')}: {last_run.get('error')}")
+    ages = [_age_s(settings, name) for name in ("manifest.json", "state/heartbeat.json")]
+    age_s = min([up_s, *(age for age in ages if age is not None)])
     if age_s > INGEST_S:
         hours = many(round(age_s / 3600), "hour")
         yield _problem("stale", f"no run of ingest has ended for {hours}")
@@ -79,10 +83,10 @@ def _ingest(settings: Settings, up_s: float) -> Iterator[Problem]:
 def _disks(settings: Settings) -> Iterator[Problem]:
     for folder in (settings.uploads, settings.library):
         try:
-            free = shutil.disk_usage(folder).free if folder else FEWEST_FREE_BYTES
+            free = shutil.disk_usage(folder).free if folder else MIN_FREE_BYTES
         except OSError:
             continue
-        if free < FEWEST_FREE_BYTES:
+        if free < MIN_FREE_BYTES:
             yield _problem("disk_full", f"{folder}: {free / 1e6:.0f} MB free")
 
 
@@ -96,10 +100,10 @@ def _age_s(settings: Settings, name: str) -> float | None:
 
 def _last_run(settings: Settings) -> dict[str, object] | None:
     try:
-        said = json.loads((Path(settings.library or "") / "state/heartbeat.json").read_bytes())
+        run = json.loads((Path(settings.library or "") / "state/heartbeat.json").read_bytes())
     except (OSError, ValueError):
         return None
-    return said if isinstance(said, dict) else None
+    return run if isinstance(run, dict) else None
 
 
 def _problem(what: str, detail: str) -> Problem:

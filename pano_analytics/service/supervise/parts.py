@@ -1,4 +1,4 @@
-"""The table of parts: which commands `pano up` runs, when, and how each is asked if it is well."""
+"""The commands that `pano up` runs, when it runs them, and how it checks their health."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ DAY_S = 86_400.0
 SITE_EVERY_S = 60.0
 """How soon after one run of `pano site` the next may begin."""
 SITE_SHARE = 0.1
-"""How much of the time `pano site` may run."""
+"""The largest share of the time that `pano site` may run."""
 _SETTLE_S = 120.0
-_AGAIN_S = 3600.0
+_RETRY_S = 3600.0
 _UPLOADERS = "uploaders.json"
 
 
@@ -30,10 +30,10 @@ def _always() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A command that lasts: `arguments` of `pano`, when it is wanted, how it answers.
+    """A command that keeps running: `pano` with `arguments`, whenever `is_wanted`.
 
-    `is_well` is called in a thread and may block for ANSWER_S; None where
-    nothing can be asked.
+    `is_well` is its health check, called in a thread; it may block for ANSWER_S. None if it
+    has none.
     """
 
     name: str
@@ -45,10 +45,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """When an errand last ran, in seconds: since the supervisor began, and since it ended.
+    """The last run of an errand; times in seconds.
 
-    `mark` is what it was done for when it last went well; `is_failed` tells that
-    it did not since.
+    `up_s` is the time since the supervisor started, `since_s` since the run ended (None before
+    the first one), `took_s` its duration. `mark` is the mark of the last successful run, and
+    `is_failed` whether the last run failed.
     """
 
     up_s: float
@@ -60,9 +61,9 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A command that ends: `arguments` of `pano`, and whether it is due.
+    """A command that ends: `pano` with `arguments`, whenever `is_due`.
 
-    `mark` tells what there is to be done it for; it is asked before it runs.
+    `mark` identifies the state of its input; it is called before each run.
     """
 
     name: str
@@ -72,16 +73,18 @@ class Errand:
 
 
 def parts_of(settings: Settings, where: tuple[str, ...]) -> tuple[Part, ...]:
-    """Return the parts that last; `where` are the options that give each its settings."""
+    """Return the parts that keep running; `where` holds the options that select the settings."""
     return (
-        Part("receive", ("receive", *where), lambda: is_to_receive(settings), _greeter(settings)),
+        Part(
+            "receive", ("receive", *where), lambda: should_receive(settings), _ftp_check(settings)
+        ),
         Part("ingest", ("ingest", "--watch", *where)),
         Part("serve", ("serve", *where), is_well=lambda: is_serving(settings)),
     )
 
 
 def errands_of(settings: Settings, where: tuple[str, ...]) -> tuple[Errand, ...]:
-    """Return the errands that `settings` ask for."""
+    """Return the errands that `settings` require; `where` as in `parts_of`."""
     errands = []
     if settings.cull.scheduled:
         errands.append(Errand("cull", ("cull", "--delete", "--wait", *where), _is_daily))
@@ -91,22 +94,22 @@ def errands_of(settings: Settings, where: tuple[str, ...]) -> tuple[Errand, ...]
     return tuple(errands)
 
 
-def is_to_receive(settings: Settings) -> bool:
-    """Tell whether `pano up` is to run the upload server."""
+def should_receive(settings: Settings) -> bool:
+    """Return whether `pano up` should run the upload server."""
     return settings.up.receive and has_accounts(settings)
 
 
 def has_accounts(settings: Settings) -> bool:
-    """Tell whether a camera may log in, so that there is something to receive."""
+    """Return whether any camera has an upload account, and the server is installed."""
     library = settings.library
     has_server = find_spec("pyftpdlib") is not None
     return has_server and library is not None and (library / _UPLOADERS).exists()
 
 
 def _is_daily(ran: Ran, mark: str) -> bool:
-    if ran.up_s < _SETTLE_S:  # first let a tree that was mounted late be seen
+    if ran.up_s < _SETTLE_S:  # first give a tree that is mounted late the time to appear
         return False
-    return ran.since_s is None or ran.since_s >= (_AGAIN_S if ran.is_failed else DAY_S)
+    return ran.since_s is None or ran.since_s >= (_RETRY_S if ran.is_failed else DAY_S)
 
 
 def _is_site_due(ran: Ran, mark: str) -> bool:
@@ -115,35 +118,35 @@ def _is_site_due(ran: Ran, mark: str) -> bool:
     if ran.since_s is None:
         return True
     rest_s = max(SITE_EVERY_S, ran.took_s / SITE_SHARE)
-    # "Today" moves on even where nothing comes.
+    # Even without new uploads, what counts as today changes.
     return ran.since_s >= rest_s and (mark != ran.mark or ran.since_s >= DAY_S)
 
 
 def _manifest_mark(settings: Settings) -> Callable[[], str]:
     def mark() -> str:
         try:
-            found = (Path(settings.library or "") / "manifest.json").stat()
+            manifest = (Path(settings.library or "") / "manifest.json").stat()
         except OSError:
             return ""
-        return f"{found.st_ino}-{found.st_mtime_ns}"
+        return f"{manifest.st_ino}-{manifest.st_mtime_ns}"
 
     return mark
 
 
-# --- asking ------------------------------------------------------------------
+# --- health checks -----------------------------------------------------------
 
 
 def is_serving(settings: Settings) -> bool:
-    """Tell whether the dashboard answers."""
-    said = settings.dashboard
-    host = _reachable(said.address)
+    """Return whether the dashboard answers."""
+    dashboard = settings.dashboard
+    host = _reachable(dashboard.address)
     connection = (
-        http.client.HTTPSConnection(host, said.port, timeout=ANSWER_S, context=_trusting())
-        if said.is_secure
-        else http.client.HTTPConnection(host, said.port, timeout=ANSWER_S)
+        http.client.HTTPSConnection(host, dashboard.port, timeout=ANSWER_S, context=_trusting())
+        if dashboard.is_secure
+        else http.client.HTTPConnection(host, dashboard.port, timeout=ANSWER_S)
     )
     try:
-        connection.request("GET", f"{said.prefix}/liveness")
+        connection.request("GET", f"{dashboard.prefix}/liveness")
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
@@ -152,22 +155,22 @@ def is_serving(settings: Settings) -> bool:
 
 
 def _trusting() -> ssl.SSLContext:
-    # It is asked whether it answers, on this computer; nothing is told to it.
+    # A health check on this computer, which sends nothing secret.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _greeter(settings: Settings) -> Callable[[], bool] | None:
-    said = settings.receive
-    if said.port == 0:
+def _ftp_check(settings: Settings) -> Callable[[], bool] | None:
+    receive = settings.receive
+    if receive.port == 0:
         return None
-    return lambda: is_greeting(_reachable(said.address), said.port)
+    return lambda: is_greeting(_reachable(receive.address), receive.port)
 
 
 def is_greeting(host: str, port: int) -> bool:
-    """Tell whether an FTP server greets there, and take leave of it."""
+    """Return whether an FTP server greets at this address; then send QUIT."""
     try:
         with socket.create_connection((host, port), timeout=ANSWER_S) as connection:
             greeting = connection.recv(256)

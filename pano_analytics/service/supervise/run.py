@@ -1,4 +1,4 @@
-"""The supervisor: starts all parts, tells how they are, ends them in order."""
+"""The supervisor: starts all parts, reports their health, and stops them in order."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ log = logging.getLogger("pano.up")
 
 LOG_NAME = "log/up.log"
 READY_S = 60.0
-"""After so long it is at work for the service manager, whatever a part still waits for."""
+"""After so long, READY is sent even if a part is still starting."""
 STOP_S = 8.0
-"""How long parts may take to end; containers are killed after ten seconds."""
+"""How long parts may take to stop; containers are killed after ten seconds."""
 LIBRARY_EVERY_S = 30.0
-"""How often uploads and library are looked at."""
+"""How often uploads and library are checked."""
 
 
 class SuperviseError(PanoError):
-    """The parts cannot be kept at work as asked."""
+    """The parts cannot be supervised."""
 
     exit_code = 7
 
@@ -50,13 +50,12 @@ def up(
     is_quiet: bool = False,
     on_well: Callable[[], object] = lambda: None,
 ) -> None:
-    """Keep `parts` at work and run `errands` until SIGTERM, SIGINT or SIGHUP ends it in order.
+    """Run `parts` and `errands` until SIGTERM, SIGINT or SIGHUP; then stop them in order.
 
-    All they say goes to one log file, and unless `is_quiet` to stderr.
+    Their output goes to one log file, and also to stderr (only warnings if `is_quiet`).
     `on_well` is called once, when all parts are well for the first time. Raises
-    SettingsError where uploads or library are not set or the log cannot be
-    written, SuperviseError where another supervisor is at work or the health
-    port cannot be had.
+    SettingsError if uploads or library are not set or the log cannot be written,
+    SuperviseError if another supervisor is running or the health port is not available.
     """
     storage = Storage(_library(settings))
     handlers = _log_to(settings, storage, is_quiet)
@@ -85,9 +84,9 @@ def _log_to(settings: Settings, storage: Storage, is_quiet: bool) -> list[loggin
     path = settings.up.log or storage.path(LOG_NAME)
     if settings.up.log is None:
         storage.make_folder(str(Path(LOG_NAME).parent))
-    shown = on_stderr("%(message)s" if "JOURNAL_STREAM" in os.environ else FORM)
-    shown.setLevel(logging.WARNING if is_quiet else logging.INFO)
-    handlers = [rotating(path, settings.uploads), shown]
+    console = on_stderr("%(message)s" if "JOURNAL_STREAM" in os.environ else FORM)
+    console.setLevel(logging.WARNING if is_quiet else logging.INFO)
+    handlers = [rotating(path, settings.uploads), console]
     for handler in handlers:
         log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -112,7 +111,7 @@ class _Supervisor:
         self._change = asyncio.Event()
 
     async def run(self, on_well: Callable[[], object]) -> None:
-        """Keep all at work until told to stop."""
+        """Run everything until a signal to stop arrives."""
         health = self._health_server()
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         for number in _stop_signals():
@@ -130,34 +129,39 @@ class _Supervisor:
         finally:
             log.info("stopping")
             notify("STOPPING=1")
-            await self._end(tasks)
+            await self._stop(tasks)
             forget_state(self.storage)
             log.info("stopped")
 
     def _tasks(self, on_well: Callable[[], object]) -> list[Any]:
         tasks = [keeper.keep() for keeper in self.keepers]
-        tasks += [self._errands(), self._look(), self._greet(on_well), self._tell_manager()]
+        tasks += [
+            self._run_errands(),
+            self._check_library(),
+            self._announce_well(on_well),
+            self._notify_manager(),
+        ]
         return [*tasks, self._beat()] if _has_heartbeat(self.settings.up) else tasks
 
     async def _until(self, stop: asyncio.Event, tasks: list[asyncio.Future[Any]]) -> None:
-        """Return when told to stop; raise what a task of ours raised, which none should."""
+        """Return when `stop` is set. Raises the exception of a task, if one fails."""
         waiting = asyncio.ensure_future(stop.wait())
-        asked: list[asyncio.Future[Any]] = [waiting, *tasks]
+        pending: list[asyncio.Future[Any]] = [waiting, *tasks]
         while not waiting.done():
-            done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-                asked.remove(task)
+                pending.remove(task)
         waiting.cancel()
 
     def _health_server(self) -> HealthServer:
-        said = self.settings.up
+        config = self.settings.up
         try:
-            return HealthServer(said.health_address, said.health_port, self.tell)
+            return HealthServer(config.health_address, config.health_port, self.report)
         except OSError as error:
             is_taken = error.errno == errno.EADDRINUSE
             raise SuperviseError(
-                f"expected port {said.health_port} on {said.health_address} for the health "
+                f"expected port {config.health_port} on {config.health_address} for the health "
                 f"address; {'another program uses it' if is_taken else error.strerror}. Choose "
                 f"another with health_port under [up] (0 picks a free one)."
             ) from error
@@ -165,10 +169,10 @@ class _Supervisor:
     def _all(self) -> list[Keeper | Runner]:
         return [*self.keepers, *self.runners]
 
-    # --- what is told -------------------------------------------------------
+    # --- health report ------------------------------------------------------
 
-    def tell(self) -> dict[str, Any]:
-        """Return how all are doing, ready for JSON."""
+    def report(self) -> dict[str, Any]:
+        """Return the state of all parts and the problems, ready for JSON."""
         parts = [kept.state for kept in self._all()]
         problems = [*map(_as_problem, filter(_is_ill, parts)), *self.problems]
         return {
@@ -181,17 +185,17 @@ class _Supervisor:
 
     def _changed(self) -> None:
         self._change.set()
-        said = self.tell()
-        if said == self._written:
+        report = self.report()
+        if report == self._written:
             return
         try:
-            write_state(self.storage, said)
-            self._written = said
+            write_state(self.storage, report)
+            self._written = report
         except (PanoError, OSError) as error:
             log.warning("the state of `pano up` could not be saved: %s", error)
 
     def _is_settled(self) -> bool:
-        """Tell whether every part has been well, or said why it cannot be."""
+        """Return whether every part has been well, is off, or ended with an error to fix."""
         states = [keeper.state for keeper in self.keepers]
         return all(one.was_well or one.state == "off" or one.is_explained for one in states)
 
@@ -201,15 +205,15 @@ class _Supervisor:
     def _is_well(self) -> bool:
         return all(kept.state.is_well for kept in self._all())
 
-    async def _greet(self, on_well: Callable[[], object]) -> None:
+    async def _announce_well(self, on_well: Callable[[], object]) -> None:
         await self._wait_for(self._is_well)
         log.info("all parts are running")
         on_well()
 
-    async def _tell_manager(self) -> None:
-        """Say that all started, then that all is well, twice as often as is wanted."""
+    async def _notify_manager(self) -> None:
+        """Notify the service manager of the start, then twice per watchdog interval."""
         await self._until_settled()
-        notify("READY=1", "STATUS=at work")
+        notify("READY=1", "STATUS=running")
         every_s = watchdog_s()
         while every_s is not None:
             await self._wait_for(self._is_in_hand)
@@ -221,27 +225,27 @@ class _Supervisor:
             async with asyncio.timeout(READY_S):
                 await self._wait_for(self._is_settled)
 
-    async def _wait_for(self, is_so: Callable[[], bool]) -> None:
-        while not is_so():
+    async def _wait_for(self, condition: Callable[[], bool]) -> None:
+        while not condition():
             self._change.clear()
             await self._change.wait()
 
     async def _beat(self) -> None:
-        """Let others know, as long as all is well."""
-        said = self.settings.up
+        """Send the heartbeat as long as all is well."""
+        config = self.settings.up
         await self._until_settled()
         trouble: str | None = None
         while True:
-            if self.tell()["is_healthy"]:
-                before, trouble = trouble, await asyncio.to_thread(beat, said)
+            if self.report()["is_healthy"]:
+                before, trouble = trouble, await asyncio.to_thread(beat, config)
                 if trouble and trouble != before:
                     log.warning("the heartbeat failed: %s", trouble)
                 elif before and not trouble:
                     log.info("the heartbeat works again")
-            await asyncio.sleep(said.heartbeat_minutes * 60)
+            await asyncio.sleep(config.heartbeat_minutes * 60)
 
-    async def _look(self) -> None:
-        """Look at uploads and library again and again."""
+    async def _check_library(self) -> None:
+        """Check uploads and library regularly, and log new problems."""
         while True:
             up_s = time.monotonic() - self._began
             found = await asyncio.to_thread(look.problems, self.settings, up_s)
@@ -252,17 +256,17 @@ class _Supervisor:
                 self._changed()
             await asyncio.sleep(LIBRARY_EVERY_S)
 
-    async def _errands(self) -> None:
-        """Run what is due, one at a time."""
+    async def _run_errands(self) -> None:
+        """Run the errands that are due, one at a time."""
         while True:
             for runner in self.runners:
                 await runner.run_if_due()
             await asyncio.sleep(LOOK_EVERY_S)
 
-    # --- the end ------------------------------------------------------------
+    # --- stopping -----------------------------------------------------------
 
-    async def _end(self, tasks: list[asyncio.Future[Any]]) -> None:
-        """End all children: first asked to, then made to."""
+    async def _stop(self, tasks: list[asyncio.Future[Any]]) -> None:
+        """Stop all children: SIGTERM first, then SIGKILL."""
         for kept in self._all():
             kept.is_stopping = True
         processes = [kept.child.process for kept in self._all() if kept.child.process]
@@ -280,13 +284,13 @@ class _Supervisor:
 
 
 def _stop_signals() -> list[signal.Signals]:
-    # nohup has SIGHUP ignored, and means it.
-    hung_up = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    return [signal.SIGTERM, signal.SIGINT, *([] if hung_up else [signal.SIGHUP])]
+    # Under nohup, SIGHUP is ignored, and must stay so.
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if is_ignored else [signal.SIGHUP])]
 
 
-def _has_heartbeat(said: Up) -> bool:
-    return bool(said.heartbeat_url or said.heartbeat_command)
+def _has_heartbeat(config: Up) -> bool:
+    return bool(config.heartbeat_url or config.heartbeat_command)
 
 
 def _is_ill(part: PartState) -> bool:

@@ -1,4 +1,4 @@
-"""What the supervisor knows of its parts, as the health address and `pano status` tell it."""
+"""The state of the supervised parts, as the health address and `pano status` report it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ FORMAT = 1
 Word = Literal["off", "starting", "up", "down", "deaf", "waiting", "running", "failed"]
 WELL: tuple[Word, ...] = ("off", "up", "waiting", "running")
 _EXPLAINED = range(2, 10)
-"""Exit codes of errors that say what their owner is to do (docs/operations.md)."""
+"""Exit codes of errors whose message says what the owner can do (docs/operations.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartState:
-    """How one part is doing.
+    """The state of one part.
 
-    `state`: *off* (not wanted now), *starting*, *up*, *down* (it ended and is to
-    be started again), *deaf* (it runs and does not answer); for errands *waiting*,
-    *running*, *failed*. `since` is when that began (UTC), `exit_code` how it
-    last ended (negative: by that signal), `detail` the last it said before.
+    `state`: *off* (not wanted now), *starting*, *up*, *down* (it ended and will be restarted),
+    *deaf* (it runs but does not answer); for errands *waiting*, *running*, *failed*. `since` is
+    when that began (UTC), `exit_code` how it last ended (negative: by that signal), `detail`
+    what happened, with its last line of output.
     """
 
     part: str
@@ -44,7 +44,7 @@ class PartState:
 
     @property
     def is_explained(self) -> bool:
-        """Whether it is its owner's to mend: it ended with a reason of its own."""
+        """Whether it ended with an error that its owner must fix."""
         return self.state in ("down", "failed") and self.exit_code in _EXPLAINED
 
     def to_json(self) -> dict[str, Any]:
@@ -64,22 +64,22 @@ def now() -> datetime:
 
 
 def write_state(storage: Storage, document: dict[str, Any]) -> None:
-    """Swap what `pano status` reads. Raises LibraryError where the disk refuses."""
+    """Replace the state that `pano status` reads. Raises LibraryError if it cannot be written."""
     storage.replace(NAME, json.dumps({"format": FORMAT, **document}, indent=1).encode())
 
 
 def forget_state(storage: Storage) -> None:
-    """Leave none behind: what was stopped in order is missed by nobody."""
+    """Remove the state after an orderly stop, so that it does not count as unexpected."""
     storage.path(NAME).unlink(missing_ok=True)
 
 
 def read_state(storage: Storage) -> dict[str, Any] | None:
-    """Return what the supervisor of this library last said, with `is_running`.
+    """Return the supervisor's last state, with `is_running`.
 
-    None where none is at work and the last was stopped in order.
+    None if no supervisor is running and the last one was stopped in order.
     """
-    said = storage.document(NAME, FORMAT)
-    return said and {**said, "is_running": _is_held(storage)}
+    document = storage.document(NAME, FORMAT)
+    return document and {**document, "is_running": _is_held(storage)}
 
 
 def _is_held(storage: Storage) -> bool:
@@ -91,11 +91,11 @@ def _is_held(storage: Storage) -> bool:
     except LibraryBusy:
         return True
     except (PanoError, OSError):
-        # Not ours to lock: ask whether the process is there.
-        return _is_there(storage)
+        # We may not lock it: check whether the process exists.
+        return _process_exists(storage)
 
 
-def _is_there(storage: Storage) -> bool:
+def _process_exists(storage: Storage) -> bool:
     try:
         os.kill(int(json.loads(storage.read(NAME))["pid"]), 0)
     except ProcessLookupError:
