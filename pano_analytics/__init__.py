@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Library", "__version__", "culling", "doctor", "errors", "open", "plots"]
 
-_PLACES = {"culling": "upkeep.culling"}
+_MODULES = {"culling": "upkeep.culling"}
 
-# First of all: no zone may be read before the newest database has been chosen.
+# Must come first: choose the newest time zone database before any zone is read.
 zones.use_newest()
 
 
 def __getattr__(name: str) -> Any:
-    # Late: `pano` on a quiet run needs no pandas, and starting it must be quick.
+    # Imported late: a quiet run of `pano` does not need pandas, and should start fast.
     if name == "__version__":
         return import_module("importlib.metadata").version("pano-analytics")
     if name in ("Library", "open"):
         return getattr(import_module("pano_analytics.library"), name)
     if name in __all__:
-        return import_module(f"pano_analytics.{_PLACES.get(name, name)}")
+        return import_module(f"pano_analytics.{_MODULES.get(name, name)}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    # For tab completion: what a notebook uses, without the rooms behind it.
+    # For tab completion: what notebooks use, without internal packages.
     return [*__all__, "__doc__"]

@@ -1,15 +1,15 @@
-"""What can go wrong, each error saying what was expected, what came and what to do."""
+"""The errors of pano; messages say what was expected, what was found, and what to do."""
 
 from __future__ import annotations
 
 import errno
 from pathlib import Path
 
-# What is said of a folder because of one above it.
+# Errors on a path that a folder above it can cause.
 _FROM_ABOVE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
-# code -> what it means: of every command, and the one place where that is written.
+# Exit code -> meaning, for all commands; the documents take the meanings from here.
 EXIT_CODES: dict[int, str] = {
     0: "Done. For `ingest`, `rebuild`, `cull` and `site` also: another run is active, nothing was "
     "done. For `up`, `receive`, `serve` and `ingest --watch`: stopped as asked.",
@@ -34,20 +34,20 @@ EXIT_CODES: dict[int, str] = {
 
 
 class PanoError(Exception):
-    """The parent of every error this package raises on purpose.
+    """The base class of all errors that this package raises deliberately.
 
-    The message is one that an owner of cameras can act on; the command line
-    prints it without a traceback and exits with `exit_code`.
+    The message tells the owner of the cameras what to do; the command line prints it
+    without a traceback and exits with `exit_code`.
     """
 
     exit_code = 1
 
 
 class SettingsError(PanoError):
-    """`pano.toml` (or what stands in for it) cannot be used.
+    """`pano.toml`, or settings from another source, cannot be used.
 
     `lines` holds what is wrong: a heading and one line per key, or a single line. A line may
-    quote a name that contains a line end, so it is printed by itself.
+    quote a name that contains a line end, so lines are printed one by one.
     """
 
     exit_code = 2
@@ -64,13 +64,13 @@ class UploadTreeError(PanoError):
 
 
 class LibraryError(PanoError):
-    """The library is missing, of a newer format, or contradicts itself."""
+    """The library is missing, has a newer format, or is inconsistent."""
 
     exit_code = 4
 
 
 class PartError(LibraryError):
-    """A part of the catalog is torn, or may not be read; the uploads are as they were."""
+    """A part of the catalog is damaged or cannot be read; the uploads are unchanged."""
 
     @classmethod
     def of(cls, part: Path | str, error: Exception) -> PartError:
@@ -84,7 +84,7 @@ class PartError(LibraryError):
 
 
 class JournalError(LibraryError):
-    """A file of the journal is torn; it is kept as it is, and so are all others."""
+    """A file of the journal is damaged; no file was changed."""
 
     @classmethod
     def of(cls, path: Path | str, why: str) -> JournalError:
@@ -115,34 +115,34 @@ class QueryError(PanoError, ValueError):
 
 
 class AttentionNeeded(PanoError):
-    """`pano check` found disagreements, or `pano status` a problem."""
+    """A command found something to act on: a difference, a problem, or a limit reached."""
 
     exit_code = 8
 
 
 class DiskFailed(PanoError):
-    """A disk that holds neither library nor uploads failed, or it is not known which one did."""
+    """A disk that holds neither library nor uploads failed, or it is unknown which disk failed."""
 
     exit_code = 10
 
 
 class DiskFull(PanoError):
-    """A disk has no space left; what is there stays complete."""
+    """A disk has no space left; existing files stay complete."""
 
     exit_code = 9
 
 
 class NoProcess(PanoError):
-    """The system starts no more processes or threads for pano; nothing is wrong with any file."""
+    """The system does not let pano start another process or thread; all files are intact."""
 
     @staticmethod
-    def is_meant(error: BaseException) -> bool:
-        """Tell whether Python or Arrow could not start a thread."""
+    def matches(error: BaseException) -> bool:
+        """Return whether `error` says that Python or Arrow could not start a thread."""
         return any(words in str(error) for words in ("start new thread", "launch worker thread"))
 
     @classmethod
     def of(cls, error: BaseException) -> NoProcess:
-        """Return the error that says what the system said, and what to do."""
+        """Return the error with the system's reason, and what to do."""
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return cls(
             f"expected to start another process or thread; the system did not allow it ({why}). "
@@ -151,26 +151,24 @@ class NoProcess(PanoError):
         )
 
 
-_SPENT = (errno.EAGAIN, errno.ENOMEM)
+_NO_RESOURCES = (errno.EAGAIN, errno.ENOMEM)
 _FAILING = (errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ESTALE)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoError | None:
-    """Return what it means that the system refused a path, by whose path it is.
+    """Return the PanoError that explains an OSError; None if no path or disk caused it.
 
-    A LibraryError or UploadTreeError for theirs, DiskFull where there is no space,
-    DiskFailed where another disk fails or it is not told which one did, NoProcess where
-    no process can be started, else a PanoError;
-    None where neither a path nor a disk is at fault. The folders above count as theirs:
-    a refusal there is a refusal of all below.
+    LibraryError or UploadTreeError for a path in the library or the uploads, or a folder
+    above them; DiskFull if there is no space; DiskFailed if another disk fails or it is
+    unknown which one; NoProcess if no process can be started; else a plain PanoError.
     """
     if error.errno in _FULL:
         return DiskFull(
             f"{error.filename or 'a file'}: expected free space; the disk or the quota is full. "
             f"Existing files are unchanged. Free some space and run the command again."
         )
-    if error.errno in _SPENT:
+    if error.errno in _NO_RESOURCES:
         return NoProcess.of(error)
     if not isinstance(error.filename, str):
         if error.errno not in _FAILING:
@@ -181,12 +179,12 @@ def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoE
         )
     path, why = Path(error.filename).absolute(), error.strerror or str(error)
     is_above = error.errno in _FROM_ABOVE
-    if _lies_at(path, library, is_above):
+    if _concerns(path, library, is_above):
         return LibraryError(
             f"{path}: expected a library that pano can read and write; {why}. {_advice(error)}, "
             f"or choose another with --library."
         )
-    if _lies_at(path, uploads, is_above):
+    if _concerns(path, uploads, is_above):
         return UploadTreeError(
             f"{path}: expected an upload tree that pano can read; {why}. {_advice(error)}, or "
             f"choose another with --uploads. Nothing was changed."
@@ -203,7 +201,7 @@ def _advice(error: OSError) -> str:
     return "Check what is at that path"
 
 
-def _lies_at(path: Path, folder: Path | None, is_above: bool) -> bool:
+def _concerns(path: Path, folder: Path | None, is_above: bool) -> bool:
     if folder is None:
         return False
     own = folder.absolute()

@@ -1,4 +1,4 @@
-"""Logs: ISO times with their offset, one line per message whatever is in it; files rotate."""
+"""Logging: one line per message, ISO times with their offset from UTC, rotating files."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from pano_analytics.wording import printable
 
 FORM = "%(asctime)s %(levelname)s %(message)s"
 LOG_BYTES, LOG_FILES = 1_000_000, 5
-"""A log file is renamed to FILE.1 at this size, FILE.1 to FILE.2; so many old ones are kept."""
+"""At this size, a log file is renamed to FILE.1, FILE.1 to FILE.2; so many old files are kept."""
 
 
 def rotating(path: Path, uploads: Path | None) -> logging.Handler:
-    """Return what writes to the log file at `path`; it rotates by size.
+    """Return a handler that writes to the log file at `path`, which rotates by size.
 
-    Raises SettingsError where the file cannot be written or lies in the upload tree.
+    Raises SettingsError if the file cannot be written or lies in the upload tree.
     """
-    from logging.handlers import RotatingFileHandler  # late: quiet runs are to start fast
+    from logging.handlers import RotatingFileHandler  # late: quiet runs should start fast
 
     if uploads and resolved(path).is_relative_to(resolved(uploads)):
         raise SettingsError(f"{path}: expected a log file outside the upload tree; choose another.")
 
     class Private(RotatingFileHandler):
-        """No user of this machine but the owner, and whoever the owner lets, reads the log."""
+        """Creates log files that only their owner can read."""
 
         def _open(self) -> TextIOWrapper:
             descriptor = _private(self.baseFilename)
@@ -51,7 +51,7 @@ def rotating(path: Path, uploads: Path | None) -> logging.Handler:
 
 
 def _private(path: str) -> int:
-    """Open a log to append to: a new one for its owner alone, an old one closed to everybody."""
+    """Open a log to append to; a new one is private, an old one loses its access for others."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode) and mode & 0o007:
@@ -61,7 +61,7 @@ def _private(path: str) -> int:
 
 
 def on_stderr(form: str = FORM) -> logging.Handler:
-    """Return what writes to stderr, in lines as in log files."""
+    """Return a handler that writes to stderr, formatted like log files."""
     handler = logging.StreamHandler()
     handler.setFormatter(Lines(form))
     return handler
@@ -78,10 +78,10 @@ class Lines(logging.Formatter):
 
 
 class Calm(logging.Filter):
-    """Lets each place in the code write so many lines a minute, and counts the rest.
+    """Limits each logging call in the code to LINES lines per WINDOW_S, and counts the rest.
 
-    Whoever floods a server with requests must not fill its disk with lines. How
-    many were left out stands with the next line of that place.
+    A flood of requests must not fill the disk with lines. The next line of the same call says
+    how many were left out.
     """
 
     LINES, WINDOW_S, TEXT, PLACES = 10, 60.0, 2000, 1000
@@ -92,7 +92,7 @@ class Calm(logging.Filter):
         self._places: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether `record` is written; it is made short, and told what was left out."""
+        """Return whether to write `record`; shorten it, and add how many lines were left out."""
         place, now = (record.pathname, record.lineno), self._clock()
         since, count = self._places.get(place, (now, 0))
         is_new = now - since >= self.WINDOW_S
@@ -107,8 +107,8 @@ class Calm(logging.Filter):
         self._places[place] = counted
 
 
-def _shorten(record: logging.LogRecord, most: int, left_out: int) -> None:
+def _shorten(record: logging.LogRecord, limit: int, left_out: int) -> None:
     text = record.getMessage()
-    if len(text) > most or left_out > 0:
+    if len(text) > limit or left_out > 0:
         more = f" (and {left_out} similar since the last line)" if left_out > 0 else ""
-        record.msg, record.args = text[:most] + more, ()
+        record.msg, record.args = text[:limit] + more, ()

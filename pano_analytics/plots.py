@@ -1,4 +1,4 @@
-"""Figures for notebooks, in hvPlot: activity by hour and day, and what came when."""
+"""Figures for notebooks, with hvPlot: activity by hour and day, and a timeline of uploads."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bokeh.model import Model
 from bokeh.models.ui import UIElement
 from panel.io.notebook import patch_inline_stylesheets
 
-# A notebook asks no other host: scripts and styles come with it, not from a CDN. This must be
-# set before hvPlot loads them. Whoever wants the CDN sets PANEL_INLINE=false.
+# Embed scripts and styles in notebooks instead of loading them from a CDN. Must be set before
+# hvPlot is imported. Set PANEL_INLINE=false to use the CDN.
 if "PANEL_INLINE" not in os.environ:
     hv.extension.inline = True
     pn.config.inline = True  # type: ignore[misc]
 
-import hvplot.pandas  # noqa: F401  gives frames their .hvplot
+import hvplot.pandas  # noqa: F401  adds .hvplot to DataFrames
 
 from pano_analytics.analysis.activity import WEEKDAYS
 from pano_analytics.errors import QueryError
@@ -27,7 +27,7 @@ from pano_analytics.model import arguments
 
 
 def _with_styles_inside(_: pn.viewable.Viewable, root: Model) -> None:
-    """Put style sheets into a figure that HoloViews shows, as Panel does for its own views."""
+    """Embed style sheets in a figure that HoloViews shows, as Panel does for its own views."""
     if pn.config.inline:
         for model in root.select({"type": UIElement}):
             patch_inline_stylesheets(model)
@@ -35,31 +35,31 @@ def _with_styles_inside(_: pn.viewable.Viewable, root: Model) -> None:
 
 pn.viewable.Viewable._preprocessing_hooks.append(_with_styles_inside)
 
-# Shades of one hue from "nothing" on: the same reading in print and for the colour-blind.
+# Shades of one hue, from none to many: readable in print and by colour-blind people.
 COLOURS = ["#eef1f4", "#cfe6e3", "#9fd0ca", "#6bb7ae", "#3a9b91", "#0f766e", "#0a4f4a"]
-# Each step is twice the one before, and means the same on every camera and day.
+# The least number of files for each shade; the same for every camera and day.
 STEPS = [0, 1, 2, 4, 8, 16, 32, 64]
 _COUNTED = ("camera", "bucket", "snapshots", "clips")
 
 
 def activity(frame: pd.DataFrame, *, columns: int = 2) -> hv.Layout:
-    """Return a figure for each camera of what `library.activity()` counted.
+    """Return one figure per camera of the counts in `frame`, from `library.activity()`.
 
-    Of hours a heatmap, hour by day: shades count files (snapshots and clips) on fixed
-    steps, each twice the last, and both passes of the repeated autumn hour are one cell.
-    Of days and weekdays bars. Hovering shows the counts. Raises QueryError for a frame
-    of other columns.
+    Counts by hour are drawn as a heatmap (hour by day), by day and weekday as bars. Shades
+    of the heatmap stand for numbers of files (snapshots and clips) on a fixed scale, each
+    step twice the one before; the two occurrences of the repeated autumn hour share a cell.
+    Hovering shows the counts. Raises QueryError for a frame with other columns.
     """
     arguments.frame(frame, _COUNTED, "library.activity()")
-    most = arguments.whole(columns, "columns", least=1)
+    width = arguments.whole(columns, "columns", least=1)
     by = _bucket_size(frame["bucket"])
     counted, draw = (by_wall_hour(frame), _heatmap) if by == "hour" else (_by_day(frame), _bars)
     figures = [draw(name, part) for name, part in counted.groupby("camera", sort=False)]
-    return hv.Layout(figures or [hv.Text(0, 0, "No uploads yet")]).cols(most or 2)
+    return hv.Layout(figures or [hv.Text(0, 0, "No uploads yet")]).cols(width or 2)
 
 
 def _bucket_size(buckets: pd.Series) -> str:
-    """Return "hour", "day" or "weekday": what the buckets of `library.activity()` are."""
+    """Return the kind of the buckets of `library.activity()`: "hour", "day" or "weekday"."""
     if not isinstance(buckets.dtype, pd.DatetimeTZDtype):
         if buckets.isin(WEEKDAYS).all():
             return "weekday"
@@ -69,7 +69,8 @@ def _bucket_size(buckets: pd.Series) -> str:
         )
     if "by" in buckets.attrs:
         return str(buckets.attrs["by"])
-    # Without the note that activity() leaves: days begin at midnight, or where a zone skips it.
+    # Without the attribute that activity() sets: days begin at midnight, or just after if the
+    # zone skips it.
     wall = buckets.drop_duplicates().dt.tz_localize(None)
     days = wall.dt.normalize()
     begins = days.dt.tz_localize(buckets.dt.tz, ambiguous=True, nonexistent="shift_forward")
@@ -78,7 +79,7 @@ def _bucket_size(buckets: pd.Series) -> str:
 
 
 def _by_day(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return `camera, bucket, snapshots, clips, files`, `bucket` in words, in its order."""
+    """Return `camera, bucket, snapshots, clips, files`; `bucket` as text, in order of time."""
     buckets = frame["bucket"]
     if isinstance(buckets.dtype, pd.DatetimeTZDtype):
         is_one_year = buckets.dt.year.nunique() <= 1
@@ -104,8 +105,8 @@ def _bars(name: Any, counts: pd.DataFrame) -> hv.Bars:
 def by_wall_hour(frame: pd.DataFrame) -> pd.DataFrame:
     """Return `camera, day, hour, snapshots, clips, files`, one row per hour of the wall clock.
 
-    `frame` is what `library.activity()` counted by hour; `day` is text such as `Sun 22 Nov`,
-    in the order of time. Raises QueryError for another frame.
+    `frame` is the result of `library.activity()` by hour; `day` is text such as `Sun 22 Nov`,
+    in order of time. Raises QueryError for another frame.
     """
     arguments.frame(frame, _COUNTED, "library.activity()")
     arguments.aware_times(frame, ("bucket",), "library.activity()")
@@ -139,21 +140,22 @@ def _heatmap(name: Any, hours: pd.DataFrame) -> hv.HeatMap:
         height=90 + 17 * len(days),
         xticks=[0, 6, 12, 18, 23],
     )
-    # The newest day on top, as in the dashboard.
+    # The newest day is at the top, as in the dashboard.
     return cast(hv.HeatMap, figure.redim.values(day=list(days)).opts(toolbar=None))
 
 
 def timeline(frame: pd.DataFrame) -> hv.Overlay:
-    """Return what came when, of `library.media()`: a lane per camera, clips above snapshots.
+    """Return a timeline of `frame`, from `library.media()`: one lane per camera.
 
-    A clip is a bar of its length with a mark at its beginning; what is not whole
-    is hollow. Raises QueryError for a frame of other columns.
+    Clips are drawn above snapshots, as a bar from start to end with a mark at the start;
+    marks of incomplete uploads are hollow. Times are those of the frame's zone. Raises
+    QueryError for a frame with other columns.
     """
     arguments.frame(frame, ("camera", "kind", "start", "end", "state"), "library.media()")
     arguments.aware_times(frame, ("start", "end"), "library.media()")
     cameras = list(frame["camera"].unique())
     shown = _in_lanes(frame, cameras)
-    marks = [_marks(shown, kind, is_whole) for kind in _MARKS for is_whole in (True, False)]
+    marks = [_marks(shown, kind, is_complete) for kind in _MARKS for is_complete in (True, False)]
     return hv.Overlay([_lengths(shown), *marks]).opts(
         xlabel="",
         ylabel="",
@@ -170,7 +172,7 @@ _MARKS = {"clip": ("#b45309", "square", 0.16), "snapshot": ("#0f766e", "circle",
 
 
 def _in_lanes(frame: pd.DataFrame, cameras: list[str]) -> pd.DataFrame:
-    """Return the frame with wall-clock times, since Bokeh draws none of a zone, and with lanes."""
+    """Return the frame with lanes, and wall-clock times: Bokeh does not draw times with a zone."""
     start = frame["start"].dt.tz_localize(None)
     lanes = {name: lane for lane, name in enumerate(cameras)}
     offset = frame["kind"].map({kind: mark[2] for kind, mark in _MARKS.items()})
@@ -179,19 +181,19 @@ def _in_lanes(frame: pd.DataFrame, cameras: list[str]) -> pd.DataFrame:
         end=frame["end"].dt.tz_localize(None).fillna(start),
         camera=frame["camera"].astype(str),
         lane=pd.Series([lanes[name] for name in frame["camera"]], frame.index, float) + offset,
-        is_whole=frame["state"] == "complete",
+        is_complete=frame["state"] == "complete",
     )
 
 
-def _marks(shown: pd.DataFrame, kind: str, is_whole: bool) -> hv.Points:
+def _marks(shown: pd.DataFrame, kind: str, is_complete: bool) -> hv.Points:
     colour, marker, _ = _MARKS[kind]
-    rows = shown[(shown["kind"] == kind) & (shown["is_whole"] == is_whole)]
-    label = f"{kind}s" if is_whole else f"{kind}s, not whole"
+    rows = shown[(shown["kind"] == kind) & (shown["is_complete"] == is_complete)]
+    label = f"{kind}s" if is_complete else f"{kind}s, incomplete"
     return hv.Points(rows, ["start", "lane"], ["camera", "state"], label=label).opts(
         color=colour,
         marker=marker,
         size=7,
-        fill_alpha=0.75 if is_whole else 0,
+        fill_alpha=0.75 if is_complete else 0,
         tools=["hover"],
     )
 

@@ -1,7 +1,7 @@
-"""How the library is doing: for a person to read, and for a monitor to act on.
+"""The state of the library, for people and monitoring tools.
 
-Asks the manifest, the heartbeat and each camera's newest part; neither the tree
-is walked nor an upload opened. Nothing is written.
+Reads only the manifest, the heartbeat and each camera's newest part: no upload is opened, and
+the tree is not walked. Nothing is written.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from pano_analytics.store.tree import ADOPTED
 from pano_analytics.upkeep import culling
 from pano_analytics.wording import many, plural
 
-# The words that `problems` uses.
+# The values of `what` in `problems`.
 PROBLEMS = (
     "uploads_unreachable",
     "never_ran",
@@ -58,25 +58,26 @@ PROBLEMS = (
     "uploads_strange",
     "marker_missing",
 )
-# Somebody ended the run: the next goes on from there, and --max-age tells if none comes.
-_MEANT = (0, runs.INTERRUPTED, runs.ENDED)
+# Exit codes that are no problem: a run ended on request continues with the next one, and
+# --max-age reports if there is none.
+_NORMAL_EXITS = (0, runs.INTERRUPTED, runs.ENDED)
 _TRIES = 3
 _NOT_READ = (obstacles.UNREADABLE, obstacles.SKIPPED)
 
 
 def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, Any]:
-    """Return how the library of `settings` is doing, ready for JSON; times in UTC (ISO 8601).
+    """Return the state of the library of `settings`, ready for JSON; times in UTC (ISO 8601).
 
-    The keys are those of `docs/operations.md`, and only ever added to.
-    `max_age_minutes` makes an older last good run a problem. Raises
-    LibraryError where there is no library or its manifest cannot be read.
+    The keys are documented in `docs/operations.md`, and are only added to. If the last run
+    ended more than `max_age_minutes` ago, that is a problem. Raises LibraryError if there is
+    no library or its manifest cannot be read.
     """
     storage = library_of(settings)
     settings = split.followed(settings, storage)
     now = datetime.now(UTC)
     manifest, states, cameras = _catalog(storage, settings, now)
     total = manifest.total()
-    told: dict[str, Any] = {
+    report: dict[str, Any] = {
         "now": _iso(now),
         "library": _disk(storage.root),
         "uploads": _uploads(storage, settings.uploads),
@@ -96,21 +97,21 @@ def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, 
         "culling": _culling(settings, storage),
         "receive": _receive(storage),
     }
-    problems = list(_problems(told, max_age_minutes))
-    return {**told, "problems": problems, "is_healthy": not problems}
+    problems = list(_problems(report, max_age_minutes))
+    return {**report, "problems": problems, "is_healthy": not problems}
 
 
 def _catalog(
     storage: Storage, settings: Settings, now: datetime
 ) -> tuple[Manifest, dict[str, int] | None, list[dict[str, Any]]]:
-    """Return one generation's manifest and what its parts tell; states None where one is torn."""
+    """Return one generation's manifest, states and cameras; states None if a part is torn."""
     catalog = Catalog(storage)
     for left in reversed(range(_TRIES)):
         manifest = catalog.manifest()
         try:
             return manifest, _states(storage, manifest), _cameras(storage, settings, manifest, now)
         except FileNotFoundError:
-            # Superseded and purged since the manifest was read: the next knows better.
+            # The part was superseded and removed after the manifest was read: read it again.
             if not left:
                 break
         except (OSError, pa.ArrowException):
@@ -119,7 +120,7 @@ def _catalog(
 
 
 def _states(storage: Storage, manifest: Manifest) -> dict[str, int]:
-    """Return how many rows are in each state, most first; parts of old have to be opened."""
+    """Return how many rows are in each state, most first; old parts have to be opened for it."""
     known = manifest.total().states
     total = Counter(known or {})
     for part in manifest.media.values() if known is None else ():
@@ -134,8 +135,8 @@ def _column(storage: Storage, part: Part, name: str) -> pa.ChunkedArray:
 def _cameras(
     storage: Storage, settings: Settings, manifest: Manifest, now: datetime
 ) -> list[dict[str, Any]]:
-    said = settings.names
-    names = [*said, *(name for name in manifest.cameras() if alike.find(name, said) is None)]
+    known = settings.names
+    names = [*known, *(name for name in manifest.cameras() if alike.find(name, known) is None)]
     return [_camera(storage, settings, manifest, name, now) for name in names]
 
 
@@ -158,7 +159,7 @@ def _camera(
 
 
 def _unread(settings: Settings, storage: Storage, manifest: Manifest) -> list[dict[str, Any]]:
-    """Return the folders that receive files which nothing reads, newest first."""
+    """Return the folders with files that no layout reads, newest first."""
     zone = ZoneInfo(settings.zone)
     return [
         {
@@ -198,25 +199,27 @@ def _blocked(settings: Settings, storage: Storage, word: str) -> list[dict[str, 
 
 
 def _culling(settings: Settings, storage: Storage) -> dict[str, Any]:
-    """Return how culling is set and went, and what the disk has for each camera."""
+    """Return the settings and last run of culling, and the disk space for each camera."""
     try:
-        found = culling.rooms(settings, Catalog(storage))
+        forecasts = culling.rooms(settings, Catalog(storage))
     except (OSError, LibraryError):
-        found = []
+        forecasts = []
     return {
         "is_scheduled": settings.cull.scheduled,
         "is_adopted": storage.exists(ADOPTED),
         "last_run": culling.last_run(storage),
         "is_stopped": _is_stopped(settings, storage),
         "clock_doubt": timekeeping.trouble(settings, storage),
-        "cameras": [{**one._asdict(), "is_short": one.is_short, "text": one.text} for one in found],
+        "cameras": [
+            {**one._asdict(), "is_short": one.is_short, "text": one.text} for one in forecasts
+        ],
     }
 
 
 def _is_stopped(settings: Settings, storage: Storage) -> bool:
-    """Tell whether the last culling failed, and what it failed of is still so."""
+    """Return whether the last culling failed, and its cause persists."""
     last = culling.last_run(storage)
-    if last is None or last["exit"] in _MEANT:
+    if last is None or last["exit"] in _NORMAL_EXITS:
         return False
     try:
         return culling.is_stopped(settings)
@@ -225,19 +228,19 @@ def _is_stopped(settings: Settings, storage: Storage) -> bool:
 
 
 def _receive(storage: Storage) -> dict[str, Any] | None:
-    """Return what the upload server last told; None where there never was one."""
-    told = records.read(storage)
-    if told is None:
+    """Return the last report of the upload server; None if it never ran."""
+    report = records.read(storage)
+    if report is None:
         return None
     return {
         "is_running": records.is_running(storage),
-        "updated": told.get("updated"),
-        "refusals": [one.as_json() for one in refusals.unsettled(told)],
+        "updated": report.get("updated"),
+        "refusals": [one.as_json() for one in refusals.unsettled(report)],
     }
 
 
 def _disk(folder: Path) -> dict[str, Any]:
-    """Return where a folder lies and what its disk has left; None where that cannot be asked."""
+    """Return a folder's path and the size and free bytes of its disk, or None if unknown."""
     try:
         usage = shutil.disk_usage(folder)
     except OSError:
@@ -247,16 +250,16 @@ def _disk(folder: Path) -> dict[str, Any]:
 
 def _uploads(storage: Storage, root: Path | None) -> dict[str, Any]:
     if root is None:
-        told: dict[str, Any] = {"path": None, "free_bytes": None, "size_bytes": None}
-        return {**told, "is_reachable": False, "trouble": None}
+        uploads: dict[str, Any] = {"path": None, "free_bytes": None, "size_bytes": None}
+        return {**uploads, "is_reachable": False, "trouble": None}
     is_reachable = _is_reachable(root)
     trouble = own_tree.trouble(storage, root) if is_reachable else None
-    told = {"is_reachable": is_reachable, "trouble": trouble and trouble._asdict()}
-    return {**_disk(root), **told}
+    uploads = {"is_reachable": is_reachable, "trouble": trouble and trouble._asdict()}
+    return {**_disk(root), **uploads}
 
 
 def _is_reachable(root: Path) -> bool:
-    """Tell whether the root can be listed and holds anything: a bare mount point does not."""
+    """Return whether the root can be listed and is not empty, as a bare mount point is."""
     try:
         with os.scandir(root) as listing:
             return next(listing, None) is not None
@@ -275,13 +278,13 @@ def _last_run(storage: Storage, now: datetime) -> dict[str, Any] | None:
 
 
 def is_running(storage: Storage) -> bool:
-    """Tell whether a run (or a rebuild, or a backup) holds the library's lock."""
+    """Return whether a run (or a rebuild, or a backup) holds the library's lock."""
     return storage.is_locked(LOCK)
 
 
-def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[dict[str, str]]:
-    """Yield what is not as it should be: the word, and a sentence for people."""
-    uploads, run = told["uploads"], told["last_run"]
+def _problems(report: dict[str, Any], max_age_minutes: float | None) -> Iterator[dict[str, str]]:
+    """Yield the problems, each a word and a sentence."""
+    uploads, run = report["uploads"], report["last_run"]
     if not uploads["is_reachable"]:
         yield _problem(
             "uploads_unreachable",
@@ -292,43 +295,43 @@ def _problems(told: dict[str, Any], max_age_minutes: float | None) -> Iterator[d
         yield _problem(uploads["trouble"]["word"], uploads["trouble"]["text"])
     if run is None:
         yield _problem("never_ran", "no run of `pano ingest` has finished yet")
-    elif run["exit"] not in _MEANT:
+    elif run["exit"] not in _NORMAL_EXITS:
         yield _problem("last_run_failed", f"exit {run['exit']}: {run['error']}")
     if run is not None and max_age_minutes is not None and run["age_s"] > max_age_minutes * 60:
         yield _problem("stale", f"the last run ended {_ago(run['age_s'])} ago")
-    yield from _parts_down(told["up"])
-    if told["states"] is None:
+    yield from _parts_down(report["up"])
+    if report["states"] is None:
         yield _problem("part_unreadable", "a part of the catalog cannot be read; run `pano check`")
-    for one in told["journal_torn"]:
+    for one in report["journal_torn"]:
         yield _problem("journal_torn", str(JournalError.of(one["name"], one["why"])))
-    for camera in told["cameras"]:
+    for camera in report["cameras"]:
         if camera["is_silent"]:
             since = f"since {camera['arrived']}" if camera["arrived"] else "ever came"
             yield _problem("camera_silent", f"{camera['camera']}: nothing {since}")
-    for place in told["unread"]:
+    for place in report["unread"]:
         if place["is_problem"]:
             yield _problem("unread", place["text"])
-    for place in told["unreadable"]:
+    for place in report["unreadable"]:
         yield _problem("unreadable", f"{place['text']}. {place['advice']}")
-    for camera in told["culling"]["cameras"]:
+    for camera in report["culling"]["cameras"]:
         if camera["is_short"]:
             days = plural(camera["keep_days"], "day")
             yield _problem("disk_too_small", f"{camera['text']} {days} fit on its disk")
-    if told["culling"]["clock_doubt"]:
-        yield _problem("clock_doubtful", told["culling"]["clock_doubt"])
-    yield from _cull_stopped(told["culling"])
-    for one in (told["receive"] or {"refusals": []})["refusals"]:
-        # Clients that nobody knows are told of, but alarm nobody.
+    if report["culling"]["clock_doubt"]:
+        yield _problem("clock_doubtful", report["culling"]["clock_doubt"])
+    yield from _cull_stopped(report["culling"])
+    for one in (report["receive"] or {"refusals": []})["refusals"]:
+        # Refusals of unknown clients are listed, but are not a problem.
         if one["camera"] is not None:
             detail = f"{one['camera']}: {one['text']}. {one['advice']}"
             yield _problem("upload_refused", detail)
 
 
-def _cull_stopped(told: dict[str, Any]) -> Iterator[dict[str, str]]:
-    culled = told["last_run"]
-    # One who tried by hand before it was allowed was told so then and there.
-    is_meant = told["is_adopted"] or told["is_scheduled"]
-    if is_meant and culled is not None and told["is_stopped"]:
+def _cull_stopped(report: dict[str, Any]) -> Iterator[dict[str, str]]:
+    culled = report["last_run"]
+    # Before adoption, a manual attempt that failed has already printed why.
+    is_in_use = report["is_adopted"] or report["is_scheduled"]
+    if is_in_use and culled is not None and report["is_stopped"]:
         yield _problem("cull_stopped", f"exit {culled['exit']}: {culled['error']}")
 
 
@@ -350,72 +353,72 @@ def _problem(what: str, detail: str) -> dict[str, str]:
 # --- for people -------------------------------------------------------------
 
 
-def in_words(told: dict[str, Any], zone: ZoneInfo) -> list[str]:
-    """Return the same as lines of text, times on the clock of `zone`."""
-    return [_on_clock(line, zone) for line in _lines(told)]
+def in_words(report: dict[str, Any], zone: ZoneInfo) -> list[str]:
+    """Return the report as lines of text, with times in `zone`."""
+    return [_on_clock(line, zone) for line in _lines(report)]
 
 
-# As `_iso` writes moments: they stand in sentences, too.
+# Times as `_iso` writes them, which also occur inside sentences.
 _MOMENT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00(?!\d)")
 
 
 def _on_clock(line: str, zone: ZoneInfo) -> str:
     return _MOMENT.sub(
-        lambda said: (
-            datetime.fromisoformat(said[0]).astimezone(zone).isoformat(" ", timespec="seconds")
+        lambda match: (
+            datetime.fromisoformat(match[0]).astimezone(zone).isoformat(" ", timespec="seconds")
         ),
         line,
     )
 
 
-def _lines(told: dict[str, Any]) -> list[str]:
-    states = ", ".join(f"{count} {state}" for state, count in (told["states"] or {}).items())
+def _lines(report: dict[str, Any]) -> list[str]:
+    states = ", ".join(f"{count} {state}" for state, count in (report["states"] or {}).items())
     lines = [
-        f"library   {told['library']['path']} (generation {told['generation']}, "
-        f"{_room(told['library'])})",
-        f"uploads   {told['uploads']['path'] or 'not set'} ({_room(told['uploads'])})",
-        f"last run  {_run_in_words(told)}",
-        f"rows      {told['rows']}: {many(told['snapshots'], 'snapshot')}, "
-        + many(told["clips"], "clip")
-        + (f"; {told['waiting']} still to open" if told["waiting"] else ""),
+        f"library   {report['library']['path']} (generation {report['generation']}, "
+        f"{_space(report['library'])})",
+        f"uploads   {report['uploads']['path'] or 'not set'} ({_space(report['uploads'])})",
+        f"last run  {_run_in_words(report)}",
+        f"rows      {report['rows']}: {many(report['snapshots'], 'snapshot')}, "
+        + many(report["clips"], "clip")
+        + (f"; {report['waiting']} still to open" if report["waiting"] else ""),
         f"states    {states or 'none'}",
     ]
-    short = {one["camera"]: one["text"] for one in told["culling"]["cameras"] if one["text"]}
+    short = {one["camera"]: one["text"] for one in report["culling"]["cameras"] if one["text"]}
     lines += [
         f"camera    {one['camera']}: {many(one['rows'], 'row')}, latest {one['latest'] or 'never'}"
         + (", SILENT" if one["is_silent"] else "")
         + short.get(one["camera"], "").replace(f"{one['camera']}: ", ", ", 1)
-        for one in told["cameras"]
+        for one in report["cameras"]
     ]
     lines += [
         f"part      {one['part']}: {one['state']} since {one['since']}"
-        for one in (told["up"] or {"parts": []})["parts"]
+        for one in (report["up"] or {"parts": []})["parts"]
     ]
-    for one in told["unread"]:
+    for one in report["unread"]:
         lines += [f"unread    {one['text']}", f"          {one['advice']}"]
         lines += [f"              {line}" for line in one["snippet"].splitlines()]
-    lines += [f"skipped   {one['text']}. {one['advice']}" for one in told["skipped"]]
+    lines += [f"skipped   {one['text']}. {one['advice']}" for one in report["skipped"]]
     lines += [
         f"refused   {one['address'] or 'several addresses'}: {one['text']}. {one['advice']}"
-        for one in (told["receive"] or {"refusals": []})["refusals"]
+        for one in (report["receive"] or {"refusals": []})["refusals"]
         if one["camera"] is None
     ]
-    lines += [f"problem   {one['what']}: {one['detail']}" for one in told["problems"]]
-    return [*lines, "healthy" if told["is_healthy"] else "not healthy"]
+    lines += [f"problem   {one['what']}: {one['detail']}" for one in report["problems"]]
+    return [*lines, "healthy" if report["is_healthy"] else "not healthy"]
 
 
-def _run_in_words(told: dict[str, Any]) -> str:
-    run = told["last_run"]
-    now = "; another is running" if told["is_running"] else ""
+def _run_in_words(report: dict[str, Any]) -> str:
+    run = report["last_run"]
+    now = "; another is running" if report["is_running"] else ""
     if run is None:
         return f"never{now}"
     how = "well" if not run["exit"] else f"with exit {run['exit']}"
     return f"ended {how} {_ago(run['age_s'])} ago ({run['finished']}){now}"
 
 
-def _room(disk: dict[str, Any]) -> str:
+def _space(disk: dict[str, Any]) -> str:
     if disk["free_bytes"] is None:
-        return "not there"
+        return "missing"
     return f"{disk['free_bytes'] / 1e9:.1f} of {disk['size_bytes'] / 1e9:.1f} GB free"
 
 
@@ -430,6 +433,6 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def as_json(told: dict[str, Any]) -> str:
+def as_json(report: dict[str, Any]) -> str:
     """Return the status as one line of JSON."""
-    return json.dumps(told)
+    return json.dumps(report)

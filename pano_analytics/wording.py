@@ -1,4 +1,4 @@
-"""Texts that several modules share: counts, days, safe links, text that is safe to print."""
+"""Text for several modules: counts, days, links, and text that is safe to print."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def day_label(day: date) -> str:
 
 
 def safe_link(url: str) -> str | None:
-    """Return an address that is safe as a link; a script in disguise is none."""
+    """Return `url` if it is safe as a link, else None (a `javascript:` URL, for instance)."""
     return url if urlsplit(url).scheme in ("http", "https", "rtsp", "rtsps") else None
 
 
 def printable(text: str) -> str:
-    """Return `text` on one line: nothing in it can move a terminal's cursor or split a log.
+    """Return `text` on one line: it cannot move a terminal's cursor or split a log line.
 
     Control characters, Unicode direction marks and other invisible ones are escaped.
     """
@@ -32,5 +32,5 @@ def many(count: int, what: str) -> str:
 
 
 def plural(count: float, what: str) -> str:
-    """Return the noun `what` as it is said of so many: "clip" of 1, else "clips"."""
+    """Return the noun `what` for a count: "clip" for 1, else "clips"."""
     return what if count == 1 else f"{what}s"

@@ -296,7 +296,7 @@ def test_the_account_must_have_its_rights(tmp_path: Path) -> None:
     """An account that cannot write to the library is found out before anything is done."""
     tmp_path.chmod(0o755)
     at = place(tmp_path, "daemon")
-    with pytest.raises(SettingsError, match="expected a path that the account daemon may"):
+    with pytest.raises(SettingsError, match="expected a path that the account daemon can"):
         install.check_access(at)
 
 

@@ -118,7 +118,7 @@ def _say_error(error: PanoError) -> None:
 def _unexpected(error: Exception) -> int:
     """Print an unexpected error, with a traceback if its cause is unknown; return the exit code."""
     known = refused(error, None, None) if isinstance(error, OSError) else None
-    if isinstance(error, BrokenExecutor) or NoProcess.is_meant(error):
+    if isinstance(error, BrokenExecutor) or NoProcess.matches(error):
         known = NoProcess.of(error)
     if known is not None:
         say(f"pano: {known}", err=True)

@@ -1,4 +1,4 @@
-"""`pano.toml`: what the owner says about cameras, folders and habits, typed and checked."""
+"""The settings in `pano.toml`, typed and validated."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ ENVIRONMENT = "PANO_CONFIG"
 def _check_zone(name: str) -> str:
     if is_zone(name):
         return name
-    raise ValueError(f"an IANA time zone such as 'Europe/Berlin' or 'UTC' ({_zone_meant(name)})")
+    raise ValueError(f"an IANA time zone such as 'Europe/Berlin' or 'UTC' ({_zone_hint(name)})")
 
 
-def _zone_meant(name: str) -> str:
+def _zone_hint(name: str) -> str:
     offset = zones.offset_of(name)
     if offset is not None:
         return offset
     instead = " or ".join(repr(one) for one in zones.instead_of(name))
     if instead:
         return f"did you mean {instead}?"
-    near = alike.meant(name, zones.places()).strip()
-    return near[:1].lower() + near[1:] or f"this machine's is {system_zone()!r}"
+    hint = alike.meant(name, zones.places()).strip()
+    return hint[:1].lower() + hint[1:] or f"this machine's is {system_zone()!r}"
 
 
 def without_password(url: str) -> str:
     """Return `url` without user name and password, so that no page or log can show them."""
     scheme, _, rest = url.strip().partition("://")
-    # A password may hold any sign, / and # among them: the last @ ends it.
+    # A password may contain any character, even / and #; it ends at the last @.
     parts = urlsplit(f"{scheme}://{rest.rpartition('@')[2]}")
     if parts.scheme not in ("http", "https", "rtsp", "rtsps") or not parts.hostname:
         raise ValueError("an address beginning with http://, https:// or rtsp://")
@@ -63,7 +63,7 @@ def without_password(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, _public_path(parts.path), query, fragment))
 
 
-# Cameras also take credentials as ?user=…&password=…, some in the path.
+# Cameras also accept credentials as ?user=…&password=…, and some in the path.
 _SECRET = r"(user(name)?|usr|login(use|pas)?|pass(word|wd)?|pwd|token|auth)="
 
 
@@ -73,7 +73,7 @@ def _public_query(query: str) -> str:
 
 
 def _public_path(path: str) -> str:
-    # Nothing tells where a password in there ends, so what follows goes too.
+    # Where a password in the path ends is unknown, so the rest is removed too.
     return re.sub(rf"[^/]*{_SECRET}.*", "", path, flags=re.IGNORECASE)
 
 
@@ -93,11 +93,13 @@ def _check_name(name: str) -> str:
     return alike.normal(name)
 
 
-def _check_place(url: str) -> str:
-    # It stands in each page's policy too, where blanks and semicolons have a meaning.
-    web, place = r"https?://[\w.-]+(:\d+)?(/[\w./~%-]*)?", r"/?[\w.~%-][\w./~%-]*"
-    if not re.fullmatch(f"{web}|{place}", url, re.ASCII):
-        raise ValueError("a place such as '/uploads/', '../ftp/' or 'https://nas.home/uploads/'")
+def _check_media_url(url: str) -> str:
+    # It is also part of each page's Content-Security-Policy, where blanks and semicolons separate.
+    web, path = r"https?://[\w.-]+(:\d+)?(/[\w./~%-]*)?", r"/?[\w.~%-][\w./~%-]*"
+    if not re.fullmatch(f"{web}|{path}", url, re.ASCII):
+        raise ValueError(
+            "a path or address such as '/uploads/', '../ftp/' or 'https://nas.home/uploads/'"
+        )
     return url.rstrip("/") + "/"
 
 
@@ -124,12 +126,12 @@ def _check_ipv4(address: str) -> str:
     try:
         return str(ipaddress.IPv4Address(address))
     except ValueError:
-        # The reply to PASV holds four numbers, and no name.
+        # The reply to PASV contains four numbers, not a name.
         raise ValueError("an IPv4 address in numbers, such as '192.168.1.20'") from None
 
 
 def _check_layout(layout: str) -> str:
-    from pano_analytics import layouts  # late: only settings that name one pay for it
+    from pano_analytics import layouts  # late: only settings that name a layout need it
 
     if layout == "auto" or layout in layouts.LAYOUTS:
         return layout
@@ -146,26 +148,28 @@ def _check_layout(layout: str) -> str:
     )
 
 
-def _check_layouts(said: Any) -> Any:
-    several = [said] if isinstance(said, str) else said
+def _check_layouts(value: Any) -> Any:
+    several = [value] if isinstance(value, str) else value
     if not isinstance(several, list | tuple) or not several:
-        raise ValueError("the layout in quotes, or a list of layouts in the order to try them in")
+        raise ValueError(
+            "a layout in quotes, or a list of layouts in the order in which to try them"
+        )
     if not all(isinstance(one, str) for one in several):
-        raise ValueError("each layout of the list in quotes")
+        raise ValueError("each layout in the list in quotes")
     checked = tuple(map(_check_layout, several))
-    return checked[0] if isinstance(said, str) else checked
+    return checked[0] if isinstance(value, str) else checked
 
 
 def _as_path(value: Any) -> Any:
     return Path(value).expanduser() if isinstance(value, str) and value.strip() else value
 
 
-# A hundred years: what is longer is meant to be for ever, or a slip.
+# A hundred years; a longer time is probably a slip, or means "forever".
 MOST_DAYS = 36_500
 
 
 def _check_days(days: Any) -> Any:
-    # 0 would read as "nothing is kept" to one and as "no limit" to another.
+    # 0 is refused: it could mean "keep nothing" or "no limit".
     is_number = isinstance(days, int) and not isinstance(days, bool)
     if days == "forever" or (is_number and 1 <= days <= MOST_DAYS):
         return days
@@ -187,36 +191,38 @@ class _Strict(BaseModel):
 
 
 class Camera(_Strict):
-    """One camera: what it is called and where its uploads lie."""
+    """One camera: its name, and where its uploads are."""
 
     name: Annotated[str, AfterValidator(_check_name)]
     description: str = ""
     folder: Annotated[str, AfterValidator(_check_folder)] | None = Field(
-        default=None, description="below the upload root; the camera's name where not given"
+        default=None, description="below the upload root; the camera's name by default"
     )
     also: tuple[Annotated[str, AfterValidator(_check_folder)], ...] = Field(
-        default=(), description="folders of its past, under another name or serial"
+        default=(), description="earlier folders, under another name or serial"
     )
     channel: int | None = Field(
-        default=None, ge=0, description="of the recorder whose account `folder` is; else all"
+        default=None, ge=0, description="of the recorder that uploads to `folder`; all by default"
     )
     layout: Layout = "auto"
-    zone: ZoneName | None = Field(default=None, description="the camera's clock; else the common")
+    zone: ZoneName | None = Field(
+        default=None, description="of the camera's clock; the common zone by default"
+    )
     admin_url: PublicUrl | None = None
     live_url: PublicUrl | None = None
     silent_after_hours: float | None = Field(default=None, gt=0)
-    keep_days: KeepDays | None = Field(default=None, description="else the common keep_days")
+    keep_days: KeepDays | None = Field(default=None, description="the common keep_days by default")
     event_gap_s: EventGap | None = Field(default=None, description="else the common event_gap_s")
     event_max_s: EventMax | None = Field(default=None, description="else the common event_max_s")
 
     @property
     def upload_folders(self) -> tuple[str, ...]:
-        """The folders below the upload root that hold this camera's uploads, today's first."""
+        """The folders below the upload root with this camera's uploads, the current one first."""
         return (self.folder or self.name, *self.also)
 
 
 class Dashboard(_Strict):
-    """Where `pano serve` listens, and how what it says is kept from others on the way."""
+    """Where `pano serve` listens, its TLS, and how long logins last."""
 
     address: str = "127.0.0.1"
     port: int = Field(default=5006, ge=0, le=65535)
@@ -225,7 +231,7 @@ class Dashboard(_Strict):
     key: LocalPath | None = None
     prefix: Annotated[str, AfterValidator(_check_prefix)] = ""
     behind_proxy: bool = False
-    # Browsers keep no cookie for longer than 400 days.
+    # Browsers do not keep cookies for longer than 400 days.
     session_days: float = Field(default=30, gt=0, le=400)
     session_idle_days: float = Field(default=7, gt=0, le=400)
 
@@ -242,14 +248,14 @@ class Dashboard(_Strict):
 
 
 class Up(_Strict):
-    """How `pano up` tells that all parts are at work."""
+    """How `pano up` logs and reports its health."""
 
-    # False where another process, or another container, runs `pano receive`.
+    # False if another process or container runs `pano receive`.
     receive: bool = True
     log: LocalPath | None = None
     health_address: str = "127.0.0.1"
     health_port: int = Field(default=5007, ge=0, le=65535)
-    # Kept out of the library's own page: whoever knows it can say that all is well.
+    # Not stored in the library: whoever knows the address can report that all is well.
     heartbeat_url: Annotated[str, AfterValidator(_check_scheme)] | None = Field(
         default=None, exclude=True, repr=False
     )
@@ -258,7 +264,7 @@ class Up(_Strict):
 
 
 class Ingest(_Strict):
-    """How uploads are looked for and opened."""
+    """How uploads are found and opened."""
 
     recheck_days: int = Field(default=3, ge=1)
     quiet_s: float = Field(default=30, ge=0)
@@ -266,7 +272,7 @@ class Ingest(_Strict):
 
 
 class Cull(_Strict):
-    """How uploads that were kept long enough go; how long is said by `keep_days`."""
+    """How uploads are deleted after their retention time, which is `keep_days`."""
 
     scheduled: bool = False
     rows_days: int = Field(default=400, ge=1, le=MOST_DAYS)
@@ -276,7 +282,7 @@ class Cull(_Strict):
 
 
 class Receive(_Strict):
-    """Where `pano receive` takes uploads, and how many of them."""
+    """Where `pano receive` listens, and its limits."""
 
     address: str = "0.0.0.0"
     port: int = Field(default=2121, ge=0, le=65535)
@@ -311,14 +317,14 @@ class Receive(_Strict):
 
 
 class Site(_Strict):
-    """Pages on disk, which `pano site` writes."""
+    """The static pages that `pano site` writes."""
 
     folder: LocalPath | None = None
     readers: Readers = "group"
     days: int = Field(default=31, ge=1)
     period_gap_s: float = Field(default=600, gt=0, le=86_400)
     clip_days: int = Field(default=7, ge=0)
-    media_url: Annotated[str, AfterValidator(_check_place)] | None = None
+    media_url: Annotated[str, AfterValidator(_check_media_url)] | None = None
     dashboard_url: Annotated[str, AfterValidator(_check_web)] | None = None
 
     @model_validator(mode="before")
@@ -341,7 +347,7 @@ class Site(_Strict):
 
 
 class Doctor(_Strict):
-    """What `pano doctor` looks at, and what it takes for too little."""
+    """What `pano doctor` examines, and the values it expects."""
 
     days: int = Field(default=14, ge=1)
     recent_days: int = Field(default=1, ge=1)
@@ -370,7 +376,7 @@ def _share_a_folder(one: Camera, other: Camera) -> bool:
 
 
 class Settings(_Strict):
-    """Everything that `pano.toml` can say; what is not said has a default."""
+    """All settings in `pano.toml`, with their defaults."""
 
     uploads: LocalPath | None = None
     library: LocalPath | None = None
@@ -405,27 +411,27 @@ class Settings(_Strict):
         return self
 
     def camera(self, name: str) -> Camera:
-        """Return what is set for the camera `name`, however it is spelled; else the defaults.
+        """Return the settings of the camera `name`, or defaults if it has no table.
 
-        What counts as the same name is decided in `alike`.
+        Spellings that count as the same name are defined in `alike`.
         """
-        # Not checked: a folder in the tree may have a name that no setting could.
+        # Not validated: a folder in the tree may have a name that settings do not allow.
         return self.table(name) or Camera.model_construct(name=name)
 
     def table(self, name: str) -> Camera | None:
-        """Return the table of the camera `name`, however it is spelled; None where it has none."""
-        found = (camera for camera in self.cameras if alike.key(camera.name) == alike.key(name))
-        return next(found, None)
+        """Return the table of the camera `name` in any spelling, or None if it has none."""
+        matches = (camera for camera in self.cameras if alike.key(camera.name) == alike.key(name))
+        return next(matches, None)
 
     def called(self, name: str) -> str:
-        """Return how the camera `name` is spelled: as in its table, else composed (NFC)."""
+        """Return the spelling of the camera `name`: that of its table, else composed (NFC)."""
         return alike.find(name, [camera.name for camera in self.cameras]) or alike.normal(name)
 
     def with_split(self, parents: Mapping[str, str]) -> Settings:
-        """Return settings in which cameras that a template names have the rules of its table.
+        """Return settings in which cameras named by a template inherit the template's table.
 
-        `parents` has by camera the name of that table. A camera with a table of its own keeps
-        it; the table that is split stays, but is not a camera itself (see `names`).
+        `parents` maps each such camera to the name of that table. A camera with its own table
+        keeps it; the inherited table remains, but is not a camera itself (see `names`).
         """
         if not parents:
             return self
@@ -434,9 +440,9 @@ class Settings(_Strict):
             for child, parent in parents.items()
             if self.table(child) is None and (table := self.table(parent)) is not None
         ]
-        followed = self.model_copy(update={"cameras": (*self.cameras, *children)})
-        followed._split = frozenset(map(alike.key, parents.values()))
-        return followed
+        split = self.model_copy(update={"cameras": (*self.cameras, *children)})
+        split._split = frozenset(map(alike.key, parents.values()))
+        return split
 
     @property
     def names(self) -> list[str]:
@@ -446,17 +452,17 @@ class Settings(_Strict):
 
     @property
     def folders(self) -> dict[str, str]:
-        """Folder below the upload root, as configured -> the name of a camera that has it."""
+        """Folder below the upload root, as configured -> the name of a camera that uses it."""
         return {folder: camera.name for camera in self.cameras for folder in camera.upload_folders}
 
     def the_uploads(self) -> Path:
-        """Return the upload root; SettingsError where none is set."""
+        """Return the upload root. Raises SettingsError if none is set."""
         if self.uploads is None:
             raise SettingsError(_not_set("an upload root", "uploads", "DIR"))
         return self.uploads
 
     def the_library(self) -> Path:
-        """Return the folder of the library; SettingsError where none is set, or within uploads."""
+        """Return the library's folder. Raises SettingsError if not set or inside the uploads."""
         if self.library is None:
             raise SettingsError(_not_set("a library", "library", "LIB"))
         if self.uploads and resolved(self.library).is_relative_to(resolved(self.uploads)):
@@ -484,7 +490,7 @@ class Settings(_Strict):
         return self.camera(camera).event_max_s or self.event_max_s
 
     def keep_days_of(self, camera: str) -> int | None:
-        """Return after how many days this camera's uploads go; None where they are kept."""
+        """Return how many days this camera's uploads are kept; None if forever."""
         days = self.camera(camera).keep_days or self.keep_days
         return days if isinstance(days, int) else None
 
@@ -502,12 +508,12 @@ def find(config: str | os.PathLike[str] | None = None) -> Path | None:
 
 
 def load(path: Path) -> Settings:
-    """Read and check the settings file at `path`; relative folders in it start beside it.
+    """Read and check the settings file at `path`; relative paths in it start at its folder.
 
-    Raises SettingsError that names the key, what was expected and what came.
+    Raises SettingsError, which names each wrong key, what was expected and what was found.
     """
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
             f"{path}: expected a readable settings file; {error.strerror or error}. "
@@ -515,50 +521,50 @@ def load(path: Path) -> Settings:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: expected TOML; {error}. See docs/pano.toml.") from error
-    return _beside(check(said, str(path)), resolved(path).parent)
+    return _with_absolute_paths(check(data, str(path)), resolved(path).parent)
 
 
-def check(said: dict[str, Any], origin: str = "settings") -> Settings:
-    """Return the checked settings of a plain dictionary, or raise SettingsError."""
+def check(data: dict[str, Any], origin: str = "settings") -> Settings:
+    """Return the settings in a plain dictionary. Raises SettingsError that names `origin`."""
     try:
-        return Settings.model_validate(said)
+        return Settings.model_validate(data)
     except ValidationError as error:
         lines = [_explain(found) for found in error.errors(include_url=False)]
         raise SettingsError(f"{origin} cannot be used:", *lines) from None
 
 
-def _beside(settings: Settings, folder: Path) -> Settings:
-    placed: dict[str, Any] = {
+def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
+    changes: dict[str, Any] = {
         key: folder / value
         for key in ("uploads", "library")
         if (value := getattr(settings, key)) is not None
     }
     if settings.site.folder is not None:
-        placed["site"] = settings.site.model_copy(update={"folder": folder / settings.site.folder})
+        changes["site"] = settings.site.model_copy(update={"folder": folder / settings.site.folder})
     if settings.up.log is not None:
-        placed["up"] = settings.up.model_copy(update={"log": folder / settings.up.log})
+        changes["up"] = settings.up.model_copy(update={"log": folder / settings.up.log})
     for table in ("dashboard", "receive"):
         own: Dashboard | Receive = getattr(settings, table)
         if own.certificate is not None and own.key is not None:
             beside = {"certificate": folder / own.certificate, "key": folder / own.key}
-            placed[table] = own.model_copy(update=beside)
-    return settings.model_copy(update=placed)
+            changes[table] = own.model_copy(update=beside)
+    return settings.model_copy(update=changes)
 
 
-def _explain(found: Any) -> str:
-    key = _key(found["loc"])
-    expected = _expected(found)
-    if found["type"] == "extra_forbidden":
-        return f"{key}: expected {expected}.{_key_meant(found['loc'])}"
-    if found["type"] == "missing":
+def _explain(error: Any) -> str:
+    key = _key(error["loc"])
+    expected = _expected(error)
+    if error["type"] == "extra_forbidden":
+        return f"{key}: expected {expected}.{_key_hint(error['loc'])}"
+    if error["type"] == "missing":
         return f"{key}: expected {expected}; it is missing. Add it."
-    if not found["loc"]:
+    if not error["loc"]:
         return f"expected {expected}."
-    return f"{key}: expected {expected}; got {_came(key, found['input'])}."
+    return f"{key}: expected {expected}; got {_quoted_value(key, error['input'])}."
 
 
-def _key_meant(loc: Sequence[Any]) -> str:
-    """Return which key of the same table an unknown one resembles, as `alike.meant` does."""
+def _key_hint(loc: Sequence[Any]) -> str:
+    """Return a hint at a key of the same table with a similar name, as `alike.meant` does."""
     table: Any = Settings
     for part in loc[:-1]:
         if isinstance(part, str):
@@ -591,17 +597,17 @@ _WORDS = {
 }
 
 
-def _expected(found: Any) -> str:
-    if found["type"] == "tuple_type" and tuple(found["loc"]) == ("cameras",):
+def _expected(error: Any) -> str:
+    if error["type"] == "tuple_type" and tuple(error["loc"]) == ("cameras",):
         return "tables, each under a line [[cameras]]"
-    if found["type"] in _WORDS:
-        return _WORDS[found["type"]]
-    if found["type"] == "value_error":
-        return str(found["ctx"]["error"])
-    message = str(found["msg"])
+    if error["type"] in _WORDS:
+        return _WORDS[error["type"]]
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    message = str(error["msg"])
     return message.removeprefix("Input should be ").removeprefix("Value error, ")
 
 
-def _came(key: str, value: Any) -> str:
-    # An address that is wrong may still hold a password: show none of it.
+def _quoted_value(key: str, value: Any) -> str:
+    # A wrong address may still contain a password, so do not show it.
     return "an invalid address" if key.endswith("_url") else repr(value)[:80]

@@ -1,4 +1,4 @@
-"""Whose upload a path is: the table with its folder, the channel, or the name in the path."""
+"""The camera of an upload: by the table of its folder, its channel, or a name in the path."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pano_analytics.settings import Camera, Settings
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who owns the uploads right in one folder.
+    """The camera of the uploads directly in one folder.
 
-    `camera` is the folder's camera, `layout` how its names are read. `by_channel` are the
-    cameras that have a channel of it, `is_split` whether a template's {camera} names them.
+    `camera` is the folder's camera, `layout` how names in it are read. `by_channel` maps
+    channels to the cameras that have a table for them; `is_split` is True if a template with
+    {camera} names the cameras.
     """
 
     camera: str
@@ -24,7 +25,7 @@ class Owner:
     is_split: bool = False
 
     def of(self, reading: Reading) -> str:
-        """Return the camera of one upload in the folder, by what its path says."""
+        """Return the camera of one upload in the folder, from what its path says."""
         if reading.channel is not None and reading.channel in self.by_channel:
             return self.by_channel[reading.channel]
         if self.is_split and reading.layout == "template" and reading.camera:
@@ -33,7 +34,7 @@ class Owner:
 
 
 def owner_of(settings: Settings, folder: str, root_name: str) -> Owner:
-    """Return who owns what lies in `folder` (as in the column `path`, "" for the root)."""
+    """Return the owner of files in `folder` (relative to the upload root, "" for the root)."""
     inside = f"{folder}/" if folder else ""
     tables = tables_of(settings, inside)
     whole = [table for table in tables if table.channel is None]
@@ -45,7 +46,7 @@ def owner_of(settings: Settings, folder: str, root_name: str) -> Owner:
 
 
 def tables_of(settings: Settings, path: str) -> list[Camera]:
-    """Return the tables with the longest folder that holds `path`; several, if by channel."""
+    """Return the tables with the longest folder that contains `path`; several if by channel."""
     folders = {folder: table for table in settings.cameras for folder in table.upload_folders}
     holder = layouts.folder_holding(path, folders)
     if holder is None:
@@ -58,7 +59,7 @@ def tables_of(settings: Settings, path: str) -> list[Camera]:
 
 
 def names_cameras(layout: str | Sequence[str]) -> bool:
-    """Whether names read by this setting tell their camera: all its templates have {camera}."""
+    """Return whether a layout setting has templates, and all of them contain {camera}."""
     several = [layout] if isinstance(layout, str) else layout
     templates = [layouts.Template.parse(one) for one in several if "{" in one]
     return bool(templates) and all(one.names_cameras for one in templates)

@@ -58,7 +58,7 @@ def starting() -> Iterator[None]:
     except (OSError, EOFError) as error:  # of a pipe whose other end did not come to be
         raise NoProcess.of(error) from error
     except RuntimeError as error:
-        if not NoProcess.is_meant(error):
+        if not NoProcess.matches(error):
             raise
         raise NoProcess.of(error) from error
 
