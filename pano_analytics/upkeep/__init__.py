@@ -1,1 +1,1 @@
-"""Keeping a library in order: culling, check, rebuild, backup."""
+"""Maintenance of a library: culling, check, rebuild and backup."""

@@ -1,10 +1,9 @@
-"""Backup and restore of what only we know: the journal, the library's identity, its users.
+"""Backup and restore of what the uploads cannot recreate: journal, identity, users, settings.
 
-The catalog is left out unless asked for: tree and journal make it again. The
-thumbnails of uploads that are gone are in, for nothing can make those again.
-A backup is one tar file (gzipped where its name says so) whose last member,
-`backup.json`, holds the size and SHA-256 of every other. It can be encrypted
-with a passphrase (`sealed`), or leave out what is secret.
+The catalog is left out by default, since it can be rebuilt from tree and journal. The thumbnails
+of uploads that are gone are included, since they cannot be recreated. A backup is one tar file
+(gzipped if its name ends so) whose last member, `backup.json`, has the size and SHA-256 of every
+other. It can be encrypted with a passphrase (`sealed`), or leave out secrets.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ from pano_analytics.upkeep import sealed
 FORMAT = 1
 INDEX = "backup.json"
 SETTINGS = "pano.toml"
-# Settings too: the addresses and commands in them may hold keys.
+# Settings too: addresses and commands in them may contain keys.
 _PRIVATE = (USERS, SECRET, SETTINGS)
 _SINGLE = (HOME_PAGE, ADOPTED, CLOCK_PAGE, *_PRIVATE)
 _ALLOWED = re.compile(
@@ -59,14 +58,14 @@ _ALLOWED = re.compile(
     rf"|{JOURNAL}/[\w-]+\.parquet|(?:parts|manifests|thumbs)/.+)"
 )
 _CHUNK_BYTES = 1 << 20
-_INDEX_MOST_BYTES = 1 << 30
+_MAX_INDEX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class BackedUp:
-    """What a backup holds: how many files of how many bytes, with or without what.
+    """The contents of a backup that was written.
 
-    `torn` are files of the journal that lack their end; they are in it as they are.
+    `torn` are files of the journal that are cut off; the backup contains them unchanged.
     """
 
     target: Path
@@ -80,7 +79,7 @@ class BackedUp:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was put back, and what was left as it is because the library has its own."""
+    """The result of a restore: `files` were restored, `left` are files that the library kept."""
 
     files: tuple[str, ...]
     left: tuple[str, ...]
@@ -100,15 +99,14 @@ def backup(
     with_secrets: bool = True,
     passphrase: str | None = None,
 ) -> BackedUp:
-    """Write what only the library in `folder` knows to the tar `target`, readable by its owner.
+    """Write a backup of the library in `folder` to the tar file `target`.
 
-    Without secrets it holds neither users nor the login secret nor the settings
-    file; with a `passphrase` it is encrypted. Waits for a run that is at work.
-    `target` appears complete or not at all; an earlier backup there is replaced. Raises
-    LibraryError where there is no library, JournalError where a file of the journal is torn
-    and an earlier backup, which may have it whole, would be replaced, SettingsError for a
-    short passphrase, for a target below the upload root, and for one that is anything but a
-    backup.
+    Without secrets it contains neither users nor the login secret nor the settings file;
+    with a `passphrase` it is encrypted. Waits for a run to finish. `target` appears complete
+    or not at all, is readable by its owner only, and replaces an earlier backup. Raises
+    LibraryError if there is no library, JournalError if a file of the journal is torn and an
+    earlier backup, which may have it complete, would be replaced, SettingsError for a short
+    passphrase, a target below the upload root, and a target that is another kind of file.
     """
     if passphrase is not None:
         sealed.check_passphrase(passphrase)
@@ -116,8 +114,8 @@ def backup(
     home = Home.read(storage)
     if home is None:
         raise LibraryError(f"{folder}: expected a library to back up; there is none.")
-    _refuse_target(target, home.settings.uploads)
-    with storage.lock(LOCK, wait=True), _appearing(target) as file:
+    _check_target(target, home.settings.uploads)
+    with storage.lock(LOCK, wait=True), _atomic_file(target) as file:
         torn = tuple(Journal(storage).torn())
         if target.exists() and target.stat().st_size:
             Journal(storage).require()
@@ -128,34 +126,34 @@ def backup(
             sources[SETTINGS] = settings_file
         if not with_secrets:
             sources = {name: path for name, path in sources.items() if name not in _PRIVATE}
-        about = {
+        properties = {
             "root_id": home.root_id,
             "has_catalog": MANIFEST in sources,
             "has_secrets": with_secrets,
         }
-        with _sealing(file, passphrase) as out:
-            files = _write(out, sources, about, target.name.endswith((".gz", ".tgz")))
+        with _encrypting(file, passphrase) as out:
+            files = _write(out, sources, properties, target.name.endswith((".gz", ".tgz")))
     size_bytes = sum(one["size_bytes"] for one in files.values())
     is_encrypted, has_catalog = passphrase is not None, MANIFEST in sources
     return BackedUp(target, len(files), size_bytes, has_catalog, with_secrets, is_encrypted, torn)
 
 
-def _refuse_target(target: Path, uploads: Path | None) -> None:
-    """Refuse to put a backup among the uploads, or in the place of anything but a backup."""
+def _check_target(target: Path, uploads: Path | None) -> None:
+    """Raise SettingsError for a target in the upload tree, or one that is not a backup."""
     if uploads is not None and resolved(target).is_relative_to(resolved(uploads)):
         raise SettingsError(
-            f"{target}: expected a place outside the upload tree, which pano only reads; "
+            f"{target}: expected a path outside the upload tree, which pano only reads; "
             f"choose another. Nothing was written."
         )
     if os.path.lexists(target) and not _is_replaceable(target):
         raise SettingsError(
-            f"{target}: expected a new file, or an earlier backup to replace; something else is "
-            f"there, and it stays as it is. Choose another name."
+            f"{target}: expected a new file, or an earlier backup to replace; there is "
+            f"another file, which was not changed. Choose another name."
         )
 
 
 def _is_replaceable(target: Path) -> bool:
-    """Tell whether a file is empty, or begins as backups do; one that is cut short does, too."""
+    """Return whether a file is empty or begins like a backup, even one that is cut off."""
     if not target.is_file():
         return False
     try:
@@ -169,8 +167,8 @@ def _is_replaceable(target: Path) -> bool:
 
 
 @contextmanager
-def _sealing(file: IO[bytes], passphrase: str | None) -> Iterator[Any]:
-    """Give what is to be written to: `file`, or what encrypts into it."""
+def _encrypting(file: IO[bytes], passphrase: str | None) -> Iterator[Any]:
+    """Yield the file to write to: `file`, or a writer that encrypts into it."""
     if passphrase is None:
         yield file
         return
@@ -180,7 +178,7 @@ def _sealing(file: IO[bytes], passphrase: str | None) -> Iterator[Any]:
 
 
 def _names(storage: Storage, with_catalog: bool) -> list[str]:
-    """Return what belongs in, the manifest last: what it names is in by then."""
+    """Return the names of the files to back up; the manifest after the files that it names."""
     single = [
         name for name in (HOME_PAGE, ADOPTED, CLOCK_PAGE, USERS, SECRET) if storage.exists(name)
     ]
@@ -198,7 +196,7 @@ def _names(storage: Storage, with_catalog: bool) -> list[str]:
 def _packs_of_gone(storage: Storage) -> set[str]:
     journal = Journal(storage)
     if journal.torn():
-        # Which packs belong to rows that cannot be read is not known: all of them do.
+        # The packs of rows that cannot be read are unknown, so take all of them.
         return {name for name in storage.files(locators.FOLDER) if not name.endswith(TEMPORARY)}
     packs: set[str] = set()
     for name in journal.gone_files():
@@ -208,8 +206,8 @@ def _packs_of_gone(storage: Storage) -> set[str]:
 
 
 @contextmanager
-def _appearing(target: Path) -> Iterator[IO[bytes]]:
-    """Give a file that appears as `target`, on the disk, when it is written well."""
+def _atomic_file(target: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that becomes `target`, synced to disk, unless the block raises."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -262,7 +260,7 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 
 class _Hashing:
-    """Reads on behalf of another, and keeps the hash of what went through."""
+    """A file wrapper that hashes the bytes read through it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -278,37 +276,35 @@ class _Hashing:
 
 
 def is_encrypted(source: Path) -> bool:
-    """Tell whether the backup at `source` takes a passphrase. Raises LibraryError."""
+    """Return whether the backup at `source` needs a passphrase. Raises LibraryError."""
     with _readable(source), source.open("rb") as file:
         return sealed.is_sealed(file.read(len(sealed.MAGIC)))
 
 
 def restore(source: Path, folder: Path, passphrase: str | None = None) -> Restored:
-    """Put a backup into the library `folder`, once every byte of it was verified.
+    """Restore a backup into the library `folder`, after verifying every byte of it.
 
-    The folder must be new or empty, or that library's own: its journal is then
-    joined, its users and settings become those of the backup, and its catalog,
-    if it has one, stays. Users and settings that the backup was made without stay
-    as they are. Raises LibraryError where the backup is damaged, not one of ours,
-    or of another library, or where `passphrase` is not the one that it was
-    encrypted with; nothing is written then.
+    The folder must be new, empty, or the same library: then the journals are merged, users and
+    settings are replaced by those of the backup (if it has them), and an existing catalog
+    is kept. Raises LibraryError if the backup is damaged, not a backup, or of another
+    library, or if `passphrase` is wrong; nothing is written then.
     """
     index = _verified(source, passphrase)
     storage = Storage(folder)
-    _refuse_strangers(storage, index)
+    _check_folder(storage, index)
     with storage.lock(LOCK, wait=True):
         has_catalog = storage.exists(MANIFEST)
-        chosen = [name for name in index["files"] if _is_wanted(storage, name, has_catalog)]
+        restored = [name for name in index["files"] if _is_wanted(storage, name, has_catalog)]
         with _opened(source, passphrase) as tar:
-            _put_all(storage, tar, set(chosen))
-    left = tuple(name for name in index["files"] if name not in chosen)
+            _put_all(storage, tar, set(restored))
+    left = tuple(name for name in index["files"] if name not in restored)
     has_secrets = index.get("has_secrets", True)
-    return Restored(tuple(chosen), left, storage.exists(MANIFEST), has_secrets)
+    return Restored(tuple(restored), left, storage.exists(MANIFEST), has_secrets)
 
 
 @contextmanager
 def _opened(source: Path, passphrase: str | None) -> Iterator[tarfile.TarFile]:
-    """Give the members of a backup, to be read in their order."""
+    """Open a backup for reading its members in order."""
     if is_encrypted(source) and passphrase is None:
         raise sealed.SealError(
             f"{source}: this backup is encrypted, and no passphrase was given. Nothing was "
@@ -333,32 +329,31 @@ def _readable(source: Path) -> Iterator[None]:
 
 
 def _verified(source: Path, passphrase: str | None) -> dict[str, Any]:
-    """Return the backup's index after holding every member against it."""
-    found: dict[str, dict[str, Any]] = {}
+    """Return the backup's index after comparing every member with it."""
+    measured: dict[str, dict[str, Any]] = {}
     index: dict[str, Any] | None = None
     with _opened(source, passphrase) as tar:
         for member in tar:
-            if not _is_ours(member) or member.name in found or index is not None:
-                raise _stranger(
+            if not _is_ours(member) or member.name in measured or index is not None:
+                raise _not_a_backup(
                     source, f"the member {member.name!r}, which does not belong in a backup"
                 )
             file = tar.extractfile(member)
             assert file is not None, "a regular member has content"
             if member.name == INDEX:
-                index = _index(source, file.read(_INDEX_MOST_BYTES))
+                index = _index(source, file.read(_MAX_INDEX_BYTES))
             else:
-                found[member.name] = _measured(file)
+                measured[member.name] = _measured(file)
     if index is None:
-        raise _stranger(source, f"no {INDEX} at its end: it is cut off")
-    _refuse_damage(source, index["files"], found)
+        raise _not_a_backup(source, f"no {INDEX} at its end: it is cut off")
+    _check_members(source, index["files"], measured)
     return index
 
 
 def _is_ours(member: tarfile.TarInfo) -> bool:
-    """Tell whether a member is one that backups have: nothing else is even looked at.
+    """Return whether a member belongs in a backup; others are never read.
 
-    Members are not extracted by their own word either: no link, owner, mode or
-    absolute path of theirs means anything here.
+    Its link, owner, mode and path are never used for extraction either.
     """
     parts = member.name.split("/")
     is_named = member.name == INDEX or _ALLOWED.fullmatch(member.name) is not None
@@ -372,7 +367,7 @@ def _index(source: Path, data: bytes) -> dict[str, Any]:
             return dict(index)
     except (ValueError, KeyError, TypeError):
         pass
-    raise _stranger(source, f"an {INDEX} of another format; it may be of a newer pano")
+    raise _not_a_backup(source, f"an {INDEX} of another format; it may be of a newer pano")
 
 
 def _measured(file: IO[bytes]) -> dict[str, Any]:
@@ -383,25 +378,25 @@ def _measured(file: IO[bytes]) -> dict[str, Any]:
     return {"size_bytes": size, "sha256": digest.hexdigest()}
 
 
-def _refuse_damage(source: Path, said: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    for name in sorted(set(said) | set(found)):
-        if said.get(name) != found.get(name):
+def _check_members(source: Path, listed: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    for name in sorted(set(listed) | set(found)):
+        if listed.get(name) != found.get(name):
             raise LibraryError(
                 f"{source}: expected {name} as its {INDEX} says; it is damaged or missing. "
                 f"Nothing was restored; use another backup."
             )
 
 
-def _stranger(source: Path, came: str) -> LibraryError:
+def _not_a_backup(source: Path, found: str) -> LibraryError:
     return LibraryError(
-        f"{source}: expected a backup that `pano backup` wrote; got {came}. Nothing was restored."
+        f"{source}: expected a backup that `pano backup` wrote; got {found}. Nothing was restored."
     )
 
 
-def _refuse_strangers(storage: Storage, index: Mapping[str, Any]) -> None:
-    """Refuse a folder that holds anything but this library, or a part of this backup."""
+def _check_folder(storage: Storage, index: Mapping[str, Any]) -> None:
+    """Raise LibraryError if a folder contains anything but this library or parts of this backup."""
     root_id = index["root_id"]
-    if _is_begun(storage, index["files"]) or _identity(storage, root_id) == root_id:
+    if _is_partly_restored(storage, index["files"]) or _identity(storage, root_id) == root_id:
         return
     raise LibraryError(
         f"{storage.root}: expected a new or empty folder, or the library that the backup is of; "
@@ -409,8 +404,8 @@ def _refuse_strangers(storage: Storage, index: Mapping[str, Any]) -> None:
     )
 
 
-def _is_begun(storage: Storage, files: Mapping[str, Any]) -> bool:
-    """Tell whether all that is there was put there by a restore of this backup that ended early."""
+def _is_partly_restored(storage: Storage, files: Mapping[str, Any]) -> bool:
+    """Return whether all files there are from an interrupted restore of this backup."""
     names = (name.removeprefix("./") for name in storage.files("."))
     rest = (
         name for name in names if not name.startswith("state/") and not name.endswith(TEMPORARY)
@@ -424,7 +419,7 @@ def _measured_at(path: Path) -> dict[str, Any]:
 
 
 def _identity(storage: Storage, root_id: str) -> str | None:
-    """Return whose library this is: as its page says, or `root_id` if its journal fits that."""
+    """Return the library's identity, from its page, or `root_id` if its journal matches that."""
     try:
         home = Home.read(storage)
     except LibraryError:
@@ -441,31 +436,32 @@ def _is_wanted(storage: Storage, name: str, has_catalog: bool) -> bool:
         return True
     if name == MANIFEST or name.startswith(("parts/", "manifests/")):
         return not has_catalog
-    # Journal files and packs never change, but for those that a power cut tore.
+    # Journal files and packs never change, except those that a power cut has torn.
     is_torn = name.startswith(f"{JOURNAL}/") and Journal(storage).is_torn(name)
     return is_torn or not storage.exists(name)
 
 
-def _put_all(storage: Storage, tar: tarfile.TarFile, chosen: set[str]) -> None:
-    """Put what never changes first, on the disk; then the rest, and the manifest last."""
+def _put_all(storage: Storage, tar: tarfile.TarFile, names: set[str]) -> None:
+    """Restore immutable files first and sync them; then the others, and the manifest last."""
     later: dict[str, bytes] = {}
     for member in tar:
-        file = tar.extractfile(member) if member.name in chosen else None
+        file = tar.extractfile(member) if member.name in names else None
         if file is None:
             continue
         if member.name in _SINGLE or member.name == MANIFEST:
             later[member.name] = file.read()
         else:
             storage.put(member.name, partial(shutil.copyfileobj, file))
-    storage.sync(chosen - set(later))
+    storage.sync(names - set(later))
     for name, data in later.items():
         if name in _PRIVATE:
             write_private(storage.path(name), data)
         elif name != MANIFEST:
             storage.replace(name, data)
     if MANIFEST in later:
-        # What a run remembers of the tree is of another catalog than this.
+        # The last run's memory of the tree belongs to another catalog.
         storage.remove(memory.NAME)
         storage.replace(MANIFEST, later[MANIFEST])
-        # Parts of a catalog whose manifest was lost would count twice for whoever reads the tree.
+        # Remove parts of a catalog whose manifest was lost: tools that read the folder would see
+        # their rows twice.
         Catalog(storage).sweep()

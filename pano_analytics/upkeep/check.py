@@ -1,8 +1,8 @@
-"""What disagrees between upload tree, catalog, journal and thumbnails, in rising cost. Reads only.
+"""Find disagreements between upload tree, catalog, journal and thumbnails. Writes nothing.
 
-Each depth looks at all that the cheaper ones look at: presence (names, parts,
-locators), size (and modification time), decode (every upload is opened, every
-thumbnail decoded), hash (the bytes are those that were catalogued).
+Each depth includes the cheaper ones: presence (names, parts, locators), size (and modification
+time), decode (opens every upload and decodes every thumbnail), hash (compares the bytes with the
+catalogued hash).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _REBUILD = "run `pano rebuild`"
 _RESTORE = "restore the journal with `pano restore`, or recreate it with `pano rebuild`"
 _DISK = "check the disk; restore the file from a copy of the uploads if there is one"
 
-# What can disagree: the depth that finds it, and what to do.
+# Kind of disagreement -> the depth that finds it, and what to do.
 WHAT: dict[str, tuple[str, str]] = {
     "part_missing": ("presence", _REBUILD),
     "part_unreadable": ("presence", _REBUILD),
@@ -102,7 +102,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class Finding(NamedTuple):
-    """One disagreement; what a kind of finding has no word for is None."""
+    """One disagreement; fields that do not apply to its kind are None."""
 
     what: str
     camera: str | None = None
@@ -124,13 +124,13 @@ def check(
     progress: Progress | None = None,
     make_executor: MakeExecutor | None = None,
 ) -> pd.DataFrame:
-    """Return what disagrees, one row a disagreement, with the columns of COLUMNS.
+    """Return the disagreements, one row each, with the columns of COLUMNS.
 
-    `what` is one of WHAT; `expected` is what the catalog (or the journal) says.
-    `camera`, `start` and `end` choose whole camera-days. Uploads that came or
-    changed after the last run began are not yet looked at, and no disagreement.
-    Nothing is written. Raises QueryError, LibraryError (no readable manifest),
-    UploadTreeError (no upload tree, as with a disk that is not mounted).
+    `what` is one of WHAT; `expected` is what the catalog (or the journal) says, as text.
+    `camera`, `start` and `end` select whole camera-days. Uploads that arrived or changed
+    after the last run began are ignored. Nothing is written. Raises QueryError for invalid
+    arguments, LibraryError if no manifest is readable, UploadTreeError if there is no upload
+    tree, as with a disk that is not mounted.
     """
     if depth not in DEPTHS:
         raise QueryError(
@@ -156,7 +156,7 @@ def _silent(what: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """Which camera-days are checked."""
+    """The camera-days to check."""
 
     cameras: frozenset[str] | None
     start: datetime | None
@@ -176,7 +176,7 @@ class _Scope:
         return self.start is not None or self.end is not None
 
     def has(self, camera: str, start_us: int) -> bool:
-        """Tell whether an upload of the tree would lie in a camera-day that is checked."""
+        """Return whether an upload in the tree belongs to a camera-day to check."""
         return (
             (self.cameras is None or camera in self.cameras)
             and (self.start is None or start_us >= _us(self.start))
@@ -184,8 +184,8 @@ class _Scope:
         )
 
     def may_have(self, day: date | None) -> bool:
-        """Tell whether a folder of that day may hold such uploads; zones shift by a day."""
-        # A clock that was never set names folders of long ago for uploads of today.
+        """Return whether a folder of that day may contain such uploads; zones shift by a day."""
+        # A camera whose clock was never set puts today's uploads into folders of long ago.
         if day is None or day.year < 2005:
             return True
         is_late = self.start is not None and day < self.start.date() - timedelta(days=1)
@@ -198,7 +198,7 @@ def _us(moment: datetime) -> int:
 
 
 class _Check:
-    """One check, with what it looked up. The manifest is read once, the journal after it."""
+    """One check and its caches. The manifest is read once, and the journal after it."""
 
     def __init__(
         self,
@@ -264,21 +264,21 @@ class _Check:
     def _opened(
         self, day: Day, part: Part, table: str
     ) -> Generator[Finding, None, pa.Table | None]:
-        """Yield what is wrong with a part, and return its rows, None where there are none."""
+        """Yield what is wrong with a part; return its rows, or None if they cannot be read."""
         camera, date = (None, None) if day == WHOLE else day
-        said = partial(Finding, camera=camera, date=date, part=part.path)
+        finding = partial(Finding, camera=camera, date=date, part=part.path)
         try:
             found = self.library.catalog.read(part, table)
         except FileNotFoundError:
             if self._is_retired(part):
                 return None
-            yield said("part_missing", expected=many(part.rows, "row"), found="no file")
+            yield finding("part_missing", expected=many(part.rows, "row"), found="no file")
             return None
         except (OSError, pa.ArrowException, LibraryError) as error:
-            yield said("part_unreadable", expected=many(part.rows, "row"), found=_line(error))
+            yield finding("part_unreadable", expected=many(part.rows, "row"), found=_line(error))
             return None
         if found.num_rows != part.rows:
-            yield said("part_rows", expected=str(part.rows), found=str(found.num_rows))
+            yield finding("part_rows", expected=str(part.rows), found=str(found.num_rows))
         return found
 
     def _whole_tables(self) -> Iterator[Finding]:
@@ -294,51 +294,51 @@ class _Check:
 
     def _file(self, day: Day, upload: Upload) -> Generator[Finding, None, bool]:
         """Yield what is wrong with a row's file; return whether its content can be compared."""
-        said = _of(day, upload, expected=upload.state)
+        finding = _of(day, upload, expected=upload.state)
         is_gone = upload.is_gone
         try:
             found = os.lstat(locate(self.root, upload.path))
         except (FileNotFoundError, NotADirectoryError):
             if not is_gone:
-                yield said("file_missing", found="no file")
+                yield finding("file_missing", found="no file")
             return False
         except OSError as error:
-            yield said("file_unreadable", found=_line(error))
+            yield finding("file_unreadable", found=_line(error))
             return False
         if found.st_mtime_ns >= self.since_ns:
             return False
         if is_gone or not stat.S_ISREG(found.st_mode):
-            yield from self._of_another_kind(said, is_gone, found)
+            yield from self._of_another_kind(finding, is_gone, found)
             return False
         differs = list(self._measures(day, upload, found))
         yield from differs
         return not differs
 
     def _of_another_kind(
-        self, said: Callable[..., Finding], is_gone: bool, found: os.stat_result
+        self, finding: Callable[..., Finding], is_gone: bool, found: os.stat_result
     ) -> Iterator[Finding]:
         is_file = stat.S_ISREG(found.st_mode)
         if is_gone and is_file:
-            yield said("file_back", found=f"{found.st_size} bytes")
+            yield finding("file_back", found=f"{found.st_size} bytes")
         elif not is_gone:
-            yield said("file_missing", found="not a regular file")
+            yield finding("file_missing", found="not a regular file")
 
     def _measures(self, day: Day, upload: Upload, found: os.stat_result) -> Iterator[Finding]:
         if self.level < DEPTHS.index("size"):
             return
-        said = _of(day, upload)
+        finding = _of(day, upload)
         if found.st_size != upload.size_bytes:
-            yield said("size_differs", expected=str(upload.size_bytes), found=str(found.st_size))
+            yield finding("size_differs", expected=str(upload.size_bytes), found=str(found.st_size))
         mtime = from_epoch_us(sane(found.st_mtime_ns) // 1000)
         if mtime != upload.mtime:
-            expected, came = upload.mtime.isoformat(), mtime.isoformat()
-            yield said("mtime_differs", expected=expected, found=came)
+            expected, actual = upload.mtime.isoformat(), mtime.isoformat()
+            yield finding("mtime_differs", expected=expected, found=actual)
 
     # --- journal and thumbnails ---------------------------------------------
 
     @cached_property
     def _is_journal_torn(self) -> bool:
-        # Told once: what lacks in the rest of it is no other finding.
+        # A torn journal is one finding; entries missing from the rest are not reported as well.
         try:
             Journal(self.library.storage).require()
             _ = self._seen, self._gone_ids, self._forgotten_ids
@@ -347,14 +347,14 @@ class _Check:
         return False
 
     def _torn(self) -> Iterator[Finding]:
-        said = partial(Finding, "journal_torn", expected="a readable file of the journal")
+        finding = partial(Finding, "journal_torn", expected="a readable file of the journal")
         torn = Journal(self.library.storage).torn()
-        yield from (said(part=one.name, found=one.why) for one in torn)
+        yield from (finding(part=one.name, found=one.why) for one in torn)
         if self._is_journal_torn and not torn:
             try:
                 _ = self._seen, self._gone_ids, self._forgotten_ids
             except JournalError as error:
-                yield said(found=str(error).partition(": expected")[0])
+                yield finding(found=str(error).partition(": expected")[0])
 
     @cached_property
     def _seen(self) -> pa.Table:
@@ -376,7 +376,7 @@ class _Check:
         return np.unique(_numbers(Journal(self.library.storage).forgotten()["media_id"]))
 
     def _is_to_drop(self, upload: Upload) -> bool:
-        # Told to be forgotten, and killed before it was: the next culling drops it.
+        # A culling was killed after noting that the row is dropped: the next one drops it.
         return upload.state == "culled" and bool(
             np.isin(np.uint64(int(upload.media_id, 16)), self._forgotten_ids)
         )
@@ -390,14 +390,14 @@ class _Check:
                 before, after = self._overwritten[upload.media_id]
                 yield _of(day, upload)("overwritten", expected=before, found=after)
         gone = [upload for upload in uploads if upload.is_gone]
-        for what, asked, known in (
+        for what, checked, known in (
             ("journal_lacks", uploads, self._seen_ids),
             ("journal_lacks_gone", gone, self._gone_ids if gone else self._seen_ids),
         ):
-            ids = np.array([int(upload.media_id, 16) for upload in asked], dtype=np.uint64)
+            ids = np.array([int(upload.media_id, 16) for upload in checked], dtype=np.uint64)
             for index in np.flatnonzero(~np.isin(ids, known)):
-                upload = asked[index]
-                yield _of(day, upload)(what, expected=upload.state, found="nothing noted")
+                upload = checked[index]
+                yield _of(day, upload)(what, expected=upload.state, found="no entry")
 
     def _belonging(self, day: Day, uploads: list[Upload], table: str) -> Iterator[Finding]:
         """Yield what is wrong with the rows of a table that belong to a camera-day's uploads."""
@@ -409,8 +409,8 @@ class _Check:
         orphan = "frame_orphan" if table == "frames" else "row_orphan"
         for one in kept["media_id"].to_pylist():
             if one not in by_id:
-                said = _about(day, one, None, part=path)
-                yield said(orphan, expected="its upload", found="no row")
+                finding = _about(day, one, None, part=path)
+                yield finding(orphan, expected="its upload", found="no row")
         if table == "frames":
             yield from self._frames(day, by_id, kept, path)
 
@@ -422,21 +422,21 @@ class _Check:
             if upload.thumb is not None and upload.thumb not in shown:
                 yield _of(day, upload)("frame_missing", expected=upload.thumb, found="no frame")
         for frame in frames.select(["media_id", "thumb"]).to_pylist():
-            shows = by_id.get(frame["media_id"])
-            path = None if shows is None else shows.path
-            said = _about(day, frame["media_id"], path, part=part)
-            yield from self._thumb(said, frame["thumb"])
+            owner = by_id.get(frame["media_id"])
+            path = None if owner is None else owner.path
+            finding = _about(day, frame["media_id"], path, part=part)
+            yield from self._thumb(finding, frame["thumb"])
 
-    def _thumb(self, said: Callable[..., Finding], locator: str) -> Iterator[Finding]:
+    def _thumb(self, finding: Callable[..., Finding], locator: str) -> Iterator[Finding]:
         file, offset, size = locators.parse(locator)
         has = self._pack_size(file)
         if has is None or offset + size > has:
             found = "no pack" if has is None else f"a pack of {has} bytes"
-            yield said("thumb_missing", expected=locator, found=found)
+            yield finding("thumb_missing", expected=locator, found=found)
         elif self.level >= DEPTHS.index("decode"):
             trouble = self._undecodable(locator)
             if trouble:
-                yield said("thumb_unreadable", expected=locator, found=trouble)
+                yield finding("thumb_unreadable", expected=locator, found=trouble)
 
     def _pack_size(self, file: str) -> int | None:
         if file not in self._packs:
@@ -455,24 +455,28 @@ class _Check:
             return _line(error)
         return None
 
-    # --- what is in the files -----------------------------------------------
+    # --- the contents of files ----------------------------------------------
 
     def _contents(
         self, day: Day, uploads: list[Upload], run: Callable[[Iterable[Task]], Iterator[Outcome]]
     ) -> Iterator[Finding]:
         opened = [upload for upload in uploads if not upload.is_waiting]
         for upload, outcome in zip(opened, run(map(self._task, opened)), strict=True):
-            found = outcome.inspection
-            said = _of(day, upload)
-            if found is None:
+            inspection = outcome.inspection
+            finding = _of(day, upload)
+            if inspection is None:
                 if outcome.trouble == "unreadable":
-                    yield said("file_unreadable", expected=upload.state, found=outcome.reason)
+                    yield finding("file_unreadable", expected=upload.state, found=outcome.reason)
                 continue
-            if found.state != upload.state:
-                told = f"{found.state}: {found.state_reason}" if found.state_reason else found.state
-                yield said("state_differs", expected=upload.state, found=told)
+            if inspection.state != upload.state:
+                state = (
+                    f"{inspection.state}: {inspection.state_reason}"
+                    if inspection.state_reason
+                    else inspection.state
+                )
+                yield finding("state_differs", expected=upload.state, found=state)
             if self.level >= DEPTHS.index("hash"):
-                yield from self._hashes(said, upload, found.sha256)
+                yield from self._hashes(finding, upload, inspection.sha256)
 
     def _task(self, upload: Upload) -> Task:
         length = None if upload.end is None else (upload.end - upload.start).total_seconds()
@@ -480,27 +484,27 @@ class _Check:
         return Task(where, upload.kind, length if upload.kind == "clip" else None)
 
     def _hashes(
-        self, said: Callable[..., Finding], upload: Upload, sha256: str | None
+        self, finding: Callable[..., Finding], upload: Upload, sha256: str | None
     ) -> Iterator[Finding]:
         if sha256 != upload.sha256:
-            yield said("hash_differs", expected=upload.sha256, found=sha256)
-        noted = None if self._is_journal_torn else self._hash_noted.get(upload.media_id)
+            yield finding("hash_differs", expected=upload.sha256, found=sha256)
+        noted = None if self._is_journal_torn else self._noted_hashes.get(upload.media_id)
         if noted is not None and noted != upload.sha256:
-            yield said("journal_hash_differs", expected=noted, found=upload.sha256)
+            yield finding("journal_hash_differs", expected=noted, found=upload.sha256)
 
     @cached_property
-    def _hash_noted(self) -> Mapping[str, str]:
+    def _noted_hashes(self) -> Mapping[str, str]:
         facts = self._seen.filter(pc.is_valid(self._seen["sha256"])).sort_by("noted")
         columns = facts["media_id"].to_pylist(), facts["sha256"].to_pylist()
         return dict(zip(*columns, strict=True))
 
     @cached_property
     def _overwritten(self) -> Mapping[str, tuple[str, str]]:
-        """The SHA-256 of whole uploads before and after they were replaced, by media_id."""
+        """media_id -> the SHA-256 before and after a complete upload was replaced."""
         found = Journal(self.library.storage).overwritten()
         return {one.media_id: (one.before, one.after) for one in found}
 
-    # --- the whole ----------------------------------------------------------
+    # --- the whole library --------------------------------------------------
 
     def _twice(self) -> Iterator[Finding]:
         if not self._ids:
@@ -522,9 +526,9 @@ class _Check:
             )
 
     def _tried(self) -> Iterator[Finding]:
-        """Yield what was tried against whole uploads, as `pano receive` tells it."""
-        told = records.read(self.library.storage) or {}
-        for camera, tally in told.get("cameras", {}).items():
+        """Yield attempts to replace or remove complete uploads, which `pano receive` recorded."""
+        status = records.read(self.library.storage) or {}
+        for camera, tally in status.get("cameras", {}).items():
             for one in tally.get("last_tries", ()):
                 at = datetime.fromisoformat(one["at"])
                 if self.scope.has(camera, _us(at)):
@@ -533,7 +537,7 @@ class _Check:
                         camera,
                         at.astimezone(self.library.zone).date(),
                         one["path"],
-                        expected="the upload that came first, which is there",
+                        expected="the first upload, which was kept",
                         found=records.try_in_words(one),
                     )
 
@@ -554,7 +558,9 @@ class _Check:
             yield from self._unit(unit, reader, known, trouble)
             self.progress("checking the tree", count + 1, len(units))
         for path, reason in trouble.unreadable:
-            yield Finding("file_unreadable", path=path, expected="a readable one", found=reason)
+            yield Finding(
+                "file_unreadable", path=path, expected="a readable file or folder", found=reason
+            )
 
     def _unit(
         self, unit: walk.Unit, reader: Reader, known: np.ndarray, trouble: walk.Trouble
@@ -562,11 +568,11 @@ class _Check:
         settled = [e for e in walk.entries(self.root, unit, trouble) if e.mtime_ns < self.since_ns]
         for day, rows in reader.read(settled, now_us(), {}).days.items():
             if day in self._unread:
-                continue  # told once, by its part
+                continue  # already reported, for its part
             ids = np.array([int(row.media_id, 16) for row in rows], dtype=np.uint64)
             for index in np.flatnonzero(~np.isin(ids, known)):
                 row = rows[index]
-                # A doubtful time may have been settled into a day that is not checked.
+                # Ingest may have put an upload with a doubtful time into a day outside the scope.
                 if self.scope.is_ranged and row.time_source != "name":
                     continue
                 if self.scope.has(day.camera, row.start):
@@ -578,18 +584,18 @@ class _Check:
 
 
 def _of(day: Day, upload: Upload, **more: Any) -> Callable[..., Finding]:
-    """Return what makes findings about an upload of the catalog."""
+    """Return a function that makes findings about a catalogued upload."""
     return _about(day, upload.media_id, upload.path, **more)
 
 
 def _about(day: Day, media_id: str, path: str | None, **more: Any) -> Callable[..., Finding]:
-    """Return what makes findings about one upload."""
+    """Return a function that makes findings about one upload."""
     known = {"path": path, "media_id": media_id, **more}
     return partial(Finding, camera=day.camera, date=day.date, **known)
 
 
 def _numbers(ids: pa.ChunkedArray) -> np.ndarray:
-    """Return ids of 16 hex digits as the 64-bit numbers they spell: a million take 8 MB."""
+    """Return ids of 16 hex digits as 64-bit numbers, which take 8 MB per million."""
     return np.array([int(one, 16) for one in ids.to_pylist()], dtype=np.uint64)
 
 
@@ -604,7 +610,7 @@ def _root(library: Library, has_rows: bool) -> Path:
 
 
 def _last_run_ns(library: Library) -> int:
-    """Return when the last run began, Unix nanoseconds; what is younger was not looked at yet."""
+    """Return when the last run began, in Unix nanoseconds; it did not see younger files."""
     beat = runs.read(library.storage)
     moment = datetime.fromisoformat(beat["started"]) if beat else datetime.now(UTC)
     return _us(moment) * 1000

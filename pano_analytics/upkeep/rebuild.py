@@ -1,9 +1,9 @@
-"""The catalog made anew of upload tree and journal, beside the old one, and swapped in at once.
+"""Rebuild the catalog from upload tree and journal, beside the old one, and swap it in atomically.
 
-The steps, each of which may be the last: note in the journal what only the old
-catalog still knows; ingest the whole tree into a library of its own below
-`rebuild/`; move its parts and thumbnails in, under names that no manifest
-names yet; swap the manifest. Until then readers see the old catalog, whole.
+The steps, after each of which the process may be killed: note in the journal what only the old
+catalog knows; ingest the whole tree into a separate library below `rebuild/`; move its parts and
+thumbnails in, under names that no manifest contains yet; swap the manifest. Until then readers
+see the complete old catalog.
 """
 
 from __future__ import annotations
@@ -44,9 +44,11 @@ _PART_NAME = re.compile(r"/part-(\d+)-[\w-]+\.parquet$")
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild made: rows in all, those brought back from the journal, what opening told.
+    """The result of a rebuild.
 
-    `unreadable_parts` are parts of the old catalog that could not be read.
+    `rows` counts all rows, `gone` those of files that no longer exist. `opened` maps the
+    states of opened uploads to counts; `unreadable_parts` are parts of the old catalog that
+    could not be read.
     """
 
     generation: int
@@ -64,24 +66,24 @@ def rebuild(
     progress: Progress | None = None,
     make_executor: MakeExecutor | None = None,
 ) -> Rebuilt:
-    """Make the catalog of `settings.library` anew; readers keep the old one until it is done.
+    """Rebuild the catalog of `settings.library`; readers see the old one until it is done.
 
-    Opens every upload, as long as that takes; needs room for a second catalog.
-    Raises LibraryBusy, UploadTreeError where the tree is missing, empty or not
-    readable as a whole, and LibraryError where journal and library are not of
-    one kind. Nothing is changed then, but for true facts noted in the journal.
+    Opens every upload, and needs space for a second catalog. Raises LibraryBusy,
+    UploadTreeError if the tree is missing, empty or not fully readable, and LibraryError if
+    the journal belongs to another library. Nothing is changed then, except that facts may
+    have been added to the journal.
     """
     storage = Storage(settings.the_library())
     began = time.monotonic()
     with storage.lock(LOCK, wait):
         work = _Rebuild(settings, storage)
         work.check()
-        # What a killed culling left is none of the uploads to make the catalog of.
+        # First finish a killed culling, so that its files are not catalogued.
         finish(storage, settings.uploads)
-        work.note_what_went()
+        work.note_gone()
         summary = work.ingest_aside(progress, make_executor)
-        work.refuse_half(summary)
-        work.note_what_was_learnt()
+        work.refuse_partial_tree(summary)
+        work.merge_journal()
         work.carry_over()
         manifest = work.move_in()
         work.clean_up()
@@ -97,7 +99,7 @@ def rebuild(
 
 
 class _Rebuild:
-    """One rebuild, with what it holds: the lock is the caller's."""
+    """One rebuild. The caller holds the lock."""
 
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self.settings, self.storage = settings, storage
@@ -113,7 +115,7 @@ class _Rebuild:
         return self.settings.the_uploads()
 
     def check(self) -> None:
-        """Refuse a tree that is not there, and a journal that is of another library."""
+        """Raise an error if there is no upload tree, or the journal is of another library."""
         if not self.root.is_dir() or not any(unit.may_hold for unit in walk.units(self.root)):
             raise UploadTreeError(
                 f"{self.root}: expected uploads to rebuild the catalog from; there are none. "
@@ -128,22 +130,22 @@ class _Rebuild:
                 f"their identities differ. Restore {HOME_PAGE} with `pano restore`."
             )
 
-    def note_what_went(self) -> None:
-        """Note the rows whose files went, and uploads that the journal never heard of.
+    def note_gone(self) -> None:
+        """Note in the journal rows whose files are gone, and uploads that it does not contain.
 
-        The old catalog is then no longer needed, however much of it can be read.
+        After this, the old catalog is no longer needed.
         """
         self.journal.fold()
         seen = set(self.journal.seen()["media_id"].to_pylist())
         noted = self._noted_gone(_moment(_LONG_AGO))
         facts: list[pa.Table] = []
-        went: list[Fact] = []
+        gone_facts: list[Fact] = []
         for uploads, belonging in self._old_days():
             facts.append(media_table(one for one in uploads if one.media_id not in seen))
             lost = [_as_gone(one) for one in uploads if self._is_to_note(one, noted)]
-            went += whole(lost, belonging)
+            gone_facts += whole(lost, belonging)
         facts = [one.select(FACTS) for one in facts]
-        self.storage.sync(gone.note(self.journal, facts, went, self.time.now_us()))
+        self.storage.sync(gone.note(self.journal, facts, gone_facts, self.time.now_us()))
 
     def _noted_gone(self, since: pa.Scalar) -> set[str]:
         files = self.journal.gone_files()
@@ -159,7 +161,7 @@ class _Rebuild:
                 yield uploads_of(rows, *day), belonging
 
     def _parts(self, table: str) -> Iterator[tuple[Day, Part]]:
-        """Yield the old catalog's parts of a table; what cannot be read is noted."""
+        """Yield the old catalog's parts of a table; add unreadable ones to `unreadable_parts`."""
         for month in self.old.months.values():
             try:
                 yield from self.old.content(month).get(table, {}).items()
@@ -185,13 +187,13 @@ class _Rebuild:
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:
-            return False  # not to be looked at, which is no proof that it went
+            return False  # inaccessible does not mean gone
         return False
 
     def ingest_aside(
         self, progress: Progress | None, make_executor: MakeExecutor | None
     ) -> Summary:
-        """Make the new catalog in a library of its own, of the same identity and journal."""
+        """Build the new catalog in a separate library with the same identity and journal."""
         self.storage.remove_tree(ASIDE)
         self.storage.replace(AT_WORK, stamp().encode())
         for page in (HOME_PAGE, timekeeping.PAGE):
@@ -202,8 +204,8 @@ class _Rebuild:
         settings = self.settings.model_copy(update={"library": self.aside.root})
         return ingest(settings, is_full=True, progress=progress, make_executor=make_executor)
 
-    def refuse_half(self, summary: Summary) -> None:
-        """Refuse where known uploads lie below what could not be read: they would seem gone."""
+    def refuse_partial_tree(self, summary: Summary) -> None:
+        """Raise UploadTreeError if unreadable folders have known uploads, which would seem gone."""
         folders = tuple(f"{path}/" for path, _ in summary.unreadable)
         if not folders:
             return
@@ -216,47 +218,47 @@ class _Rebuild:
                 f"{hidden}. Make it readable; the catalog is unchanged."
             )
 
-    def note_what_was_learnt(self) -> None:
-        """Take into the journal what the new catalog's own has more than ours."""
-        theirs = Journal(self.aside)
+    def merge_journal(self) -> None:
+        """Add the new entries of the separate library's journal to the library's own."""
+        separate = Journal(self.aside)
         since = _moment(self.began)
-        facts = theirs.seen()
+        facts = separate.seen()
         fresh = _without(_since(facts, since), self.journal.seen())
         noted = [self.journal.note_seen(fresh)] if fresh.num_rows else []
         own = self._noted_gone(since)
-        for name in theirs.gone_files():
-            rows = _since(theirs.read_gone(name), since)
+        for name in separate.gone_files():
+            rows = _since(separate.read_gone(name), since)
             is_new = [media_id not in own for media_id in rows["media_id"].to_pylist()]
             rows = rows.filter(pa.array(is_new, pa.bool_()))
             noted += [self.journal.note_gone(rows)] if rows.num_rows else []
         self.storage.sync(noted)
 
     def carry_over(self) -> None:
-        """Take from the old catalog the tables that neither tree nor journal makes again.
+        """Copy the tables that cannot be rebuilt from tree and journal from the old catalog.
 
-        What belongs to an upload goes to the camera-day that this now lies in; what the
-        journal brought back already is not put twice.
+        Rows of an upload go to the camera-day that the upload has now; rows that were already
+        restored from the journal are not added twice.
         """
-        made = Catalog(self.aside)
-        change, at = made.begin(), cache(lambda: _days_of(made))
+        new = Catalog(self.aside)
+        change, days = new.begin(), cache(lambda: _days_of(new))
         for table in [one for one in TABLES.values() if not one.is_derived]:
             for day, part in self._parts(table.name):
                 rows = self._read(part, table.name)
                 if rows is None:
                     continue
-                places = {day: rows} if not table.is_of_uploads else _placed(rows, at())
-                for place, own in places.items():
-                    _add(change, place, own, table)
+                by_day = {day: rows} if not table.is_of_uploads else _by_camera_day(rows, days())
+                for target, own in by_day.items():
+                    _add(change, target, own, table)
         if change:
             change.commit()
 
     def move_in(self) -> Manifest:
-        """Move parts and thumbnails in, and swap the manifest: the one step that readers see."""
-        made = Catalog(self.aside)
-        new = made.manifest()
+        """Move parts and thumbnails in, and swap the manifest, the only step that readers see."""
+        separate = Catalog(self.aside)
+        new = separate.manifest()
         parts = [part.path for _, _, part in new.everything()]
         beside = [*self.aside.files(locators.FOLDER), *new.files()]
-        needed = {*parts, *beside, *_packs_named(made, new)}
+        needed = {*parts, *beside, *_packs_named(separate, new)}
         targets = {**{name: unlisted(name) for name in parts}, **{name: name for name in beside}}
         for name, target in targets.items():
             self.storage.make_folder(str(PurePosixPath(target).parent))
@@ -267,21 +269,21 @@ class _Rebuild:
         return self.catalog.publish(manifest, parts, replaced, beside)
 
     def _generation(self) -> int:
-        """Return the highest generation there was, be the old manifest readable or not."""
-        there = (name for folder in FOLDERS for name in self.storage.files(folder))
-        named = (_PART_NAME.search(name) for name in there)
-        return max([self.old.generation, *(int(found[1]) for found in named if found)])
+        """Return the highest generation so far, even if the old manifest is not readable."""
+        existing = (name for folder in FOLDERS for name in self.storage.files(folder))
+        named = (_PART_NAME.search(name) for name in existing)
+        return max([self.old.generation, *(int(match[1]) for match in named if match)])
 
     def _replaced(self, needed: set[str]) -> list[str]:
-        """Return what the old catalog alone had: readers may still be at it for a while."""
+        """Return the files of the old catalog only; readers may still use them for a while."""
         known = {path for path, _ in self.old.retired}
         known |= {unlisted(path) for path in known}
         tops = (*FOLDERS, "manifests", locators.FOLDER)
-        there = [name for top in tops for name in self.storage.files(top)]
-        return [name for name in there if name not in needed and name not in known]
+        existing = [name for top in tops for name in self.storage.files(top)]
+        return [name for name in existing if name not in needed and name not in known]
 
     def clean_up(self) -> None:
-        """Take over what the new catalog's ingest remembers, and leave no trace beside it."""
+        """Keep the state that the separate ingest wrote, and remove its library."""
         for name in (unread.NAME, obstacles.NAME, memory.NAME):
             if self.aside.exists(name):
                 self.storage.replace(name, self.aside.read(name))
@@ -312,14 +314,14 @@ _FACT = ("media_id", "size_bytes", "mtime", "arrived", "sha256")
 
 
 def _without(facts: pa.Table, known: pa.Table) -> pa.Table:
-    """Return the facts that `known` does not hold already, whenever it noted them."""
+    """Return the facts that are not in `known`, regardless of when they were noted."""
     numbered = _keys(facts).append_column("row", pa.array(range(facts.num_rows), pa.int64()))
     fresh = numbered.join(_keys(known), keys=list(_FACT), join_type="left anti", use_threads=False)
     return facts.take(fresh["row"])
 
 
 def _keys(facts: pa.Table) -> pa.Table:
-    # A join holds no two nulls equal: a hash not known yet is an empty one.
+    # Nulls are never equal in a join, so an unknown hash becomes an empty string.
     return pa.table({name: _key(facts[name]) for name in _FACT})
 
 
@@ -330,7 +332,7 @@ def _key(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _packs_named(catalog: Catalog, manifest: Manifest) -> set[str]:
-    """Return every pack that a row or frame points into, those of gone files included."""
+    """Return the packs that rows and frames refer to, including those of gone files."""
     named: set[str] = set()
     for table in [name for name in TABLES if "thumb" in schema(name).names]:
         for part in manifest.table(table).values():
@@ -339,7 +341,7 @@ def _packs_named(catalog: Catalog, manifest: Manifest) -> set[str]:
 
 
 def _days_of(catalog: Catalog) -> dict[str, Day]:
-    """Return the camera-day that each upload lies in, by media_id."""
+    """Return media_id -> camera-day of all uploads."""
     return {
         media_id: day
         for day, part in catalog.manifest().media.items()
@@ -347,27 +349,27 @@ def _days_of(catalog: Catalog) -> dict[str, Day]:
     }
 
 
-def _placed(rows: pa.Table, days: Mapping[str, Day]) -> dict[Day, pa.Table]:
-    """Return rows that belong to uploads by the camera-day of their upload."""
+def _by_camera_day(rows: pa.Table, days: Mapping[str, Day]) -> dict[Day, pa.Table]:
+    """Return rows that belong to uploads, by the camera-day of their upload."""
     at = [days.get(media_id) for media_id in rows["media_id"].to_pylist()]
-    places = sorted({day for day in at if day is not None})
+    camera_days = sorted({day for day in at if day is not None})
     return {
-        place: rows.filter(pa.array([day == place for day in at], pa.bool_())) for place in places
+        key: rows.filter(pa.array([day == key for day in at], pa.bool_())) for key in camera_days
     }
 
 
 def _add(change: Change, day: Day, rows: pa.Table, table: Table) -> None:
-    there = change.read(day, table.name)
-    if there is not None:
-        known = {tuple(row.values()) for row in there.select(table.key).to_pylist()}
+    existing = change.read(day, table.name)
+    if existing is not None:
+        known = {tuple(row.values()) for row in existing.select(table.key).to_pylist()}
         keys = [tuple(row.values()) for row in rows.select(table.key).to_pylist()]
         rows = rows.filter(pa.array([key not in known for key in keys], pa.bool_()))
-        rows = pa.concat_tables([there, rows])
+        rows = pa.concat_tables([existing, rows])
     change.write(day, rows, table.name)
 
 
 def _counts(catalog: Catalog, manifest: Manifest) -> tuple[int, int]:
-    """Return how many rows there are, and of how many the file is gone."""
+    """Return the number of rows, and of those whose file is gone."""
     states = [catalog.read(part)["state"] for part in manifest.media.values()]
     return (
         sum(map(len, states)),

@@ -1,4 +1,4 @@
-"""Culling: which uploads were kept long enough, and how they go without a surprise."""
+"""Culling: planning and deleting uploads past their retention time, within safety limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that is to go, and why."""
+"""A file to delete, and why."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pano_analytics.store.tree import Doomed
 
 
 class Due(NamedTuple):
-    """A file to go: an upload that was kept long enough, or what lies beside one only for it.
+    """A file to delete: an upload past its retention time, or a companion file of one.
 
-    `since` is the latest of the times that must all be old, and `aged_by` says which
-    it is: `start` (the time it shows), `arrived` or `seen` (when it was first seen). A
-    companion has its clip's; neither it nor a cut upload has a `media_id`.
+    `since` (UTC) is the latest of the times that must all be old enough, and `aged_by` says
+    which one it is: `start` (when it was recorded), `arrived`, or `seen` (when it was first
+    seen). A companion has those of its clip. `media_id` is None for companions and cut uploads.
     """
 
     camera: str
@@ -30,10 +30,10 @@ class Due(NamedTuple):
     reason: str
 
     def is_over(self, now: datetime) -> bool:
-        """Whether its time is over at `now`."""
+        """Return whether its retention time is over at `now`."""
         return self.since <= now - timedelta(days=self.keep_days)
 
     @property
     def file(self) -> Doomed:
-        """The file as it must still be."""
+        """The file in the state that it must still have."""
         return Doomed(self.path, self.size_bytes, self.mtime_us)

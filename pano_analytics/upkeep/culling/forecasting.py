@@ -1,19 +1,18 @@
-"""Whether the disk can hold the days wanted, and how many it can: "porch: only 9 of 14".
+"""How many days of uploads fit on the disk, and whether that is enough: "porch: only 9 of 14".
 
-Method. A camera uploads at the mean of its last `RATE_DAYS` whole days: the
-bytes of all rows of those days (culled and missing ones were uploaded too) over
-their number, counted back from its newest day, which counts only when it is
-over; days without an upload count as nothing, days before the camera's first do
-not count. What a disk has for uploads is what is free on it and what the
-cameras with `keep_days` hold there now. If the sum of rate times `keep_days` is
-more than that, each camera of that disk gets the same number of days, but none
-more than it wants: the largest number for which the sum fits, whole days only.
-That is what happens when the oldest goes first. How many days are possible for one
-camera is the same number, with no wish of its own: it may be more than it keeps.
+Method. The rate of a camera is its mean upload volume over its last `RATE_DAYS` whole days: the
+bytes of all rows of those days (including culled and missing ones) divided by the number of days.
+They are counted back from its newest day before today; days without an upload count as zero, and
+days before the camera's first are not counted. The space of a disk is what is free on it plus
+what the cameras with `keep_days` hold there now. If the sum of rate times `keep_days` exceeds
+that, each camera of the disk gets the same number of days, but not more than its `keep_days`: the
+largest whole number for which the sum fits. This is the result of deleting the oldest first. The
+possible days of one camera are computed in the same way, without its own `keep_days`, so there
+may be more of them than it keeps.
 
-A camera that keeps everything has no bound; what it holds is not counted as
-room for others, and its growth not as their need. A camera of which nothing is left asks for
-nothing. Folders of cameras that are mounts of their own are disks of their own.
+For a camera that keeps everything, neither the files it has nor its growth are counted for the
+others. A camera with no files left needs nothing. A camera folder that is a mount point counts as
+a separate disk.
 """
 
 from __future__ import annotations
@@ -43,12 +42,12 @@ RATE_DAYS = 7
 
 
 class Room(NamedTuple):
-    """One camera: what it uploads a day, what is there, what it wants, and what is possible.
+    """The disk space of one camera: its rate, the bytes it has and needs, and the days that fit.
 
     `keep_days` and `wanted_bytes` are None for a camera that keeps everything.
-    `disk_bytes` is what the disk has for all its cameras with `keep_days`, and for this one.
-    `possible_days` is how many days would fit, whatever `keep_days` is; None where the
-    camera uploads nothing, so that any number does.
+    `disk_bytes` is the space of the disk for this camera and all its cameras with `keep_days`.
+    `possible_days` is how many days would fit, whatever `keep_days` is; None if the camera
+    uploads nothing, so that any number fits.
     """
 
     camera: str
@@ -61,12 +60,12 @@ class Room(NamedTuple):
 
     @property
     def is_short(self) -> bool:
-        """Whether fewer days fit than are wanted."""
+        """Whether fewer days fit than `keep_days`."""
         return self.text != ""
 
     @property
     def text(self) -> str:
-        """The shortage in words, `porch: only 9 of 14`; empty where there is none."""
+        """The shortage in words, such as `porch: only 9 of 14`; empty if there is none."""
         if self.keep_days is None or self.possible_days is None:
             return ""
         short = self.possible_days < self.keep_days
@@ -74,9 +73,10 @@ class Room(NamedTuple):
 
 
 def forecast(library: Library, now: datetime | None = None) -> pd.DataFrame:
-    """Return one row per camera that holds anything: the columns of `Room`, `is_short`, `text`.
+    """Return one row per camera that has files: the columns of `Room`, `is_short`, `text`.
 
-    Also without `keep_days`: `possible_days` says how many days would fit on the disk.
+    Cameras without `keep_days` are included: `possible_days` says how many days would fit on
+    the disk. `now` is an aware datetime.
     """
     import pandas as pd
 
@@ -88,7 +88,7 @@ def forecast(library: Library, now: datetime | None = None) -> pd.DataFrame:
 
 
 def rooms(settings: Settings, catalog: Catalog, now: datetime | None = None) -> list[Room]:
-    """Return what the disk has for each camera that holds anything; none without upload root."""
+    """Return the disk space of each camera that has files; [] if there is no upload root."""
     if not isinstance(catalog, Catalog):
         raise QueryError(f"catalog: expected that of a library; got {shown(catalog)}.")
     settings, now = split.followed(settings_of(settings), catalog.storage), clock(now)
@@ -105,7 +105,7 @@ def rooms(settings: Settings, catalog: Catalog, now: datetime | None = None) -> 
 
 
 def _is_mounted(root: Path | None) -> bool:
-    """Tell whether the root holds anything: a bare mount point is of another disk."""
+    """Return whether the root is not empty: a bare mount point is on another disk."""
     try:
         with os.scandir(root or "") as listing:
             return next(listing, None) is not None
@@ -138,7 +138,7 @@ def _cameras(settings: Settings, catalog: Catalog, today: date) -> Iterable[_Cam
 
 
 def _recent(manifest: Manifest, camera: str, today: date) -> dict[date, Part]:
-    """Return a camera's newest parts: those that its rate is measured by."""
+    """Return a camera's newest parts, from which its rate is computed."""
     recent: dict[date, Part] = {}
     last: date | None = None
     for day, part in manifest.newest_first([camera]):
@@ -157,17 +157,17 @@ def _held_bytes(catalog: Catalog, manifest: Manifest, camera: str) -> int:
 
 
 def _measured(catalog: Catalog, part: Part) -> tuple[int, int]:
-    """Return the bytes of all uploads of a camera-day, and of those still there."""
+    """Return the bytes of all uploads of a camera-day, and of those that still exist."""
     if part.size_bytes is None or part.held_bytes is None:
-        # Written before these were counted.
+        # The part is older than these counts.
         total, _, held = sizes(catalog.read(part))
         return total, held
     return part.size_bytes, part.held_bytes
 
 
 def _rate(totals: Mapping[date, int], today: date) -> float:
-    """Return bytes a day over the last RATE_DAYS whole days."""
-    # Clocks that run ahead name days to come; today is not over.
+    """Return the bytes per day over the last RATE_DAYS whole days."""
+    # Ignore today, and future days from clocks that are ahead.
     over = [day for day in totals if day < today]
     if not over:
         return float(max(totals.values(), default=0))
@@ -177,7 +177,7 @@ def _rate(totals: Mapping[date, int], today: date) -> float:
 
 
 def _folder(settings: Settings, camera: str) -> Path:
-    """Return the folder that a camera uploads to: its own, or the root where it has none."""
+    """Return the folder that a camera uploads to: its own, or the root if it has none."""
     assert settings.uploads is not None
     folder = settings.camera(camera).upload_folders[0]
     own = locate(settings.uploads, as_on_disk(settings.uploads, folder))
@@ -192,25 +192,25 @@ def _device(folder: Path) -> int | None:
 
 
 def _shared(cameras: list[_Camera]) -> Iterable[Room]:
-    """Yield what each camera of one disk gets of it."""
+    """Yield the space of each camera on one disk."""
     free = shutil.disk_usage(cameras[0].folder).free
     for one in cameras:
         others = [other for other in cameras if other.keep_days and other is not one]
-        room = free + one.held_bytes + sum(other.held_bytes for other in others)
+        space = free + one.held_bytes + sum(other.held_bytes for other in others)
         wants = [(float(other.keep_days or 0), other.rate) for other in others]
-        days = _days_that_fit([*wants, (math.inf, one.rate)], room) if one.rate > 0 else math.inf
+        days = _days_that_fit([*wants, (math.inf, one.rate)], space) if one.rate > 0 else math.inf
         wanted = None if one.keep_days is None else one.keep_days * one.rate
         possible = int(days) if math.isfinite(days) else None
-        yield Room(one.name, one.keep_days, one.rate, one.held_bytes, wanted, room, possible)
+        yield Room(one.name, one.keep_days, one.rate, one.held_bytes, wanted, space, possible)
 
 
-def _days_that_fit(wants: list[tuple[float, float]], room: float) -> float:
-    """Return the largest number of days for all, none more than it wants, that fits in `room`."""
-    left, rate = room, sum(rate for _, rate in wants)
+def _days_that_fit(wants: list[tuple[float, float]], space: float) -> float:
+    """Return the largest number of days for all, at most `keep_days` each, that fits in `space`."""
+    left, rate = space, sum(rate for _, rate in wants)
     for keep_days, own in sorted(wants):
         if rate <= 0 or keep_days * rate > left:
             break
-        # All get at least what the most modest wants; it is served.
+        # All get at least as many days as the camera with the fewest, which is now done.
         left -= keep_days * own
         rate -= own
     else:

@@ -1,4 +1,4 @@
-"""Adopting an upload root, once: a marker in it, and its identity in the library."""
+"""Adopting an upload root, once: write a marker into it, and its identity into the library."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ from pano_analytics.upkeep.culling.run import keep_reserve
 if TYPE_CHECKING:
     from pano_analytics.library import Library
 
-# So many of the newest uploads are looked for: a mount point that is bare, or
-# another disk, has none of them.
-_LOOKED_FOR = 1000
+# How many of the newest uploads to look for: a bare mount point or another disk has none.
+_NEWEST = 1000
 
 
 def adopt(where: Settings | Library) -> bool:
     """Mark the upload root as the one that this library may cull.
 
-    Returns False where that was done before. Raises WrongRoot where the root
-    carries another library's marker, or holds none of the newest uploads that
-    the library knows; UploadTreeError where there is no root; LibraryError.
+    Return False if it already was. Raises WrongRoot if the root has another library's
+    marker, or contains none of the newest uploads that the library knows; UploadTreeError if
+    there is no root; LibraryError.
     """
     root, storage = places(settings_of(where))
     with storage.lock(LOCK, wait=True), Tree.opened(root) as tree:
@@ -44,16 +43,16 @@ def adopt(where: Settings | Library) -> bool:
                 f"{MARKER} belongs to another one. If that library no longer exists, delete "
                 f"{MARKER} yourself and try again."
             )
-        _refuse_strange(storage, tree)
+        _check_is_own_tree(storage, tree)
         identity = known or secrets.token_hex(16)
-        # The library first: a marker that no library knows could never be taken back.
+        # The library first: a marker that no library knows would block every later adoption.
         note(storage, identity)
         tree.mark(identity)
         keep_reserve(storage)
     return True
 
 
-def _refuse_strange(storage: Storage, tree: Tree) -> None:
+def _check_is_own_tree(storage: Storage, tree: Tree) -> None:
     files = _newest(Catalog(storage))
     if files and not any(not found.is_absent for _, found in tree.look(files)):
         raise WrongRoot(
@@ -68,9 +67,9 @@ def _newest(catalog: Catalog) -> list[Doomed]:
         if part.held == 0:
             continue
         table = catalog.read(part)
-        there = table.filter(pc.invert(pc.is_in(table["state"], pa.array(GONE_STATES))))
-        columns = (there["path"], there["size_bytes"], there["mtime"].cast(pa.int64()))
+        present = table.filter(pc.invert(pc.is_in(table["state"], pa.array(GONE_STATES))))
+        columns = (present["path"], present["size_bytes"], present["mtime"].cast(pa.int64()))
         files += [Doomed(*one) for one in zip(*(c.to_pylist() for c in columns), strict=True)]
-        if len(files) >= _LOOKED_FOR:
+        if len(files) >= _NEWEST:
             break
-    return files[-_LOOKED_FOR:]
+    return files[-_NEWEST:]

@@ -1,4 +1,4 @@
-"""Where culling is at work: the upload root, the library, and the folders that always stay."""
+"""The arguments of culling: upload root, library, time and limits; and folders that always stay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pano_analytics.store.storage import Storage
 
 
 def settings_of(where: Any) -> Settings:
-    """Return the settings that are meant by a library or by themselves; else QueryError."""
+    """Return the settings of a library, or settings themselves. Raises QueryError otherwise."""
     settings = getattr(where, "settings", where)
     if not isinstance(settings, Settings):
         raise QueryError(f"expected a library or its settings; got {shown(where)}.")
@@ -26,19 +26,19 @@ def settings_of(where: Any) -> Settings:
 
 
 def storage_of(where: Any) -> Storage:
-    """Return the folder of the library that is meant by itself, a library or settings."""
+    """Return the storage of a library, of settings, or a storage itself."""
     return where if isinstance(where, Storage) else library_of(settings_of(where))
 
 
 def clock(now: Any) -> datetime | None:
-    """Return a moment to plan for; QueryError for what is no aware datetime."""
+    """Return the time to plan for. Raises QueryError unless it is None or an aware datetime."""
     if now is not None and (not isinstance(now, datetime) or now.tzinfo is None):
         raise QueryError(f"now: expected an aware datetime; got {shown(now)}.")
     return now
 
 
 def most_files(up_to: Any) -> int | None:
-    """Return how many files may go; QueryError for what is no whole number from 0 on."""
+    """Return the limit of files. Raises QueryError unless it is None or a whole number from 0."""
     if up_to is None:
         return None
     if isinstance(up_to, bool) or not isinstance(up_to, Integral) or up_to < 0:
@@ -47,9 +47,9 @@ def most_files(up_to: Any) -> int | None:
 
 
 def shown(value: Any) -> str:
-    """Return a value for a message, as `arguments` does, which is loaded only where it is needed.
+    """Return a value for a message, as `arguments.shown` does.
 
-    It needs pandas, and a culling by schedule does without.
+    `arguments` is imported late: it needs pandas, which a scheduled culling does without.
     """
     from pano_analytics.model import arguments
 
@@ -57,19 +57,18 @@ def shown(value: Any) -> str:
 
 
 def places(settings: Settings) -> tuple[Path, Storage]:
-    """Return the upload root and the library; SettingsError if one is not set."""
+    """Return the upload root and the library. Raises SettingsError if one is not set."""
     storage = library_of(settings)
     return settings.the_uploads(), storage
 
 
 def tops(settings: Settings) -> Callable[[str], str]:
-    """Return what tells the lowest folder above an upload that stays, as in the column `path`.
+    """Return a function: upload path -> its lowest folder that culling keeps, even if empty.
 
-    That is the folder of its camera: the one that settings give it, else the first below
-    the root where it names the camera, else the root itself (""); or what lies deeper and
-    above the folders of its day. It stays, empty or not: an account on the FTP server
-    or what was typed into the camera leads there. An upload that no day's folder
-    holds leaves all its folders as they are.
+    That is the camera's folder (the one in the settings, else the first below the root if it
+    is named like the camera, else the root, ""), or the folder above the day's folders if
+    that is deeper. It is kept because FTP accounts and cameras are configured with it. If an
+    upload is in no day's folder, all its folders are kept.
     """
     folders = settings.folders
 

@@ -1,4 +1,4 @@
-"""What is to go and why, what stays although its time is over, and what is left. Reads only."""
+"""Plans a culling: what to delete and why, what stays although due, and what is left."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
     from pano_analytics.library import Library
 
-# No camera clock that was set says less, nor does that of this computer.
+# Earlier times are from clocks that were never set.
 EARLIEST = datetime(2005, 1, 1, tzinfo=UTC)
 
 _UTC = pa.timestamp("us", tz="UTC")
 
 
 class Stays(NamedTuple):
-    """A file that is old enough to go and stays all the same, and why."""
+    """A file that is past its retention time but stays, and why."""
 
     camera: str
     path: str
@@ -52,10 +52,10 @@ class Stays(NamedTuple):
 
 
 class Left(NamedTuple):
-    """One camera: what goes, and what is left of it when the plan is carried out.
+    """One camera: what the plan deletes, and what is left of it afterwards.
 
-    `waiting_files` of what is left are old by their names and arrivals, but have not been
-    known for `keep_days` yet; the first of these goes at `waiting_until`.
+    `waiting_files` of those left are old by name and arrival, but were first seen less than
+    `keep_days` ago; the first of these is due at `waiting_until` (UTC).
     """
 
     camera: str
@@ -71,9 +71,9 @@ class Left(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a culling at `now` deletes. `trouble` says why it would not, None where it would.
+    """What a culling at `now` (UTC) would delete; `trouble` says why it would not, else None.
 
-    `time_us` is the library's time at `now` (see `timekeeping`).
+    `time_us` is the library's time at `now`, in microseconds (see `timekeeping`).
     """
 
     now: datetime
@@ -85,27 +85,27 @@ class Plan:
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes go."""
+        """How many bytes would be deleted."""
         return sum(one.size_bytes for one in self.due)
 
     @property
     def uploads(self) -> int:
-        """How many uploads go; companions not counted."""
+        """How many uploads would be deleted, not counting companions."""
         return sum(one.media_id is not None for one in self.due)
 
     def frame(self) -> pd.DataFrame:
-        """Return the files to go, one row each, with the columns of `Due` and `age_days`."""
+        """Return the files to delete, one row each, with the columns of `Due` and `age_days`."""
         rows = [one._asdict() for one in self.due]
-        found = _frame(rows, [*Due._fields]).drop(columns="mtime_us")
-        found["age_days"] = [(self.now - one.since) / timedelta(days=1) for one in self.due]
-        return found
+        frame = _frame(rows, [*Due._fields]).drop(columns="mtime_us")
+        frame["age_days"] = [(self.now - one.since) / timedelta(days=1) for one in self.due]
+        return frame
 
     def stays_frame(self) -> pd.DataFrame:
-        """Return what is old enough and stays, one row a file, with the columns of `Stays`."""
+        """Return the files that are due but stay, one row each, with the columns of `Stays`."""
         return _frame([one._asdict() for one in self.stays], Stays._fields)
 
     def cameras_frame(self) -> pd.DataFrame:
-        """Return what goes and what is left, one row a camera, with the columns of `Left`."""
+        """Return what is deleted and left, one row per camera, with the columns of `Left`."""
         return _frame([one._asdict() for one in self.cameras], Left._fields)
 
 
@@ -116,16 +116,16 @@ def _frame(rows: list[dict[str, object]], columns: Iterable[str]) -> pd.DataFram
 
 
 def plan(where: Settings | Library, now: datetime | None = None) -> Plan:
-    """Return what a culling would delete while this computer's clock says `now`.
+    """Return what a culling would delete if this computer's clock said `now`.
 
-    `now` is aware, by default what the clock says. An upload goes when the time it shows
-    (`start`), its arrival and when it was first seen are all `keep_days` of its camera
-    ago. A time in the future or before 2005 is passed over; when an upload was first
-    seen is measured by time that passed (see `timekeeping`), whatever the clock was set
-    to. Only files that are as they were catalogued go, reached without following a link.
-    Nothing is written. Raises UploadTreeError where there is no upload root, StrangeTree
-    where most of what the library knows is not in it (no plan for what another disk lacks
-    looks like an answer), LibraryError where there is no library, QueryError for other arguments.
+    `now` is an aware datetime, by default the current time. An upload is due when its
+    recording time (`start`), its arrival and the time when it was first seen are all
+    `keep_days` of its camera ago. Times in the future or before 2005 are ignored; when an
+    upload was first seen is measured in elapsed time (see `timekeeping`), independent of
+    changes of the clock. Only files that are unchanged since they were catalogued are
+    deleted, and no link is followed. Nothing is written. Raises UploadTreeError if there is no
+    upload root, StrangeTree if most known uploads are not in it (a plan for another disk would
+    be misleading), LibraryError if there is no library, QueryError for invalid arguments.
     """
     settings, now = settings_of(where), clock(now)
     root, storage = places(settings)
@@ -136,21 +136,21 @@ def plan(where: Settings | Library, now: datetime | None = None) -> Plan:
             trouble = None
         except WrongRoot as error:
             trouble = str(error)
-        found = timekeeping.look(storage, now)
-        return make(settings, storage, tree, found, trouble or found.doubt)
+        time = timekeeping.look(storage, now)
+        return make(settings, storage, tree, time, trouble or time.doubt)
 
 
 def make(
     settings: Settings, storage: Storage, tree: Tree, time: Time, trouble: str | None = None
 ) -> Plan:
-    """Return the plan for a tree that is held already."""
+    """Return the plan for a tree that is already open."""
     now = time.wall
     settings = followed(settings, storage)
     aged = list(_aged(settings, Catalog(storage), now))
     sights = Sights.of(Journal(storage), (one.media_id for each in aged for one in each.old))
     judged = [one for each in aged for one in _by_sight(each.old, sights, time)]
     waiting = [one for one in judged if not one.is_over(now)]
-    due, stays = _looked_at(tree, [one for one in judged if one.is_over(now)])
+    due, stays = _split_by_file(tree, [one for one in judged if one.is_over(now)])
     due += [*_companions(tree, due), *_remains(tree, due, time)]
     due.sort(key=lambda one: (one.camera, one.date, one.path))
     stays.sort(key=lambda one: (one.camera, one.path))
@@ -163,7 +163,7 @@ def make(
 
 @dataclass(frozen=True, slots=True)
 class _Aged:
-    """A camera-day: uploads that are old by name and arrival, and a sum of all others."""
+    """A camera-day: uploads that are old by name and arrival, and the totals of all others."""
 
     day: Day
     old: list[Due]
@@ -175,24 +175,24 @@ class _Aged:
 def _aged(settings: Settings, catalog: Catalog, now: datetime) -> Iterator[_Aged]:
     for day, part in catalog.manifest().days_where(lambda part: part.held != 0):
         table = catalog.read(part)
-        there = table.filter(pc.invert(pc.is_in(table["state"], pa.array(GONE_STATES))))
-        if there.num_rows:
-            yield _aged_day(day, there, settings.keep_days_of(day.camera), now)
+        present = table.filter(pc.invert(pc.is_in(table["state"], pa.array(GONE_STATES))))
+        if present.num_rows:
+            yield _aged_day(day, present, settings.keep_days_of(day.camera), now)
 
 
-def _aged_day(day: Day, there: pa.Table, keep_days: int | None, now: datetime) -> _Aged:
-    since = ages(there, now)
-    told = there.append_column("since", since)
+def _aged_day(day: Day, present: pa.Table, keep_days: int | None, now: datetime) -> _Aged:
+    since = ages(present, now)
+    rows = present.append_column("since", since)
     cutoff = pa.scalar(None if keep_days is None else now - timedelta(days=keep_days), _UTC)
-    # What has no time that can be right is old by when it was first seen alone.
-    is_old = pc.or_(pc.less_equal(told["since"], cutoff), pc.is_null(told["since"]))
+    # Without a plausible time, only the time when it was first seen counts.
+    is_old = pc.or_(pc.less_equal(rows["since"], cutoff), pc.is_null(rows["since"]))
     is_old = pc.fill_null(is_old, keep_days is not None)
     if keep_days is None:
-        is_old = pa.repeat(pa.scalar(False), told.num_rows)
-    young = told.filter(pc.invert(is_old))
+        is_old = pa.repeat(pa.scalar(False), rows.num_rows)
+    young = rows.filter(pc.invert(is_old))
     return _Aged(
         day,
-        list(_dues(told.filter(is_old), day, keep_days)) if keep_days else [],
+        list(_dues(rows.filter(is_old), day, keep_days)) if keep_days else [],
         young.num_rows,
         pc.sum(young["size_bytes"]).as_py() or 0,
         pc.min(young["since"]).as_py(),
@@ -200,9 +200,9 @@ def _aged_day(day: Day, there: pa.Table, keep_days: int | None, now: datetime) -
 
 
 def ages(rows: pa.Table, now: datetime) -> pa.ChunkedArray:
-    """Return the later of `start` and `arrived` of media rows, without those that cannot be right.
+    """Return the later of `start` and `arrived` of media rows, ignoring implausible times.
 
-    These are times in the future and before 2005; null where neither can be.
+    Those are times in the future and before 2005; the result is null if both are.
     """
 
     def possible(times: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -215,9 +215,9 @@ def ages(rows: pa.Table, now: datetime) -> pa.ChunkedArray:
 
 
 def _by_sight(old: Iterable[Due], sights: Sights, time: Time) -> Iterator[Due]:
-    """Yield what is old by name and arrival with the time that it is old by, first sight included.
+    """Yield uploads that are old by name and arrival, with `since` raised to their first sight.
 
-    What the journal does not know was first seen now.
+    An upload that the journal does not contain was first seen now.
     """
     for one in old:
         seen_us = sights.first_us(one)
@@ -234,8 +234,8 @@ def _seen_later(one: Due, seen: datetime) -> Due:
 
 
 def _dues(old: pa.Table, day: Day, keep_days: int) -> Iterator[Due]:
-    """Yield uploads that are old by `since`; null stands for a time that cannot be right."""
-    # The file's time stays the number that the disk gave, on to the unlink.
+    """Yield uploads that are old by `since`; null stands for an implausible time."""
+    # Keep the file's time as the exact number from the disk, to compare before unlinking.
     mtimes_us = old["mtime"].cast(pa.int64()).to_pylist()
     uploads = uploads_of(old, *day)
     for upload, since, mtime_us in zip(uploads, old["since"].to_pylist(), mtimes_us, strict=True):
@@ -261,18 +261,18 @@ def _due(upload: Upload, since: datetime, mtime_us: int, keep_days: int) -> Due:
 
 
 def _reason(keep_days: int, late: timedelta, what: str) -> str:
-    """Return why an upload goes; what came within a day of what it shows needs no word."""
-    told = f"kept for {many(keep_days, 'day')}"
-    return told if late <= timedelta(days=1) else f"{told} since {what}"
+    """Return why an upload is due; a delay of up to a day is not mentioned."""
+    text = f"kept for {many(keep_days, 'day')}"
+    return text if late <= timedelta(days=1) else f"{text} since {what}"
 
 
-# --- what lies there ----------------------------------------------------------
+# --- files on disk ------------------------------------------------------------
 
 
-def _looked_at(tree: Tree, old: Iterable[Due]) -> tuple[list[Due], list[Stays]]:
-    """Return what can go, and what stays for what lies at its path; what is not there is neither.
+def _split_by_file(tree: Tree, old: Iterable[Due]) -> tuple[list[Due], list[Stays]]:
+    """Return files that can be deleted, and files that stay because they differ on disk.
 
-    A file that went by itself is for the next ingest to call missing.
+    Files that no longer exist are in neither; the next ingest marks them missing.
     """
     due: list[Due] = []
     stays: list[Stays] = []
@@ -289,7 +289,7 @@ def _looked_at(tree: Tree, old: Iterable[Due]) -> tuple[list[Due], list[Stays]]:
 
 
 def _companions(tree: Tree, due: Iterable[Due]) -> list[Due]:
-    """Return the files that lie beside clips only for their sake, and go with them."""
+    """Return the companion files of clips, which are deleted with them."""
     folders = defaultdict[str, dict[bytes, Due]](dict)
     for one in due:
         if one.kind == "clip":
@@ -308,7 +308,7 @@ def _companions(tree: Tree, due: Iterable[Due]) -> list[Due]:
             media_id=None,
             size_bytes=seen.size_bytes,
             mtime_us=seen.mtime_us,
-            reason=f"lies there for {clip.path.rpartition('/')[2]}",
+            reason=f"belongs to {clip.path.rpartition('/')[2]}",
         )
         for file, seen in tree.look(found)
         if seen.trouble is None
@@ -317,10 +317,10 @@ def _companions(tree: Tree, due: Iterable[Due]) -> list[Due]:
 
 
 def _beside(names: Iterable[bytes], clips: Mapping[bytes, Due]) -> Iterator[tuple[bytes, Due]]:
-    """Yield `STEM.idx` and `NAME.thumb` of clips that go, where nothing else of that stem stays.
+    """Yield `STEM.idx` and `NAME.thumb` of clips to delete, if no other file of that stem stays.
 
-    A later upload (see `layouts.later`) counts as what it came as: which of two indexes
-    belongs to which of two clips is not known, so they go with the last of these.
+    A later upload (see `layouts.later`) counts under its original name: which of two indexes
+    belongs to which of two clips is unknown, so they are deleted with the last of the clips.
     """
     going = {_first(name): clip for name, clip in clips.items()}
     stems = {_stem(name): clip for name, clip in going.items()}
@@ -352,9 +352,9 @@ def _ending(name: bytes) -> bytes:
 
 
 def _remains(tree: Tree, due: Iterable[Due], time: Time) -> list[Due]:
-    """Return the parts of cut uploads that are as old as the uploads that go from beside them.
+    """Return partial files of cut uploads that are as old as the uploads deleted beside them.
 
-    `pano receive` leaves them, under a name that is its own, and catalogs none.
+    `pano receive` leaves them, under names of its own; they are not catalogued.
     """
     folders = {one.path.rpartition("/")[0]: one for one in due}
     found: dict[Doomed, Due] = {}
@@ -369,15 +369,15 @@ def _remains(tree: Tree, due: Iterable[Due], time: Time) -> list[Due]:
             what="cut upload",
             media_id=None,
             aged_by="arrived",
-            since=came,
+            since=arrived,
             size_bytes=seen.size_bytes,
             mtime_us=seen.mtime_us,
             reason=f"cut off, and kept for {many(found[file].keep_days, 'day')} since it arrived",
         )
         for file, seen in tree.look(found)
         if seen.trouble is None
-        for came in [from_epoch_us(latest_us(time.behind(), seen.mtime_us))]
-        if EARLIEST <= came <= time.wall - timedelta(days=found[file].keep_days)
+        for arrived in [from_epoch_us(latest_us(time.behind(), seen.mtime_us))]
+        if EARLIEST <= arrived <= time.wall - timedelta(days=found[file].keep_days)
     ]
 
 
@@ -423,15 +423,15 @@ def _by_camera(files: Iterable[Due]) -> defaultdict[str, list[Due]]:
 
 
 def plan_table(due: Sequence[Due], settings: Settings, culled_at: datetime) -> pa.Table:
-    """Return files to go as the journal keeps a plan (schema PLAN)."""
+    """Return the files to delete as the journal stores a plan (schema PLAN)."""
     top = tops(settings)
-    told = {
-        **{name: [getattr(one, name) for one in due] for name in _AS_PLANNED},
+    columns = {
+        **{name: [getattr(one, name) for one in due] for name in _PLAN_FIELDS},
         "mtime": pa.array([one.mtime_us for one in due], pa.int64()).cast(_UTC),
         "top": [top(one.path) for one in due],
         "culled_at": [culled_at] * len(due),
     }
-    return pa.table({name: told[name] for name in PLAN.names}, schema=PLAN)
+    return pa.table({name: columns[name] for name in PLAN.names}, schema=PLAN)
 
 
-_AS_PLANNED = ("media_id", "camera", "date", "path", "size_bytes", "reason")
+_PLAN_FIELDS = ("media_id", "camera", "date", "path", "size_bytes", "reason")

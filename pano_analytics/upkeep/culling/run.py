@@ -1,4 +1,4 @@
-"""One culling: finish what was left, plan, ask where it is much, journal, remove; drop old rows."""
+"""One culling: finish an interrupted one, plan, check limits, journal, delete, drop old rows."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ if TYPE_CHECKING:
 
 LAST_RUN = "state/cull.json"
 _FORMAT = 1
-# So many files are journalled, marked and removed in one go.
+# How many files are journalled, marked and deleted at a time.
 BATCH = 5000
-# Culling must note before it deletes, on a full disk too: this space is held back
-# for it, and what it notes at a time is little until there is room again.
+# Culling must write to the journal before it deletes, even on a full disk. This space is
+# reserved for that, and batches are small until there is more.
 RESERVE = "state/reserve"
 RESERVE_BYTES = 16 << 20
 _SMALL_BATCH = 200
-# A schedule culls every day; what became due since the last time is what it is there for.
+# A scheduled culling runs daily; uploads that became due since the last one are its normal work.
 _ORDINARY = timedelta(days=2)
 
 Progress = Callable[[str, int, int], None]
 
 
 class TooMany(AttentionNeeded):
-    """The plan is larger than a run may delete without being told so."""
+    """The plan exceeds what a run may delete without explicit permission."""
 
 
 @dataclass
 class Culled:
-    """What a culling did. `stayed` are files that were to go and could not, with the reason.
+    """The result of a culling. `stayed` are planned files that were not deleted, with the reason.
 
-    `looked_us` is when it planned, in the library's time; None where it came to no plan.
+    `looked_us` is when it planned, in the library's time (µs); None if it made no plan.
     """
 
     files: int = 0
@@ -83,21 +83,21 @@ def cull(
     now: datetime | None = None,
     progress: Progress | None = None,
 ) -> Culled:
-    """Delete the uploads that were kept long enough, and rows whose own time is over.
+    """Delete uploads past their retention time, and rows past theirs (`rows_days`).
 
-    `now` (aware) stands for what this computer's clock says. `up_to` is how many files
-    may go, whatever the caps in the settings say. Holds the library's lock. Raises
-    ClockDoubt where the clock cannot be right, TooMany where more would go than `up_to`,
-    WrongRoot where the upload root is not the one that was adopted, StrangeTree where most
-    of what the library knows is not in it, JournalError where a file of it is torn, LibraryBusy,
-    UploadTreeError, QueryError or another LibraryError; nothing is deleted then. Where a camera
-    exceeds a cap, nothing of that camera is deleted, and TooMany is raised at the end.
-    What a killed culling planned is finished first, and counts for no cap.
+    `now` (aware) replaces the time of this computer's clock. `up_to` limits the number of
+    files, instead of the limits in the settings. Holds the library's lock. Raises ClockDoubt
+    if the clock is implausible, TooMany if more than `up_to` files are due, WrongRoot if the
+    upload root is not the adopted one, StrangeTree if most known uploads are not in it,
+    JournalError if a file of the journal is torn, LibraryBusy, UploadTreeError, QueryError or
+    another LibraryError; nothing is deleted then. If a camera exceeds a limit, nothing of that
+    camera is deleted, and TooMany is raised at the end. The plan of a killed culling is
+    finished first, regardless of limits.
     """
     settings, now = settings_of(where), clock(now)
     up_to = most_files(up_to)
     root, storage = places(settings)
-    with storage.lock(LOCK, wait), _noted(storage) as done, Tree.opened(root) as tree:
+    with storage.lock(LOCK, wait), _recorded(storage) as done, Tree.opened(root) as tree:
         tree.require(adopted(storage))
         own_tree.require(storage, root)
         Journal(storage).require()
@@ -107,7 +107,7 @@ def cull(
         time.require()
         for name in (LAST_RUN, AT_WORK, MANIFEST, RESERVE, timekeeping.PAGE):
             storage.drop_leftovers(name)
-        # A run that was killed left this mark: the next ingest is to sweep.
+        # A killed run left this mark, so that the next ingest sweeps: keep it.
         was_at_work = storage.exists(AT_WORK)
         journal = Journal(storage)
         for name in journal.open_plans():
@@ -118,7 +118,7 @@ def cull(
         _refuse_too_many(found, up_to)
         held = {} if up_to is not None else held_back(settings, found, last_run(storage))
         due = [one for one in found.due if one.camera not in held]
-        _look_again(storage, due)
+        _forget_folders(storage, due)
         for batch in _batches(due, storage):
             mark_at_work(storage)
             name = journal.note_plan(plan_table(batch, settings, time.wall))
@@ -132,7 +132,7 @@ def cull(
             storage.remove(AT_WORK)
         keep_reserve(storage)
         done.looked_us = time.at_us
-        _refuse_held(found, held, done)
+        _raise_if_held(found, held, done)
     return done
 
 
@@ -146,34 +146,34 @@ def _refuse_too_many(found: Plan, up_to: int | None) -> None:
         )
 
 
-def _refuse_held(found: Plan, held: Mapping[str, str], done: Culled) -> None:
+def _raise_if_held(found: Plan, held: Mapping[str, str], done: Culled) -> None:
     if not held:
         return
     count = sum(one.camera in held for one in found.due)
-    told = "; ".join(f"{camera}: expected {why}" for camera, why in sorted(held.items()))
+    reasons = "; ".join(f"{camera}: expected {why}" for camera, why in sorted(held.items()))
     others = ""
     if done.files:
         were = "was" if done.files == 1 else "were"
         others = f"{many(done.files, 'file')} of other cameras {were} deleted."
     nothing = "of it" if done.files else ""
     raise TooMany(
-        f"{told}. Nothing {nothing + ' ' if nothing else ''}was deleted. "
+        f"{reasons}. Nothing {nothing + ' ' if nothing else ''}was deleted. "
         f"{others + ' ' if others else ''}{_advice(count)}"
     )
 
 
 def _advice(count: int) -> str:
     return (
-        f"Look at what `pano cull` shows; if that is meant, run "
+        f"Check the plan that `pano cull` shows; if it is right, run "
         f"`pano cull --delete --up-to {count}`."
     )
 
 
-def _look_again(storage: Storage, due: Iterable[Due]) -> None:
-    """Let the next ingest look at the folders of what goes, however alike they are by then.
+def _forget_folders(storage: Storage, due: Iterable[Due]) -> None:
+    """Make the next ingest read the folders of deleted files, even if they look unchanged.
 
-    What was uploaded again under the same name, size and time would else seem
-    to have been there all along.
+    Otherwise a file that was uploaded again with the same name, size and time would go
+    unnoticed.
     """
     known = memory.load(storage)
     above = {
@@ -190,24 +190,24 @@ def _look_again(storage: Storage, due: Iterable[Due]) -> None:
 def held_back(
     settings: Settings, found: Plan, before: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
-    """Return the cameras that exceed a cap, each with what was expected of it.
+    """Return the cameras that exceed a limit, each with a sentence about it.
 
-    Each camera is measured by itself, so that none can empty or hold up another. What
-    became due since the culling `before` (as `last_run` tells it), if that was at
-    most two days ago, is a schedule's ordinary work and counts for no share: what a quiet
-    camera has last goes without a question.
+    Each camera is checked by itself, so that none can hold up another. Uploads that became
+    due since the culling `before` (from `last_run`), if that was at most two days ago, are
+    the normal work of a schedule and are not counted for `most_share`: so the last uploads
+    of a quiet camera can be deleted.
     """
     held = {}
     for left in found.cameras:
         own = [one for one in found.due if one.camera == left.camera]
-        told = _exceeded(settings, left, own, _ordinary_since(found, before))
-        if told:
-            held[left.camera] = told
+        reason = _exceeded(settings, left, own, _ordinary_since(found, before))
+        if reason:
+            held[left.camera] = reason
     return held
 
 
 def _ordinary_since(found: Plan, before: Mapping[str, Any] | None) -> datetime:
-    """Return the moment of the culling before, or now where that was too long ago."""
+    """Return the time of the previous culling, or now if that was too long ago."""
     looked_us = (before or {}).get("looked_us")
     if not isinstance(looked_us, int):
         return found.now
@@ -236,7 +236,7 @@ def _gb(size_bytes: int) -> str:
 
 
 def _batches(due: Iterable[Due], storage: Storage) -> Iterator[list[Due]]:
-    """Yield files by camera-days, the oldest first; few at a time while the disk is full."""
+    """Yield batches of files, oldest day first; small ones while the disk is nearly full."""
     ordered = sorted(due, key=lambda one: (one.date, one.camera, one.path))
     start = 0
     while start < len(ordered):
@@ -253,20 +253,20 @@ def _free(storage: Storage) -> int:
 
 
 def keep_reserve(storage: Storage) -> None:
-    """Hold back space for a culling on a full disk, where there is plenty now."""
+    """Reserve space for culling on a full disk, if there is plenty now."""
     if storage.exists(RESERVE) or _free(storage) < _PLENTY * RESERVE_BYTES:
         return
     storage.put(RESERVE, lambda file: os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES))
 
 
-# --- rows whose own time is over ------------------------------------------------
+# --- rows past their retention time ---------------------------------------------
 
 
 def drop_rows(storage: Storage, journal: Journal, rows_days: int, time: Time) -> int:
-    """Drop the rows that were culled `rows_days` ago, with their pictures; return how many.
+    """Drop rows that were culled `rows_days` ago, with their thumbnails; return how many.
 
-    The journal is told first: killed between, the next culling drops them. Packs
-    of thumbnails that nothing names any more go after the readers' grace period.
+    The journal is written first: if the run is killed, the next culling drops them. Packs of
+    thumbnails that are no longer used are deleted after the readers' grace period.
     """
     catalog = Catalog(storage)
     change, cutoff = catalog.begin(), time.wall - timedelta(days=rows_days)
@@ -277,19 +277,19 @@ def drop_rows(storage: Storage, journal: Journal, rows_days: int, time: Time) ->
     if dropped:
         mark_at_work(storage)
         storage.sync([journal.forget(dropped, time.now())])
-        change.give_up(_unnamed(change, packs))
+        change.give_up(_unused(change, packs))
         change.commit()
     return len(dropped)
 
 
 def _may_have_old(part: Part, cutoff: datetime) -> bool:
-    # No upload is culled before the time it shows, if that is right; else it is later found here.
+    # Uploads are culled after their recording time; if that is wrong, the row is found later.
     is_young = part.first_us is not None and part.first_us > cutoff.timestamp() * 1_000_000
     return part.held != part.rows and not is_young
 
 
 def _drop(change: Change, day: Day, cutoff: datetime, packs: set[str]) -> list[str]:
-    """Take the old culled rows of a camera-day out of `change`; add the packs they were in."""
+    """Remove the old culled rows of a camera-day in `change`; add their packs to `packs`."""
     table = change.read(day)
     assert table is not None, "the manifest names its part"
     last = pa.scalar(cutoff, table.schema.field("culled_at").type)
@@ -307,8 +307,8 @@ def _drop(change: Change, day: Day, cutoff: datetime, packs: set[str]) -> list[s
     return list(old["media_id"].to_pylist())
 
 
-def _unnamed(change: Change, packs: set[str]) -> set[str]:
-    """Return those of `packs` that no frame of any day names: rows may have moved to another."""
+def _unused(change: Change, packs: set[str]) -> set[str]:
+    """Return the `packs` that no frame of any day refers to; rows may have moved between days."""
     left = set(packs)
     for day in sorted(change.days("frames")):
         if not left:
@@ -318,18 +318,18 @@ def _unnamed(change: Change, packs: set[str]) -> set[str]:
     return left
 
 
-# --- what a monitor asks --------------------------------------------------------
+# --- the last run ---------------------------------------------------------------
 
 
 @contextmanager
-def _noted(storage: Storage) -> Iterator[Culled]:
-    """Leave in the library how the culling inside ended, well or not."""
+def _recorded(storage: Storage) -> Iterator[Culled]:
+    """Record in the library how the culling in the block ended."""
     done, started, error, code = Culled(), datetime.now(UTC), None, 0
     try:
         yield done
-    except BaseException as came:
-        error = str(came) or type(came).__name__
-        code = _code(came)
+    except BaseException as exception:
+        error = str(exception) or type(exception).__name__
+        code = _code(exception)
         raise
     finally:
         document = {
@@ -344,28 +344,28 @@ def _noted(storage: Storage) -> Iterator[Culled]:
             "stayed": len(done.stayed),
             "looked_us": done.looked_us,
         }
-        # A full disk must not hide what the run itself has to say.
+        # A full disk must not hide the error of the run itself.
         with suppress(OSError, PanoError):
             storage.replace(LAST_RUN, json.dumps(document).encode())
 
 
-def _code(came: BaseException) -> int:
-    if isinstance(came, PanoError):
-        return came.exit_code
-    # Not an Exception: somebody ended it, and the next run goes on from there.
-    return 1 if isinstance(came, Exception) else ENDED
+def _code(exception: BaseException) -> int:
+    if isinstance(exception, PanoError):
+        return exception.exit_code
+    # Not an Exception: it was ended by a signal, and the next run continues from there.
+    return 1 if isinstance(exception, Exception) else ENDED
 
 
 def last_run(where: Storage | Settings | Library) -> dict[str, Any] | None:
-    """Return how the last culling of a library ended, None where there was none."""
+    """Return how the last culling of a library ended, or None if there was none."""
     return storage_of(where).document(LAST_RUN, _FORMAT)
 
 
 def is_stopped(where: Settings | Library) -> bool:
-    """Tell whether what ended the last culling would end one now, too. Writes nothing.
+    """Return whether the cause that stopped the last culling persists. Writes nothing.
 
-    Asked again are the tree and its marker, the clock, the caps and a full disk; any
-    other error stands until a culling ends well.
+    Checks the tree and its marker, the clock, the limits and the disk's free space again; any
+    other error counts until a culling succeeds.
     """
     settings = settings_of(where)
     _, storage = places(settings)

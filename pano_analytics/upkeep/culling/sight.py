@@ -1,4 +1,4 @@
-"""When uploads were first seen, as the journal knows it: the one time that nobody can set."""
+"""When uploads were first seen, from the journal: the only time that no clock or name can fake."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pano_analytics.model.times import epoch_us
 from pano_analytics.store.journal import Journal
 from pano_analytics.upkeep.culling.due import Due
 
-# media_id, size and modification time (µs): an upload as it is.
+# An upload in its current form: media_id, size and modification time (µs).
 Key = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Sights:
-    """First sights of some uploads, in the library's time (µs)."""
+    """When some uploads were first seen, in the library's time (µs)."""
 
     first: Mapping[Key, int]
 
     @classmethod
     def of(cls, journal: Journal, media_ids: Iterable[str | None]) -> Sights:
-        """Return when these uploads were first seen as they are, since they were last gone.
+        """Return when these uploads were first seen in their current form.
 
-        What was replaced, or went and came back, is new.
+        An upload that was replaced, or was gone and is back, counts as new.
         """
         wanted = pa.array(sorted({one for one in media_ids if one is not None}), pa.string())
         gone = _last_gone(journal, wanted)
@@ -41,7 +41,7 @@ class Sights:
         return cls(first)
 
     def first_us(self, one: Due) -> int | None:
-        """Return when an upload was first seen, None where the journal does not know it."""
+        """Return when an upload was first seen (µs), or None if the journal does not contain it."""
         return self.first.get((one.media_id or "", one.size_bytes, one.mtime_us))
 
 
