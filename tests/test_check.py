@@ -22,11 +22,13 @@ from pano_analytics.cli import pano
 from pano_analytics.cli.check import DEPTHS as DEPTHS_OF_THE_COMMAND
 from pano_analytics.cli.terminal import shown
 from pano_analytics.errors import AttentionNeeded, LibraryError, QueryError, UploadTreeError
+from pano_analytics.ingest.run import LOCK
 from pano_analytics.library import Library
 from pano_analytics.receive import records
 from pano_analytics.settings import Settings
-from pano_analytics.store.catalog import Catalog, Day
+from pano_analytics.store.catalog import Catalog, Day, unlisted
 from pano_analytics.store.journal import PLAN, Journal
+from pano_analytics.store.removal import mark_at_work
 from pano_analytics.upkeep.check import COLUMNS, DEPTHS, WHAT, check
 
 NOON_DAY = Day("porch", NOON.date())
@@ -229,6 +231,12 @@ def _cull_unfinished(library: Library) -> None:
     Journal(library.storage).note_plan(PLAN.empty_table())
 
 
+def _run_unfinished(library: Library) -> None:
+    mark_at_work(library.storage)
+    part = library.catalog.manifest().media[NOON_DAY].path
+    assert library.storage.move(part, unlisted(part))
+
+
 def _overwrite_tried(library: Library) -> None:
     record = records.Record(library.storage)
     record.note_attempt("porch", "replace", at(1), at(3), "192.0.2.7")
@@ -252,6 +260,7 @@ PLANTED: list[tuple[Callable[[Library], None], str]] = [
     (_journal_lacks, "journal_lacks"),
     (_journal_lacks_gone, "journal_lacks_gone"),
     (_cull_unfinished, "cull_unfinished"),
+    (_run_unfinished, "run_unfinished"),
     (_overwrite_tried, "overwrite_tried"),
     (_size_differs, "size_differs"),
     (_mtime_differs, "mtime_differs"),
@@ -304,6 +313,25 @@ def test_a_missing_part_is_told_once(library: Library) -> None:
     """The uploads of a part that is gone are not listed one by one as well."""
     _part_missing(library)
     assert found(library, "presence").what.tolist() == ["part_missing"]
+
+
+def test_a_killed_run_is_reported_until_the_next_ingest(
+    settings: Settings, library: Library
+) -> None:
+    """What it left is counted, while nobody writes; the ingest puts all in its place."""
+    _run_unfinished(library)
+    library.storage.put("unlisted/part-00000099-abcdef-0.parquet", lambda file: file.write(b""))
+    with library.storage.lock(LOCK):
+        assert found(library, "presence").empty
+    [told] = found(library, "presence").to_dict("records")
+    assert told["what"] == "run_unfinished"
+    assert told["found"] == (
+        "1 current part outside the tree, 0 replaced parts in it, 1 file that nothing names"
+    )
+    run(settings)
+    assert found(library, "presence").empty
+    assert not library.storage.exists("unlisted/part-00000099-abcdef-0.parquet")
+    assert _part(library).exists()
 
 
 def test_nothing_is_written(library: Library) -> None:

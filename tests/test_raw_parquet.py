@@ -30,6 +30,7 @@ from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
 from pano_analytics.store.catalog import Catalog, Day
 from pano_analytics.store.storage import Storage
+from pano_analytics.upkeep.check import check as check_library
 
 INGESTS = 100
 
@@ -170,8 +171,10 @@ def test_one_that_was_killed_between_swap_and_tree_is_read_and_healed(
     assert len(library.media()) == len(library.sql("SELECT * FROM media")) == 3
     assert set(library.sql("SELECT camera, date FROM media").camera) == {"porch"}
     assert set(counted(library)) == {(2, 2)}
+    assert set(check_library(library).what) == {"run_unfinished"}
     run(settings)
     assert_exact(library)
+    assert check_library(library).empty
 
 
 def test_a_tree_without_its_manifest_is_exact_after_the_next_ingest(settings: Settings) -> None:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -52,6 +53,7 @@ __all__ = [
     "Change",
     "Day",
     "Manifest",
+    "Misplaced",
     "Month",
     "Part",
     "Sealed",
@@ -67,6 +69,14 @@ __all__ = [
 # Where parts may lie.
 FOLDERS = (TREE, UNLISTED)
 GRACE_S = 600.0
+
+
+class Misplaced(NamedTuple):
+    """What a killed writer left: parts to move by their names in the tree, files to remove."""
+
+    into_tree: list[str]
+    out_of_tree: list[str]
+    stray: list[str]
 
 
 class Catalog:
@@ -217,22 +227,28 @@ class Catalog:
 
         Lock holder only. Returns what was removed.
         """
+        left = self.misplaced()
+        self._arrange(left.into_tree, left.out_of_tree)
+        for name in (*left.stray, *self._temporary()):
+            self.storage.remove(name)
+        return left.stray
+
+    def misplaced(self) -> Misplaced:
+        """Return which files do not lie where the manifest says; a commit at work has such, too."""
         manifest = self.manifest()
         current = {part.path for _, _, part in manifest.everything()}
         retired = {path for path, _ in manifest.retired}
         aside = {unlisted(path): path for path in (*current, *retired)}
         in_tree = [name for name in self.storage.files(TREE) if name not in current]
         out = [name for name in self.storage.files(UNLISTED) if name not in retired]
-        self._arrange(
-            [aside[name] for name in out if aside.get(name) in current],
-            [name for name in in_tree if name in retired],
-        )
         months = set(self.storage.files(MONTHS)) - {*manifest.files(), *retired}
         stray = [name for name in in_tree if name not in retired]
         stray += [name for name in out if name not in aside] + sorted(months)
-        for name in (*stray, *self._temporary()):
-            self.storage.remove(name)
-        return stray
+        return Misplaced(
+            [aside[name] for name in out if aside.get(name) in current],
+            [name for name in in_tree if name in retired],
+            stray,
+        )
 
     def _temporary(self) -> list[str]:
         names = [

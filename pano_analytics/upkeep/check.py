@@ -33,6 +33,7 @@ from pano_analytics.errors import (
 from pano_analytics.ingest import examine, walk
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.ingest.listing import Reader, now_us
+from pano_analytics.ingest.run import LOCK
 from pano_analytics.library import Library
 from pano_analytics.model import alike, arguments
 from pano_analytics.model.tables import TABLES, of_uploads, schema, uploads_of
@@ -43,6 +44,7 @@ from pano_analytics.store import locators, runs, timekeeping
 from pano_analytics.store.catalog import WHOLE, Day, Part
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal
+from pano_analytics.store.removal import AT_WORK
 from pano_analytics.wording import many
 from pano_analytics.workers import crew
 from pano_analytics.workers.crew import MakeExecutor
@@ -89,6 +91,10 @@ WHAT: dict[str, tuple[str, str]] = {
         "it a new password with `pano camera password NAME`",
     ),
     "cull_unfinished": ("presence", "run `pano cull --delete`, which continues from there"),
+    "run_unfinished": (
+        "presence",
+        "run `pano ingest`, which moves current parts into the tree and removes the others",
+    ),
     "size_differs": ("size", _INGEST),
     "mtime_differs": ("size", _INGEST),
     "state_differs": ("decode", _DISK),
@@ -238,6 +244,7 @@ class _Check:
         yield from self._twice()
         yield from self._torn()
         yield from self._unfinished()
+        yield from self._left_behind()
         yield from self._tried()
         yield from self._tree()
 
@@ -524,6 +531,28 @@ class _Check:
             yield Finding(
                 "cull_unfinished", part=name, expected="no open plan", found=many(files, "file")
             )
+
+    def _left_behind(self) -> Iterator[Finding]:
+        """Yield that a killed run left files of the catalog where they should not be."""
+        if not self._is_abandoned():
+            return
+        left = self.library.catalog.misplaced()
+        # A run that began meanwhile has moved some of them already.
+        if any(left) and self._is_abandoned():
+            [example, *_] = [name for names in left for name in names]
+            yield Finding(
+                "run_unfinished",
+                part=example,
+                expected="current parts in the tree, and no other files",
+                found=f"{many(len(left.into_tree), 'current part')} outside the tree, "
+                f"{many(len(left.out_of_tree), 'replaced part')} in it, "
+                f"{many(len(left.stray), 'file')} that nothing names",
+            )
+
+    def _is_abandoned(self) -> bool:
+        """Tell whether the last run left its mark and no process is writing."""
+        storage = self.library.storage
+        return storage.exists(AT_WORK) and not storage.is_locked(LOCK)
 
     def _tried(self) -> Iterator[Finding]:
         """Yield attempts to replace or remove complete uploads, which `pano receive` recorded."""
