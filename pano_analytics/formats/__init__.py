@@ -1,5 +1,5 @@
-"""What files of cameras hold, byte by byte: one list of endings, one module per container.
+"""The file formats of cameras: one list of file name endings, and one module per container.
 
-Layouts, `receive`, `inspection` and `clips` all ask here, so that they agree about
-which endings are media, what a file really is, and whether its end is there.
+Layouts, `receive`, `inspection` and `clips` all use it, so that they agree about which endings are
+media, which format a file really has, and whether it is complete.
 """

@@ -12,13 +12,13 @@ _PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _INDEX = bytes.fromhex("90080033b1e5cf1189f400a0c90349cb")
 _IS_BROADCAST = 1
 _DATA_HEADER_BYTES = 50
-_MOST_HEADER_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 1 << 20
 
 
 def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
-    """Compare the declared file size; of a broadcast, check that the last packet is whole."""
+    """Compare the declared file size; in a broadcast, check that the last packet is complete."""
     content.seek(0)
-    head = content.read(_MOST_HEADER_BYTES)
+    head = content.read(_MAX_HEADER_BYTES)
     at = head.find(_PROPERTIES)
     if at < 0 or at + 104 > len(head):
         return cut("it ends inside its header")
@@ -35,10 +35,10 @@ def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
 
 
 def _has_index(content: BinaryIO, size_bytes: int) -> bool:
-    """Tell whether the file ends with an index, which is written last of all."""
-    start = max(0, size_bytes - _MOST_HEADER_BYTES)
+    """Return whether the file has a complete index, which is written last."""
+    start = max(0, size_bytes - _MAX_HEADER_BYTES)
     content.seek(start)
-    tail = content.read(_MOST_HEADER_BYTES)
+    tail = content.read(_MAX_HEADER_BYTES)
     at = tail.rfind(_INDEX)
-    # Writers to a pipe put what they could not go back for behind it.
+    # Writers to a pipe, which cannot seek back to the header, append data after the index.
     return at >= 0 and start + at + int.from_bytes(tail[at + 16 : at + 24], "little") <= size_bytes

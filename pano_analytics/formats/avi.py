@@ -1,4 +1,4 @@
-"""AVI: chunks inside RIFF lists, whose lengths a recorder fills in when it is done."""
+"""AVI: chunks inside RIFF lists, whose lengths are filled in when the recording ends."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import BinaryIO
 
 from pano_analytics.formats.verdict import NOTHING, UNBROKEN, WHOLE, Verdict, cut, missing
 
-# Written to a pipe, or never finished: nobody went back to fill in the length.
+# Lengths that were never filled in: the file was written to a pipe, or not finished.
 _OPEN_LENGTHS = (0, 0xFFFFFFFF)
 _HEADER_BYTES = 1 << 20
-_MOST_CHUNKS = 100_000
+_MAX_CHUNKS = 100_000
 _CHUNK_NAME = re.compile(rb"\d\d[a-zA-Z]{2}|ix\d\d|LIST|JUNK|idx1")
 
 
 def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
-    """Check the declared lengths; where they were never filled in, the chunks themselves."""
+    """Check the declared lengths, or the chunks themselves if lengths were never filled in."""
     offset = 0
     while True:
         content.seek(offset)
         head = content.read(12)
         if len(head) < 12 or head[:4] != b"RIFF":
-            # Above 1 GB an AVI is several lists, one behind another.
+            # An AVI of more than 1 GB consists of several consecutive lists.
             return WHOLE
         length = struct.unpack_from("<I", head, 4)[0]
         if length in _OPEN_LENGTHS:
@@ -40,7 +40,7 @@ def _streamed(content: BinaryIO, size_bytes: int) -> Verdict:
     if offset < 0:
         return cut("it ends inside its header")
     offset += 4
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MAX_CHUNKS):
         content.seek(offset)
         head = content.read(12)
         if not head:

@@ -1,4 +1,4 @@
-"""DHAV clips as they lie on disks: with foreign bytes before, between and behind the frames."""
+"""DHAV clips as found on disks: with foreign bytes before, between and after the frames."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import BinaryIO
 from pano_analytics.formats import dhav
 from pano_analytics.formats.verdict import NOTHING, UNBROKEN, Verdict, cut
 
-_MOST_FRAME_BYTES = 64 << 20
+_MAX_FRAME_BYTES = 64 << 20
 _TAIL_BYTES = 1 << 16
 _HEAD_BYTES = 1 << 20
-_MOST_IN_MEMORY_BYTES = 64 << 20
+_MAX_IN_MEMORY_BYTES = 64 << 20
 
 
 def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
-    """Check that the last frame ends as its header says; what stands behind it is no frame."""
+    """Check that the last frame ends where its header says, and that no frame begins after it."""
     start = max(0, size_bytes - _TAIL_BYTES)
     content.seek(start)
     tail = content.read(_TAIL_BYTES)
@@ -24,7 +24,7 @@ def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
         end = at + dhav.TRAILER.size
         if _is_frame(content, start + end, tail[:end]):
             rest = tail[end:]
-            if _begins(rest):
+            if _has_frame_start(rest):
                 return cut("its last frame is cut off")
             return NOTHING if rest else UNBROKEN
         at = tail.rfind(dhav.END_MAGIC, 0, at)
@@ -33,31 +33,31 @@ def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
 
 def _is_frame(content: BinaryIO, end: int, tail: bytes) -> bool:
     length = dhav.last_frame_bytes(tail)
-    if length is None or length > min(end, _MOST_FRAME_BYTES):
+    if length is None or length > min(end, _MAX_FRAME_BYTES):
         return False
     content.seek(end - length)
     return dhav.is_whole_tail(content.read(length))
 
 
-def _begins(rest: bytes) -> bool:
-    """Tell whether another frame begins in what stands behind the last whole one."""
+def _has_frame_start(rest: bytes) -> bool:
+    """Return whether another frame begins in `rest`, the bytes after the last complete one."""
     return dhav.MAGIC in rest or any(rest.endswith(dhav.MAGIC[:n]) for n in (1, 2, 3))
 
 
 def first_frame(content: BinaryIO) -> int | None:
-    """Return the offset of the first whole frame near the beginning, None where there is none."""
+    """Return the offset of the first complete frame near the beginning, or None."""
     content.seek(0)
-    found = next((f for f in dhav.frames(content.read(_HEAD_BYTES)) if f.is_whole), None)
-    return found.offset if found else None
+    frame = next((f for f in dhav.frames(content.read(_HEAD_BYTES)) if f.is_whole), None)
+    return frame.offset if frame else None
 
 
-def in_step(content: BinaryIO, size_bytes: int) -> BinaryIO:
-    """Return a clip with its frames one behind another.
+def without_gaps(content: BinaryIO, size_bytes: int) -> BinaryIO:
+    """Return a clip without foreign bytes between its frames.
 
-    FFmpeg skips 32 KB and more where a frame does not follow at once, and the frames in
-    them. What holds no foreign bytes is returned as it is.
+    If a frame does not follow immediately, FFmpeg skips 32 KB or more, including the frames
+    in them. A clip without foreign bytes, or larger than 64 MB, is returned unchanged.
     """
-    if size_bytes > _MOST_IN_MEMORY_BYTES:
+    if size_bytes > _MAX_IN_MEMORY_BYTES:
         return content
     content.seek(0)
     data = content.read()
@@ -65,7 +65,7 @@ def in_step(content: BinaryIO, size_bytes: int) -> BinaryIO:
     ends = [f.offset + f.length for f in frames]
     if all(f.offset == end for f, end in zip(frames, [0, *ends], strict=False)):
         return content
-    # Where a frame's own length cannot be trusted it reaches to the next one.
+    # A frame whose declared length is wrong extends to the next frame.
     following = [*(f.offset for f in frames[1:]), size_bytes]
     stops = [
         end if f.is_whole else after for f, end, after in zip(frames, ends, following, strict=True)

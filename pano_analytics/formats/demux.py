@@ -1,4 +1,4 @@
-"""Clips taken apart by FFmpeg: packets, the times between pictures, single key frames."""
+"""Demuxing clips with FFmpeg: packets, times of pictures, single key frames."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 MAX_PACKETS = 500_000
-"""A clip is read to this many packets: about two hours of picture and sound."""
+"""At most this many packets of a clip are read: about two hours of video and audio."""
 BARE_STREAMS = frozenset(("h264", "hevc", "m4v", "mpegvideo", "mjpeg"))
-"""Formats that may hold no times at all, only one picture after another."""
+"""Formats that may have no timestamps, just consecutive pictures."""
 
-# A picture is a clip of one frame.
+# FFmpeg reads a picture as a clip of one frame.
 _PIPES = {
     "JPEG": "jpeg_pipe",
     "PNG": "png_pipe",
@@ -40,41 +40,42 @@ _LAPSE_STEP_S = 60.0
 def open_clip(
     content: BinaryIO, format_name: str, options: dict[str, str] | None = None
 ) -> InputContainer:
-    """Open a clip for reading with its container's own demuxer and no other."""
+    """Open a clip for reading, with the demuxer of its container only."""
     import av
 
     format_name = _PIPES.get(format_name, format_name)
     if format_name == "dhav":
-        content = dav.in_step(content, content.seek(0, 2))
+        content = dav.without_gaps(content, content.seek(0, 2))
     content.seek(0)
     return av.open(content, "r", format=format_name, options=options, metadata_errors="replace")
 
 
 def packets_of(container: InputContainer) -> Iterator[Packet[Any]]:
-    """Yield the packets of all streams, whole or cut. Raises FFmpeg's errors."""
+    """Yield the packets of all streams, complete or cut off. Raises FFmpeg's errors."""
     try:
         yield from (packet for packet in container.demux() if packet.size)
     except IndexError:
-        # A DHAV clip may show its sound only later; PyAV then stumbles over the stream it
-        # did not know when all packets are out and it asks each stream for what is held.
+        # In a DHAV clip, the audio stream may begin later; PyAV then fails on the unknown
+        # stream when it flushes all streams, after the last packet.
         return
 
 
 TOO_MUCH_MEMORY = "it needs more memory than the limit per file"
 
 
-def refusal(error: BaseException, told: str = "{}") -> MediaError:
-    """Return the error to raise for a file that a reader ends with `error` on.
+def refusal(error: BaseException, form: str = "{}") -> MediaError:
+    """Return the error to raise for a file on which a reader failed with `error`.
 
-    A file that exceeds our limits may well be whole: it is too large to look at, not damaged.
+    `form` is a format string for the reason. A file that exceeds our limits may be complete:
+    it is reported as too large, not as damaged.
     """
     if is_out_of_memory(error):
         return Unsupported(f"too large to look at: {TOO_MUCH_MEMORY}")
-    return Undecodable(told.format(error_words(error)))
+    return Undecodable(form.format(error_words(error)))
 
 
 def error_words(error: BaseException) -> str:
-    """Return what FFmpeg or Pillow says is wrong, without codes and addresses."""
+    """Return the message of FFmpeg or Pillow, without codes and addresses."""
     if is_out_of_memory(error):
         return TOO_MUCH_MEMORY
     words = str(getattr(error, "strerror", None) or error)
@@ -82,9 +83,9 @@ def error_words(error: BaseException) -> str:
 
 
 def decode_key(context: VideoCodecContext, packet: Packet[Any]) -> VideoFrame | None:
-    """Return the picture of one key packet, decoded on its own so that failures stay single.
+    """Return the picture of one key packet, or None if it does not decode.
 
-    None where it does not decode.
+    It is decoded by itself, so that a failure affects no other picture.
     """
     return decoded_key(context, packet)[0]
 
@@ -92,7 +93,7 @@ def decode_key(context: VideoCodecContext, packet: Packet[Any]) -> VideoFrame | 
 def decoded_key(
     context: VideoCodecContext, packet: Packet[Any]
 ) -> tuple[VideoFrame | None, BaseException | None]:
-    """Return the picture of one key packet as `decode_key` does, and what went wrong."""
+    """Return the picture of one key packet as `decode_key` does, and the error if it failed."""
     import av
 
     try:
@@ -103,21 +104,20 @@ def decoded_key(
     return (pictures[0] if pictures else None), None
 
 
-# --- how a picture is to be turned ------------------------------------------------------
+# --- orientation ------------------------------------------------------------------------
 
 UPRIGHT = 1
 
 
 def orientation_of(picture: VideoFrame) -> int:
-    """Return how a decoded picture is to be turned for display, as EXIF counts it: 1 to 8.
+    """Return the EXIF orientation, 1 to 8, of a decoded picture.
 
-    It is read from the display matrix; a matrix that turns by other than quarters is
-    taken for the nearest quarter.
+    It is read from the display matrix; other angles are rounded to the nearest quarter turn.
     """
     try:
         matrix = picture.side_data.get("DISPLAYMATRIX")
     except ValueError:
-        # PyAV does not know every sort of side data (EXIF); this way tells quarters only.
+        # PyAV does not know every kind of side data (EXIF); `rotation` has quarter turns only.
         return {90: 8, 180: 3, -180: 3, -90: 6}.get(picture.rotation, UPRIGHT)
     if matrix is None:
         return UPRIGHT
@@ -132,12 +132,12 @@ def orientation_of(picture: VideoFrame) -> int:
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """Return the size of a picture once it is turned for display."""
+    """Return the size (width, height) of a picture after turning it for display."""
     return (height, width) if orientation >= 5 else (width, height)
 
 
 def matrix_of(orientation: int) -> list[int]:
-    """Return the display matrix that turns a picture so: 9 numbers as FFmpeg orders them."""
+    """Return the display matrix for an EXIF orientation: 9 numbers in FFmpeg's order."""
     a, b, c, d = _MATRICES[orientation]
     return [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30]
 
@@ -158,10 +158,10 @@ _MATRICES = {
 
 
 def declared_period_s(stream: VideoStream) -> float:
-    """Return the seconds a picture stands by the rate that the stream declares, or 0.1.
+    """Return the seconds per picture that the stream declares, or 0.1.
 
-    Of a stream without a container FFmpeg tells 25 frames per second, whatever its
-    headers say; those are asked first.
+    For a stream without a container, FFmpeg always reports 25 frames per second, so its
+    headers are read first.
     """
     is_bare = stream.container.format.name in BARE_STREAMS
     rate = (is_bare and stream.codec_context.framerate) or stream.average_rate
@@ -169,7 +169,7 @@ def declared_period_s(stream: VideoStream) -> float:
 
 
 def filled_times(times_s: Sequence[float | None]) -> list[float]:
-    """Return the times with each missing one as the one before, or as the first that is told."""
+    """Return the times (s); a missing one becomes the one before, or the first known one."""
     last = next((time_s for time_s in times_s if time_s is not None), 0.0)
     filled = []
     for time_s in times_s:
@@ -179,11 +179,11 @@ def filled_times(times_s: Sequence[float | None]) -> list[float]:
 
 
 def steady_times(times_s: Sequence[float], fallback_s: float) -> tuple[list[float], float]:
-    """Return (seconds from the first picture, one for each; the period of a picture).
+    """Return (seconds from the first picture, for each picture; period in seconds).
 
-    A camera sets its clock while it records: a step of nothing, back, or of more than
-    2 s is replaced by the period, which is the mean of the usual steps (`fallback_s`
-    where there are none). A clip that always steps slower is taken at its word.
+    Cameras may set their clock while they record: a step that is zero, negative or more than
+    2 s is replaced by the period, the mean of the usual steps (`fallback_s` if there are
+    none). In a time lapse, where most steps are longer, steps of up to 60 s are kept.
     """
     steps = [later - earlier for earlier, later in pairwise(times_s)]
     longest = _longest_step(steps)

@@ -1,12 +1,12 @@
-"""The bytes Dahua and Amcrest cameras write: DHAV clips and the clock inside their JPEGs.
+"""The formats of Dahua and Amcrest cameras: DHAV clips, and the clock inside their JPEGs.
 
-A `.dav` clip is a row of frames, each with a 24-byte header, an extension that
+A `.dav` clip is a sequence of frames, each with a 24-byte header, an extension that
 describes the stream, the payload (Annex B video, ADTS AAC or A-law audio) and an
-8-byte trailer that repeats the frame's length. The same packed clock stands in a
-comment segment of every snapshot. The layout is the one FFmpeg's `dhav` demuxer
+8-byte trailer that repeats the frame's length. Every snapshot has the same packed clock in a
+comment segment. The format is the one that FFmpeg's `dhav` demuxer
 reads, checked against files of real cameras; see `docs/design/inspect.md`.
 
-All clocks here are the camera's own wall clock: naive, to the second, 2000 to 2063.
+All times here are the camera's wall clock: naive, in whole seconds, from 2000 to 2063.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ END_MAGIC = b"dhav"
 KEY_VIDEO = 0xFD
 VIDEO = 0xFC
 AUDIO = 0xF0
-# 0xF1 carries side data without a picture or sound; demuxers skip it.
+# Side data without video or audio; demuxers skip it.
 SIDE_DATA = 0xF1
 FRAME_TYPES = frozenset((KEY_VIDEO, VIDEO, AUDIO, SIDE_DATA))
 
@@ -51,7 +51,7 @@ _COMMENT_BYTES = 252
 _UNIX_MARK = b"\x00\x7c\x00\x00"
 _UNIX_COMMENT_BYTES = 4092
 # The length in a snapshot's trailer is that of a DHAV frame around the JPEG without its
-# comments: 24 bytes of header, 16 of extension, 8 of trailer (so in both real snapshots).
+# comments: 24 bytes of header, 16 of extension, 8 of trailer (as in two real snapshots).
 _SNAPSHOT_FRAME_EXTRA = 24 + 16 + 8
 
 
@@ -59,9 +59,9 @@ _SNAPSHOT_FRAME_EXTRA = 24 + 16 + 8
 
 
 def pack_clock(clock: datetime) -> int:
-    """Return the 32-bit word for a naive wall clock; seconds are cut, not rounded.
+    """Return the 32-bit word for a naive wall clock; fractions of seconds are dropped.
 
-    From the low end: second 6 bits, minute 6, hour 5, day 5, month 4, year - 2000 6.
+    From the lowest bit: second 6 bits, minute 6, hour 5, day 5, month 4, year - 2000 6.
     Raises MediaError outside 2000 to 2063, which the word cannot hold.
     """
     if not 2000 <= clock.year <= 2063:
@@ -71,7 +71,7 @@ def pack_clock(clock: datetime) -> int:
 
 
 def unpack_clock(word: int) -> datetime | None:
-    """Return the naive wall clock in `word`, or None where it names no moment."""
+    """Return the naive wall clock in `word`, or None if it is not a valid time."""
     try:
         return datetime(
             2000 + (word >> 26 & 63),
@@ -94,11 +94,11 @@ def _checksum(header: bytes | bytearray | memoryview) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FrameHeader:
-    """One frame of a clip as its header tells it.
+    """The header of one frame of a clip.
 
-    `offset` and `length` count bytes, header and trailer included; `clock_word` is the
-    packed clock; `ms` a 16-bit counter of milliseconds that runs on its own;
-    `is_whole` says that the trailer stands where the length says.
+    `offset` and `length` are in bytes, including header and trailer; `clock_word` is the
+    packed clock; `ms` is an independent 16-bit counter of milliseconds; `is_whole` is True
+    if the trailer is where `length` says.
     """
 
     offset: int
@@ -112,7 +112,7 @@ class FrameHeader:
 
     @property
     def clock(self) -> datetime | None:
-        """The camera's wall clock, or None where the word names no moment."""
+        """The camera's wall clock (naive), or None if the word is not a valid time."""
         return unpack_clock(self.clock_word)
 
     @property
@@ -122,12 +122,12 @@ class FrameHeader:
 
     @property
     def is_video(self) -> bool:
-        """Whether the frame holds a picture."""
+        """Whether the frame contains a picture."""
         return self.kind in (KEY_VIDEO, VIDEO)
 
     @property
     def payload(self) -> slice:
-        """The place of the payload in the buffer the frame was read from."""
+        """The slice of the payload in the buffer that the frame was read from."""
         start = self.offset + HEADER.size + self.extension_bytes
         return slice(start, self.offset + self.length - TRAILER.size)
 
@@ -147,7 +147,7 @@ def _frame(
 
 def _code(codes: dict[str, int], codec: str) -> int:
     if codec not in codes:
-        raise MediaError(f"DHAV frames hold {', '.join(codes)}; {codec!r} is none of them")
+        raise MediaError(f"expected a DHAV codec ({', '.join(codes)}); got {codec!r}")
     return codes[codec]
 
 
@@ -171,10 +171,10 @@ def video_frame(
     width: int,
     height: int,
 ) -> bytes:
-    """Return one picture (Annex B, `codec` h264 or hevc) as a whole DHAV frame.
+    """Return one picture (Annex B, `codec` h264 or hevc) as a complete DHAV frame.
 
     `number` counts the pictures of a clip from 0, `clock` is the camera's naive wall
-    clock and `ms` a running count of milliseconds, of which 16 bits are kept.
+    clock and `ms` a running count of milliseconds, of which 16 bits are stored.
     """
     extension = _video_extension(codec, fps, width, height) if is_key else b""
     return _frame(KEY_VIDEO if is_key else VIDEO, extension, payload, number, clock, ms)
@@ -190,10 +190,10 @@ def audio_frame(
     channels: int = 1,
     sample_rate_hz: int = 8000,
 ) -> bytes:
-    """Return one packet of sound (`codec` aac with ADTS header, or pcm_alaw) as a frame."""
+    """Return one audio packet (`codec` aac with ADTS header, or pcm_alaw) as a DHAV frame."""
     if sample_rate_hz not in SAMPLE_RATE_CODES:
         raise MediaError(
-            f"DHAV audio runs at {sorted(SAMPLE_RATE_CODES)} Hz, not at {sample_rate_hz}"
+            f"expected a sample rate of DHAV, {sorted(SAMPLE_RATE_CODES)} Hz; got {sample_rate_hz}"
         )
     extension = bytes(
         (0x83, channels, _code(AUDIO_CODECS, codec), SAMPLE_RATE_CODES[sample_rate_hz])
@@ -210,7 +210,7 @@ def video_clip(
     height: int,
     codec: str = "h264",
 ) -> bytes:
-    """Return a whole `.dav` of `pictures`, each (Annex B bytes, whether it is a key frame)."""
+    """Return a complete `.dav` of `pictures`, each (Annex B bytes, whether it is a key frame)."""
     parts = []
     for number, (payload, is_key) in enumerate(pictures):
         ms = number * 1000 // fps
@@ -249,7 +249,7 @@ def frames(data: bytes | bytearray) -> Iterator[FrameHeader]:
     """Yield the header of every frame in `data`, in file order.
 
     Bytes between frames are skipped, as demuxers do; a frame whose end is cut off or
-    overwritten is yielded with `is_whole` false, and the search goes on behind its header.
+    overwritten is yielded with `is_whole` false, and the search continues after its header.
     """
     offset = data.find(MAGIC)
     while offset >= 0:
@@ -263,7 +263,7 @@ def frames(data: bytes | bytearray) -> Iterator[FrameHeader]:
 
 
 def last_frame_bytes(tail: bytes | bytearray | memoryview) -> int | None:
-    """Return the length of the last frame as the last 8 bytes of a file tell it, or None."""
+    """Return the length of the last frame in bytes, from the last 8 bytes of a file, or None."""
     if len(tail) < TRAILER.size:
         return None
     magic, length = TRAILER.unpack_from(tail, len(tail) - TRAILER.size)
@@ -271,10 +271,10 @@ def last_frame_bytes(tail: bytes | bytearray | memoryview) -> int | None:
 
 
 def is_whole_tail(tail: bytes | bytearray | memoryview) -> bool:
-    """Return whether `tail`, the end of a file, ends with one whole frame.
+    """Return whether `tail`, the end of a file, ends with a complete frame.
 
-    `tail` must reach back to the start of the last frame (`last_frame_bytes` tells how
-    far that is); where it does not, the answer is no.
+    `tail` must reach back to the start of the last frame (see `last_frame_bytes`);
+    otherwise the result is False.
     """
     length = last_frame_bytes(tail)
     if length is None or length > len(tail):
@@ -286,9 +286,9 @@ def is_whole_tail(tail: bytes | bytearray | memoryview) -> bool:
 def shift_clock(data: bytes, start: datetime) -> bytes:
     """Return the clip `data` as if its first frame had been recorded at `start` (naive).
 
-    Every frame moves by the same time, so steps inside the clip stay; only the packed
-    clocks and header checksums change. Raises MediaError where `data` holds no frame
-    with a clock, or where a clock would leave the years 2000 to 2063.
+    All frames are shifted by the same time; only the packed clocks and header checksums
+    change. Raises MediaError if `data` has no frame with a clock, or if a clock would leave
+    the years 2000 to 2063.
     """
     headers = list(frames(data))
     clocks = {header.clock_word: header.clock for header in headers}
@@ -317,7 +317,7 @@ def jpeg_comment(clock: datetime, ms: int = 0) -> bytes:
     """Return the payload of a snapshot's clock comment, 252 bytes as real cameras write it."""
     payload = bytearray(_COMMENT_BYTES)
     payload[:5] = _COMMENT_MARK
-    # The comment repeats its own length at both ends, here most significant byte first.
+    # The comment contains its own length at both ends, in big-endian order.
     payload[12:16] = struct.pack(">I", _COMMENT_BYTES)
     payload[-8:] = END_MAGIC + struct.pack(">I", _COMMENT_BYTES)
     struct.pack_into("<H", payload, 20, ms & 0xFFFF)
@@ -328,7 +328,7 @@ def jpeg_comment(clock: datetime, ms: int = 0) -> bytes:
 def read_comment(comment: bytes | None) -> datetime | None:
     """Return the naive wall clock of a snapshot's comment.
 
-    None where the comment is another maker's, its checksum fails or it names no moment.
+    None if the comment is from another maker, or its checksum or time is invalid.
     """
     if not comment or len(comment) <= _CHECKSUM_AT or not comment.startswith(_COMMENT_MARK):
         return None
@@ -338,7 +338,7 @@ def read_comment(comment: bytes | None) -> datetime | None:
 
 
 def jpeg_trailer(jpeg_bytes: int) -> bytes:
-    """Return the 8 bytes behind a snapshot's end marker.
+    """Return the 8 bytes after a snapshot's end marker.
 
     `jpeg_bytes` is the length of the JPEG without its comment segments.
     """
@@ -359,15 +359,15 @@ def _unix_comment(clock: datetime) -> bytes:
 def camera_jpeg(jpeg: bytes, clock: datetime) -> bytes:
     """Return a plain JPEG as an Amcrest camera would upload it at `clock` (naive).
 
-    Both comment segments go before the frame header, the trailer behind the end marker.
+    Both comment segments are put before the frame header, the trailer after the end marker.
     """
-    place = next(
+    position = next(
         (offset for offset, marker, _ in _segments(jpeg) if marker in (0xC0, 0xC1, 0xC2)), None
     )
-    if place is None:
+    if position is None:
         raise MediaError("expected a JPEG picture, found none to write a camera's clock into")
     comments = _segment(_unix_comment(clock)) + _segment(jpeg_comment(clock))
-    return jpeg[:place] + comments + jpeg[place:] + jpeg_trailer(len(jpeg))
+    return jpeg[:position] + comments + jpeg[position:] + jpeg_trailer(len(jpeg))
 
 
 def _segments(jpeg: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
@@ -384,7 +384,7 @@ def _segments(jpeg: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
 def stamp_jpeg(data: bytes, clock: datetime) -> bytes:
     """Return the snapshot `data` with the clock of its comments set to `clock` (naive).
 
-    Raises MediaError where it carries no such comment (see `camera_jpeg`).
+    Raises MediaError if it has no such comment (see `camera_jpeg`).
     """
     stamped, is_stamped = bytearray(data), False
     for offset, marker, payload_bytes in _segments(data):

@@ -1,4 +1,4 @@
-"""The one list of endings: what layouts accept, and what pano can read of it."""
+"""The list of file name endings that layouts accept, and the formats that pano reads."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pano_analytics.model.upload import Kind
 class Ending(NamedTuple):
     """What a file with this ending should be.
 
-    `formats` are the names that `sniff` gives to such contents. It is empty for a
-    format that pano does not read: such files are cataloged as `unsupported`.
+    `formats` are the names that `sniff` gives to its contents; empty for a format that pano
+    does not read, whose files are catalogued as `unsupported`.
     """
 
     kind: Kind

@@ -8,18 +8,18 @@ from typing import BinaryIO
 from pano_analytics.formats.verdict import NOTHING, UNBROKEN, WHOLE, Verdict, cut, missing
 
 _HEADER_BYTES = 4096
-_MOST_TAGS = 100_000
+_MAX_TAGS = 100_000
 
 
 def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
-    """Compare the declared file size, else walk over the tags: the last one must be whole."""
+    """Compare the declared file size, else walk over the tags: the last one must be complete."""
     content.seek(0)
     head = content.read(_HEADER_BYTES)
     declared = _declared_bytes(head)
     if declared is not None:
         return missing(declared - size_bytes) if declared > size_bytes else WHOLE
     offset = int.from_bytes(head[5:9], "big") + 4
-    for _ in range(_MOST_TAGS):
+    for _ in range(_MAX_TAGS):
         content.seek(offset)
         tag = content.read(11)
         if not tag:
@@ -35,7 +35,7 @@ def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
 
 
 def _declared_bytes(head: bytes) -> int | None:
-    """Return the `filesize` of the clip's metadata, None where its writer left it out."""
+    """Return the `filesize` in the clip's metadata, or None if there is none."""
     at = head.find(b"\0\x08filesize\0")
     if at < 0 or at + 19 > len(head):
         return None

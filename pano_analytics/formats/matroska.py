@@ -1,4 +1,4 @@
-"""Matroska and WebM: elements, each with its length in front unless it was streamed."""
+"""Matroska and WebM: elements, each preceded by its length unless it was streamed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import BinaryIO
 from pano_analytics.formats.verdict import NOTHING, UNBROKEN, WHOLE, Verdict, missing
 
 _SEGMENT = b"\x18S\x80g"
-_MOST_ELEMENTS = 100_000
+_MAX_ELEMENTS = 100_000
 
 
 def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
-    """Check the segment's declared end; in a streamed one, the end of each element."""
+    """Check the segment's declared end; in a streamed file, check the end of each element."""
     offset = 0
-    for _ in range(_MOST_ELEMENTS):
+    for _ in range(_MAX_ELEMENTS):
         content.seek(offset)
         head = content.read(16)
         if not head:
@@ -21,9 +21,9 @@ def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
         name_bytes = 9 - head[0].bit_length()
         length, start = _vint(head, name_bytes)
         if start <= name_bytes:
-            # No element: padding, or one whose header is cut.
+            # Not an element: padding, or a header that is cut off.
             return NOTHING
-        # An element without a length is stepped into.
+        # Descend into an element of unknown length.
         offset += start + (length or 0)
         if offset > size_bytes:
             return missing(offset - size_bytes)
@@ -33,7 +33,7 @@ def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
 
 
 def _vint(data: bytes, offset: int) -> tuple[int | None, int]:
-    """Return (value, offset behind it) of an EBML length; None where it is unknown."""
+    """Return (value, offset after it) of an EBML length; the value is None if unknown."""
     first = data[offset] if offset < len(data) else 0
     width = 9 - first.bit_length()
     if width > 8 or offset + width > len(data):

@@ -1,4 +1,4 @@
-"""MP4, MOV and 3GP: a file of boxes, each with its length in front."""
+"""MP4, MOV and 3GP: a sequence of boxes, each preceded by its length."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import BinaryIO
 from pano_analytics.formats.verdict import NOTHING, UNBROKEN, WHOLE, Verdict, cut, missing
 
 BOXES = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide"))
-_MOST_BOXES = 100_000
+_MAX_BOXES = 100_000
 
 
 def verdict(content: BinaryIO, size_bytes: int) -> Verdict:
-    """Check that each top-level box ends inside the file and that the index is there."""
+    """Check that each top-level box ends inside the file, and that there is an index."""
     return _verdict(content, size_bytes, b"moov")
 
 
 def picture_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
-    """Check the same of a picture in boxes (AVIF, HEIC): pixels have a box behind the index."""
+    """Check the same for a picture in boxes (AVIF, HEIC), whose pixels follow the index."""
     return _verdict(content, size_bytes, b"meta", pixels=b"mdat")
 
 
@@ -31,21 +31,20 @@ def _verdict(content: BinaryIO, size_bytes: int, index: bytes, pixels: bytes = b
         names.add(name)
     if index not in names:
         return cut(f"its index ({index.decode()}) is missing")
-    # Fragments follow one another: without the last one the rest is a whole clip as well,
-    # but for the index of fragments (mfra), which is written last of all.
+    # A clip that lacks its last fragments looks complete, except for the index of fragments
+    # (mfra), which is written last.
     if end is None or end < size_bytes or (pixels and pixels not in names):
         return NOTHING
     return UNBROKEN if b"moof" in names and b"mfra" not in names else WHOLE
 
 
 def boxes(content: BinaryIO, size_bytes: int) -> Iterator[tuple[bytes, int | None]]:
-    """Yield (name, end) of the top-level boxes; padding behind the last one ends them.
+    """Yield (name, end offset) of the top-level boxes, up to padding after the last one.
 
-    The end is None for a box of length 0: it fills the rest of the file, however much of it
-    is there.
+    The end is None for a box of length 0, which extends to the end of the file.
     """
     offset = 0
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MAX_BOXES):
         content.seek(offset)
         head = content.read(16)
         if len(head) < 8:

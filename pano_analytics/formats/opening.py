@@ -1,4 +1,4 @@
-"""Opening one file safely: for reading only, without following a link or waiting."""
+"""Opening a file safely: for reading only, without following links or blocking."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pano_analytics.errors import MediaError
 def open_media(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
     """Open a regular file without following a link or waiting for a FIFO's writer.
 
-    Gives the file, for reading only, and its status when it was opened. Raises
-    MediaError saying what is there instead, or what keeps it from being read.
+    Yields the file, for reading only, and its status when it was opened. Raises MediaError
+    if it is not a regular file or cannot be read.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
@@ -29,8 +29,8 @@ def open_media(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
     if not stat.S_ISREG(before.st_mode):
         os.close(descriptor)
         raise MediaError(
-            f"{path} is {_sort_of(before.st_mode)}, not a media file: it is not read; move it out "
-            "of the upload tree"
+            f"{path} is {_file_type(before.st_mode)}, not a media file: it is not read; move it "
+            "out of the upload tree"
         )
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         yield file, before
@@ -46,12 +46,12 @@ def _why_not_opened(path: Path, error: OSError | ValueError) -> str:
     return f"{path} cannot be opened: {error.strerror}"
 
 
-def _sort_of(mode: int) -> str:
-    sorts: tuple[tuple[Callable[[int], bool], str], ...] = (
+def _file_type(mode: int) -> str:
+    types: tuple[tuple[Callable[[int], bool], str], ...] = (
         (stat.S_ISDIR, "a folder"),
         (stat.S_ISFIFO, "a FIFO"),
         (stat.S_ISSOCK, "a socket"),
         (stat.S_ISCHR, "a device"),
         (stat.S_ISBLK, "a device"),
     )
-    return next((name for test, name in sorts if test(mode)), "something else")
+    return next((name for test, name in types if test(mode)), "something else")

@@ -1,4 +1,4 @@
-"""PNG, GIF, WebP, BMP and TIFF: where a whole picture ends."""
+"""PNG, GIF, WebP, BMP and TIFF: whether a picture is complete."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from pano_analytics.formats.verdict import NOTHING, WHOLE, Verdict, cut, missing
 
 _TAIL_BYTES = 4096
 _UNCOMPRESSED_BMP = (0, 3, 6)
-# Offsets and lengths of strips, tiles and a JPEG inside: TIFF 6.0, sections 8, 15 and 22.
+# Tags for offsets and lengths of strips, tiles and an embedded JPEG: TIFF 6.0, sections 8, 15
+# and 22.
 _TIFF_PIECES = ((273, 279), (324, 325), (513, 514))
-_TIFF_PLACES = {tag for pair in _TIFF_PIECES for tag in pair}
+_TIFF_PIECE_TAGS = {tag for pair in _TIFF_PIECES for tag in pair}
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-# Directories of their own, with a preview, or with what the camera says of the picture.
+# Tags for nested directories, with a preview or with EXIF data.
 _TIFF_DIRECTORIES = (330, 34665, 34853)
-# A hostile file costs no more reads than these allow.
-_MOST_GIF_BLOCKS = 1 << 18
-_MOST_TIFF_PAGES = 256
-_MOST_TIFF_ENTRIES = 1000
-_MOST_TIFF_PIECES = 1 << 16
+# Limits for the number of reads, against hostile files.
+_MAX_GIF_BLOCKS = 1 << 18
+_MAX_TIFF_PAGES = 256
+_MAX_TIFF_ENTRIES = 1000
+_MAX_TIFF_PIECES = 1 << 16
 
 
 def png_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
-    """Look for the end chunk; some writers put a few bytes behind it."""
+    """Look for the end chunk; some writers add a few bytes after it."""
     content.seek(max(0, size_bytes - _TAIL_BYTES))
     if b"\0\0\0\0IEND\xaeB`\x82" in content.read(_TAIL_BYTES):
         return WHOLE
@@ -35,7 +36,7 @@ def gif_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
     """Walk the blocks of all pictures to the trailer."""
     content.seek(0)
     at = 13 + _gif_colours(content.read(13), 10)
-    for _ in range(_MOST_GIF_BLOCKS):
+    for _ in range(_MAX_GIF_BLOCKS):
         if at >= size_bytes:
             return cut("the picture has no trailer")
         content.seek(at)
@@ -52,14 +53,14 @@ def gif_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
 
 
 def _gif_colours(head: bytes, at: int) -> int:
-    """Return the length of the table of colours that the flags at `at` announce."""
+    """Return the length of the colour table, from the flags at `at`."""
     flags = head[at] if at < len(head) else 0
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _after_gif_data(content: BinaryIO, at: int) -> int:
-    """Return where pieces of data, each behind its length, end; behind the file if it does."""
-    for _ in range(_MOST_GIF_BLOCKS):
+    """Return the end of a series of sub-blocks, each preceded by its length."""
+    for _ in range(_MAX_GIF_BLOCKS):
         content.seek(at)
         length = content.read(1)
         at += 1 + (length[0] if length else 0)
@@ -78,11 +79,11 @@ def webp_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
 
 
 def bmp_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
-    """Compare where the pixels end, as the header has it, with the size of the file."""
+    """Compare the end of the pixels, computed from the header, with the size of the file."""
     content.seek(0)
     head = content.read(38).ljust(38, b"\0")
     declared, pixels, header = (*struct.unpack_from("<I4xI", head, 2), head[14])
-    # Some writers declare a wrong length: what the pixels need decides.
+    # Some writers declare a wrong length, so compute it from the pixels.
     end = pixels + _pixel_bytes(head, header) if pixels else declared
     if end > size_bytes:
         return missing(end - size_bytes)
@@ -100,7 +101,7 @@ def _pixel_bytes(head: bytes, header: int) -> int:
 
 
 def tiff_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
-    """Compare where directories and pixels of all pages end with the size of the file."""
+    """Compare the ends of directories and pixels of all pages with the size of the file."""
     content.seek(0)
     order = "<" if content.read(2) == b"II" else ">"
     try:
@@ -114,53 +115,53 @@ def tiff_verdict(content: BinaryIO, size_bytes: int) -> Verdict:
 
 
 def _tiff_ends(content: BinaryIO, order: str, size_bytes: int) -> Iterator[int | None]:
-    """Yield where each part of a TIFF ends, None for what is not looked at.
+    """Yield the end offset of each part of a TIFF, and None if parts are not checked.
 
-    Raises struct.error where a directory is not there.
+    Raises struct.error if a directory is missing.
     """
-    pages, below, seen = [*_numbers(content, order, 4, 1, "I")], list[int](), {0}
-    while pages or below:
+    pages, nested, seen = [*_numbers(content, order, 4, 1, "I")], list[int](), {0}
+    while pages or nested:
         is_page = bool(pages)
-        at = (pages or below).pop()
+        at = (pages or nested).pop()
         if at in seen:
             continue
         seen.add(at)
         [count] = _numbers(content, order, at, 1, "H")
-        if count > _MOST_TIFF_ENTRIES or len(seen) > _MOST_TIFF_PAGES:
+        if count > _MAX_TIFF_ENTRIES or len(seen) > _MAX_TIFF_PAGES:
             yield None
             return
         entries = {}
         for entry in range(count):
-            where = at + 2 + 12 * entry
-            tag, sort = _numbers(content, order, where, 2, "H")
-            [items] = _numbers(content, order, where + 4, 1, "I")
-            length = items * _TIFF_SIZES.get(sort, 1)
+            position = at + 2 + 12 * entry
+            tag, field_type = _numbers(content, order, position, 2, "H")
+            [items] = _numbers(content, order, position + 4, 1, "I")
+            length = items * _TIFF_SIZES.get(field_type, 1)
             if length > 4:
-                [value] = _numbers(content, order, where + 8, 1, "I")
+                [value] = _numbers(content, order, position + 8, 1, "I")
                 yield value + length
             else:
-                value = where + 8
-            if value + length <= size_bytes and items <= _MOST_TIFF_PIECES:
-                entries[tag] = value, items, {3: "H", 4: "I", 13: "I"}.get(sort, "")
-            elif tag in _TIFF_PLACES:
+                value = position + 8
+            if value + length <= size_bytes and items <= _MAX_TIFF_PIECES:
+                entries[tag] = value, items, {3: "H", 4: "I", 13: "I"}.get(field_type, "")
+            elif tag in _TIFF_PIECE_TAGS:
                 yield None
         yield from _pieces(content, order, entries)
-        if is_page:  # some writers let the last directory below a page end without a next one
+        if is_page:  # in nested directories, some writers omit the link to a next one
             pages += _numbers(content, order, at + 2 + 12 * count, 1, "I")
         for tag in _TIFF_DIRECTORIES:
             if tag in entries and entries[tag][2] == "I":
-                below += _numbers(content, order, *entries[tag])
+                nested += _numbers(content, order, *entries[tag])
 
 
 def _pieces(
     content: BinaryIO, order: str, entries: dict[int, tuple[int, int, str]]
 ) -> Iterator[int]:
     for pair in _TIFF_PIECES:
-        places, lengths = (
+        offsets, lengths = (
             _numbers(content, order, *entries[tag]) if tag in entries and entries[tag][2] else ()
             for tag in pair
         )
-        yield from (place + length for place, length in zip(places, lengths, strict=False))
+        yield from (offset + length for offset, length in zip(offsets, lengths, strict=False))
 
 
 def _numbers(content: BinaryIO, order: str, at: int, count: int, form: str) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
-"""What a file really is, by its first bytes, whatever its name says.
+"""Detect the format of a file from its first bytes, whatever its name says.
 
-FFmpeg's own guess is not asked: it would take a text file for a playlist and open
-what that names. Formats that run programs (EPS) are left out on purpose.
+FFmpeg's own detection is not used: it would accept a text file as a playlist, and open the files
+named in it. Formats that contain programs (EPS) are excluded deliberately.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pano_analytics.formats.verdict import Undecodable, Unsupported
 from pano_analytics.model.upload import Kind
 
 _HEAD_BYTES = 1 << 16
-_MOST_ZEROS = 1 << 20
+_MAX_ZEROS = 1 << 20
 
 PICTURES = frozenset(("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"))
 """The names that `format_of` gives to pictures; all other names are clips."""
@@ -33,13 +33,13 @@ _MAGICS: tuple[tuple[bytes, int, str], ...] = (
     (b"FLV\x01", 0, "flv"),
     (asf.MAGIC, 0, "asf"),
     (b"\0\0\1\xba", 0, "mpeg"),
-    # Hikvision's mark in front of a program stream.
+    # Hikvision's header before a program stream.
     (b"IMKH", 0, "mpeg"),
     (b"HXVS", 0, "hxvs"),
     (b"HXVF", 0, "hxvs"),
     (b"DKIF", 0, "ivf"),
 )
-# As text, one character for each byte.
+# Formats that pano does not read; bytes as Latin-1 text.
 _UNREAD_AS_TEXT: tuple[tuple[str, int, str], ...] = (
     ("II*\0\x10\0\0\0CR", 0, "a raw picture (CR2)"),
     ("FUJIFILMCCD-RAW", 0, "a raw picture (RAF)"),
@@ -64,8 +64,8 @@ _UNREAD_AS_TEXT: tuple[tuple[str, int, str], ...] = (
     ("Salted__", 0, "an encrypted file"),
 )
 _UNREAD = tuple((mark.encode("latin-1"), at, name) for mark, at, name in _UNREAD_AS_TEXT)
-# What is shorter than any such file is a stub.
-_FEWEST_UNREAD_BYTES = 64
+# A shorter file is a stub, not one of these formats.
+_MIN_UNREAD_BYTES = 64
 _HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
 _AVIF = frozenset((b"avif", b"avis"))
 _BMP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
@@ -77,29 +77,29 @@ def format_of(
 ) -> str:
     """Return the name of the format: Pillow's for a picture, FFmpeg's for a clip.
 
-    `kind` is what the name says, for words and for what may be either: a JPEG behind
-    which another one follows is a clip of Motion JPEG only where a clip is expected.
-    Raises Unsupported for a format that pano does not read, also where only the `ending`
-    tells that it is one, and Undecodable for other contents.
+    `kind` is what the file name says. It is used in messages and for ambiguous contents: a
+    JPEG that is followed by another one is a Motion JPEG clip only if a clip is expected.
+    Raises Unsupported for a format that pano does not read, even if only the `ending` says
+    so, and Undecodable for other contents.
     """
     content.seek(0)
     head = content.read(_HEAD_BYTES)
-    name = _by_magic(head, _MAGICS) or _by_boxes(head) or _by_form(head)
+    name = _by_magic(head, _MAGICS) or _by_boxes(head) or _by_structure(head)
     if name == "JPEG" and kind == "clip" and jpeg.is_stream(content, size_bytes):
         name = "mjpeg"
     if name is None and dav.first_frame(content) is not None:
         name = "dhav"
     content.seek(0)
     if ending is not None and not ending.formats and name in (None, "TIFF") and any(head):
-        # Raw sensor data lies in TIFF files, beside a small preview.
+        # Raw sensor data is stored in TIFF files, with a small preview.
         raise Unsupported(f"{ending.title}: pano does not read this format")
     if name is not None:
         return name
     unread = _by_magic(head, _UNREAD) or (_ADTS.match(head) and "sound without pictures")
-    if unread and size_bytes >= _FEWEST_UNREAD_BYTES:
+    if unread and size_bytes >= _MIN_UNREAD_BYTES:
         raise Unsupported(f"{unread}: pano does not read this format")
-    sort = "picture" if kind == "snapshot" else "clip"
-    raise Undecodable(f"no {sort}: the file begins with {_beginning(content, head)}")
+    noun = "picture" if kind == "snapshot" else "clip"
+    raise Undecodable(f"no {noun}: the file begins with {_beginning(content, head)}")
 
 
 def _by_magic(head: bytes, magics: tuple[tuple[bytes, int, str], ...]) -> str | None:
@@ -107,7 +107,7 @@ def _by_magic(head: bytes, magics: tuple[tuple[bytes, int, str], ...]) -> str | 
 
 
 def _by_boxes(head: bytes) -> str | None:
-    """Tell MP4 from the pictures that lie in boxes as well, by the brands in the first box."""
+    """Distinguish MP4 from pictures that also consist of boxes, by the brands in the first box."""
     if head[4:8] not in mp4.BOXES:
         return None
     if head[4:8] != b"ftyp":
@@ -125,8 +125,8 @@ def _by_boxes(head: bytes) -> str | None:
     return "mov"
 
 
-def _by_form(head: bytes) -> str | None:
-    """Recognize what no single mark tells."""
+def _by_structure(head: bytes) -> str | None:
+    """Recognize formats that have no unique magic number."""
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"
     if head.startswith((b"II*\0", b"MM\0*")) and not head.startswith(b"II*\0\x10\0\0\0CR"):
@@ -141,6 +141,6 @@ def _by_form(head: bytes) -> str | None:
 def _beginning(content: BinaryIO, head: bytes) -> str:
     if head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
         return "a web page"
-    if not any(head) and not any(content.read(_MOST_ZEROS)):
+    if not any(head) and not any(content.read(_MAX_ZEROS)):
         return "zeros"
     return ascii(head[:12].decode("latin-1"))

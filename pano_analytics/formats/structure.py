@@ -1,4 +1,4 @@
-"""Whether the end of a file is there, by the structure of its own format."""
+"""Checks whether a file is complete, from the structure of its format."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _VERDICTS: dict[str, Callable[[BinaryIO, int], Verdict]] = {
 
 
 def verdict_of(content: BinaryIO, format_name: str, size_bytes: int) -> Verdict:
-    """Return what the structure of a format (as `sniff` names it) says about a file's end.
+    """Return whether a file is complete, from the structure of its format (named as in `sniff`).
 
-    `content` is read from anywhere and left anywhere. Quick: a few seeks, nothing is decoded.
+    Fast: makes a few reads, and decodes nothing. The position in `content` changes.
     """
-    look = _VERDICTS.get(format_name)
-    return look(content, size_bytes) if look else NOTHING
+    check = _VERDICTS.get(format_name)
+    return check(content, size_bytes) if check else NOTHING

@@ -1,4 +1,4 @@
-"""What the structure of a file says about its own end, and why a file cannot be read."""
+"""The result of checking whether a file is complete, and errors for unreadable files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Says = Literal["whole", "cut", "unbroken", "nothing"]
 
 
 class Verdict(NamedTuple):
-    """Whether the end of a file is there; `reason` in words where it is not.
+    """Whether a file is complete: "whole", or "cut" with a `reason`.
 
-    "unbroken" means that the file ends exactly where one of its frames, tags or packets
-    does, in a format that has no mark behind the last one.
+    "unbroken" means that the file ends exactly after one of its frames, tags or packets, in a
+    format without an end mark. "nothing" means that the structure does not tell.
     """
 
     says: Says
@@ -29,18 +29,18 @@ def cut(reason: str) -> Verdict:
 
 
 def missing(count_bytes: int, where: str = "") -> Verdict:
-    """Return the verdict that so many bytes are missing; `where` is appended to the words."""
+    """Return the verdict that `count_bytes` are missing; `where` is appended to the reason."""
     return cut(f"{count_bytes} bytes are missing at its end{where}")
 
 
 class Undecodable(MediaError):
-    """Nothing in the file decodes; the text says why, and becomes the state's reason."""
+    """Nothing in the file can be decoded; the message becomes the upload's `state_reason`."""
 
 
 class Unsupported(MediaError):
-    """The file is in a format that pano does not read, whole or not; the text says which.
+    """The file has a format that pano does not read; the message says which.
 
-    `format_name` is that of a format whose structure tells all the same whether its end is there.
+    `format_name` is set if the structure of the format still shows whether the file is complete.
     """
 
     def __init__(self, text: str, format_name: str = "") -> None:

@@ -367,7 +367,7 @@ def _index(source: Path, data: bytes) -> dict[str, Any]:
             return dict(index)
     except (ValueError, KeyError, TypeError):
         pass
-    raise _not_a_backup(source, f"an {INDEX} of another format; it may be of a newer pano")
+    raise _not_a_backup(source, f"an {INDEX} of another format; it may be from a newer pano")
 
 
 def _measured(file: IO[bytes]) -> dict[str, Any]:
