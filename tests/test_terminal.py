@@ -51,6 +51,7 @@ IN_ORDER: list[list[str]] = [
     ["ingest", "HOME", "--log", "log.txt"],
     ["ingest", "--unknown", "HOME"],
     ["status", "HOME"],
+    ["parts", "HOME"],
     ["doctor", "HOME"],
     ["check", "--depth", "decode", "HOME"],
     ["site", "site", "HOME"],

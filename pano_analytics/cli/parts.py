@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def command(settings: Settings, table: str) -> None:
     """List the Parquet files of a table, for other tools.
 
-    Prints one path per line, those of exactly one generation, also while an ingest is at
-    work; the next commit moves those away that it replaces. TABLE is media (the default),
-    frames, or another table of docs/columns.md. Without an ingest at work, a pattern such
+    Prints one path per line. They are those of exactly one generation, even while an ingest
+    is running; the next commit moves the files that it replaces. TABLE is media (the default),
+    frames, or another table of docs/columns.md. Between runs of ingest, a pattern such
     as LIBRARY/parts/media/**/*.parquet matches the same files.
 
     \b
