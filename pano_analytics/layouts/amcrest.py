@@ -19,7 +19,7 @@ from pano_analytics.layouts.folders import (
     is_below_a_day,
 )
 from pano_analytics.layouts.forms import DASHED_DATE, DATE, TIME
-from pano_analytics.layouts.names import end_after, impossible, kind_of
+from pano_analytics.layouts.names import end_after, invalid_time, kind_of
 from pano_analytics.model.upload import Kind, Reading
 
 LAYOUTS = {
@@ -134,7 +134,7 @@ def _layout(parts: tuple[str, ...], index: int) -> str:
     return "dahua-nvr" if len(parts) - index > 5 else "dahua-deep"
 
 
-class _Spelled(NamedTuple):
+class _NameFacts(NamedTuple):
     """What a name says by itself, independent of its folder."""
 
     kind: Kind
@@ -150,18 +150,18 @@ class _Spelled(NamedTuple):
 
 # A camera's names repeat from minute to minute: `04[M][0@0][0].jpg`.
 @lru_cache(maxsize=4096)
-def _spelled(name: str) -> _Spelled | None:
+def _name_facts(name: str) -> _NameFacts | None:
     match = _NAME(name)
     kind = kind_of(match["ending"]) if match else None
     if match is None or kind is None:
         return None
     hour, minute, second, end, letter, stream_of, crop, _ = match.groups()
     trigger = TRIGGERS.get(letter) or TRIGGERS.get(letter.upper(), "other")
-    channel = _bracketed(stream_of)
-    return _Spelled(kind, hour, minute, second, end, letter, trigger, crop, channel)
+    channel = _bracket_channel(stream_of)
+    return _NameFacts(kind, hour, minute, second, end, letter, trigger, crop, channel)
 
 
-def _bracketed(stream_of: str | None) -> int | None:
+def _bracket_channel(stream_of: str | None) -> int | None:
     """Return the channel of `[0@0]`, counted from 1 like the camera's folder 001."""
     is_channel = stream_of is not None and int(stream_of) < _MOST_CHANNELS
     return int(stream_of) + 1 if is_channel and stream_of is not None else None
@@ -169,10 +169,10 @@ def _bracketed(stream_of: str | None) -> int | None:
 
 def read(folder: Folder, name: str) -> Reading | None:
     """Return what the path says, or None if the name is not of this family."""
-    spelled = _spelled(name)
-    if spelled is None:
-        return _read_whole(folder, name) if "_" in name else None
-    kind, hour, minute, second, end, letter, trigger, crop, channel = spelled
+    name_facts = _name_facts(name)
+    if name_facts is None:
+        return _read_dated_name(folder, name) if "_" in name else None
+    kind, hour, minute, second, end, letter, trigger, crop, channel = name_facts
     facts = _folder_facts(folder)
     if facts.channel is not None:
         channel = facts.channel
@@ -186,7 +186,7 @@ def read(folder: Folder, name: str) -> Reading | None:
         start = datetime(*facts.day, int(hour), int(minute), int(second))
         end_time = end_after(start, end) if end and kind == "clip" else None
     except (ValueError, OverflowError) as error:
-        return impossible(layout, "/".join((*folder.parts[-5:], name)), error)
+        return invalid_time(layout, "/".join((*folder.parts[-5:], name)), error)
     camera = facts.camera
     return Reading(
         kind,
@@ -232,7 +232,7 @@ def _undated(
     )
 
 
-def _read_whole(folder: Folder, name: str) -> Reading | None:
+def _read_dated_name(folder: Folder, name: str) -> Reading | None:
     """Read names that contain the date."""
     match, layout = _FLAT(name), "dahua-flat"
     if match is None:
@@ -246,10 +246,10 @@ def _read_whole(folder: Folder, name: str) -> Reading | None:
         start = datetime(year, month, day, hour, minute, second)
         end_time = end_after(start, end) if end and kind == "clip" else None
     except (ValueError, OverflowError) as error:
-        return impossible(layout, name, error)
+        return invalid_time(layout, name, error)
     trigger = TRIGGERS.get(letter.upper(), "other")
     channel_text = match["channel"]
-    channel = _bracketed(match["stream_of"]) if channel_text is None else int(channel_text)
+    channel = _bracket_channel(match["stream_of"]) if channel_text is None else int(channel_text)
     camera = camera_of(folder)
     return Reading(
         kind,

@@ -15,7 +15,7 @@ from pano_analytics.layouts.folders import (
     channel_in,
     channel_of_folder,
 )
-from pano_analytics.layouts.names import end_after, impossible, kind_of
+from pano_analytics.layouts.names import end_after, invalid_time, kind_of
 from pano_analytics.model.upload import Kind, Reading, Zone
 
 # Building blocks of patterns, with the group names that `Form` uses.
@@ -68,7 +68,7 @@ class Form:
         try:
             start, end = times(groups)
         except (ValueError, OverflowError) as error:
-            return impossible(self.layout, tail, error)
+            return invalid_time(self.layout, tail, error)
         event = groups.get("event")
         return Reading(
             kind=kind,

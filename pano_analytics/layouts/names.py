@@ -28,12 +28,12 @@ def end_after(start: datetime, end: str) -> datetime:
     hour, minute, second = int(end[:2]), int(end[3:5]), int(end[6:])
     if hour == 24 and minute == second == 0:
         return start.replace(hour=0, minute=0, second=0) + ONE_DAY
-    ended = start.replace(hour=hour, minute=minute, second=second)
-    return ended if ended >= start else ended + ONE_DAY
+    end_time = start.replace(hour=hour, minute=minute, second=second)
+    return end_time if end_time >= start else end_time + ONE_DAY
 
 
-def impossible(layout: str, spelled: str, error: Exception) -> Reading:
+def invalid_time(layout: str, text: str, error: Exception) -> Reading:
     """Return the reading of a name that looks like `layout`, but has an invalid time."""
     return Reading(
-        kind="unknown", reason=f"looks like {layout}, but {spelled} is not a valid time: {error}"
+        kind="unknown", reason=f"looks like {layout}, but {text} is not a valid time: {error}"
     )

@@ -103,7 +103,7 @@ def _others(original: Original, cameras: list[Found]) -> list[Found]:
 
 
 def _common_hours_late(cameras: list[Found]) -> int:
-    """Return the hours that most cameras are late by, whose cause is not their clocks, else 0."""
+    """Return by how many hours most cameras are late, or 0 if they do not agree."""
     counts = Counter(camera.hours_late for camera in cameras if camera.layouts)
     [(hours, number)] = counts.most_common(1) or [(0, 0)]
     return hours if number > 1 and 2 * number > counts.total() else 0

@@ -43,8 +43,8 @@ COMMAND_SENT, USER_SENT, PASSWORD_WAITS = 1, 2, 3
 # Commands that only ask: a negative reply is an answer, not a refusal.
 _QUESTIONS = {"SIZE", "MDTM", "MLST", "MLSD", "LIST", "NLST", "STAT", "FEAT", "OPTS", "HELP"}
 _FOR_DATA = {"PORT", "EPRT", "PASV", "EPSV"}
-_MAKES: dict[str, What] = {"STOR": "files", "APPE": "files", "MKD": "folders", "XMKD": "folders"}
-_MAY = ("125", "150", "257")
+_CREATING: dict[str, What] = {"STOR": "files", "APPE": "files", "MKD": "folders", "XMKD": "folders"}
+_ALLOWING = ("125", "150", "257")
 _BY_CODE = {
     "450": "storage_error",
     "451": "storage_error",
@@ -210,7 +210,7 @@ class Control(FTPHandler):  # type: ignore[misc]
 
     def _over_quota(self, cmd: str, arg: str) -> Over | None:
         """Return why the account is over its quota, or None; existing folders do not count."""
-        what = _MAKES.get(cmd)
+        what = _CREATING.get(cmd)
         if what is None or self.account is None:
             return None
         if what == "folders" and self.fs.isdir(self.fs.ftp2fs(arg)):
@@ -297,9 +297,9 @@ class Control(FTPHandler):  # type: ignore[misc]
 
     def reply(self, resp: str) -> None:
         """Send a reply that is not a refusal, and count files and folders that it allows."""
-        what = _MAKES.get(self._command[0])
-        if what and self.account and resp[:3] in _MAY:
-            self.service.made(self.account.camera, what)
+        what = _CREATING.get(self._command[0])
+        if what and self.account and resp[:3] in _ALLOWING:
+            self.service.count_created(self.account.camera, what)
         super().respond(resp)
 
     def refuse(self, kind: str, resp: str) -> None:

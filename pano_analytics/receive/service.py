@@ -89,17 +89,17 @@ class Service:
             )
         else:
             self.record.note_complete(camera, path, received_bytes)
-            log.debug("%s: whole: %s (%d bytes)", camera, printable(path), received_bytes)
+            log.debug("%s: complete: %s (%d bytes)", camera, printable(path), received_bytes)
         if settled.what == "later":
             self._kept_both(camera, self._path(upload.name), path, address)
 
     def renamed(self, camera: str, name: str, published: Published, address: str) -> None:
         """Record an upload that was renamed to its final name."""
-        wanted = self._path(name)
+        wanted_path = self._path(name)
         path = self._path(Path(name).with_name(published.name))
         self.record.note_renamed(camera, path)
         if published.what == "later":
-            self._kept_both(camera, wanted, path, address)
+            self._kept_both(camera, wanted_path, path, address)
 
     def _path(self, name: str | Path) -> str:
         return encode_path(os.path.relpath(name, self.uploads))
@@ -113,7 +113,7 @@ class Service:
         """Return why a camera may not create one more file or folder now, or None."""
         return quotas.over(self.record.of(camera).usage, what, self.settings)
 
-    def made(self, camera: str, what: quotas.What) -> None:
+    def count_created(self, camera: str, what: quotas.What) -> None:
         """Count a file or folder of a camera."""
         self.record.of(camera).usage.add(what)
 
@@ -156,12 +156,12 @@ class Service:
         self.record.note_attempt(camera, what, path, None, address)
         log.warning("%s: refused to %s %s, which is unchanged", camera, what, printable(path))
 
-    def _kept_both(self, camera: str, wanted: str, path: str, address: str) -> None:
-        self.record.note_attempt(camera, "replace", wanted, path, address)
+    def _kept_both(self, camera: str, wanted_path: str, path: str, address: str) -> None:
+        self.record.note_attempt(camera, "replace", wanted_path, path, address)
         log.warning(
             "%s: %s already exists with different content; the later upload was kept as %s",
             camera,
-            printable(wanted),
+            printable(wanted_path),
             printable(path),
         )
 

@@ -67,10 +67,10 @@ class Channel(ThrottledDTPHandler):  # type: ignore[misc]
     def handle_close(self) -> None:
         """Record whether the other side closed or the connection broke; pyftpdlib does not."""
         if isinstance(self.file_obj, Upload):
-            self._ended = self._ended or self._how()
+            self._ended = self._ended or self._how_ended()
         super().handle_close()
 
-    def _how(self) -> str:
+    def _how_ended(self) -> str:
         error = sys.exception()
         # Cameras end TLS without close_notify, which is not an attack here.
         if error is None or type(error).__name__ == "ZeroReturnError":
@@ -109,7 +109,7 @@ class Session(Control):
 
     abstracted_fs = Jail
     dtp_handler = Channel
-    banner = "Panopticon analytics takes uploads."
+    banner = "Panopticon analytics upload server."
     # Unique names match no layout, and permissions and times of uploads must not be changed.
     proto_cmds: ClassVar[dict[str, Any]] = {
         name: properties
@@ -151,7 +151,7 @@ class Session(Control):
             super()._make_epasv(extmode)
         except OSError as error:
             kind = "no_descriptors" if is_out_of_descriptors(error) else "data_refused"
-            self.refuse(kind, f"425 No connection for data: {error.strerror}.")
+            self.refuse(kind, f"425 No data connection: {error.strerror}.")
             return
         if self.account is not None:
             self.service.record.note_data_requested(self.account.camera)
@@ -221,9 +221,9 @@ class Session(Control):
             super()._on_dtp_close()
         else:
             self.data_channel = None
-            self._outlived()
+            self._release_slot()
 
-    def _outlived(self) -> None:
+    def _release_slot(self) -> None:
         """Release the connection's slot when the upload of a disconnected camera has ended."""
         if self._is_outlived:
             self._is_outlived = False
