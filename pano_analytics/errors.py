@@ -156,7 +156,7 @@ _FAILING = (errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ESTALE)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def refused(error: OSError, uploads: Path | None, library: Path | None) -> PanoError | None:
+def as_pano_error(error: OSError, uploads: Path | None, library: Path | None) -> PanoError | None:
     """Return the PanoError that explains an OSError; None if no path or disk caused it.
 
     LibraryError or UploadTreeError for a path in the library or the uploads, or a folder

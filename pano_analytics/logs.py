@@ -77,7 +77,7 @@ class Lines(logging.Formatter):
         return printable(" ".join(super().format(record).splitlines()))
 
 
-class Calm(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Limits each logging call in the code to LINES lines per WINDOW_S, and counts the rest.
 
     A flood of requests must not fill the disk with lines. The next line of the same call says

@@ -326,7 +326,7 @@ def test_a_killed_run_is_reported_until_the_next_ingest(
     [told] = found(library, "presence").to_dict("records")
     assert told["what"] == "run_unfinished"
     assert told["found"] == (
-        "1 current part outside the tree, 0 replaced parts in it, 1 file that nothing names"
+        "1 current part outside the tree, 0 replaced parts in it, 1 file that nothing refers to"
     )
     run(settings)
     assert found(library, "presence").empty

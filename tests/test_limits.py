@@ -28,7 +28,7 @@ from serving import (
 )
 
 from pano_analytics.dashboard import limits
-from pano_analytics.logs import Calm
+from pano_analytics.logs import RateLimitFilter
 
 HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: "
 
@@ -293,7 +293,7 @@ def test_a_flood_of_lines_is_counted_not_written(caplog: pytest.LogCaptureFixtur
     now, written = [0.0], []
     handler = logging.Handler()
     handler.emit = lambda record: written.append(record.getMessage())  # type: ignore[method-assign]
-    handler.addFilter(Calm(lambda: now[0]))
+    handler.addFilter(RateLimitFilter(lambda: now[0]))
     logger = logging.getLogger("flooded")
     logger.addHandler(handler)
     for second in range(180):
@@ -304,4 +304,4 @@ def test_a_flood_of_lines_is_counted_not_written(caplog: pytest.LogCaptureFixtur
     logger.removeHandler(handler)
     assert len(written) < 40
     assert sum("5990 similar" in line for line in written) == 2
-    assert len(written[-1]) == Calm.TEXT
+    assert len(written[-1]) == RateLimitFilter.TEXT

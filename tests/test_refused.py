@@ -22,7 +22,7 @@ from pano_analytics.errors import (
     PartError,
     QueryError,
     UploadTreeError,
-    refused,
+    as_pano_error,
 )
 from pano_analytics.library import Library
 
@@ -173,5 +173,5 @@ def test_a_wrong_question_is_no_torn_part(home: Path) -> None:
 def test_whose_path_was_refused(path: str | None, error: OSError, kind: type | None) -> None:
     """Below the library it is the library's, below the uploads theirs; no path, none."""
     error.filename = path
-    told = refused(error, Path("/srv/ftp"), Path("/srv/lib"))
+    told = as_pano_error(error, Path("/srv/ftp"), Path("/srv/lib"))
     assert (None if told is None else type(told)) == kind

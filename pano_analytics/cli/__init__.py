@@ -14,7 +14,7 @@ import click
 
 from pano_analytics.cli.options import SETTINGS
 from pano_analytics.cli.terminal import say, say_text
-from pano_analytics.errors import NoProcess, PanoError, SettingsError, refused
+from pano_analytics.errors import NoProcess, PanoError, SettingsError, as_pano_error
 
 # pano does no linear algebra, but importing NumPy makes OpenBLAS start a thread per core; where
 # threads are limited, that would end the process.
@@ -69,7 +69,7 @@ class LazyGroup(click.Group):
         except OSError as error:
             settings = ctx.meta.get(SETTINGS)
             where = (settings.uploads, settings.library) if settings else (None, None)
-            raise refused(error, *where) or error from error
+            raise as_pano_error(error, *where) or error from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -117,7 +117,7 @@ def _say_error(error: PanoError) -> None:
 
 def _unexpected(error: Exception) -> int:
     """Print an unexpected error, with a traceback if its cause is unknown; return the exit code."""
-    known = refused(error, None, None) if isinstance(error, OSError) else None
+    known = as_pano_error(error, None, None) if isinstance(error, OSError) else None
     if isinstance(error, BrokenExecutor) or NoProcess.matches(error):
         known = NoProcess.of(error)
     if known is not None:

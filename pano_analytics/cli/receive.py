@@ -34,8 +34,8 @@ def command(settings: Settings, address: str | None, port: int | None, verbose: 
 
     Each camera logs in with its own account (see `pano camera add`), is confined to its
     own folder below the upload root, and can only upload. A file appears in that folder
-    once it is complete; uploads that were cut off are kept elsewhere. Ports, TLS and limits
-    are set in pano.toml, under [receive].
+    once it is complete; uploads that were cut off are kept under another name. Ports,
+    TLS and limits are set in pano.toml, under [receive].
 
     \b
     Exit codes: 0 ended by SIGTERM, after uploads in progress finished; 2 settings or

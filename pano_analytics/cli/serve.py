@@ -10,7 +10,7 @@ import click
 
 from pano_analytics.cli.options import place_options, resolve
 from pano_analytics.cli.terminal import say
-from pano_analytics.logs import Calm, on_stderr
+from pano_analytics.logs import RateLimitFilter, on_stderr
 
 if TYPE_CHECKING:
     from pano_analytics.library import Library
@@ -85,7 +85,7 @@ def _open_library(config: Path | None, uploads: Path | None, library: Path | Non
 def _set_up_logging() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[on_stderr()])
     for handler in logging.getLogger().handlers:
-        handler.addFilter(Calm())
+        handler.addFilter(RateLimitFilter())
     # Log successful logins and logouts too, not only failures.
     logging.getLogger("pano_analytics.dashboard.auth").setLevel(logging.INFO)
     # Else every missing picture and every mistyped address would be a line.

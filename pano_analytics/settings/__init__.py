@@ -329,20 +329,20 @@ class Site(_Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _accept_old_name(cls, said: Any) -> Any:
+    def _accept_old_name(cls, data: Any) -> Any:
         """Take `gap_minutes`, the name of `period_gap_s` up to version 0.1, in minutes."""
-        if not isinstance(said, dict) or "gap_minutes" not in said:
-            return said
-        if "period_gap_s" in said:
+        if not isinstance(data, dict) or "gap_minutes" not in data:
+            return data
+        if "period_gap_s" in data:
             raise ValueError("period_gap_s without gap_minutes, its old name")
-        minutes = said["gap_minutes"]
+        minutes = data["gap_minutes"]
         is_number = isinstance(minutes, int | float) and not isinstance(minutes, bool)
         if not is_number or not 0 < minutes <= 1440:
             raise ValueError(
                 "gap_minutes, the old name of period_gap_s, as a number of minutes above 0 and "
                 "up to 1440"
             )
-        rest = {key: value for key, value in said.items() if key != "gap_minutes"}
+        rest = {key: value for key, value in data.items() if key != "gap_minutes"}
         return {**rest, "period_gap_s": minutes * 60}
 
 

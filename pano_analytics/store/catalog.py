@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from pano_analytics.errors import LibraryError, PartError, refused
+from pano_analytics.errors import LibraryError, PartError, as_pano_error
 from pano_analytics.store import locators
 from pano_analytics.store.change import Change
 from pano_analytics.store.manifest import MANIFEST, Manifest, Retired, decode, encode
@@ -99,7 +99,7 @@ class Catalog:
             if self._seen is None or self._seen[0] != stamp:
                 self._seen = (stamp, decode(self.storage.read(MANIFEST), self.content))
         except OSError as error:
-            raise refused(error, None, self.storage.root) or error from error
+            raise as_pano_error(error, None, self.storage.root) or error from error
         return self._seen[1]
 
     def content(self, month: Month) -> Content:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pano_analytics import settings as settings_room
-from pano_analytics.errors import LibraryError, refused
+from pano_analytics.errors import LibraryError, as_pano_error
 from pano_analytics.model.upload import resolved
 from pano_analytics.settings import Settings
 from pano_analytics.store.storage import Storage
@@ -46,7 +46,7 @@ class Home:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise refused(error, None, storage.root) or error from error
+            raise as_pano_error(error, None, storage.root) or error from error
         except ValueError as error:
             raise LibraryError(f"{storage.path(NAME)}: expected JSON; {error}.") from error
         if document.get("format") != FORMAT:
@@ -90,7 +90,7 @@ def make_library(settings: Settings) -> Storage:
         storage.root.mkdir(parents=True, exist_ok=True)
         Home.settle(storage, settings)
     except OSError as error:
-        raise refused(error, None, storage.root) or error from error
+        raise as_pano_error(error, None, storage.root) or error from error
     return storage
 
 

@@ -533,11 +533,11 @@ class _Check:
             )
 
     def _left_behind(self) -> Iterator[Finding]:
-        """Yield that a killed run left files of the catalog where they should not be."""
+        """Yield a finding if a killed run left files of the catalog in the wrong place."""
         if not self._is_abandoned():
             return
         left = self.library.catalog.misplaced()
-        # A run that began meanwhile has moved some of them already.
+        # Check again: a run that began meanwhile may have moved some of them.
         if any(left) and self._is_abandoned():
             [example, *_] = [name for names in left for name in names]
             yield Finding(
@@ -546,11 +546,11 @@ class _Check:
                 expected="current parts in the tree, and no other files",
                 found=f"{many(len(left.into_tree), 'current part')} outside the tree, "
                 f"{many(len(left.out_of_tree), 'replaced part')} in it, "
-                f"{many(len(left.stray), 'file')} that nothing names",
+                f"{many(len(left.stray), 'file')} that nothing refers to",
             )
 
     def _is_abandoned(self) -> bool:
-        """Tell whether the last run left its mark and no process is writing."""
+        """Return whether the last run left its mark and no process is writing."""
         storage = self.library.storage
         return storage.exists(AT_WORK) and not storage.is_locked(LOCK)
 

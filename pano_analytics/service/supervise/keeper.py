@@ -101,7 +101,7 @@ class Child:
                 os.killpg(self.process.pid, number)
 
 
-class _Kept:
+class _Supervised:
     """What parts and errands have in common: a state, and a callback for its changes."""
 
     def __init__(self, name: str, state: Word, child: Child, on_change: Callable[[], None]) -> None:
@@ -138,7 +138,7 @@ class _Kept:
         return f"ended {how}{last}"
 
 
-class Keeper(_Kept):
+class Keeper(_Supervised):
     """Runs one part, and restarts it when it ends."""
 
     def __init__(self, part: Part, on_change: Callable[[], None]) -> None:
@@ -216,7 +216,7 @@ class Keeper(_Kept):
             self._wait_s = FIRST_WAIT_S
 
 
-class Runner(_Kept):
+class Runner(_Supervised):
     """Runs one errand when it is due."""
 
     def __init__(self, errand: Errand, on_change: Callable[[], None]) -> None:

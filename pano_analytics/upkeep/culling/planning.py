@@ -27,7 +27,7 @@ from pano_analytics.store.timekeeping import Time, latest_us
 from pano_analytics.store.tree import Doomed, Tree, WrongRoot, adopted
 from pano_analytics.upkeep.culling.due import Due
 from pano_analytics.upkeep.culling.places import clock, places, settings_of, tops
-from pano_analytics.upkeep.culling.sight import Sights
+from pano_analytics.upkeep.culling.sight import FirstSeen
 from pano_analytics.wording import many
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def make(
     now = time.wall
     settings = followed(settings, storage)
     aged = list(_aged(settings, Catalog(storage), now))
-    sights = Sights.of(Journal(storage), (one.media_id for each in aged for one in each.old))
+    sights = FirstSeen.of(Journal(storage), (one.media_id for each in aged for one in each.old))
     judged = [one for each in aged for one in _by_sight(each.old, sights, time)]
     waiting = [one for one in judged if not one.is_over(now)]
     due, stays = _split_by_file(tree, [one for one in judged if one.is_over(now)])
@@ -162,7 +162,7 @@ def make(
 
 
 @dataclass(frozen=True, slots=True)
-class _Aged:
+class _CameraDay:
     """A camera-day: uploads that are old by name and arrival, and the totals of all others."""
 
     day: Day
@@ -172,7 +172,7 @@ class _Aged:
     since: datetime | None
 
 
-def _aged(settings: Settings, catalog: Catalog, now: datetime) -> Iterator[_Aged]:
+def _aged(settings: Settings, catalog: Catalog, now: datetime) -> Iterator[_CameraDay]:
     for day, part in catalog.manifest().days_where(lambda part: part.held != 0):
         table = catalog.read(part)
         present = table.filter(pc.invert(pc.is_in(table["state"], pa.array(GONE_STATES))))
@@ -180,7 +180,7 @@ def _aged(settings: Settings, catalog: Catalog, now: datetime) -> Iterator[_Aged
             yield _aged_day(day, present, settings.keep_days_of(day.camera), now)
 
 
-def _aged_day(day: Day, present: pa.Table, keep_days: int | None, now: datetime) -> _Aged:
+def _aged_day(day: Day, present: pa.Table, keep_days: int | None, now: datetime) -> _CameraDay:
     since = ages(present, now)
     rows = present.append_column("since", since)
     cutoff = pa.scalar(None if keep_days is None else now - timedelta(days=keep_days), _UTC)
@@ -190,7 +190,7 @@ def _aged_day(day: Day, present: pa.Table, keep_days: int | None, now: datetime)
     if keep_days is None:
         is_old = pa.repeat(pa.scalar(False), rows.num_rows)
     young = rows.filter(pc.invert(is_old))
-    return _Aged(
+    return _CameraDay(
         day,
         list(_dues(rows.filter(is_old), day, keep_days)) if keep_days else [],
         young.num_rows,
@@ -214,7 +214,7 @@ def ages(rows: pa.Table, now: datetime) -> pa.ChunkedArray:
     return pc.max_element_wise(start, arrived).cast(_UTC)
 
 
-def _by_sight(old: Iterable[Due], sights: Sights, time: Time) -> Iterator[Due]:
+def _by_sight(old: Iterable[Due], sights: FirstSeen, time: Time) -> Iterator[Due]:
     """Yield uploads that are old by name and arrival, with `since` raised to their first sight.
 
     An upload that the journal does not contain was first seen now.
@@ -386,7 +386,7 @@ def _remains(tree: Tree, due: Iterable[Due], time: Time) -> list[Due]:
 
 def _left(
     settings: Settings,
-    aged: Iterable[_Aged],
+    aged: Iterable[_CameraDay],
     due: Iterable[Due],
     stays: Iterable[Stays],
     waiting: Iterable[Due],
@@ -395,7 +395,7 @@ def _left(
     later = _by_camera(waiting)
     staying = {one.media_id for one in stays}
     staying |= {one.media_id or "" for own in later.values() for one in own}
-    days = defaultdict[str, list[_Aged]](list)
+    days = defaultdict[str, list[_CameraDay]](list)
     for each in aged:
         days[each.day.camera].append(each)
     for camera, own in sorted(days.items()):

@@ -18,13 +18,13 @@ Key = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Sights:
+class FirstSeen:
     """When some uploads were first seen, in the library's time (µs)."""
 
     first: Mapping[Key, int]
 
     @classmethod
-    def of(cls, journal: Journal, media_ids: Iterable[str | None]) -> Sights:
+    def of(cls, journal: Journal, media_ids: Iterable[str | None]) -> FirstSeen:
         """Return when these uploads were first seen in their current form.
 
         An upload that was replaced, or was gone and is back, counts as new.
