@@ -31,7 +31,7 @@ _FIRST_UPLOAD = timedelta(minutes=15)
 
 def check(library: Library) -> Iterator[Finding]:
     """Yield what is wrong with the upload server; nothing if this library has no accounts."""
-    if not library.storage.path(FILE_NAME).exists():
+    if not library.storage.exists(FILE_NAME):
         return
     record = records.read(library.storage) or {}
     if not records.is_running(library.storage):

@@ -30,7 +30,7 @@ from pano_analytics.model.upload import (
     went_missing,
 )
 from pano_analytics.store import locators
-from pano_analytics.store.catalog import Catalog, Change, Day, thumb_folder
+from pano_analytics.store.catalog import Catalog, Change, Day
 from pano_analytics.store.locators import Locator
 from pano_analytics.store.storage import Storage, stamp
 
@@ -99,7 +99,7 @@ def sweep(catalog: Catalog, since: str) -> None:
     frames = catalog.manifest().table("frames")
     try:
         # The days that packs were made for name most of them.
-        for day in sorted(frames, key=lambda day: _folder(day) not in folders):
+        for day in sorted(frames, key=lambda day: locators.folder(day) not in folders):
             if not left:
                 return
             left -= locators.files(catalog.read(frames[day], "frames")["thumb"])
@@ -114,15 +114,11 @@ def _is_pack(name: str, since: str) -> bool:
     return pack.endswith(".pack") and bool(since) and pack >= since
 
 
-def _folder(day: Day) -> str:
-    return f"{locators.FOLDER}/{thumb_folder(day)}"
-
-
 class Pack:
     """The thumbnails that one run keeps of one camera-day, one after another in one file."""
 
     def __init__(self, day: Day) -> None:
-        self.file = f"{_folder(day)}/{stamp()}-{secrets.token_hex(2)}.pack"
+        self.file = f"{locators.folder(day)}/{stamp()}-{secrets.token_hex(2)}.pack"
         self.frames: list[dict[str, object]] = []
         self._pieces: list[bytes] = []
         self._size = 0

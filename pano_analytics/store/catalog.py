@@ -39,7 +39,6 @@ from pano_analytics.store.parts import (
     read_parquet,
     sizes,
     span_us,
-    thumb_folder,
     unlisted,
 )
 from pano_analytics.store.storage import TEMPORARY, Storage
@@ -62,7 +61,6 @@ __all__ = [
     "day_of_part",
     "sizes",
     "span_us",
-    "thumb_folder",
     "unlisted",
 ]
 

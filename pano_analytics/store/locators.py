@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.errors import LibraryError, MediaError
+from pano_analytics.store.parts import Day, folder_name
 from pano_analytics.store.storage import Storage
 
 FOLDER = "thumbs"
@@ -33,6 +34,11 @@ class Locator(NamedTuple):
     file: str
     offset: int
     size: int
+
+
+def folder(day: Day) -> str:
+    """Return the library's folder that the packs of a camera-day lie in."""
+    return f"{FOLDER}/{folder_name(day.camera)}/{day.date.isoformat()}"
 
 
 def parse(text: object) -> Locator:

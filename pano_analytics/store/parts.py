@@ -215,11 +215,6 @@ def complete(found: pa.Table, table: str) -> pa.Table:
     return pa.table(columns, schema=wanted)
 
 
-def thumb_folder(day: Day) -> str:
-    """Return the folder of this camera-day's thumbnail packs, below `thumbs/`."""
-    return f"{folder_name(day.camera)}/{day.date.isoformat()}"
-
-
 def folder_name(camera: str) -> str:
     """Return a camera's name as one that a folder can have and DuckDB reads back.
 
