@@ -1,4 +1,4 @@
-"""Do this machine and DuckDB use the same time zone rules as pano?"""
+"""Checks whether this machine and DuckDB use the same time zone rules as pano."""
 
 from __future__ import annotations
 
