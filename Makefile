@@ -29,7 +29,7 @@ demo: setup
 	@$(BIN)/pano demo $(DEMO) --live --library $(LIBRARY) --port $(PORT)
 
 # One process more than the two cores: a third of the time the tests wait for a server or a browser.
-test: setup .venv/.browser
+test: setup .venv/.browser node_modules/.done
 	$(BIN)/python -m pytest -n 3 -m "not long"
 
 test-long: setup .venv/.browser
@@ -41,6 +41,14 @@ test-long: setup .venv/.browser
 	    echo "The tests use a real browser. Missing Debian package: chromium"; \
 	    echo "Install it with: sudo apt-get install chromium"; exit 1; }
 	@touch .venv/.browser
+
+# The types of the JavaScript are checked, and its logic is tested, with Node.js.
+node_modules/.done: package.json package-lock.json
+	@command -v npm >/dev/null && command -v node >/dev/null || { \
+	    echo "The tests of the page's JavaScript need Node.js. Missing Debian packages: nodejs npm"; \
+	    echo "Install them with: sudo apt-get install nodejs npm"; exit 1; }
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch node_modules/.done
 
 lint: setup
 	$(BIN)/ruff check .
@@ -62,4 +70,4 @@ docs: setup
 	$(BIN)/python tools/make_notices.py
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

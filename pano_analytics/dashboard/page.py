@@ -14,6 +14,7 @@ import panel as pn
 
 from pano_analytics.dashboard.answers import Answers
 from pano_analytics.dashboard.headers import nonce_of
+from pano_analytics.dashboard.modules import joined
 from pano_analytics.dashboard.selection import Selection
 from pano_analytics.dashboard.views import VIEWS, Wire
 
@@ -24,9 +25,6 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 500
 _HERE = Path(__file__).parent
-# The first four are used by the parts after them, each of which is a world of its own.
-_COMMON = ("shared", "zoom", "player", "viewer")
-_PARTS = ("bar", "overview", "activity", "gallery", "address")
 
 
 def build(library: Library) -> pn.Template:
@@ -111,10 +109,7 @@ def _style() -> str:
 
 @cache
 def _script() -> str:
-    """Return the page's script in one piece: fewer requests than files are worth."""
-    common = [_read(name) for name in _COMMON]
-    parts = [f"{{\n{_read(name)}}}\n" for name in _PARTS]
-    return "".join(["(() => {\n'use strict';\n", *common, *parts, _read("page"), "})();"])
+    return joined("page", _read)
 
 
 def _read(name: str) -> str:

@@ -27,7 +27,7 @@ from pano_analytics.dashboard.selection import (
 )
 from pano_analytics.dashboard.snippets import activity_call, cameras_call, item_call, media_call
 from pano_analytics.model.upload import GONE_STATES, Upload
-from pano_analytics.present import STATE_COUNTS
+from pano_analytics.present import STATE_BADGES, STATE_COUNTS
 from pano_analytics.store import locators
 from pano_analytics.wording import day_label, many, safe_link
 
@@ -248,6 +248,7 @@ def _block(day: Any, rows: pd.DataFrame, *, is_complete: bool) -> Block:
             "span": span_seconds(rows),
             "kind": (rows["kind"] == "clip").astype(int).tolist(),
             "states": states,
+            "words": [STATE_BADGES[s].word if s in STATE_BADGES else "" for s in states],
             "state": state,
             "codecs": codecs,
             "codec": codec,

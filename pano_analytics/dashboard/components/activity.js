@@ -1,33 +1,9 @@
 // One heatmap a camera, hour by day: each cell is a link to that hour of that camera.
 
-// Fixed steps, twice as many files each: a shade means the same on every camera and every day.
-const STEPS = [1, 2, 4, 8, 16, 32]
-const level = (files) => STEPS.filter((step) => files >= step).length
-const pad = (number) => String(number).padStart(2, "0")
-
-function nextDay(day) {
-  const date = new Date(`${day}T00:00:00Z`)
-  date.setUTCDate(date.getUTCDate() + 1)
-  return date.toISOString().slice(0, 10)
-}
-
-function hourRange(day, hour) {
-  return { from: `${day}T${pad(hour)}`, to: hour === 23 ? nextDay(day) : `${day}T${pad(hour + 1)}` }
-}
-
-function cellLabel(day, hour, snapshots, clips) {
-  const files = snapshots + clips
-    ? `${count(snapshots, "snapshot")}, ${count(clips, "clip")}` : "nothing"
-  return `${day.long}, ${pad(hour)}:00 to ${pad(hour + 1)}:00: ${files}`
-}
-
-// Whether the camera's hour lies in what is selected: the bounds are wall-clock
-// text of one form, so that comparing text compares times.
-function isSelected(selection, camera, range) {
-  if (!selection.from && !selection.to) return false
-  if (selection.cameras.length && !selection.cameras.includes(camera)) return false
-  return (!selection.to || range.from < selection.to) && (!selection.from || range.to > selection.from)
-}
+import { asDataFrame, h, icon, refill, setRoaming } from "./dom.js"
+import { STEPS, cellLabel, hourRange, isSelected, level, nextDay, pad } from "./hours.js"
+import { followLinks, onSelection, query } from "./links.js"
+import { count } from "./words.js"
 
 function cell(camera, day, hour, data) {
   const index = data.row * 24 + hour
@@ -105,7 +81,7 @@ function setStops(host) {
   }
 }
 
-PARTS.activity = (place, line) => {
+export const activity = (place, line) => {
   const host = h("section", { class: "activity", "aria-label": "Activity by hour and day" })
   const draw = () => {
     const data = line.data

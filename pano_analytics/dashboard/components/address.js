@@ -1,6 +1,8 @@
 // The address bar, tied to the server's Selection: whatever changes one reaches the other.
 
-PARTS.address = (place, line) => {
+import { go, onAddress } from "./links.js"
+
+export const address = (place, line) => {
   const tell = () => line.send({ search: location.search })
   onAddress(tell)
   line.listen(({ search }) => { if (search !== location.search) go(search || location.pathname) })

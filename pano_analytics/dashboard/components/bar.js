@@ -1,5 +1,8 @@
 // The selection in words and in reach of the hand: when, which cameras, what kind, in which state.
 
+import { h, icon, refill } from "./dom.js"
+import { followLinks, go, onSelection, query } from "./links.js"
+
 const MODES = [["moments", "Moments"], ["files", "All files"]]
 const KINDS = [["", "All"], ["snapshot", "Snapshots"], ["clip", "Clips"]]
 const KEYS = [
@@ -135,7 +138,7 @@ function buttons(host, help) {
     button("help", "Keys (?)", () => help.showModal(), { class: "button not-phone" }))
 }
 
-PARTS.bar = (place, line) => {
+export const bar = (place, line) => {
   const help = helpDialog()
   const [when, quick, what, said] = ["slot", "slot", "slot", "slot"].map((name) => h("div", { class: name }))
   const host = h("header", { class: "bar" })

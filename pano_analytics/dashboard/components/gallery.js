@@ -1,66 +1,17 @@
 // The gallery: thousands of thumbnails of which only those in view exist, newest first.
 
-const GAP = 10
-const CAPTION = 30
-const HEADING = 46
-const narrow = (width) => width < 640
-const tileWidth = (width) => narrow(width) ? 150 : 218
-
-// --- Rows, as the server sends them: columns by camera-day, unpacked once.
-
-function unpack(block) {
-  return block.id.map((id, i) => ({
-    id, camera: block.cameras[block.camera[i]], date: block.date, wall: block.wall[i], span: block.span[i],
-    kind: block.kind[i] ? "clip" : "snapshot", state: block.states[block.state[i]],
-    thumb: block.thumb[i] && `${block.packs[block.thumb[i][0]]}/${block.thumb[i][1]}`,
-    tile: block.id[block.tile[i]] ?? block.tile[i], isCover: block.cover[i],
-    codec: block.codecs[block.codec[i]], doubt: block.doubt[i],
-  }))
-}
-
-// A moment is what the server says shares a tile: an event, or what nothing triggered but belongs together.
-function moments(rows, mode) {
-  const groups = new Map()
-  for (const row of rows) {
-    const key = mode === "moments" ? row.tile : row.id
-    if (!groups.has(key)) groups.set(key, [])
-    groups.get(key).push(row)
-  }
-  return [...groups.values()].map((newestFirst) => {
-    const members = newestFirst.reverse()
-    // The first clip names the tile, else the first picture, however much follows.
-    const lead = members.find((row) => row.kind === "clip") ?? members[0]
-    const stills = members.filter((row) => row.kind !== "clip" && row !== lead)
-    const clips = members.filter((row) => row.kind === "clip")
-    const face = (members.find((row) => row.isCover) ?? lead).thumb
-    return { key: lead.id, lead, members, stills, clips, face, sign: members.map((row) => `${row.id}${row.state}${row.thumb}${row.isCover}`).join() }
-  })
-}
-
-function byDay(all, blocks) {
-  const days = new Map(blocks.map((block) => [block.date, { ...block, tiles: [] }]))
-  for (const moment of all) days.get(moment.lead.date)?.tiles.push(moment)
-  return [...days.values()].filter((day) => day.tiles.length)
-}
+import { GAP, HEADING, between, offsetOf, placeOf, shapeOf, stack, vertical } from "./arrange.js"
+import { asDataFrame, h, icon, isPlainClick, refill, setRoaming } from "./dom.js"
+import { followLinks, go, onAddress, query } from "./links.js"
+import { byDay, lengthOf, moments, tileLabel, unpack } from "./rows.js"
+import { Viewer } from "./viewer.js"
+import { clock, count } from "./words.js"
 
 // --- Tiles.
 
-const STATE_WORDS = { partial: "Partial", damaged: "Unreadable", unsupported: "Not supported", empty: "Empty", pending: "Arriving", unread: "Not read yet", missing: "Gone", culled: "Removed" }
-
-const lengthOf = (clips) => length(clips.reduce((sum, clip) => sum + clip.span, 0))
-
-function tileLabel({ lead, stills, clips }) {
-  const parts = [lead.camera, clock(lead.wall)]
-  if (clips.length) parts.push(clips.length > 1 ? `${count(clips.length, "clip")} of ${lengthOf(clips)}` : `clip of ${lengthOf(clips)}`)
-  if (stills.length) parts.push(`with ${count(stills.length, "snapshot")}`)
-  if (STATE_WORDS[lead.state]) parts.push(STATE_WORDS[lead.state])
-  if (lead.doubt) parts.push("time uncertain")
-  return parts.join(", ")
-}
-
 function tilePicture(moment) {
   if (moment.face) return h("img", { src: `thumb/${moment.face}.jpg`, alt: "", decoding: "async", draggable: "false" })
-  return h("span", { class: "no-picture" }, STATE_WORDS[moment.lead.state] ?? "No picture")
+  return h("span", { class: "no-picture" }, moment.lead.word || "No picture")
 }
 
 function tile(moment) {
@@ -71,7 +22,7 @@ function tile(moment) {
       clips.length ? h("span", { class: "mark length" }, icon("play"), clips.length > 1 ? `${clips.length} clips, ` : null, lengthOf(clips)) : null),
     h("span", { class: "caption" }, h("b", {}, clock(lead.wall)), h("span", { class: "camera" }, lead.camera),
       lead.doubt ? h("span", { class: "badge warn", title: "The time differs from the one in the file name" }, "time?") : null,
-      STATE_WORDS[lead.state] && moment.face ? h("span", { class: "badge warn" }, STATE_WORDS[lead.state]) : null))
+      lead.word && moment.face ? h("span", { class: "badge warn" }, lead.word) : null))
   if (stills.length > 1) previewOnHover(element, stills)
   return element
 }
@@ -100,6 +51,9 @@ class Grid {
   constructor(host) {
     this.host = host
     this.days = []
+    this.shape = shapeOf(0)
+    /** @type {import("./types").Moment[]} */
+    this.flat = []
     this.elements = new Map()
     this.sections = new Map()
     this.current = null
@@ -116,15 +70,8 @@ class Grid {
   relayout(anchor = this.anchor()) {
     const width = this.host.clientWidth
     if (!width) return
-    this.columns = Math.max(2, Math.floor((width + GAP) / (tileWidth(width) + GAP)))
-    this.tile = (width - GAP * (this.columns - 1)) / this.columns
-    this.row = Math.round(this.tile * 9 / 16) + CAPTION + GAP
-    let top = 0
-    for (const day of this.days) {
-      day.top = top
-      day.height = HEADING + Math.ceil(day.tiles.length / this.columns) * this.row
-      top += day.height + GAP
-    }
+    this.shape = shapeOf(width)
+    const top = stack(this.days, this.shape)
     this.host.style.height = `${top}px`
     this.keep(anchor)
     this.draw()
@@ -133,7 +80,7 @@ class Grid {
   // The first tile in view stays where it is while rows come in above it.
   anchor() {
     const top = this.host.getBoundingClientRect().top
-    if (top >= 0 || !this.flat?.length) return null
+    if (top >= 0 || !this.flat.length) return null
     for (const [key, element] of this.elements) {
       const box = element.getBoundingClientRect()
       if (box.top >= 0) return { key, top: box.top }
@@ -149,11 +96,7 @@ class Grid {
   }
 
   place(key) {
-    for (const day of this.days) {
-      const index = day.tiles.findIndex((moment) => moment.key === key)
-      if (index >= 0) return { top: day.top + HEADING + Math.floor(index / this.columns) * this.row, day, index }
-    }
-    return null
+    return placeOf(this.days, this.shape, key)
   }
 
   draw() {
@@ -168,8 +111,7 @@ class Grid {
 
   drawDay(day, from, to, wanted) {
     const section = this.section(day)
-    const first = Math.max(0, Math.floor((from - day.top - HEADING) / this.row)) * this.columns
-    const last = Math.min(day.tiles.length, Math.ceil((to - day.top - HEADING) / this.row) * this.columns)
+    const { first, last } = between(day, this.shape, from, to)
     for (let index = first; index < last; index++) {
       wanted.add(day.tiles[index].key)
       this.put(section, day.tiles[index], index)
@@ -196,8 +138,8 @@ class Grid {
       element.sign = moment.sign
       this.elements.set(moment.key, element)
     }
-    const [column, row] = [index % this.columns, Math.floor(index / this.columns)]
-    element.style.cssText = `left:${column * (this.tile + GAP)}px;top:${HEADING + row * this.row}px;width:${this.tile}px;height:${this.row - GAP}px`
+    const { left, top } = offsetOf(index, this.shape)
+    element.style.cssText = `left:${left}px;top:${top}px;width:${this.shape.tile}px;height:${this.shape.row - GAP}px`
     if (element.parentNode !== section) section.append(element)
   }
 
@@ -229,7 +171,7 @@ class Grid {
     const place = this.place(key)
     if (!place) return
     const top = this.host.getBoundingClientRect().top + place.top
-    const [low, high] = [HEADING + 120, innerHeight - this.row]
+    const [low, high] = [HEADING + 120, innerHeight - this.shape.row]
     if (top < low) window.scrollBy({ top: top - low, behavior: "instant" })
     else if (top > high) window.scrollBy({ top: top - high, behavior: "instant" })
     this.current = key
@@ -244,26 +186,13 @@ class Grid {
     const flat = this.flat.indexOf(place.day.tiles[place.index])
     const moves = {
       ArrowLeft: () => this.flat[flat - 1], ArrowRight: () => this.flat[flat + 1],
-      ArrowUp: () => this.vertical(place, -1), ArrowDown: () => this.vertical(place, 1),
+      ArrowUp: () => vertical(this.days, this.shape, place, -1), ArrowDown: () => vertical(this.days, this.shape, place, 1),
       Home: () => this.flat[0], End: () => this.flat.at(-1),
     }
     if (!moves[event.key]) return
     event.preventDefault()
     const target = moves[event.key]()
     if (target) this.reveal(target.key)
-  }
-
-  vertical({ day, index }, direction) {
-    const column = index % this.columns
-    const next = index + direction * this.columns
-    if (next >= 0 && next < day.tiles.length) return day.tiles[next]
-    const lastRow = Math.floor((day.tiles.length - 1) / this.columns)
-    if (direction > 0 && Math.floor(index / this.columns) < lastRow) return day.tiles.at(-1)
-    const other = this.days[this.days.indexOf(day) + direction]
-    if (!other) return null
-    if (direction > 0) return other.tiles[Math.min(column, other.tiles.length - 1)]
-    const start = Math.floor((other.tiles.length - 1) / this.columns) * this.columns
-    return other.tiles[Math.min(start + column, other.tiles.length - 1)]
   }
 }
 
@@ -273,6 +202,10 @@ class Gallery {
   constructor(place, line) {
     this.line = line
     this.blocks = new Map()
+    /** @type {Map<string, import("./types").Row>} */
+    this.rows = new Map()
+    /** The key of the tile of each upload. @type {Map<string, string>} */
+    this.leads = new Map()
     this.build(place)
     this.grid = new Grid(this.place)
     this.viewer = new Viewer({ neighbours: (id) => this.neighbours(id), stills: (id) => this.stills(id), onClosed: (id) => this.closed(id) })
@@ -331,7 +264,7 @@ class Gallery {
   receive(message) {
     const changed = this.selection !== message.selection
     if (changed) this.blocks.clear()
-    const before = changed ? null : new Set(this.grid.flat?.map((moment) => moment.key))
+    const before = changed ? null : new Set(this.grid.flat.map((moment) => moment.key))
     for (const block of message.blocks) this.blocks.set(block.date, { ...block, rows: unpack(block) })
     this.order = message.order
     this.selection = message.selection
@@ -439,8 +372,9 @@ class Gallery {
   }
 
   closed(id) {
-    if (id) this.grid.reveal(this.leads.get(id))
+    const key = this.leads.get(id)
+    if (key) this.grid.reveal(key)
   }
 }
 
-PARTS.gallery = (place, line) => new Gallery(place, line).start()
+export const gallery = (place, line) => new Gallery(place, line).start()

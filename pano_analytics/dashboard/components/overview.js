@@ -1,5 +1,8 @@
 // The cameras: latest picture, when, how many today, silent or not, their own pages.
 
+import { asDataFrame, h, icon, refill } from "./dom.js"
+import { followLinks, onSelection, query } from "./links.js"
+
 function cameraLinks(camera) {
   const link = (href, name, label) => href && h("a", {
     href, class: "quiet", target: "_blank", rel: "noopener noreferrer", title: `${label} of ${camera.name}`,
@@ -43,7 +46,7 @@ function troubleNotice(text) {
   return h("p", { class: "unread trouble" }, icon("warn"), text[0].toUpperCase() + text.slice(1))
 }
 
-PARTS.overview = (place, line) => {
+export const overview = (place, line) => {
   const cards = h("div", { class: "cards" })
   const head = h("header", {})
   const notices = h("div", { class: "troubles", role: "status" })

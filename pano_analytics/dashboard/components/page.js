@@ -1,13 +1,30 @@
 // The page as a whole: parts are put in their places, tied to the server, and brought back after a cut.
 
+import { activity } from "./activity.js"
+import { address } from "./address.js"
+import { bar } from "./bar.js"
+import { gallery } from "./gallery.js"
+import { Line } from "./line.js"
+import { query } from "./links.js"
+import { overview } from "./overview.js"
+
+const PARTS = { bar, overview, activity, gallery, address }
+
+/** @type {Record<string, Line>} */
 const lines = {}
+
+function byId(id) {
+  const found = document.getElementById(id)
+  if (!found) throw new Error(`the page has no element ${id}`)
+  return found
+}
 
 function mount() {
   history.scrollRestoration = "manual"
-  const first = JSON.parse(document.getElementById("pano-first").textContent)
+  const first = JSON.parse(byId("pano-first").textContent ?? "")
   for (const [name, part] of Object.entries(PARTS)) {
     lines[name] = new Line(name, first[name])
-    part(document.getElementById(`pano-${name}`), lines[name])
+    part(byId(`pano-${name}`), lines[name])
   }
 }
 
@@ -19,7 +36,7 @@ function connect(model) {
   })
   for (const line of Object.values(lines)) line.connect(model)
   model.send_msg({ ready: true })
-  Bokeh.documents[0].on_event("connection_lost", recover)
+  window.Bokeh.documents[0].on_event("connection_lost", recover)
   document.documentElement.dataset.connected = "true"
 }
 
@@ -29,10 +46,10 @@ let recovering = false
 async function recover() {
   if (recovering) return
   recovering = true
-  document.getElementById("pano-lost").hidden = false
+  byId("pano-lost").hidden = false
   for (let wait = 500; !(await isAlive()); wait = Math.min(5000, wait * 1.5)) await new Promise((done) => setTimeout(done, wait))
   sessionStorage.setItem("pano-scroll", String(scrollY))
-  const video = document.querySelector("dialog.viewer video")
+  const video = /** @type {HTMLVideoElement | null} */ (document.querySelector("dialog.viewer video"))
   if (video?.currentTime) history.replaceState(history.state, "", query({ t: video.currentTime.toFixed(1) }))
   location.reload()
 }

@@ -1,9 +1,12 @@
 // The clip: play, seek, speed, and plain words with a way out where the browser cannot.
 
-const SPEEDS = [0.25, 0.5, 1, 2, 4]
+import { h, icon } from "./dom.js"
+import { nextSpeed, scaleOf, within } from "./playing.js"
+import { clock, length } from "./words.js"
+
 const HEVC = 'video/mp4; codecs="hvc1.1.6.L93.B0"'
 
-class Player {
+export class Player {
   // clip: {src, poster, wall, span_s, duration_s, codec, at}; `wall` is the clip's start as
   // wall-clock seconds. The file's own length differs from what the clock says it covers,
   // so that moments are scaled by span_s / duration.
@@ -60,11 +63,8 @@ class Player {
     return Number.isFinite(real) && real > 0 ? real : this.clip.duration_s || this.clip.span_s || 0
   }
 
-  // Seconds of wall clock that one second of the file stands for. Of a clip
-  // that was cut off only the beginning is there, and that runs as it was.
   get scale() {
-    if (this.clip.isCut) return 1
-    return this.clip.span_s && this.length ? this.clip.span_s / this.length : 1
+    return scaleOf(this.clip, this.length)
   }
 
   ready() {
@@ -76,7 +76,7 @@ class Player {
 
   seek(seconds) {
     if (this.video.readyState === 0) { this.clip.at = seconds; return }
-    this.video.currentTime = Math.min(Math.max(0, seconds), Math.max(0, this.length - 0.05))
+    this.video.currentTime = within(seconds, this.length)
   }
 
   toggle() {
@@ -91,10 +91,9 @@ class Player {
   }
 
   faster(direction, around = false) {
-    const next = SPEEDS.indexOf(this.video.playbackRate) + direction
-    const index = around ? (next + SPEEDS.length) % SPEEDS.length : Math.min(SPEEDS.length - 1, Math.max(0, next))
-    this.video.playbackRate = SPEEDS[index]
-    this.speedButton.textContent = `${SPEEDS[index]}×`
+    const speed = nextSpeed(this.video.playbackRate, direction, around)
+    this.video.playbackRate = speed
+    this.speedButton.textContent = `${speed}×`
   }
 
   drawPlay() {

@@ -3,14 +3,14 @@
 // What it shows is said by the address (item, t); it opens at once from the row
 // that the gallery has, and fills in when the server's details arrive.
 
-const UNSHOWABLE = new Set(["damaged", "unsupported", "empty", "missing", "culled"])
-const PICTURES = new Set(["jpeg", "png", "gif", "webp", "bmp", "tiff", "avif"])
-// What is in the file decides, where it was opened: the kind is what its name says.
-const isMoving = (row) => row.codec ? !PICTURES.has(row.codec) : row.kind === "clip"
-const mediaPath = (row) => `media/${encodeURIComponent(row.camera)}/${row.date}/${row.id}`
-const clipPath = (row) => `clip/${encodeURIComponent(row.camera)}/${row.date}/${row.id}.mp4`
+import { asDataFrame, copyButton, h, icon, isPlainClick, refill } from "./dom.js"
+import { followLinks, go, goBackTo, query } from "./links.js"
+import { UNSHOWABLE, clipPath, isMoving, mediaPath, mergedStrip } from "./media.js"
+import { Player } from "./player.js"
+import { clock } from "./words.js"
+import { Zoom } from "./zoom.js"
 
-class Viewer {
+export class Viewer {
   constructor({ neighbours, stills, onClosed }) {
     this.neighbours = neighbours
     this.stills = stills
@@ -216,13 +216,7 @@ class Viewer {
 
   // The clip's key frames and snapshots, among the other pictures and clips of the same moment.
   frames(clip) {
-    const own = this.detail.strip
-    if (!own.length) return this.stills(this.row.id)
-    const known = new Set([clip, ...own.map((frame) => frame.id)])
-    const others = this.stills(this.row.id).filter((row) => !known.has(row.id))
-    const midnight = Date.parse(this.row.date)
-    const at = (frame) => frame.wall + (frame.date ? (Date.parse(frame.date) - midnight) / 1000 : 0)
-    return [...own, ...others].sort((one, other) => at(one) - at(other))
+    return mergedStrip(this.detail.strip, this.stills(this.row.id), clip, this.row.date)
   }
 
   followStill(event, link) {

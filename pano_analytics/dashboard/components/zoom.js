@@ -1,11 +1,19 @@
 // Pan and zoom of whatever lies on a stage: wheel, pinch, drag, double click, keys.
 
-const MOST = 10
+import { WHOLE, kept, swipe, zoomed } from "./view.js"
+
 const TAP = { time: 300, distance: 24 }
 
-class Zoom {
+export class Zoom {
   constructor(stage, { onSwipe, onTap }) {
     this.stage = stage
+    /** @type {import("./view.js").View} */
+    this.view = WHOLE
+    /** @type {HTMLElement | null} */
+    this.target = null
+    this.start = { x: 0, y: 0, moved: false }
+    /** @type {{ time: number, x: number, y: number } | null} */
+    this.lastTap = null
     this.pointers = new Map()
     this.onSwipe = onSwipe
     this.onTap = onTap
@@ -23,40 +31,33 @@ class Zoom {
   }
 
   reset() {
-    Object.assign(this, { scale: 1, x: 0, y: 0 })
+    this.view = WHOLE
     this.apply()
   }
 
   apply() {
-    const [w, h] = [this.stage.clientWidth, this.stage.clientHeight]
-    const [roomX, roomY] = [w * (this.scale - 1) / 2, h * (this.scale - 1) / 2]
-    this.x = Math.min(roomX, Math.max(-roomX, this.x))
-    this.y = Math.min(roomY, Math.max(-roomY, this.y))
-    this.stage.classList.toggle("zoomed", this.scale > 1)
-    this.stage.dataset.scale = this.scale.toFixed(2)
-    if (this.target) this.target.style.transform = this.scale === 1 ? "" : `translate(${this.x}px, ${this.y}px) scale(${this.scale})`
+    this.view = kept(this.view, this.stage.clientWidth, this.stage.clientHeight)
+    const { scale, x, y } = this.view
+    this.stage.classList.toggle("zoomed", scale > 1)
+    this.stage.dataset.scale = scale.toFixed(2)
+    if (this.target) this.target.style.transform = scale === 1 ? "" : `translate(${x}px, ${y}px) scale(${scale})`
   }
 
   // Zoom so that the point of the picture under (clientX, clientY) stays under it.
   by(factor, clientX, clientY) {
     const box = this.stage.getBoundingClientRect()
     const [px, py] = [(clientX ?? box.left + box.width / 2) - box.left - box.width / 2, (clientY ?? box.top + box.height / 2) - box.top - box.height / 2]
-    const next = Math.min(MOST, Math.max(1, this.scale * factor))
-    const ratio = next / this.scale
-    this.x = px - (px - this.x) * ratio
-    this.y = py - (py - this.y) * ratio
-    this.scale = next
+    this.view = zoomed(this.view, factor, px, py)
     this.apply()
   }
 
   pan(dx, dy) {
-    this.x += dx
-    this.y += dy
+    this.view = { ...this.view, x: this.view.x + dx, y: this.view.y + dy }
     this.apply()
   }
 
   toggle(clientX, clientY) {
-    this.scale > 1 ? this.reset() : this.by(3, clientX, clientY)
+    this.view.scale > 1 ? this.reset() : this.by(3, clientX, clientY)
   }
 
   wheel(event) {
@@ -79,7 +80,7 @@ class Zoom {
     const now = { x: event.clientX, y: event.clientY }
     const other = [...this.pointers].find(([id]) => id !== event.pointerId)?.[1]
     if (other) this.pinch(before, now, other)
-    else if (this.scale > 1) this.pan(now.x - before.x, now.y - before.y)
+    else if (this.view.scale > 1) this.pan(now.x - before.x, now.y - before.y)
     this.pointers.set(event.pointerId, now)
     if (Math.hypot(now.x - this.start.x, now.y - this.start.y) > TAP.distance / 3) this.start.moved = true
   }
@@ -95,8 +96,8 @@ class Zoom {
     this.forget(event)
     if (!known || this.pointers.size) return
     if (!this.start.moved) return this.tap(event)
-    const [dx, dy] = [event.clientX - this.start.x, event.clientY - this.start.y]
-    if (this.scale === 1 && event.pointerType === "touch" && Math.abs(dx) > 60 && Math.abs(dx) > 2 * Math.abs(dy)) this.onSwipe(dx < 0 ? 1 : -1)
+    const step = swipe(event.clientX - this.start.x, event.clientY - this.start.y)
+    if (this.view.scale === 1 && event.pointerType === "touch" && step) this.onSwipe(step)
   }
 
   // Two taps in one place are a double click, on a phone and with a mouse alike.
@@ -119,7 +120,7 @@ class Zoom {
     if (key === "+" || key === "=") this.by(1.4)
     else if (key === "-") this.by(1 / 1.4)
     else if (key === "0") this.reset()
-    else if (this.scale > 1 && moves[key]) this.pan(...moves[key])
+    else if (this.view.scale > 1 && moves[key]) this.pan(...moves[key])
     else return false
     return true
   }

@@ -1,42 +1,10 @@
-// What every part of the page uses: its line to the server, elements, links, clock texts.
+// Elements: what all parts of the page make them with.
 //
-// The page draws itself at once from the answers that come inside it; the line
-// to the server stands a second later and from then on carries what changes.
 // Text only ever enters the page as text nodes and attributes: a camera may be called "<img onerror>".
-
-const PARTS = {}
-
-class Line {
-  constructor(part, data) {
-    this.part = part
-    this.data = data
-    this.listeners = []
-    this.unsent = []
-  }
-
-  listen(callback) {
-    this.listeners.push(callback)
-  }
-
-  receive(message) {
-    this.data = message
-    for (const callback of this.listeners) callback(message)
-  }
-
-  send(message) {
-    if (this.model) this.model.send_msg({ part: this.part, ...message })
-    else this.unsent.push(message)
-  }
-
-  connect(model) {
-    this.model = model
-    for (const message of this.unsent.splice(0)) this.send(message)
-  }
-}
 
 const SVG = "http://www.w3.org/2000/svg"
 
-function h(tag, attributes = {}, ...children) {
+export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag)
   for (const [name, value] of Object.entries(attributes)) {
     if (value == null || value === false) continue
@@ -71,7 +39,7 @@ const STROKES = {
   warn: "M12 4l9 16H3zM12 10v4M12 17h.01",
 }
 
-function icon(name) {
+export function icon(name) {
   const svg = document.createElementNS(SVG, "svg")
   svg.setAttribute("viewBox", "0 0 24 24")
   svg.setAttribute("aria-hidden", "true")
@@ -82,85 +50,9 @@ function icon(name) {
   return svg
 }
 
-// --- The address: the one place where the selection lives.
-
-function query(patch, base = location.search) {
-  const params = new URLSearchParams(base)
-  for (const [name, value] of Object.entries(patch)) {
-    params.delete(name)
-    for (const one of [value ?? []].flat()) params.append(name, one)
-  }
-  const text = params.toString().replaceAll("%3A", ":")
-  return text ? `?${text}` : location.pathname
-}
-
-function go(href, { replace = false } = {}) {
-  const target = new URL(href, location.href)
-  if (target.href === location.href) return
-  const from = replace ? history.state?.from : location.search
-  if (!replace) history.replaceState({ ...history.state, scroll: scrollY }, "")
-  history[replace ? "replaceState" : "pushState"]({ from }, "", target)
-  window.dispatchEvent(new Event("pano:address"))
-}
-
-// Going to where one came from is going back, so that opening and closing ten
-// pictures does not leave twenty steps behind.
-function goBackTo(href) {
-  const target = new URL(href, location.href)
-  if (history.state?.from === target.search) history.back()
-  else go(href)
-}
-
-function onAddress(callback) {
-  window.addEventListener("pano:address", callback)
-  window.addEventListener("popstate", callback)
-}
-
-// As onAddress, but only when something other than the open picture changed.
-function onSelection(callback) {
-  const key = () => query({ item: null, t: null })
-  let last = key()
-  onAddress(() => {
-    if (key() === last) return
-    last = key()
-    callback()
-  })
-}
-
-function isPlainClick(event) {
+export function isPlainClick(event) {
   return event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey
 }
-
-// Links are real ones (a middle click opens the same view anew); a plain click stays in the page.
-function followLinks(root) {
-  root.addEventListener("click", (event) => {
-    const link = event.target.closest("a[data-go]")
-    if (!link || !isPlainClick(event)) return
-    event.preventDefault()
-    go(link.getAttribute("href"))
-  })
-}
-
-// --- Clocks. The server sends wall-clock seconds of the library's zone, and
-// only those are shown: the zone of the browser has no say.
-
-function clock(seconds, withSeconds = true) {
-  const day = ((Math.floor(seconds) % 86400) + 86400) % 86400
-  const parts = [Math.floor(day / 3600), Math.floor(day / 60) % 60]
-  if (withSeconds) parts.push(day % 60)
-  return parts.map((part) => String(part).padStart(2, "0")).join(":")
-}
-
-function length(seconds) {
-  const whole = Math.max(0, Math.round(seconds))
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`
-}
-
-function count(number, one, many = `${one}s`) {
-  return `${number.toLocaleString("en")} ${number === 1 ? one : many}`
-}
-
-// --- Small things with words on them.
 
 // navigator.clipboard exists only on https and localhost, and a box at home has neither.
 async function copyText(text) {
@@ -174,7 +66,7 @@ async function copyText(text) {
   area.remove()
 }
 
-function copyButton(label, text) {
+export function copyButton(label, text) {
   const say = h("span", {}, label)
   const button = h("button", { class: "quiet", type: "button" }, icon("copy"), say)
   button.addEventListener("click", async () => {
@@ -185,15 +77,16 @@ function copyButton(label, text) {
   return button
 }
 
-function asDataFrame(call) {
+export function asDataFrame(call) {
   return h("details", { class: "frame" },
     h("summary", {}, "as DataFrame"),
     h("div", { class: "frame-body" }, h("code", { tabindex: "0" }, call), copyButton("Copy", call)))
 }
 
 // Rebuild the inside of `host` and leave the focus where it was.
-function refill(host, ...children) {
-  const key = host.contains(document.activeElement) && document.activeElement.dataset.key
+export function refill(host, ...children) {
+  const focused = document.activeElement
+  const key = focused instanceof HTMLElement && host.contains(focused) && focused.dataset.key
   const open = new Set([...host.querySelectorAll("details[open]")].map((one) => one.className))
   host.replaceChildren(...children.flat(Infinity).filter(Boolean))
   for (const one of host.querySelectorAll("details")) if (open.has(one.className)) one.open = true
@@ -201,6 +94,6 @@ function refill(host, ...children) {
 }
 
 // Arrow keys walk through `[data-roam]` elements; one of them is in the tab order.
-function setRoaming(elements, current) {
+export function setRoaming(elements, current) {
   for (const element of elements) element.tabIndex = element === current ? 0 : -1
 }
