@@ -24,7 +24,7 @@ import pyarrow as pa
 from pano_analytics.library import COLUMNS, Library
 from pano_analytics.model.tables import schema
 from pano_analytics.settings import Settings
-from pano_analytics.store.catalog import Catalog, Day
+from pano_analytics.store.catalog import CameraDay, Catalog
 from pano_analytics.store.storage import Storage
 
 CAMERAS = 6
@@ -46,7 +46,7 @@ def measure(folder: Path, days: int, rounds: int) -> None:
     first = date(2021, 1, 1)
     fill(Catalog(Storage(folder)), first, days)
     library = Library(folder, Settings(library=folder, zone="UTC"))
-    wanted = Day("camera3", first + timedelta(days=days // 2))
+    wanted = CameraDay("camera3", first + timedelta(days=days // 2))
     start = datetime(wanted.date.year, wanted.date.month, wanted.date.day, tzinfo=UTC)
     part = str(library.storage.path(library.catalog.manifest().media[wanted].path))
     names = ", ".join(f'"{name}"' for name in COLUMNS)
@@ -81,7 +81,7 @@ def fill(catalog: Catalog, first: date, days: int) -> None:
     for back in range(days):
         day = first + timedelta(days=back)
         for camera in range(CAMERAS):
-            change.write(Day(f"camera{camera}", day), rows(day))
+            change.write(CameraDay(f"camera{camera}", day), rows(day))
     change.commit()
 
 

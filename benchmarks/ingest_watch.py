@@ -27,7 +27,7 @@ from trees import make_tree
 
 from pano_analytics.library import Library
 from pano_analytics.settings import check
-from pano_analytics.store.catalog import Day
+from pano_analytics.store.catalog import CameraDay
 
 PATIENCE_S = 120.0
 SETTLE_S, IDLE_S = 5.0, 30.0
@@ -84,7 +84,7 @@ def shown_s(library: Library, root: Path, moment: datetime) -> float:
     (folder / f"{name}_").write_bytes(PICTURE)
     (folder / f"{name}_").rename(folder / name)
     began, path = time.perf_counter(), (folder / name).relative_to(root).as_posix()
-    day = Day("camera0", moment.date())
+    day = CameraDay("camera0", moment.date())
     while time.perf_counter() - began < PATIENCE_S:
         part = library.catalog.manifest().media.get(day)
         if part is not None:

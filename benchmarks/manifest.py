@@ -23,7 +23,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from pano_analytics.store.catalog import Catalog, Day, Manifest, Part
+from pano_analytics.store.catalog import CameraDay, Catalog, Manifest, Part
 from pano_analytics.store.months import PART_FIELDS
 from pano_analytics.store.storage import Storage
 
@@ -76,14 +76,16 @@ def name(number: int) -> str:
 def make(storage: Storage, cameras: int, days: int) -> None:
     """Write the manifest of a library, and the same as one file; no part is there."""
     first = LAST - timedelta(days=days - 1)
-    keys = [Day(name(n), first + timedelta(days=d)) for n in range(cameras) for d in range(days)]
+    keys = [
+        CameraDay(name(n), first + timedelta(days=d)) for n in range(cameras) for d in range(days)
+    ]
     tables = {table: {day: part(table, day) for day in keys} for table in ("media", "frames")}
     manifest = replace(Manifest().changed(tables), generation=1)
     Catalog(storage).adopt(manifest)
     storage.replace(ONE_FILE, whole(tables))
 
 
-def part(table: str, day: Day) -> Part:
+def part(table: str, day: CameraDay) -> Part:
     path = f"parts/{table}/camera={day.camera}/date={day.date}/part-00000001-abcdef.parquet"
     if table != "media":
         return Part(path, 400)
@@ -96,7 +98,7 @@ def part(table: str, day: Day) -> Part:
 # --- one file for all, as pano wrote and read it at first ---------------------
 
 
-def whole(tables: dict[str, dict[Day, Part]]) -> bytes:
+def whole(tables: dict[str, dict[CameraDay, Part]]) -> bytes:
     document: dict[str, object] = {"format": 1, "generation": 1, "fields": PART_FIELDS}
     for table, parts in tables.items():
         nested: dict[str, dict[str, list[object]]] = {}
@@ -107,15 +109,15 @@ def whole(tables: dict[str, dict[Day, Part]]) -> bytes:
     return json.dumps(document | {"retired": []}, separators=(",", ":")).encode()
 
 
-def parsed(data: bytes) -> dict[str, dict[Day, Part]]:
+def parsed(data: bytes) -> dict[str, dict[CameraDay, Part]]:
     document = json.loads(data)
     return {table: dict(flat(document[table])) for table in ("media", "frames")}
 
 
-def flat(nested: dict[str, dict[str, list[object]]]) -> Iterator[tuple[Day, Part]]:
+def flat(nested: dict[str, dict[str, list[object]]]) -> Iterator[tuple[CameraDay, Part]]:
     for camera, days in nested.items():
         for day, values in days.items():
-            yield Day(camera, date.fromisoformat(day)), Part(*values)
+            yield CameraDay(camera, date.fromisoformat(day)), Part(*values)
 
 
 # --- one round ----------------------------------------------------------------
@@ -123,12 +125,12 @@ def flat(nested: dict[str, dict[str, list[object]]]) -> Iterator[tuple[Day, Part
 
 def child(kind: str, folder: str, camera: str) -> dict[str, float]:
     """Measure one side in this process."""
-    storage, day = Storage(Path(folder)), Day(camera, LAST - timedelta(days=3))
+    storage, day = Storage(Path(folder)), CameraDay(camera, LAST - timedelta(days=3))
     measured = with_months if kind == "months" else with_one_file
     return measured(storage, day)
 
 
-def with_months(storage: Storage, day: Day) -> dict[str, float]:
+def with_months(storage: Storage, day: CameraDay) -> dict[str, float]:
     catalog = Catalog(storage)
     start_us = (day.date - date(1970, 1, 1)).days * DAY_US
 
@@ -149,8 +151,8 @@ def with_months(storage: Storage, day: Day) -> dict[str, float]:
     return rounds_of(open_it, ask, commit)
 
 
-def with_one_file(storage: Storage, day: Day) -> dict[str, float]:
-    tables: dict[str, dict[Day, Part]] = {}
+def with_one_file(storage: Storage, day: CameraDay) -> dict[str, float]:
+    tables: dict[str, dict[CameraDay, Part]] = {}
     start_us = (day.date - date(1970, 1, 1)).days * DAY_US
 
     def open_it() -> None:

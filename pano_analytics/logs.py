@@ -46,7 +46,7 @@ def rotating(path: Path, uploads: Path | None) -> logging.Handler:
             f"{path}: expected a log file that can be written; {error.strerror or error}. "
             f"Create its folder, or choose another file with --log."
         ) from error
-    handler.setFormatter(Lines(FORM))
+    handler.setFormatter(LineFormatter(FORM))
     return handler
 
 
@@ -63,11 +63,11 @@ def _private(path: str) -> int:
 def on_stderr(form: str = FORM) -> logging.Handler:
     """Return a handler that writes to stderr, formatted like log files."""
     handler = logging.StreamHandler()
-    handler.setFormatter(Lines(form))
+    handler.setFormatter(LineFormatter(form))
     return handler
 
 
-class Lines(logging.Formatter):
+class LineFormatter(logging.Formatter):
     """ISO times with the offset from UTC; one line per message, safe for a terminal."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:

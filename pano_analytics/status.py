@@ -65,7 +65,7 @@ _TRIES = 3
 _NOT_READ = (obstacles.UNREADABLE, obstacles.SKIPPED)
 
 
-def look(settings: Settings, max_age_minutes: float | None = None) -> dict[str, Any]:
+def collect(settings: Settings, max_age_minutes: float | None = None) -> dict[str, Any]:
     """Return the state of the library of `settings`, ready for JSON; times in UTC (ISO 8601).
 
     The keys are documented in `docs/operations.md`, and are only added to. If the last run

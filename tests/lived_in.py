@@ -16,7 +16,7 @@ import pandas as pd
 from PIL import Image
 from shared_files import clip_path, lay, snapshot_path
 
-from pano_analytics.ingest.run import Summary, ingest
+from pano_analytics.ingest.run import IngestSummary, ingest
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
 from pano_analytics.upkeep.rebuild import Rebuilt, rebuild
@@ -64,7 +64,7 @@ def fresh(folder: Path) -> Settings:
     )
 
 
-def run(settings: Settings, **wishes: bool) -> Summary:
+def run(settings: Settings, **wishes: bool) -> IngestSummary:
     """Ingest with threads for processes: quick, and the same in all else."""
     return ingest(settings, make_executor=THREADS, **wishes)
 

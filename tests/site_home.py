@@ -22,7 +22,7 @@ from pano_analytics.ingest.run import ingest as real_ingest
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
 from pano_analytics.site.run import update
-from pano_analytics.site.summary import Summary
+from pano_analytics.site.summary import SiteSummary
 
 NOON = datetime(2026, 11, 20, 12, 0)
 PORCH, GATE, EVIL, STRAY = "porch", "gate", "<img src=x onerror=alert(1)>\"'&;", b"b\xffrn #1?%41"
@@ -68,7 +68,7 @@ class Home:
     def ingest(self, **how: Any) -> None:
         real_ingest(self.settings(), make_executor=partial(ThreadPoolExecutor, 2), **how)
 
-    def update(self, is_full: bool = False, **site: Any) -> Summary:
+    def update(self, is_full: bool = False, **site: Any) -> SiteSummary:
         return update(self.settings(**site), self.site, is_full=is_full)
 
     def pages(self) -> dict[str, str]:

@@ -128,7 +128,7 @@ def test_status_names_a_camera_once(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, cameras=[{"name": "Porch"}], silent_after_hours=1e6)
     lay_days(tmp_path, "porch", 1)
     run(settings)
-    told = status.look(settings)
+    told = status.collect(settings)
     assert [(one["camera"], one["rows"]) for one in told["cameras"]] == [("Porch", 1)]
 
 

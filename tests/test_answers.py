@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 import pano_analytics
 from pano_analytics.dashboard import payloads
-from pano_analytics.dashboard.answers import HEATMAP_DAYS, Answers, Shared, heat_span, shared
+from pano_analytics.dashboard.answers import HEATMAP_DAYS, AnswerCache, Answers, heat_span, shared
 from pano_analytics.dashboard.page import _first
 from pano_analytics.dashboard.records import Block
 from pano_analytics.dashboard.selection import Selection
 from pano_analytics.dashboard.tiles import with_tiles
-from pano_analytics.dashboard.views import Gallery, Wire
+from pano_analytics.dashboard.views import Gallery, PageSocket
 from pano_analytics.model.upload import Upload
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -64,7 +64,7 @@ def test_a_second_visitor_asks_nothing_anew(library_folder: Path) -> None:
 
 def test_answers_of_an_older_catalog_are_given_up() -> None:
     """With the first answer of a new generation all of the old one go."""
-    kept = Shared()
+    kept = AnswerCache()
     kept.get((1, "a"), lambda: "old")
     kept.get((2, "b"), lambda: "new")
     assert kept.get((2, "b"), lambda: "asked again") == "new"
@@ -73,7 +73,7 @@ def test_answers_of_an_older_catalog_are_given_up() -> None:
 
 def test_what_is_kept_is_bounded_by_its_rows() -> None:
     """Big answers push out the least recently used ones, the latest stays."""
-    kept = Shared()
+    kept = AnswerCache()
     big = pd.DataFrame({"x": range(200_000)})
     kept.get((1, "a"), lambda: big)
     kept.get((1, "b"), lambda: big.copy())
@@ -92,7 +92,7 @@ def test_a_day_that_the_browser_has_is_not_sent_again(library_folder: Path) -> N
     """The first message has all days, the next only those that differ; another selection all."""
     library = pano_analytics.open(library_folder)
     answers = Answers(library, Selection())
-    gallery = Gallery(Wire(), library, answers)
+    gallery = Gallery(PageSocket(), library, answers)
     assert len(json.loads(gallery.first)["blocks"]) == 1
     again = json.loads(gallery._message())
     assert (again["blocks"], len(again["order"])) == ([], 1)

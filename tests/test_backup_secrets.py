@@ -149,12 +149,12 @@ def test_chunks_come_back_in_their_order_or_not_at_all(
         writer.write(content[start : start + 300_000])
     writer.close()
     data = out.getvalue()
-    assert sealed.Reader(io.BytesIO(data), WORDS, "x").read() == content
+    assert sealed.SealedReader(io.BytesIO(data), WORDS, "x").read() == content
     head, chunk = 66, (1 << 20) + 16
     chunks = [data[head + at : head + at + chunk] for at in range(0, len(data) - head, chunk)]
     orders = [chunks[::-1], chunks[1:], chunks[:-1], [*chunks, chunks[-1]]]
     for wrong in (order for order in orders if order != chunks):
-        reader = sealed.Reader(io.BytesIO(data[:head] + b"".join(wrong)), WORDS, "x")
+        reader = sealed.SealedReader(io.BytesIO(data[:head] + b"".join(wrong)), WORDS, "x")
         with pytest.raises(sealed.SealError):
             reader.read()
 

@@ -155,7 +155,7 @@ def test_a_first_upload_is_looked_at_in_a_confined_process(tmp_path: Path) -> No
     clip = clip_path("porch", NOON, NOON + timedelta(seconds=20), "mp4")
     lay(bombs.mp4_of_80_million_pictures(), settings.uploads / clip)
     before = peak_mb()
-    came = arrival.look(settings, "porch", clip, NOON.astimezone())
+    came = arrival.examine_upload(settings, "porch", clip, NOON.astimezone())
     assert came.inspection is not None
     assert came.inspection.state == "damaged"
     assert peak_mb() < before + 100

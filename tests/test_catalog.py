@@ -20,7 +20,7 @@ from pano_analytics.library.queries import Queries
 from pano_analytics.model.tables import schema
 from pano_analytics.model.upload import decode_path, encode_path, media_id
 from pano_analytics.store import catalog as room
-from pano_analytics.store.catalog import Catalog, Day, day_of_part, unlisted
+from pano_analytics.store.catalog import CameraDay, Catalog, day_of_part, unlisted
 from pano_analytics.store.storage import Storage
 
 
@@ -42,7 +42,7 @@ def test_a_change_over_several_days_is_one(catalog: Catalog) -> None:
     """Two days written together become visible together, under one new generation."""
     change = catalog.begin()
     for number in (1, 2):
-        change.write(Day("a", date(2026, 1, number)), rows(number))
+        change.write(CameraDay("a", date(2026, 1, number)), rows(number))
     assert catalog.manifest().generation == 0
     change.commit()
     manifest = catalog.manifest()
@@ -55,7 +55,7 @@ def test_another_process_sees_the_new_manifest(catalog: Catalog) -> None:
     reader = Catalog(catalog.storage)
     assert reader.manifest().generation == 0
     change = catalog.begin()
-    change.write(Day("a", date(2026, 1, 1)), rows(1))
+    change.write(CameraDay("a", date(2026, 1, 1)), rows(1))
     change.commit()
     assert reader.manifest().generation == 1
 
@@ -64,7 +64,7 @@ def test_superseded_parts_stay_for_readers_and_go_later(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An old part outlives its successor by the grace period, and no longer."""
-    day = Day("a", date(2026, 1, 1))
+    day = CameraDay("a", date(2026, 1, 1))
     for mark in "xy":
         change = catalog.begin()
         change.write(day, rows(1, mark))
@@ -81,7 +81,7 @@ def test_superseded_parts_stay_for_readers_and_go_later(
 
 def test_leftovers_of_a_killed_writer_are_swept(catalog: Catalog) -> None:
     """Files that no manifest names go at the next start; those that it names stay."""
-    day = Day("a", date(2026, 1, 1))
+    day = CameraDay("a", date(2026, 1, 1))
     change = catalog.begin()
     change.write(day, rows(1))
     change.commit()
@@ -95,7 +95,7 @@ def test_leftovers_of_a_killed_writer_are_swept(catalog: Catalog) -> None:
 
 def test_readers_see_one_generation_and_no_mixture(catalog: Catalog) -> None:
     """While days are rewritten, each question sees all days of one writing."""
-    days = [Day("a", date(2026, 1, number)) for number in range(1, 9)]
+    days = [CameraDay("a", date(2026, 1, number)) for number in range(1, 9)]
 
     def write(mark: str) -> None:
         change = catalog.begin()
@@ -129,8 +129,8 @@ def test_readers_see_one_generation_and_no_mixture(catalog: Catalog) -> None:
 def test_an_older_part_lacks_columns_and_nothing_breaks(catalog: Catalog) -> None:
     """What a part of an older schema lacks is supplied as null, without opening its footer."""
     change = catalog.begin()
-    change.write(Day("a", date(2026, 1, 1)), rows(2))
-    change.write(Day("a", date(2026, 1, 2)), rows(1).drop_columns(["culled_at", "thumb"]))
+    change.write(CameraDay("a", date(2026, 1, 1)), rows(2))
+    change.write(CameraDay("a", date(2026, 1, 2)), rows(1).drop_columns(["culled_at", "thumb"]))
     change.commit()
     manifest = catalog.manifest()
     from dataclasses import replace
@@ -158,7 +158,7 @@ def filled(catalog: Catalog, cameras: Iterable[str], days: Iterable[date]) -> No
     for camera in cameras:
         for day in days:
             start_us = (day - date(1970, 1, 1)).days * 86_400_000_000
-            change.write(Day(camera, day), rows(2, start_us=start_us))
+            change.write(CameraDay(camera, day), rows(2, start_us=start_us))
     change.commit()
 
 
@@ -192,15 +192,15 @@ def test_a_question_reads_its_own_month_alone(
     first = (MAY[0] - date(1970, 1, 1)).days * 86_400_000_000
     assert own.first_us == first
     assert names == [room.MANIFEST]
-    assert manifest.media[Day("a", MAY[2])].rows == 2
+    assert manifest.media[CameraDay("a", MAY[2])].rows == 2
     [(day, _)] = manifest.select(cameras=["a"], start_us=own.last_us)
-    assert day == Day("a", MAY[3])
+    assert day == CameraDay("a", MAY[3])
     assert [day.date for day, _ in islice(manifest.newest_first(["a"]), 2)] == MAY[:1:-1]
     assert [name.split(".")[:2] for name in names[1:]] == [
         ["manifests/a", "2026-06"],
         ["manifests/a", "2026-07"],
     ]
-    assert sorted(manifest.media) == [Day(camera, day) for camera in "ab" for day in MAY]
+    assert sorted(manifest.media) == [CameraDay(camera, day) for camera in "ab" for day in MAY]
     assert len(names) == len(set(names)) == 7
 
 
@@ -214,9 +214,9 @@ def test_a_commit_rewrites_its_own_months_alone(catalog: Catalog) -> None:
     [old], [new] = before - set(after.files()), set(after.files()) - before
     assert (old[:19], new[:19]) == ("manifests/b.2026-06",) * 2
     assert old in {name for name, _ in after.retired}
-    assert reader.media[Day("b", MAY[2])].path != after.media[Day("b", MAY[2])].path
+    assert reader.media[CameraDay("b", MAY[2])].path != after.media[CameraDay("b", MAY[2])].path
     change = catalog.begin()
-    change.write(Day("b", MAY[2]), rows(0))
+    change.write(CameraDay("b", MAY[2]), rows(0))
     change.commit()
     assert new not in catalog.manifest().files()
     assert len(catalog.manifest().files()) == 5
@@ -269,7 +269,7 @@ def test_any_camera_name_makes_a_folder_and_back(name: str) -> None:
         folder = quote(name, safe="")
     except UnicodeEncodeError:
         return
-    day = Day(name, date(2026, 1, 1))
+    day = CameraDay(name, date(2026, 1, 1))
     assert day_of_part(f"parts/media/camera={folder}/date=2026-01-01/part-1.parquet") == day
     assert "/" not in folder
 

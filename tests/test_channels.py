@@ -16,7 +16,7 @@ from shared_files import lay
 from pano_analytics import layouts, status
 from pano_analytics.errors import SettingsError
 from pano_analytics.ingest import memory
-from pano_analytics.ingest.link import Clip, Moment, holders
+from pano_analytics.ingest.link import Clip, SnapshotTime, holders
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
 from pano_analytics.store.catalog import Catalog
@@ -112,10 +112,14 @@ def test_snapshots_get_the_clip_of_their_own_channel(
 def test_an_unknown_channel_pairs_where_there_is_but_one() -> None:
     """A camera whose clips have no number keeps its pairs; a recorder's are left apart."""
     clip = Clip(0, 100, "a")
-    assert holders([Moment(10, 1)], [clip]) == ["a"]
-    assert holders([Moment(10, 1), Moment(20, 2), Moment(30)], [clip]) == [None, None, "a"]
+    assert holders([SnapshotTime(10, 1)], [clip]) == ["a"]
+    assert holders([SnapshotTime(10, 1), SnapshotTime(20, 2), SnapshotTime(30)], [clip]) == [
+        None,
+        None,
+        "a",
+    ]
     other = Clip(0, 100, "b", 2)
-    assert holders([Moment(10, 1), Moment(20, 2)], [clip, other]) == [None, "b"]
+    assert holders([SnapshotTime(10, 1), SnapshotTime(20, 2)], [clip, other]) == [None, "b"]
 
 
 def test_clips_past_midnight_hold_pictures_of_their_own_channel_only(tmp_path: Path) -> None:
@@ -192,7 +196,7 @@ def test_tables_with_channels_split_an_account(tmp_path: Path) -> None:
     run(settings)
     library = Library.of(settings)
     assert library.media().groupby("camera").size().to_dict() == {"gate": 6, "rec": 1, "yard": 6}
-    told = {one["camera"]: one["is_silent"] for one in status.look(settings)["cameras"]}
+    told = {one["camera"]: one["is_silent"] for one in status.collect(settings)["cameras"]}
     assert told == {"yard": False, "gate": True, "rec": False}
     seen_as_they_arrived(settings)
     culling.adopt(settings)
@@ -230,7 +234,7 @@ def test_a_template_that_names_the_camera_splits_its_account(tmp_path: Path) -> 
     cameras = library.cameras().set_index("camera")
     assert cameras.loc["north", "description"] == "the recorder"
     assert not cameras["is_silent"].any()
-    assert status.look(settings)["is_healthy"]
+    assert status.collect(settings)["is_healthy"]
     seen_as_they_arrived(settings)
     culling.adopt(settings)
     assert {one.camera for one in culling.plan(settings).due} == {"South"}

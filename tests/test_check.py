@@ -26,12 +26,12 @@ from pano_analytics.ingest.run import LOCK
 from pano_analytics.library import Library
 from pano_analytics.receive import records
 from pano_analytics.settings import Settings
-from pano_analytics.store.catalog import Catalog, Day, unlisted
+from pano_analytics.store.catalog import CameraDay, Catalog, unlisted
 from pano_analytics.store.journal import PLAN, Journal
 from pano_analytics.store.removal import mark_at_work
 from pano_analytics.upkeep.check import COLUMNS, DEPTHS, WHAT, check
 
-NOON_DAY = Day("porch", NOON.date())
+NOON_DAY = CameraDay("porch", NOON.date())
 
 
 @pytest.fixture(scope="module")

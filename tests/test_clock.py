@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared_files import clip_path, lay, snapshot_path
 
-from pano_analytics.ingest.clock import Said, Settled, plainly, settle
+from pano_analytics.ingest.clock import Said, SettledTime, plainly, settle
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.model.times import WallClock, epoch_us, from_epoch_us
@@ -27,7 +27,7 @@ def us(moment: datetime) -> int:
     return int(moment.timestamp() * 1_000_000)
 
 
-def one(start: datetime, arrived: datetime, end: datetime | None = None) -> Settled:
+def one(start: datetime, arrived: datetime, end: datetime | None = None) -> SettledTime:
     return settle([Said(start, end, us(arrived))], BERLIN)[0]
 
 
@@ -125,7 +125,7 @@ def test_a_plain_name_is_never_doubted(wall: datetime, delay_s: int) -> None:
     """Away from steps a name that came after its time stands as it is."""
     start = BERLIN.to_utc_us(wall)
     plain = plainly(epoch_us(wall), None, start + delay_s * 1_000_000, BERLIN)
-    assert plain == (Settled(start, None, "name") if BERLIN.is_plain(wall) else None)
+    assert plain == (SettledTime(start, None, "name") if BERLIN.is_plain(wall) else None)
 
 
 @given(st.lists(st.integers(0, 7200), min_size=2, max_size=8, unique=True), st.randoms())

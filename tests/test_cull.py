@@ -736,9 +736,9 @@ def test_more_than_a_cap_asks(
         cull(capped, now=NOW, up_to=1)
     assert tree(root) == before
     assert set(Library.of(settings).media().state) == {"complete"}
-    assert [one["what"] for one in status.look(capped)["problems"]].count("cull_stopped") == 1
+    assert [one["what"] for one in status.collect(capped)["problems"]].count("cull_stopped") == 1
     assert cull(capped, now=NOW, up_to=2).files == 2
-    assert "cull_stopped" not in [one["what"] for one in status.look(capped)["problems"]]
+    assert "cull_stopped" not in [one["what"] for one in status.collect(capped)["problems"]]
 
 
 def test_a_stopped_culling_is_a_problem_while_its_cause_is_there(
@@ -750,7 +750,7 @@ def test_a_stopped_culling_is_a_problem_while_its_cause_is_there(
     )
 
     def is_told(now: Settings) -> bool:
-        return "cull_stopped" in [one["what"] for one in status.look(now)["problems"]]
+        return "cull_stopped" in [one["what"] for one in status.collect(now)["problems"]]
 
     with pytest.raises(TooMany):
         cull(capped, now=NOW)
@@ -776,7 +776,7 @@ def test_a_refusal_by_hand_alarms_nobody(tmp_path: Path, is_scheduled: bool) -> 
     run(settings)
     with pytest.raises(WrongRoot):
         cull(settings, now=NOW)
-    words = [one["what"] for one in status.look(settings)["problems"]]
+    words = [one["what"] for one in status.collect(settings)["problems"]]
     assert ("cull_stopped" in words) is is_scheduled
 
 
@@ -789,7 +789,7 @@ def test_a_share_holds_at_any_count(settings: Settings, root: Path, box: Box) ->
         cull(capped)
     assert {path for path, content in tree(root).items() if content == picture(12, (64, 36))}
     assert not (root / old(30)).exists()
-    assert [one["what"] for one in status.look(capped)["problems"]].count("cull_stopped") == 1
+    assert [one["what"] for one in status.collect(capped)["problems"]].count("cull_stopped") == 1
     assert cull(capped, up_to=1).files == 1
 
 

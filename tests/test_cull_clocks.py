@@ -160,7 +160,7 @@ def where(settings: Settings) -> list[str]:
 
 
 def words(settings: Settings) -> set[str]:
-    return {one["what"] for one in status.look(settings)["problems"]}
+    return {one["what"] for one in status.collect(settings)["problems"]}
 
 
 @pytest.mark.parametrize("is_confirmed", [False, True])

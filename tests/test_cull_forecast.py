@@ -72,7 +72,7 @@ def test_status_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """As a problem with its own word, beside the camera, and in the plan."""
     settings = filled(tmp_path, 5)
     has_free(monkeypatch, 4_999)
-    told = status.look(settings)
+    told = status.collect(settings)
     details = [one["detail"] for one in told["problems"] if one["what"] == "disk_too_small"]
     assert details == ["porch: only 9 of 14 days fit on its disk"]
     assert any(

@@ -24,7 +24,7 @@ from PIL import Image
 from pano_analytics import demo, layouts
 from pano_analytics.cli import pano
 from pano_analytics.demo import clip, osd, picture
-from pano_analytics.demo.habits import Upload
+from pano_analytics.demo.habits import DemoUpload
 from pano_analytics.demo.make import make_all
 from pano_analytics.demo.picture import Shot
 from pano_analytics.demo.planes import HEIGHT, WIDTH, Planes
@@ -41,7 +41,7 @@ MEDIA = {".jpg", ".dav", ".mp4"}
 
 
 @pytest.fixture(scope="module")
-def plan() -> demo.Plan:
+def plan() -> demo.DemoPlan:
     """A whole fortnight, planned and not painted."""
     return demo.make_plan(seed=1, end=END, days=15, cameras=6)
 
@@ -60,7 +60,7 @@ def truth(tree: demo.DemoSummary) -> pd.DataFrame:
     return pd.read_parquet(tree.truth).explode(columns, ignore_index=True)
 
 
-def uploads(plan: demo.Plan) -> Iterator[tuple[demo.Event, Upload]]:
+def uploads(plan: demo.DemoPlan) -> Iterator[tuple[demo.Event, DemoUpload]]:
     return ((event, upload) for event in plan.events for upload in event.uploads)
 
 
@@ -71,7 +71,7 @@ def media_below(root: Path) -> set[str]:
 # --- the story ------------------------------------------------------------------------------
 
 
-def test_fortnight_has_the_promised_size(plan: demo.Plan) -> None:
+def test_fortnight_has_the_promised_size(plan: demo.DemoPlan) -> None:
     """Six cameras send about 4,000 snapshots and 600 clips in 15 days."""
     kinds = Counter(upload.kind for _, upload in uploads(plan))
     assert 3400 <= kinds["snapshot"] <= 4600
@@ -110,28 +110,28 @@ def test_incident_is_on_the_last_tuesday(end: datetime) -> None:
     assert all(any(u.kind == "clip" and not u.fault for u in e.uploads) for e in seen)
 
 
-def test_one_camera_falls_silent(plan: demo.Plan) -> None:
+def test_one_camera_falls_silent(plan: demo.DemoPlan) -> None:
     """The street camera sends nothing in the last day and a half, the others do."""
     last = {event.moment.camera: event.end for event in plan.events}
     silent = [name for name, end in last.items() if plan.end - end > timedelta(hours=36)]
     assert silent == ["street"]
 
 
-def test_one_clock_is_wrong(plan: demo.Plan) -> None:
+def test_one_clock_is_wrong(plan: demo.DemoPlan) -> None:
     """The garage's clock is 47 minutes slow; names follow it, arrivals tell the truth."""
     for event, upload in uploads(plan):
         late = upload.true_start.astimezone(HOME).replace(tzinfo=None) - upload.wall_start
         assert late == timedelta(minutes=47 if event.moment.camera == "garage" else 0)
 
 
-def test_nothing_is_later_than_the_end(plan: demo.Plan) -> None:
+def test_nothing_is_later_than_the_end(plan: demo.DemoPlan) -> None:
     """No file arrives after the end, and none before it was taken."""
     for event, upload in uploads(plan):
         assert upload.true_start < upload.arrived <= plan.end
         assert event.start <= upload.true_start
 
 
-def test_snapshots_arrive_before_their_clip(plan: demo.Plan) -> None:
+def test_snapshots_arrive_before_their_clip(plan: demo.DemoPlan) -> None:
     """Within an event files arrive one after the other, the clip last, after its own end."""
     for event in plan.events:
         arrived = [upload.arrived for upload in event.uploads]
@@ -142,7 +142,7 @@ def test_snapshots_arrive_before_their_clip(plan: demo.Plan) -> None:
             assert arrived[-1] > event.end
 
 
-def test_clips_and_snapshots_miss_each_other_sometimes(plan: demo.Plan) -> None:
+def test_clips_and_snapshots_miss_each_other_sometimes(plan: demo.DemoPlan) -> None:
     """About a tenth of the clips has no snapshot; a usual first snapshot comes at 6 to 8 s."""
     with_clip = [e for e in plan.events if e.uploads and e.uploads[-1].kind == "clip"]
     bare = sum(len(event.uploads) == 1 for event in with_clip) / len(with_clip)
@@ -151,7 +151,7 @@ def test_clips_and_snapshots_miss_each_other_sometimes(plan: demo.Plan) -> None:
     assert firsts == {6, 7, 8}
 
 
-def test_paths_are_unique_and_read_back(plan: demo.Plan) -> None:
+def test_paths_are_unique_and_read_back(plan: demo.DemoPlan) -> None:
     """`layouts.read` finds in each path what the camera's clock said, and no name is used twice."""
     paths = [upload.path for _, upload in uploads(plan)]
     assert len(set(paths)) == len(paths)
@@ -164,7 +164,7 @@ def test_paths_are_unique_and_read_back(plan: demo.Plan) -> None:
             assert reading.end == upload.wall_end
 
 
-def test_cameras_are_busy_with_one_event_at_a_time(plan: demo.Plan) -> None:
+def test_cameras_are_busy_with_one_event_at_a_time(plan: demo.DemoPlan) -> None:
     """No camera begins an event while it still records another."""
     for camera in demo.CAMERAS:
         spans = [
@@ -175,7 +175,7 @@ def test_cameras_are_busy_with_one_event_at_a_time(plan: demo.Plan) -> None:
         assert all(a[1] < b[0] for a, b in pairwise(spans))
 
 
-def test_failures_are_few_and_spare_the_incident(plan: demo.Plan) -> None:
+def test_failures_are_few_and_spare_the_incident(plan: demo.DemoPlan) -> None:
     """A handful of files is truncated, empty, a stub or uploaded again, none of the incident."""
     faults = Counter(upload.fault for _, upload in uploads(plan))
     assert set(faults) == {None, "truncated", "empty", "stub", "again"}

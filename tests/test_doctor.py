@@ -40,7 +40,7 @@ from pano_analytics.doctor import (
     CONFIDENCES,
     SEVERITIES,
     WORDS,
-    Server,
+    FtpEndpoint,
     arrivals,
     clock,
     disk,
@@ -447,7 +447,7 @@ def test_silence_that_nobody_listened_to_is_not_certain() -> None:
 
 
 @contextmanager
-def serving(folder: Path, **settings: Any) -> Iterator[Server]:
+def serving(folder: Path, **settings: Any) -> Iterator[FtpEndpoint]:
     """Serve FTP for the camera `cam` in a thread, its handler set as told."""
     users = DummyAuthorizer()
     users.add_user("cam", "secret", str(folder), perm="elamwf")
@@ -465,7 +465,7 @@ def serving(folder: Path, **settings: Any) -> Iterator[Server]:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield Server("127.0.0.1", server.socket.getsockname()[1], "cam", "secret")
+        yield FtpEndpoint("127.0.0.1", server.socket.getsockname()[1], "cam", "secret")
     finally:
         going.clear()
         thread.join()

@@ -16,7 +16,7 @@ from shared_files import lay, snapshot_path
 from test_ingest import picture
 from test_watch import until
 
-from pano_analytics.ingest.run import Summary, ingest
+from pano_analytics.ingest.run import IngestSummary, ingest
 from pano_analytics.library import Library
 from pano_analytics.service import schedule
 from pano_analytics.settings import Settings, check
@@ -46,7 +46,7 @@ def lay_one(settings: Settings, number: int) -> None:
     lay(picture(number, (640, 360)), settings.uploads / snapshot_path("porch", start))
 
 
-def run(settings: Settings) -> Summary:
+def run(settings: Settings) -> IngestSummary:
     return ingest(settings, make_executor=partial(ThreadPoolExecutor, 2))
 
 
@@ -104,7 +104,7 @@ def test_a_watching_run_waits_for_space(
     monkeypatch.setattr(schedule, "RETRY_FULL_S", 0.1)
     ballast = fill(disk, 100 << 10)
 
-    def told(summary: Summary) -> None:
+    def told(summary: IngestSummary) -> None:
         if summary.files == FEW + MANY and not summary.waiting:
             raise schedule.Stopped
 

@@ -30,7 +30,7 @@ from test_ingest import picture
 
 from pano_analytics.cli import pano
 from pano_analytics.errors import MediaError
-from pano_analytics.ingest.run import Summary, ingest
+from pano_analytics.ingest.run import IngestSummary, ingest
 from pano_analytics.library import Library
 from pano_analytics.model.upload import STATES, encode_path
 from pano_analytics.settings import Settings, check
@@ -46,7 +46,7 @@ def settings_of(folder: Path) -> Settings:
     )
 
 
-def run(settings: Settings, **how_to: bool) -> Summary:
+def run(settings: Settings, **how_to: bool) -> IngestSummary:
     return ingest(settings, make_executor=partial(ThreadPoolExecutor, 2), **how_to)
 
 

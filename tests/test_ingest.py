@@ -22,16 +22,16 @@ from shared_files import clip_path, lay, lay_listing, needs_listings, snapshot_p
 from pano_analytics.errors import LibraryBusy, SettingsError, UploadTreeError
 from pano_analytics.ingest import examine
 from pano_analytics.ingest.days import settle, uploads_in
-from pano_analytics.ingest.run import Summary, ingest
+from pano_analytics.ingest.run import IngestSummary, ingest
 from pano_analytics.library import Library
 from pano_analytics.model.tables import media_table
 from pano_analytics.settings import Settings, check
-from pano_analytics.store.catalog import Day
+from pano_analytics.store.catalog import CameraDay
 from pano_analytics.store.storage import Storage
 from pano_analytics.workers.crew import Crew, pool
 
 NOON = datetime(2026, 3, 3, 12, 0, 0)
-Run = Callable[..., Summary]
+Run = Callable[..., IngestSummary]
 
 
 def picture(number: int = 0, size: tuple[int, int] = (320, 180)) -> bytes:
@@ -276,7 +276,7 @@ def test_a_clip_that_no_longer_crosses_midnight_lets_go(
     run(is_inspecting=False)
     assert library.media(kind="snapshot").clip_id.notna().all()
     change = library.catalog.begin()
-    day = Day("porch", begin.date())
+    day = CameraDay("porch", begin.date())
     uploads = uploads_in(change, day)
     short = [replace(one, end=one.start + timedelta(seconds=5)) for one in uploads]
     settle(change, day, media_table(one for one in short if one.kind != "clip" or not is_gone))

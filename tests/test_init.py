@@ -22,7 +22,7 @@ from pano_analytics.errors import SettingsError, UploadTreeError
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.model.upload import encode_path
-from pano_analytics.proposal import look, propose, quoted
+from pano_analytics.proposal import propose, quoted, sample_cameras
 from pano_analytics.store.home import make_library
 
 BERLIN = "Europe/Berlin"
@@ -92,7 +92,7 @@ def test_layouts_seen_are_told(tmp_path: Path) -> None:
     lay_day(tmp_path / "ftp", "garden")
     lay(tmp_path / "ftp", "garden/AMC0/2026-11-20/001/dav/09/09.50.00-09.50.20[M][0@0][0].dav")
     lay(tmp_path / "ftp", "garden/AMC0/2026-11-20/odd.jpg")
-    [found] = look(tmp_path / "ftp", ZoneInfo(BERLIN))
+    [found] = sample_cameras(tmp_path / "ftp", ZoneInfo(BERLIN))
     assert found.layouts == {"dahua-deep snapshot": 10, "dahua-deep clip": 1}
     assert "10 × dahua-deep snapshot, 1 × dahua-deep clip, 1 × of unknown layout" in propose(
         tmp_path / "ftp", BERLIN
@@ -104,7 +104,7 @@ def test_the_newest_days_are_sampled(tmp_path: Path) -> None:
     for day in range(40):
         lay_day(tmp_path, "garden", MORNING - timedelta(days=day))
     lay(tmp_path, "garden/AMC0/2016-01-01/001/jpg/09/50/06[R][0@0][0].txt")
-    [found] = look(tmp_path, ZoneInfo(BERLIN))
+    [found] = sample_cameras(tmp_path, ZoneInfo(BERLIN))
     assert (sum(found.layouts.values()), found.unknown) == (60, 0)
 
 
@@ -121,7 +121,7 @@ def test_the_newest_days_are_sampled(tmp_path: Path) -> None:
 def test_a_clock_in_another_zone_shows(tmp_path: Path, late: timedelta, hours: int) -> None:
     """Files that arrive whole hours beside their names are remarked on, no more."""
     lay_day(tmp_path / "ftp", "garden", late=late)
-    [found] = look(tmp_path / "ftp", ZoneInfo(BERLIN))
+    [found] = sample_cameras(tmp_path / "ftp", ZoneInfo(BERLIN))
     assert found.hours_late == hours
     text = propose(tmp_path / "ftp", BERLIN)
     assert (f"arrive {abs(hours)} h" in text) == bool(hours)
@@ -193,7 +193,9 @@ def test_links_and_endless_folders_end(tmp_path: Path) -> None:
     (deep / "/".join("x" * 60)).mkdir(parents=True)
     (deep / "circle").symlink_to(tmp_path / "ftp")
     lay_day(tmp_path / "ftp", "garden")
-    assert [found.camera for found in look(tmp_path / "ftp", ZoneInfo(BERLIN))] == ["garden"]
+    assert [found.camera for found in sample_cameras(tmp_path / "ftp", ZoneInfo(BERLIN))] == [
+        "garden"
+    ]
 
 
 FOLDER = (

@@ -40,7 +40,7 @@ def written_settings(folder: Path, more: str = "") -> Path:
     return file
 
 
-def place(folder: Path, account: str | None = "daemon", more: str = "") -> install.Place:
+def place(folder: Path, account: str | None = "daemon", more: str = "") -> install.Installation:
     file = written_settings(folder, more)
     return install.place(settings.load(file), file, account)
 
@@ -148,7 +148,7 @@ def test_no_service_is_roots(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "deploy/systemd").glob("p*")))
 def test_the_examples_are_what_is_written(name: str) -> None:
     """`deploy/systemd/` shows the units of an installation in /opt/pano."""
-    at = install.Place(
+    at = install.Installation(
         command=Path("/opt/pano/.venv/bin/pano"),
         config=Path("/etc/pano.toml"),
         uploads=Path("/srv/ftp"),

@@ -288,7 +288,7 @@ def request_with(cookie: str, host: str = "localhost", peer: str = "127.0.0.1") 
     return HTTPServerRequest(start_line=line, headers=headers, connection=cast(Any, Connection()))
 
 
-def ticket(door: auth.Door) -> str:
+def ticket(door: auth.AccessControl) -> str:
     return f"{door.cookie}={door.ticket(NAME).decode()}"
 
 
@@ -297,20 +297,22 @@ def test_a_login_survives_a_restart(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         Users(tmp_path / name).add(NAME, PASSWORD)
-    cookie = ticket(auth.Door(tmp_path / "one"))
-    assert auth.Door(tmp_path / "one").visitor(request_with(cookie)) == NAME
-    forged = cookie.replace(auth.Door(tmp_path / "one").cookie, auth.Door(tmp_path / "two").cookie)
-    assert auth.Door(tmp_path / "two").visitor(request_with(forged)) is None
+    cookie = ticket(auth.AccessControl(tmp_path / "one"))
+    assert auth.AccessControl(tmp_path / "one").visitor(request_with(cookie)) == NAME
+    forged = cookie.replace(
+        auth.AccessControl(tmp_path / "one").cookie, auth.AccessControl(tmp_path / "two").cookie
+    )
+    assert auth.AccessControl(tmp_path / "two").visitor(request_with(forged)) is None
 
 
 def test_a_login_ends(tmp_path: Path) -> None:
     """With its days, with a new password, and with the user."""
     users = Users(tmp_path)
     users.add(NAME, PASSWORD)
-    door = auth.Door(tmp_path)
+    door = auth.AccessControl(tmp_path)
     cookie = ticket(door)
     assert door.visitor(request_with(cookie)) == NAME
-    assert auth.Door(tmp_path, session_days=0).visitor(request_with(cookie)) is None
+    assert auth.AccessControl(tmp_path, session_days=0).visitor(request_with(cookie)) is None
     users.add(NAME, "another password")
     assert door.visitor(request_with(cookie)) is None
     cookie = ticket(door)
@@ -322,7 +324,7 @@ def test_a_login_ends(tmp_path: Path) -> None:
 def test_a_broken_list_of_users_lets_nobody_in(tmp_path: Path) -> None:
     """Where users.json cannot be read the answer is 503, not an open door."""
     (tmp_path / "users.json").write_text("{")
-    refusal = auth.Door(tmp_path).refusal(request_with(""))
+    refusal = auth.AccessControl(tmp_path).refusal(request_with(""))
     assert refusal is not None
     assert refusal.status == 503
 
@@ -344,7 +346,7 @@ def test_without_users_only_this_computer_looks(
     tmp_path: Path, host: str, peer: str, is_let_in: bool
 ) -> None:
     """Both ends count: who asks, and under which name (a foreign name may resolve to 127.0.0.1)."""
-    refusal = auth.Door(tmp_path).refusal(request_with("", host, peer))
+    refusal = auth.AccessControl(tmp_path).refusal(request_with("", host, peer))
     assert (refusal is None) == is_let_in
 
 

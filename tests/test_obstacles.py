@@ -71,7 +71,7 @@ def test_status_and_doctor_tell_a_folder_that_cannot_be_read(settings: Settings)
     """Where, since when, why and what to do; it ends when the folder can be read again."""
     folder = closed(settings, "yard")
     run(settings)
-    told = status.look(settings)
+    told = status.collect(settings)
     [place] = told["unreadable"]
     assert (place["folder"], place["camera"], place["entries"]) == ("yard", "yard", 1)
     assert place["reason"] == "Permission denied"
@@ -81,7 +81,7 @@ def test_status_and_doctor_tell_a_folder_that_cannot_be_read(settings: Settings)
     assert found_by_doctor(settings) == [("yard", "unreadable", "problem")]
     folder.chmod(0o755)
     run(settings)
-    assert status.look(settings)["is_healthy"]
+    assert status.collect(settings)["is_healthy"]
     assert set(Library.of(settings).media()["state"]) == {"complete"}
 
 
@@ -105,14 +105,14 @@ def test_a_file_that_cannot_be_opened_is_told(settings: Settings, tmp_path: Path
     lay(picture(2, (64, 36)), tmp_path / "uploads" / path)
     file = closed(settings, path)
     assert [path] == [one for one, _ in run(settings).unreadable]
-    [first] = status.look(settings)["unreadable"]
+    [first] = status.collect(settings)["unreadable"]
     assert (first["camera"], first["sample"]) == ("porch", path)
     assert "permission" in first["reason"]
     run(settings)
-    assert status.look(settings)["unreadable"] == [first]
+    assert status.collect(settings)["unreadable"] == [first]
     file.chmod(0o644)
     run(settings)
-    assert status.look(settings)["is_healthy"]
+    assert status.collect(settings)["is_healthy"]
 
 
 def test_an_old_day_stays_told_while_runs_look_at_new_days(
@@ -122,12 +122,12 @@ def test_an_old_day_stays_told_while_runs_look_at_new_days(
     old = str(Path(snapshot_path("porch", LONG_AGO)).parents[0])
     folder = closed(settings, old)
     run(settings)
-    [before] = status.look(settings)["unreadable"]
+    [before] = status.collect(settings)["unreadable"]
     assert before["camera"] == "porch"
     new = snapshot_path("porch", TODAY + timedelta(seconds=20))
     lay(picture(3, (64, 36)), tmp_path / "uploads" / new)
     ingest_folders(settings, [str(Path(new).parent)])
-    assert status.look(settings)["unreadable"] == [before]
+    assert status.collect(settings)["unreadable"] == [before]
     assert memory.load(storage_of(settings)).obstacles
     # Gone while nobody could look: it is missing once that can be seen.
     folder.chmod(0o755)
@@ -147,7 +147,7 @@ def test_skipped_entries_are_counted_in_status_and_doctor(settings: Settings) ->
     day = str(Path(snapshot_path("porch", TODAY)).parent)
     (root / day / "again.jpg").symlink_to(root)
     run(settings)
-    told = status.look(settings)
+    told = status.collect(settings)
     assert [(one["folder"], one["entries"]) for one in told["skipped"]] == [
         ("porch/AMC0001_F01N44", 1),
         ("yard", 2),
@@ -166,7 +166,7 @@ def test_skipped_entries_are_counted_in_status_and_doctor(settings: Settings) ->
     for path in (root / "yard/latest.jpg", root / "yard/pipe.mp4", root / day / "again.jpg"):
         path.unlink()
     run(settings)
-    assert not status.look(settings)["skipped"]
+    assert not status.collect(settings)["skipped"]
 
 
 def test_a_quiet_run_writes_nothing(settings: Settings) -> None:
@@ -185,7 +185,7 @@ def test_folders_of_the_system_are_no_obstacle(settings: Settings, name: str) ->
     (settings.the_uploads() / name).mkdir()
     closed(settings, name)
     run(settings)
-    assert status.look(settings)["is_healthy"]
+    assert status.collect(settings)["is_healthy"]
 
 
 def test_a_root_that_cannot_be_read_is_not_called_empty(settings: Settings) -> None:

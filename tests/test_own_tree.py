@@ -21,7 +21,7 @@ from pano_analytics.settings import Settings, check
 from pano_analytics.site.run import update
 from pano_analytics.store import own_tree
 from pano_analytics.store.storage import Storage
-from pano_analytics.store.tree import MARKER, Doomed, Found, Tree
+from pano_analytics.store.tree import MARKER, Doomed, PathStatus, Tree
 from pano_analytics.upkeep import culling
 from pano_analytics.upkeep.culling import adopt
 
@@ -66,7 +66,7 @@ def states(settings: Settings) -> dict[str, int]:
 
 
 def words(settings: Settings) -> set[str]:
-    return {one["what"] for one in status.look(settings)["problems"]}
+    return {one["what"] for one in status.collect(settings)["problems"]}
 
 
 def bare(root: Path) -> None:
@@ -217,7 +217,7 @@ def test_it_costs_little(
     looked_at: list[str] = []
     look = Tree.look
 
-    def counting(tree: Tree, files: Iterable[Doomed]) -> Iterator[tuple[Doomed, Found]]:
+    def counting(tree: Tree, files: Iterable[Doomed]) -> Iterator[tuple[Doomed, PathStatus]]:
         asked = list(files)
         looked_at.extend(file.path for file in asked)
         return look(tree, asked)

@@ -28,7 +28,7 @@ from test_catalog import rows
 from pano_analytics.cli import pano
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
-from pano_analytics.store.catalog import Catalog, Day
+from pano_analytics.store.catalog import CameraDay, Catalog
 from pano_analytics.store.storage import Storage
 from pano_analytics.upkeep.check import check as check_library
 
@@ -85,7 +85,7 @@ def change_some(root: Path, chance: random.Random, number: int) -> None:
 def test_nothing_counts_twice_while_commits_move_files(tmp_path: Path) -> None:
     """Days are written again at full speed: a pattern fails, or misses some, and no more."""
     catalog = Catalog(Storage(tmp_path))
-    days = [Day("a", date(2026, 1, number)) for number in range(1, 9)]
+    days = [CameraDay("a", date(2026, 1, number)) for number in range(1, 9)]
     seen, done = list[int](), threading.Event()
 
     def count() -> None:

@@ -231,7 +231,9 @@ def told(clock: datetime, arrived: datetime, tmp_path: Path) -> list[str]:
     path = snapshot_path("porch", clock)
     (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / path).write_bytes(camera_jpeg(picture(), clock))
-    return arrival.in_words(arrival.look(settings, "porch", path, arrived), settings, "porch")
+    return arrival.in_words(
+        arrival.examine_upload(settings, "porch", path, arrived), settings, "porch"
+    )
 
 
 @pytest.mark.parametrize(

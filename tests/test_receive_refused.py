@@ -44,7 +44,7 @@ from pano_analytics.receive.accounts import Accounts
 from pano_analytics.receive.refusals import (
     KINDS,
     MOST_ADDRESSES,
-    Refusal,
+    RefusalCount,
     Refusals,
     remembered,
     unsettled,
@@ -72,12 +72,12 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield one
 
 
-def refusals(running: Running) -> dict[tuple[str | None, str], Refusal]:
+def refusals(running: Running) -> dict[tuple[str | None, str], RefusalCount]:
     """Return what is told to others, by camera and kind."""
     return {(one.camera, one.kind): one for one in remembered(running.told())}
 
 
-def seen(running: Running, camera: str | None, kind: str) -> Refusal:
+def seen(running: Running, camera: str | None, kind: str) -> RefusalCount:
     until(lambda: (camera, kind) in refusals(running))
     return refusals(running)[camera, kind]
 
@@ -444,8 +444,8 @@ def test_one_address_has_one_entry() -> None:
     """Counted with first and last time; what is folded keeps its count and its first time."""
     many = Refusals()
     for number in range(MOST_ADDRESSES + 9):
-        many.note(Refusal(None, f"10.0.0.{number}", "no_login"), f"2026-11-{number + 1:02}")
-    many.note(Refusal(None, "10.0.0.0", "no_login"), "2026-12-01")
+        many.note(RefusalCount(None, f"10.0.0.{number}", "no_login"), f"2026-11-{number + 1:02}")
+    many.note(RefusalCount(None, "10.0.0.0", "no_login"), "2026-12-01")
     found = {one.address: one for one in many.all()}
     assert found[""].count + len(found) - 1 == MOST_ADDRESSES + 10
     assert found[""].first == "2026-11-01"
@@ -499,7 +499,7 @@ def test_status_tells_of_refused_uploads(running: Running) -> None:
         other.sendall(b"SSH-2.0-OpenSSH\r\n")
         seen(running, None, "not_ftp")
     seen(running, "porch", "missing_folder")
-    told = status.look(running.settings)
+    told = status.collect(running.settings)
     [problem] = [one for one in told["problems"] if one["what"] == "upload_refused"]
     assert problem["detail"].startswith("porch: the folder to upload to does not exist")
     assert {one["kind"] for one in told["receive"]["refusals"]} == {"missing_folder", "not_ftp"}

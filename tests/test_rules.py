@@ -157,3 +157,12 @@ def test_no_dictionary_stands_for_a_row() -> None:
     assert len(inside) == _MOST_DICTS, inside
     unused = [edge for edge in _EDGES if not any(name_of(f).startswith(edge) for f in FILES)]
     assert unused in ([], ["demo/"])
+
+
+def test_no_class_name_has_two_meanings() -> None:
+    places: dict[str, set[str]] = {}
+    for file in FILES:
+        for node in ast.walk(tree_of(file)):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, set()).add(name_of(file))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -416,7 +416,7 @@ def test_days_are_those_of_the_library(tmp_path: Path) -> None:
 # --- pages of a day
 
 
-def moments(sizes: list[int]) -> list[plan.Moment]:
+def moments(sizes: list[int]) -> list[plan.PlannedMoment]:
     found, second = [], 0
     for number, size in enumerate(sizes):
         rows = []
@@ -424,8 +424,8 @@ def moments(sizes: list[int]) -> list[plan.Moment]:
             second += 1
             start = datetime.fromtimestamp(second, UTC)
             upload = Upload.of({"media_id": f"{second:016x}", "start": start})
-            rows.append(plan.Entry(upload, start, "", number))
-        found.append(plan.Moment(number, rows[0], tuple(rows[1:])))
+            rows.append(plan.PlannedUpload(upload, start, "", number))
+        found.append(plan.PlannedMoment(number, rows[0], tuple(rows[1:])))
     return found
 
 

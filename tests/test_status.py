@@ -61,7 +61,7 @@ def altered(storage: Storage, **changes: object) -> None:
 
 def test_a_healthy_library_tells_all_its_keys(settings: Settings) -> None:
     """The documented keys are there, and plain JSON."""
-    told = json.loads(status.as_json(status.look(settings, 30)))
+    told = json.loads(status.as_json(status.collect(settings, 30)))
     assert set(told) == KEYS
     assert (told["is_healthy"], told["problems"]) == (True, [])
     assert (told["rows"], told["snapshots"], told["clips"], told["waiting"]) == (1, 1, 0, 0)
@@ -91,7 +91,7 @@ def test_a_silent_camera_is_a_problem(settings: Settings, storage: Storage) -> N
     old = datetime.now() - timedelta(days=2)
     lay(picture(2), settings.uploads / snapshot_path("garden", old), old)
     run(settings)
-    told = status.look(settings)
+    told = status.collect(settings)
     assert words(told) == ["camera_silent"]
     assert "garden" in told["problems"][0]["detail"]
 
@@ -103,7 +103,7 @@ def test_a_run_that_failed_leaves_its_word(settings: Settings, tmp_path: Path) -
         path.rmdir() if path.is_dir() else path.unlink()
     with pytest.raises(UploadTreeError):
         run(settings)
-    told = status.look(settings)
+    told = status.collect(settings)
     assert words(told) == ["uploads_unreachable", "last_run_failed"]
     assert told["last_run"]["exit"] == 3
     assert "mounted" in told["last_run"]["error"]
@@ -113,7 +113,7 @@ def test_a_missing_upload_root_is_a_problem(settings: Settings) -> None:
     """Status answers where the uploads' disk is not there at all."""
     assert settings.uploads is not None
     settings.uploads.rename(settings.uploads.with_name("elsewhere"))
-    told = status.look(settings)
+    told = status.collect(settings)
     assert words(told) == ["uploads_unreachable"]
     assert told["uploads"]["free_bytes"] is None
 
@@ -124,7 +124,7 @@ def test_an_old_heartbeat_is_stale_if_asked(
 ) -> None:
     """Who asks for a run every so many minutes is told when there was none."""
     altered(storage, finished=(datetime.now(UTC) - timedelta(hours=2)).isoformat())
-    assert words(status.look(settings, minutes)) == expected
+    assert words(status.collect(settings, minutes)) == expected
 
 
 class Stopped(BaseException):
@@ -146,7 +146,7 @@ def test_how_a_run_ended_is_told(
     """A run that somebody ended is no failure; an error is, with its exit code and words."""
     with pytest.raises(type(ending)), runs.beating(storage):
         raise ending
-    told = status.look(settings)
+    told = status.collect(settings)
     assert told["last_run"]["exit"] == code
     assert told["last_run"]["error"] == (str(ending) or type(ending).__name__)
     assert words(told) == expected
@@ -156,7 +156,7 @@ def test_no_heartbeat_is_no_run(settings: Settings, storage: Storage) -> None:
     """A torn heartbeat, or one of another format, is none."""
     for data in (b"{", b"[]", b'{"format": 99}'):
         storage.replace(runs.NAME, data)
-        told = status.look(settings)
+        told = status.collect(settings)
         assert (told["last_run"], words(told)) == (None, ["never_ran"])
 
 
@@ -164,7 +164,7 @@ def test_an_unreadable_part_is_a_problem(settings: Settings, storage: Storage) -
     """Status says so and goes on: a monitor needs an answer then most of all."""
     for name in storage.files("parts/media"):
         storage.path(name).write_bytes(b"torn")
-    assert words(status.look(settings)) == ["part_unreadable"]
+    assert words(status.collect(settings)) == ["part_unreadable"]
 
 
 def test_states_are_told_without_opening_old_days(settings: Settings, storage: Storage) -> None:
@@ -177,11 +177,11 @@ def test_states_are_told_without_opening_old_days(settings: Settings, storage: S
     oldest = days[min(days)].path
     whole = storage.read(oldest)
     storage.path(oldest).write_bytes(b"torn")
-    assert status.look(settings)["states"] == {"complete": 2}
+    assert status.collect(settings)["states"] == {"complete": 2}
     with_one_manifest(storage, without=["states"])
-    assert status.look(settings)["states"] is None
+    assert status.collect(settings)["states"] is None
     storage.path(oldest).write_bytes(whole)
-    assert status.look(settings)["states"] == {"complete": 2}
+    assert status.collect(settings)["states"] == {"complete": 2}
 
 
 def test_a_run_at_work_is_seen_and_not_disturbed(settings: Settings, storage: Storage) -> None:
@@ -198,9 +198,9 @@ def test_a_run_at_work_is_seen_and_not_disturbed(settings: Settings, storage: St
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        assert status.look(settings)["is_running"]
+        assert status.collect(settings)["is_running"]
         other.communicate()
-    assert not status.look(settings)["is_running"]
+    assert not status.collect(settings)["is_running"]
     assert {name: storage.path(name).stat().st_mtime_ns for name in storage.files(".")} == before
 
 
@@ -214,7 +214,7 @@ def test_who_was_turned_away_leaves_no_heartbeat(settings: Settings, storage: St
 
 def test_no_library_is_told(tmp_path: Path) -> None:
     with pytest.raises(LibraryError, match="pano ingest"):
-        status.look(fresh(tmp_path))
+        status.collect(fresh(tmp_path))
 
 
 def test_the_command_exits_0_or_8(settings: Settings) -> None:
@@ -232,7 +232,7 @@ def test_the_command_exits_0_or_8(settings: Settings) -> None:
 
 def test_people_are_told_times_of_their_zone(settings: Settings) -> None:
     """Text is on the clock of the settings, JSON in UTC; seconds count as people say them."""
-    told = status.look(settings)
+    told = status.collect(settings)
     run_told, [camera] = told["last_run"], told["cameras"]
     run_told.update(finished="2026-07-01T22:30:00+00:00", age_s=1.2)
     camera.update(is_silent=True, arrived="2026-01-01T23:30:00+00:00")

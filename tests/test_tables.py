@@ -22,13 +22,13 @@ from pano_analytics.model import tables
 from pano_analytics.model.tables import Column, Table
 from pano_analytics.settings import Cull, Settings
 from pano_analytics.site.run import update
-from pano_analytics.store.catalog import MANIFEST, WHOLE, Day
+from pano_analytics.store.catalog import MANIFEST, WHOLE, CameraDay
 from pano_analytics.store.journal import Journal
 from pano_analytics.upkeep.backup import backup, restore
 from pano_analytics.upkeep.check import check
 from pano_analytics.upkeep.culling import adopt, cull
 
-DAY = Day("porch", NOON.date())
+DAY = CameraDay("porch", NOON.date())
 MARKS = Table(
     "marks",
     "What somebody said of an upload.",
@@ -83,7 +83,7 @@ def mark(library: Library) -> None:
     for day, own in media.groupby("date"):
         words = [{"media_id": one, "word": f"of {one}"} for one in own.media_id]
         rows = pa.Table.from_pylist(words, schema=tables.schema("marks"))
-        change.write(Day("porch", pd.Timestamp(str(day)).date()), rows, "marks")
+        change.write(CameraDay("porch", pd.Timestamp(str(day)).date()), rows, "marks")
     known = pa.Table.from_pylist([{"name": "n", "value": 1}], schema=tables.schema("notes"))
     change.write(WHOLE, known, "notes")
     change.commit()

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from pano_analytics.errors import LibraryError
 from pano_analytics.store import timekeeping
 from pano_analytics.store.storage import Storage
-from pano_analytics.store.timekeeping import APART_US, OFF_US, Behind, ClockDoubt, Known, advance
+from pano_analytics.store.timekeeping import (
+    APART_US,
+    OFF_US,
+    Behind,
+    ClockDoubt,
+    ClockMemory,
+    advance,
+)
 
 NOW = utc(2026, 3, 20, 12)
 DAY_US = 86_400_000_000
@@ -41,7 +48,7 @@ def test_time_passes(box: Box, storage: Storage) -> None:
     assert (first.doubt, abs(first.now() - NOW) < timedelta(seconds=1)) == (None, True)
     box.pass_by(days=90)
     assert abs(passed(storage, first) - timedelta(days=90)) < timedelta(seconds=1)
-    assert timekeeping.look(storage).doubt is None
+    assert timekeeping.read_time(storage).doubt is None
 
 
 @pytest.mark.parametrize("days", [730, 40, 0.01, -0.01, -40, -4000])
@@ -54,7 +61,7 @@ def test_a_leap_is_told_and_no_time_passes_by_it(box: Box, storage: Storage, day
     is_half_a_day = timedelta() < box.wrong_by <= OFF
     expected = timedelta(hours=1) + (box.wrong_by if is_half_a_day else timedelta())
     assert abs(moment - expected) < timedelta(seconds=1)
-    found = timekeeping.look(storage)
+    found = timekeeping.read_time(storage)
     if abs(days) < 1:  # as if the computer had been off: half a day needs no question
         assert (found.doubt is None) is (days > 0)
     else:
@@ -92,7 +99,7 @@ def test_what_the_owner_confirms_is_right(box: Box, storage: Storage) -> None:
     assert timekeeping.confirm(storage).doubt is None
     assert timekeeping.keep(storage).doubt is None
     assert abs(passed(storage, first) - timedelta(days=2)) < timedelta(seconds=1)
-    [behind] = timekeeping.look(storage).behind()
+    [behind] = timekeeping.read_time(storage).behind()
     assert abs(behind.by_us - 40 * DAY_US) < APART_US
     assert behind.to_us - behind.from_us == pytest.approx(2 * DAY_US, abs=APART_US)
 
@@ -104,7 +111,7 @@ def test_off_for_a_night(box: Box, storage: Storage) -> None:
     assert abs(passed(storage, first) - timedelta(hours=9)) < timedelta(minutes=1)
     box.restart(days=20)
     assert abs(passed(storage, first) - timedelta(hours=9)) < timedelta(minutes=1)
-    assert "20 days ahead" in (timekeeping.look(storage).doubt or "")
+    assert "20 days ahead" in (timekeeping.read_time(storage).doubt or "")
     timekeeping.confirm(storage)
     assert timekeeping.keep(storage).doubt is None
     assert abs(passed(storage, first) - timedelta(hours=9)) < timedelta(minutes=1)
@@ -153,7 +160,7 @@ def test_many_small_steps_are_a_leap(box: Box, storage: Storage) -> None:
         box.pass_by(minutes=1)
         box.leap(minutes=9)
         timekeeping.keep(storage)
-    assert "ahead" in (timekeeping.look(storage).doubt or "")
+    assert "ahead" in (timekeeping.read_time(storage).doubt or "")
 
 
 def test_without_a_page_the_journal_and_the_heartbeat_tell(box: Box, storage: Storage) -> None:
@@ -162,12 +169,12 @@ def test_without_a_page_the_journal_and_the_heartbeat_tell(box: Box, storage: St
         "state/heartbeat.json",
         b'{"format": 1, "finished": "%s"}' % (NOW - timedelta(hours=5)).isoformat().encode(),
     )
-    found = timekeeping.look(storage)
+    found = timekeeping.read_time(storage)
     assert (found.doubt, abs(found.now() - NOW) < timedelta(seconds=1)) == (None, True)
     box.leap(days=300)
-    assert "ahead" in (timekeeping.look(storage).doubt or "")
+    assert "ahead" in (timekeeping.read_time(storage).doubt or "")
     box.leap(days=-600)
-    assert "behind" in (timekeeping.look(storage).doubt or "")
+    assert "behind" in (timekeeping.read_time(storage).doubt or "")
     assert not storage.exists(timekeeping.PAGE)
 
 
@@ -175,7 +182,7 @@ def test_a_torn_page_says_so(box: Box, storage: Storage) -> None:
     timekeeping.keep(storage)
     storage.replace(timekeeping.PAGE, b'{"format": 1')
     with pytest.raises(LibraryError, match="pano restore"):
-        timekeeping.look(storage)
+        timekeeping.read_time(storage)
 
 
 # --- for any history --------------------------------------------------------------
@@ -196,7 +203,7 @@ _EVENTS = st.lists(
 def test_it_never_runs_backwards_nor_faster_than_time(events: list[tuple[str, float]]) -> None:
     """For any history: no more time passed than truly did, but for half a day for each start."""
     box = Box(NOW)
-    known = Known.begun(0, box.clocks())
+    known = ClockMemory.begun(0, box.clocks())
     for what, hours in events:
         was, before, starts = known.time_us, box.true, box.starts
         if what == "pass":

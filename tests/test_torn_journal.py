@@ -97,7 +97,7 @@ def test_any_length_is_found_and_nothing_is_deleted(
     torn = tear(settings, kind, share)
     [one] = Journal(storage_of(settings)).torn()
     assert one.name == f"journal/{torn.name}"
-    assert [one["what"] for one in status.look(settings)["problems"]].count("journal_torn") == 1
+    assert [one["what"] for one in status.collect(settings)["problems"]].count("journal_torn") == 1
     assert "journal_torn" in set(doctor.examine(Library.of(settings))["word"])
     found = check(Library.of(settings))
     assert found["what"].tolist() == ["journal_torn"]

@@ -64,7 +64,7 @@ def command(settings: Settings, *words: str) -> Result:
 
 def test_status_says_it_in_words_and_as_json(settings: Settings) -> None:
     """The folder, how many, since when, why, and the template; it is a problem."""
-    told = status.look(settings)
+    told = status.collect(settings)
     [place] = told["unread"]
     assert (place["folder"], place["camera"], place["files"]) == ("attic/motion", "attic", 18)
     first = datetime.fromisoformat(place["first"])
@@ -80,7 +80,7 @@ def test_status_says_it_in_words_and_as_json(settings: Settings) -> None:
 
 def test_the_snippet_works_when_it_is_pasted(settings: Settings, tmp_path: Path) -> None:
     """Pasted into pano.toml, every file is read, and nothing is left to say."""
-    [place] = status.look(settings)["unread"]
+    [place] = status.collect(settings)["unread"]
     folders = f"uploads = {json.dumps(str(settings.uploads))}\nlibrary = 'library'\nzone = 'UTC'\n"
     (tmp_path / "pano.toml").write_text(f"{folders}\n{place['snippet']}\n")
     pasted = load(tmp_path / "pano.toml").model_copy(update={"silent_after_hours": 1e6})
@@ -89,8 +89,8 @@ def test_the_snippet_works_when_it_is_pasted(settings: Settings, tmp_path: Path)
     assert len(media) == 18
     assert media["wall_start"].min() == START
     assert set(media["camera"]) == {"attic"}
-    assert not status.look(pasted)["unread"]
-    assert status.look(pasted)["is_healthy"]
+    assert not status.collect(pasted)["unread"]
+    assert status.collect(pasted)["is_healthy"]
 
 
 def test_beside_uploads_that_are_read_the_template_joins_the_layouts(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_beside_uploads_that_are_read_the_template_joins_the_layouts(tmp_path: P
     lay_unread(tmp_path)
     settings = settings_in(tmp_path, cameras=[{"name": "Attic", "description": "up"}])
     run(settings)
-    [place] = status.look(settings)["unread"]
+    [place] = status.collect(settings)["unread"]
     layout = tomllib.loads(place["snippet"])["layout"]
     assert layout[0] == "auto"
     settings = settings_in(tmp_path, cameras=[{"name": "Attic", "layout": layout}])
@@ -113,7 +113,7 @@ def test_files_in_the_root_itself_can_be_given_a_template(tmp_path: Path) -> Non
         lay(picture(1, (64, 36)), tmp_path / "uploads" / name)
     settings = settings_in(tmp_path)
     run(settings)
-    [place] = status.look(settings)["unread"]
+    [place] = status.collect(settings)["unread"]
     settings = settings_in(tmp_path, **tomllib.loads(place["snippet"]))
     run(settings, is_full=True)
     assert len(Library.of(settings).media()) == 18
@@ -128,7 +128,7 @@ def test_the_doctor_says_what_to_do(settings: Settings) -> None:
     assert found["since"].notna().all()
     answer = command(settings, "doctor")
     assert isinstance(answer.exception, AttentionNeeded)
-    [place] = status.look(settings)["unread"]
+    [place] = status.collect(settings)["unread"]
     for line in place["snippet"].splitlines():
         assert f"{line}\n" in answer.output
     for ignore in (["unread"], ["ATTIC: unread"]):
@@ -136,7 +136,7 @@ def test_the_doctor_says_what_to_do(settings: Settings) -> None:
             update={"doctor": settings.doctor.model_copy(update={"ignore": tuple(ignore)})}
         )
         assert doctor.examine(Library.of(quiet)).empty
-        assert status.look(quiet)["is_healthy"]
+        assert status.collect(quiet)["is_healthy"]
 
 
 def test_the_dashboard_says_it_on_its_first_page(settings: Settings) -> None:
@@ -192,16 +192,16 @@ def test_since_when_is_kept_as_more_files_come(settings: Settings, tmp_path: Pat
     never_set = tmp_path / "uploads/attic/motion" / NAMES[0]
     os.utime(never_set, (0, 0))
     run(settings)
-    [first] = status.look(settings)["unread"]
+    [first] = status.collect(settings)["unread"]
     lay(picture(1, (64, 36)), tmp_path / "uploads/attic/motion/01.12.2026_10h00m00.jpg")
     run(settings)
-    [later] = status.look(settings)["unread"]
+    [later] = status.collect(settings)["unread"]
     assert (later["first"], later["files"]) == (first["first"], 19)
     for path in (tmp_path / "uploads").rglob("*.*"):
         path.unlink()
     lay(picture(1, (64, 36)), tmp_path / "uploads" / snapshot_path("barn", datetime.now()))
     run(settings)
-    assert not status.look(settings)["unread"]
+    assert not status.collect(settings)["unread"]
 
 
 def test_a_run_killed_before_it_remembers_loses_nothing(settings: Settings) -> None:
@@ -211,7 +211,7 @@ def test_a_run_killed_before_it_remembers_loses_nothing(settings: Settings) -> N
     storage.remove(unread.NAME)
     storage.remove(memory.NAME)
     run(settings)
-    assert [one["files"] for one in status.look(settings)["unread"]] == [18]
+    assert [one["files"] for one in status.collect(settings)["unread"]] == [18]
 
 
 def test_days_and_folders_are_one_place_and_their_number_is_bounded() -> None:
@@ -244,7 +244,7 @@ def test_what_is_a_problem(tmp_path: Path, path: str, is_told: bool, is_problem:
     lay(b"x", tmp_path / "uploads" / path)
     settings = settings_in(tmp_path)
     run(settings)
-    told = status.look(settings)
+    told = status.collect(settings)
     assert bool(told["unread"]) == is_told
     assert [one["what"] for one in told["problems"]] == (["unread"] if is_problem else [])
 
@@ -259,7 +259,7 @@ def test_dafang_cameras_are_read(tmp_path: Path) -> None:
     media = Library.of(settings).media()
     assert (len(media), set(media["layout"])) == (18, {"dafang"})
     assert media["wall_start"].min() == START
-    assert status.look(settings)["is_healthy"]
+    assert status.collect(settings)["is_healthy"]
 
 
 def test_init_proposes_a_template_for_names_that_no_layout_knows(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from pano_analytics.service.supervise.child import environment
 from pano_analytics.service.supervise.heartbeat import beat
 from pano_analytics.service.supervise.keeper import LONGEST_LINE, Child, Keeper, log
 from pano_analytics.service.supervise.notify import notify, watchdog_s
-from pano_analytics.service.supervise.parts import DAY_S, Part, Ran, errands_of
+from pano_analytics.service.supervise.parts import DAY_S, Ran, ServiceCommand, errands_of
 from pano_analytics.service.supervise.state import PartState, now
 from pano_analytics.settings import Settings, Up, check
 
@@ -522,7 +522,7 @@ def test_the_manager_tries_when_we_cannot(
     monkeypatch: pytest.MonkeyPatch, state: Any, code: int | None, at_once: bool, later: bool
 ) -> None:
     """A part that stays down or deaf, and has given no reason, is no longer in our hands."""
-    kept = Keeper(Part("serve", ("serve",)), lambda: None)
+    kept = Keeper(ServiceCommand("serve", ("serve",)), lambda: None)
     kept._become("up", was_well=True)
     kept._become(state, exit_code=code)
     assert kept.is_in_hand == at_once

@@ -149,7 +149,7 @@ def test_five_cameras_on_one_core_with_one_gigabyte(
     page = visit(home.url)
     settle(page)
     passwords = {camera.name: PASSWORD for camera in ALL}
-    server = live.Server("127.0.0.1", home.ports["receive"], passwords)
+    server = live.DemoServer("127.0.0.1", home.ports["receive"], passwords)
 
     def send_all(camera: str) -> int:
         files = [path for path in (demo_home.uploads / camera).rglob("*[0-9a-z]") if path.is_file()]

@@ -147,7 +147,7 @@ def _silent_by(mine: Home, hours: float) -> dict[str, bool]:
     page = (mine.site / "porch" / "index.html").read_text("utf-8")
     found = doctor.examine(library)
     is_silent = library.cameras().set_index("camera")["is_silent"]
-    told = {one["camera"]: one["is_silent"] for one in status.look(settings)["cameras"]}
+    told = {one["camera"]: one["is_silent"] for one in status.collect(settings)["cameras"]}
     return {
         "library": bool(is_silent["porch"]),
         "status": told["porch"],

@@ -153,7 +153,7 @@ def test_culling_and_forecast_read_well() -> None:
     assert room.text == "porch: only 0 of 1"
     then = datetime(2026, 3, 3, tzinfo=UTC)
     left = Left("porch", 1, 0, 0, 1, 1, then, 1, then)
-    text = "\n".join(cull._in_words(culling.Plan(then, (), (), (left,)), [room], False))
+    text = "\n".join(cull._in_words(culling.CullPlan(then, (), (), (left,)), [room], False))
     assert "1 file" in text
     assert "only 0 of 1 day\n" in text
     assert_reads_well(text)

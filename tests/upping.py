@@ -115,8 +115,8 @@ class Home:
         assert len(found) == 1, (part, found)
         return found[0]
 
-    def server(self) -> live.Server:
-        return live.Server("127.0.0.1", self.ports["receive"], {CAMERA: PASSWORD})
+    def server(self) -> live.DemoServer:
+        return live.DemoServer("127.0.0.1", self.ports["receive"], {CAMERA: PASSWORD})
 
     def upload(self, when: datetime) -> str:
         """Upload a picture as a camera does; return its path once its last byte is taken."""

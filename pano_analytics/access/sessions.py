@@ -30,7 +30,7 @@ MOST_PER_USER = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class LoginSession:
     """One login of `user`: `begun` and `seen` (the last request) are zone-aware UTC.
 
     `stamp` is derived from the password hash that was valid at the login; `address`
@@ -55,7 +55,7 @@ class Session:
         return self.id[:8]
 
 
-class Sessions(Register[Session]):
+class Sessions(Register[LoginSession]):
     """The sessions of the library in `folder`."""
 
     file_name, key, lock_name, made_by = FILE_NAME, "sessions", "sessions.lock", "pano serve"
@@ -66,24 +66,24 @@ class Sessions(Register[Session]):
         super().__init__(folder)
         self._longest, self._idle = timedelta(days=days), timedelta(days=idle_days)
         # Changes that could not be saved, e.g. on a full disk, are kept until the process ends.
-        self._unsaved: dict[str, Session] = {}
+        self._unsaved: dict[str, LoginSession] = {}
         self._ended: set[str] = set()
         self._seen: dict[str, datetime] = {}
 
     @staticmethod
-    def encode(entry: Session) -> dict[str, str]:
+    def encode(entry: LoginSession) -> dict[str, str]:
         times = {"begun": entry.begun.isoformat(), "seen": entry.seen.isoformat()}
         texts = ("id", "user", "stamp", "address", "browser")
         return {**{key: getattr(entry, key) for key in texts}, **times}
 
     @staticmethod
-    def decode(fields: dict[str, Any]) -> Session:
+    def decode(fields: dict[str, Any]) -> LoginSession:
         times = {key: datetime.fromisoformat(fields[key]) for key in ("begun", "seen")}
         if any(time.tzinfo is None for time in times.values()):
             raise ValueError("expected times with their offset")
-        return Session(**{**fields, **times})
+        return LoginSession(**{**fields, **times})
 
-    def _read(self) -> dict[str, Session]:
+    def _read(self) -> dict[str, LoginSession]:
         try:
             return super()._read()
         except LibraryError as error:
@@ -94,7 +94,7 @@ class Sessions(Register[Session]):
     def begin(self, user: str, stamp: str, address: str, browser: str) -> str:
         """Return the token of a new session of `user`."""
         token, now = secrets.token_urlsafe(32), datetime.now(UTC)
-        session = Session(_id_of(token), user, stamp, now, now, address[:64], browser[:80])
+        session = LoginSession(_id_of(token), user, stamp, now, now, address[:64], browser[:80])
         try:
             self._change(lambda known: self._current_ones(known | {session.id: session}))
         except OSError as error:
@@ -102,32 +102,32 @@ class Sessions(Register[Session]):
             self._unsaved[session.id] = session
         return token
 
-    def _current_ones(self, known: dict[str, Session]) -> dict[str, Session]:
+    def _current_ones(self, known: dict[str, LoginSession]) -> dict[str, LoginSession]:
         """Return the unexpired sessions of `known`, at most MOST_PER_USER of each user."""
         newest = sorted(known.values(), key=lambda session: session.seen, reverse=True)
-        kept: dict[str, list[Session]] = {}
+        kept: dict[str, list[LoginSession]] = {}
         for session in newest:
             if self._has_time_left(session):
                 kept.setdefault(session.user, []).append(session)
         return {one.id: one for mine in kept.values() for one in mine[:MOST_PER_USER]}
 
-    def find(self, token: str) -> Session | None:
+    def find(self, token: str) -> LoginSession | None:
         """Return the session of `token`, or None if there is none or it has expired."""
         session = self.with_id(_id_of(token))
         return session if session is not None and self._has_time_left(session) else None
 
-    def with_id(self, session_id: str) -> Session | None:
+    def with_id(self, session_id: str) -> LoginSession | None:
         """Return the session with this id, even if it has expired, or None."""
         if session_id in self._ended:
             return None
         return self._unsaved.get(session_id) or self.get(session_id)
 
-    def _has_time_left(self, session: Session) -> bool:
+    def _has_time_left(self, session: LoginSession) -> bool:
         now = datetime.now(UTC)
         seen = self._seen.get(session.id, session.seen)
         return now - session.begun < self._longest and now - seen < self._idle
 
-    def current(self, user: str | None = None) -> list[Session]:
+    def current(self, user: str | None = None) -> list[LoginSession]:
         """Return the active sessions of `user`, or of all users, the most recent first."""
         sessions = [*self.all(), *self._unsaved.values()]
         return sorted(
@@ -142,7 +142,7 @@ class Sessions(Register[Session]):
             reverse=True,
         )
 
-    def note(self, session: Session) -> bool:
+    def note(self, session: LoginSession) -> bool:
         """Record a request of `session`, and return whether it is time to `save`."""
         now = datetime.now(UTC)
         before = self._seen.get(session.id, session.seen)
@@ -154,7 +154,7 @@ class Sessions(Register[Session]):
     def save(self) -> None:
         """Save when each session was last seen."""
 
-        def with_seen(known: dict[str, Session]) -> dict[str, Session]:
+        def with_seen(known: dict[str, LoginSession]) -> dict[str, LoginSession]:
             updated = {
                 key: replace(one, seen=self._seen.get(key, one.seen)) for key, one in known.items()
             }

@@ -456,7 +456,7 @@ def _has_arrived(
         return False
     printed.add(last["path"])
     at = datetime.fromisoformat(last["at"])
-    upload = arrival.look(settings, account.camera, last["path"], at)
+    upload = arrival.examine_upload(settings, account.camera, last["path"], at)
     if not upload.is_media:
         say(f"A file arrived that is neither a picture nor a clip: {last['path']} (a test file?).")
         return False

@@ -60,11 +60,11 @@ def command(
       pano check --depth hash --camera front_door --start 2026-11-01
       pano check --json | jq -r .path
     """
-    from pano_analytics.cli.progress import Bar
+    from pano_analytics.cli.progress import ProgressBar
     from pano_analytics.library import Library
     from pano_analytics.upkeep.check import check
 
-    bar = Bar() if sys.stderr.isatty() else None
+    bar = ProgressBar() if sys.stderr.isatty() else None
     try:
         found = check(
             Library.of(settings),

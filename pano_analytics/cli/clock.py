@@ -44,7 +44,7 @@ def command(settings: Settings, confirm: bool) -> None:
             time = timekeeping.confirm(storage)
         say(f"confirmed: it is {time.wall:%Y-%m-%d %H:%M} UTC")
         return
-    time = timekeeping.look(storage)
+    time = timekeeping.read_time(storage)
     if time.doubt:
         raise AttentionNeeded(time.doubt)
     say(f"{time.wall:%Y-%m-%d %H:%M} UTC, plausible")

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pano_analytics.cli.options import settings_options
-from pano_analytics.cli.progress import Bar
+from pano_analytics.cli.progress import ProgressBar
 from pano_analytics.cli.terminal import say, shown
 from pano_analytics.wording import many, plural
 
 if TYPE_CHECKING:
     from pano_analytics.settings import Settings
-    from pano_analytics.upkeep.culling import Culled, Due, Plan, Room
+    from pano_analytics.upkeep.culling import Culled, CullPlan, ExpiredFile, Room
 
 
 @click.command("cull")
@@ -111,7 +111,7 @@ def _delete(settings: Settings, up_to: int | None, wait: bool, as_json: bool, qu
     from pano_analytics.service import schedule
     from pano_analytics.upkeep.culling import cull
 
-    bar = Bar() if sys.stderr.isatty() and not quiet else None
+    bar = ProgressBar() if sys.stderr.isatty() and not quiet else None
     try:
         with schedule.ending_on_sigterm() as stop:
             done = cull(settings, up_to=up_to, wait=wait, progress=bar or stop.check)
@@ -170,7 +170,7 @@ def size(size_bytes: float) -> str:
 # --- the plan, for people -----------------------------------------------------
 
 
-def _in_words(found: Plan, short: list[Room], files: bool) -> Iterator[str]:
+def _in_words(found: CullPlan, short: list[Room], files: bool) -> Iterator[str]:
     for one in found.cameras:
         yield f"{shown(one.camera)}: {_retention(one.keep_days)}"
         own = [due for due in found.due if due.camera == one.camera]
@@ -196,8 +196,8 @@ def _retention(keep_days: int | None) -> str:
     return "kept forever" if keep_days is None else f"kept for {many(keep_days, 'day')}"
 
 
-def _by_day(due: list[Due]) -> Iterator[str]:
-    def key(one: Due) -> tuple[date, str]:
+def _by_day(due: list[ExpiredFile]) -> Iterator[str]:
+    def key(one: ExpiredFile) -> tuple[date, str]:
         return one.date, "" if one.what == "companion" else one.reason
 
     for (day, reason), own in groupby(sorted(due, key=key), key=key):
@@ -207,7 +207,7 @@ def _by_day(due: list[Due]) -> Iterator[str]:
         yield f"  {day}  {many(len(group), 'file'):>12} {total:>10}  {why}"
 
 
-def _of_file(one: Due) -> str:
+def _of_file(one: ExpiredFile) -> str:
     why = f"{one.reason} ({_AGED_BY[one.aged_by]} {one.since:%Y-%m-%d %H:%M})"
     return f"  {shown(one.path)}  {size(one.size_bytes)}  {why}"
 
@@ -218,7 +218,7 @@ _AGED_BY = {"start": "recorded", "arrived": "arrived", "seen": "first seen"}
 # --- the plan, for programs ---------------------------------------------------
 
 
-def _as_json(found: Plan, short: list[Room]) -> str:
+def _as_json(found: CullPlan, short: list[Room]) -> str:
     document = {
         "now": found.now,
         "trouble": found.trouble,
@@ -232,7 +232,7 @@ def _as_json(found: Plan, short: list[Room]) -> str:
     return json.dumps(document, default=_plain)
 
 
-def _due(one: Due) -> dict[str, Any]:
+def _due(one: ExpiredFile) -> dict[str, Any]:
     row = one._asdict()
     del row["mtime_us"]
     return row

@@ -175,7 +175,7 @@ def _line(made: demo.DemoSummary) -> str:
 def _live(directory: Path, library: Path, port: int) -> None:
     """Run `pano up` on the demo, with its simulated cameras as an additional part."""
     from pano_analytics import settings as settings_module
-    from pano_analytics.service.supervise.parts import Part, parts_of
+    from pano_analytics.service.supervise.parts import ServiceCommand, parts_of
     from pano_analytics.service.supervise.run import up
 
     config = directory.with_name(f"{directory.name}.toml")
@@ -185,7 +185,7 @@ def _live(directory: Path, library: Path, port: int) -> None:
     _set_up_accounts(settings, directory, password)
     where = ("--config", str(config.absolute()))
     receive = settings.receive
-    cameras = Part(
+    cameras = ServiceCommand(
         "cameras",
         ("demo", str(directory.absolute()), "--upload-to", f"{receive.address}:{receive.port}"),
         environment={PASSWORD: password},
@@ -255,4 +255,4 @@ def _upload(directory: Path, where: str) -> None:
     if not host or not port.isdigit():
         raise click.BadParameter(f"expected HOST:PORT, got {where!r}", param_hint="--upload-to")
     passwords = live.everyone(os.environ.pop(PASSWORD, ""))
-    live.upload_for_ever(directory, live.Server(host, int(port), passwords), told=say)
+    live.upload_for_ever(directory, live.DemoServer(host, int(port), passwords), told=say)

@@ -75,14 +75,14 @@ def _of_library(settings: Settings) -> tuple[pd.DataFrame, str]:
 
 
 def _of_server(ftp: str | None, user: str | None) -> tuple[pd.DataFrame, str]:
-    from pano_analytics.doctor import Server, knock
+    from pano_analytics.doctor import FtpEndpoint, knock
 
     if not ftp or not user:
         raise click.UsageError("expected --ftp HOST[:PORT] together with --user NAME.")
     host, _, port = ftp.removeprefix("ftp://").rstrip("/").partition(":")
     if not host or not (port or "21").isdecimal() or int(port or 21) > 65_535:
         raise click.UsageError(f"--ftp: expected HOST or HOST:PORT; got {ftp!r}.")
-    server = Server(host, int(port or 21), user, _password())
+    server = FtpEndpoint(host, int(port or 21), user, _password())
     return knock(server), f"{host}:{server.port}, tested as a camera would"
 
 

@@ -93,7 +93,7 @@ def _lines() -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Root:
+class _TreeRoot:
     """A known upload root: its path, and the settings that apply to it.
 
     `is_given` is True if the root was given on the command line: every relative path then
@@ -138,7 +138,7 @@ class _Root:
         return None if is_elsewhere else text
 
 
-def _root(config: Path | None, uploads: str | None) -> _Root | None:
+def _root(config: Path | None, uploads: str | None) -> _TreeRoot | None:
     """Return the root given on the command line, else the one in the settings, else None."""
     from pano_analytics import settings as settings_module
 
@@ -146,10 +146,10 @@ def _root(config: Path | None, uploads: str | None) -> _Root | None:
     settings = None if file is None else settings_module.load(file)
     if uploads is not None:
         _check_is_folder(uploads)
-        return _Root(uploads, True, settings)
+        return _TreeRoot(uploads, True, settings)
     if settings is None or settings.uploads is None:
         return None
-    return _Root(str(settings.uploads), False, settings)
+    return _TreeRoot(str(settings.uploads), False, settings)
 
 
 def _check_is_folder(uploads: str) -> None:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from pano_analytics.cli.options import settings_options
-from pano_analytics.cli.progress import Bar
+from pano_analytics.cli.progress import ProgressBar
 from pano_analytics.cli.terminal import say, say_text, shown
 from pano_analytics.errors import JournalError, LibraryBusy, PanoError
 from pano_analytics.logs import on_stderr
 from pano_analytics.wording import many
 
 if TYPE_CHECKING:
-    from pano_analytics.ingest.run import Summary
+    from pano_analytics.ingest.run import IngestSummary
     from pano_analytics.service.schedule import Stop
     from pano_analytics.settings import Settings
 
@@ -152,7 +152,7 @@ def _watch(settings: Settings, poll: bool, full: bool, quiet: bool, stop: Stop) 
     handler.addFilter(lambda record: record.levelno == logging.WARNING)
     schedule.log.addHandler(handler)
 
-    def report(summary: Summary) -> None:
+    def report(summary: IngestSummary) -> None:
         schedule.log.info(line(summary))
         if not quiet:
             say(line(summary))
@@ -174,7 +174,7 @@ def _once(
     from pano_analytics.ingest.run import ingest
     from pano_analytics.service.schedule import log
 
-    bar = Bar() if sys.stderr.isatty() and not quiet else None
+    bar = ProgressBar() if sys.stderr.isatty() and not quiet else None
     summary = ingest(
         settings,
         is_inspecting=not no_inspect,
@@ -213,7 +213,7 @@ def _begin_workers(settings: Settings, no_inspect: bool) -> None:
 _MAX_SHOWN = 20
 
 
-def line(summary: Summary) -> str:
+def line(summary: IngestSummary) -> str:
     """Return a summary of the run on one line."""
     tally = summary.tally
     opened = ", ".join(f"{count} {state}" for state, count in sorted(summary.opened.items()))

@@ -13,7 +13,7 @@ from pano_analytics.cli.terminal import say, say_text
 from pano_analytics.errors import SettingsError
 
 if TYPE_CHECKING:
-    from pano_analytics.service.install import Place, Unit
+    from pano_analytics.service.install import Installation, UnitFile
     from pano_analytics.settings import Settings
 
 
@@ -135,7 +135,7 @@ def _users_units() -> Path:
 class _Job:
     """Installs or uninstalls units, or shows what would be done."""
 
-    def __init__(self, at: Place, folder: Path, is_dry: bool, is_whole: bool) -> None:
+    def __init__(self, at: Installation, folder: Path, is_dry: bool, is_whole: bool) -> None:
         self.at = at
         self.folder = folder
         self.is_dry = is_dry
@@ -151,7 +151,7 @@ class _Job:
                 f"remove the others first: pano install --uninstall{which}"
             )
 
-    def do(self, units: list[Unit], overwrite: bool) -> None:
+    def do(self, units: list[UnitFile], overwrite: bool) -> None:
         """Create folders, write the units, and start them."""
         from pano_analytics.service import install
 
@@ -178,7 +178,7 @@ class _Job:
         if not existing:
             say(f"{self.folder}: contains no units of pano")
 
-    def _write(self, unit: Unit, overwrite: bool) -> bool:
+    def _write(self, unit: UnitFile, overwrite: bool) -> bool:
         from pano_analytics.service.install import write
 
         say(f"{unit.path}: {_WORDS[unit.state, overwrite]}")
@@ -207,7 +207,7 @@ class _Job:
             if not self.is_dry:
                 run(words)
 
-    def _report_kept(self, kept: list[Unit]) -> None:
+    def _report_kept(self, kept: list[UnitFile]) -> None:
         from pano_analytics.errors import AttentionNeeded
 
         for unit in kept:
@@ -218,7 +218,7 @@ class _Job:
         )
 
 
-def _stays(unit: Unit, overwrite: bool) -> bool:
+def _stays(unit: UnitFile, overwrite: bool) -> bool:
     return unit.state == "changed" and not overwrite
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 
-class Bar:
+class ProgressBar:
     """Shows progress: call it with the name of the phase, the count done and the total."""
 
     def __init__(self) -> None:

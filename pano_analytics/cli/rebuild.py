@@ -38,10 +38,10 @@ def command(settings: Settings, wait: bool, quiet: bool) -> None:
       pano rebuild
       pano rebuild --uploads /srv/ftp --library /var/lib/pano --wait
     """
-    from pano_analytics.cli.progress import Bar
+    from pano_analytics.cli.progress import ProgressBar
     from pano_analytics.upkeep.rebuild import rebuild
 
-    bar = Bar() if sys.stderr.isatty() and not quiet else None
+    bar = ProgressBar() if sys.stderr.isatty() and not quiet else None
     try:
         result = rebuild(settings, wait=wait, progress=bar)
     finally:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import click
 
 from pano_analytics.cli.options import settings_options
-from pano_analytics.cli.progress import Bar
+from pano_analytics.cli.progress import ProgressBar
 from pano_analytics.cli.terminal import say
 from pano_analytics.errors import SettingsError
 from pano_analytics.wording import many
 
 if TYPE_CHECKING:
     from pano_analytics.settings import Settings
-    from pano_analytics.site.summary import Summary
+    from pano_analytics.site.summary import SiteSummary
 
 
 @click.command("site")
@@ -57,7 +57,7 @@ def command(
         raise SettingsError(
             "site: expected FOLDER, or `folder` under [site] in the settings; neither was given."
         )
-    bar = Bar() if sys.stderr.isatty() and not quiet and not as_json else None
+    bar = ProgressBar() if sys.stderr.isatty() and not quiet and not as_json else None
     with _ending_on_sigterm():
         done = update(settings, target.expanduser().absolute(), is_full=full, progress=bar)
     if bar is not None:
@@ -78,7 +78,7 @@ def _ending_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def line(done: Summary) -> str:
+def line(done: SiteSummary) -> str:
     """Return a summary of the run on one line."""
     notes = [
         f"{many(done.cameras, 'camera')}, {many(done.days, 'day')}",

@@ -46,7 +46,7 @@ def command(settings: Settings, as_json: bool, max_age: float | None) -> None:
 
     from pano_analytics import status
 
-    report = status.look(settings, max_age)
+    report = status.collect(settings, max_age)
     zone = ZoneInfo(settings.zone)
     for line in [status.as_json(report)] if as_json else status.in_words(report, zone):
         say(line)

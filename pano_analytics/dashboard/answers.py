@@ -16,12 +16,12 @@ import pandas as pd
 import param
 
 from pano_analytics.dashboard import payloads
-from pano_analytics.dashboard.records import Heat, Item, Near, Uploads
+from pano_analytics.dashboard.records import Heat, Near, UploadRecord, Uploads
 from pano_analytics.dashboard.selection import Selection, wall_now
 from pano_analytics.dashboard.tiles import with_tiles
 from pano_analytics.errors import LibraryError, QueryError
 from pano_analytics.ingest import obstacles
-from pano_analytics.ingest.unread import Place, places
+from pano_analytics.ingest.unread import UnreadFolder, places
 from pano_analytics.model.upload import Upload
 from pano_analytics.store import own_tree, timekeeping
 from pano_analytics.upkeep import culling
@@ -62,7 +62,7 @@ GALLERY_COLUMNS = (
 )
 
 
-class Shared:
+class AnswerCache:
     """Answers kept for all visitors of one library, the least recently used given up first.
 
     Keys begin with the generation of the catalog; an older one's answers go at once.
@@ -99,12 +99,12 @@ def _rows(answer: Any) -> int:
     return max(100, len(frame)) if isinstance(frame, pd.DataFrame) else 100
 
 
-_SHARED: WeakKeyDictionary[Library, Shared] = WeakKeyDictionary()
+_SHARED: WeakKeyDictionary[Library, AnswerCache] = WeakKeyDictionary()
 
 
-def shared(library: Library) -> Shared:
+def shared(library: Library) -> AnswerCache:
     """Return the answers that all sessions on `library` share."""
-    return _SHARED.setdefault(library, Shared())
+    return _SHARED.setdefault(library, AnswerCache())
 
 
 class Answers(param.Parameterized):
@@ -121,7 +121,7 @@ class Answers(param.Parameterized):
     heat = param.ClassSelector(class_=Heat, default=Heat(pd.DataFrame(), date.min, date.min))
     uploads = param.ClassSelector(class_=Uploads, default=Uploads(pd.DataFrame()))
     near = param.ClassSelector(class_=Near, allow_None=True)
-    item = param.ClassSelector(class_=Item, allow_None=True)
+    item = param.ClassSelector(class_=UploadRecord, allow_None=True)
     now = param.ClassSelector(class_=datetime, default=datetime.min)
 
     def __init__(self, library: Library, selection: Selection, **params: Any) -> None:
@@ -203,12 +203,14 @@ class Answers(param.Parameterized):
         total = int(cameras["snapshots"].sum() + cameras["clips"].sum()) if len(cameras) else 0
         return FIRST_ROWS if self.is_first and total > _SMALL_ROWS else MOST_ROWS
 
-    def _item(self, kept: Callable[..., Any], uploads: Uploads) -> Item | None:
+    def _item(self, kept: Callable[..., Any], uploads: Uploads) -> UploadRecord | None:
         media_id = self.selection.item
         if media_id is None:
             return None
         hint = partition_of(uploads.frame, media_id)
-        found: Item = kept("item", media_id, ask=lambda: find_item(self.library, media_id, *hint))
+        found: UploadRecord = kept(
+            "item", media_id, ask=lambda: find_item(self.library, media_id, *hint)
+        )
         return found
 
 
@@ -260,7 +262,7 @@ def find_troubles(library: Library) -> list[str]:
     return [one for one in (doubt, strange and strange.text, *closed) if one]
 
 
-def find_unread(library: Library) -> list[Place]:
+def find_unread(library: Library) -> list[UnreadFolder]:
     """Return the folders that receive files which nothing reads, newest first."""
     return places(library.settings, library.storage, library.catalog.manifest().cameras())
 
@@ -331,16 +333,18 @@ def partition_of(frame: pd.DataFrame, media_id: str) -> tuple[str | None, Any]:
     return (rows["camera"].iloc[0], rows["date"].iloc[0]) if len(rows) else (None, None)
 
 
-def find_item(library: Library, media_id: str, camera: str | None, day: Any) -> Item:
+def find_item(library: Library, media_id: str, camera: str | None, day: Any) -> UploadRecord:
     """Return an upload with its clip, key frames and snapshots, or with an `error` in words."""
     try:
         upload = library.upload(media_id, camera, day)
     except QueryError as error:
-        return Item(media_id, error=str(error))
+        return UploadRecord(media_id, error=str(error))
     clip = upload if upload.kind == "clip" else _clip_of(library, upload)
     if clip is None:
-        return Item(media_id, upload)
-    return Item(media_id, upload, clip, _frames_of(library, clip), _snapshots_of(library, clip))
+        return UploadRecord(media_id, upload)
+    return UploadRecord(
+        media_id, upload, clip, _frames_of(library, clip), _snapshots_of(library, clip)
+    )
 
 
 def _clip_of(library: Library, upload: Upload) -> Upload | None:

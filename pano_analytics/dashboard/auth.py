@@ -26,7 +26,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher
 from tornado.web import RequestHandler, create_signed_value, decode_signed_value
 
-from pano_analytics.access.sessions import IDLE_DAYS, SESSION_DAYS, Session, Sessions
+from pano_analytics.access.sessions import IDLE_DAYS, SESSION_DAYS, LoginSession, Sessions
 from pano_analytics.access.users import NAME_MAX_LENGTH, PASSWORD_MAX_LENGTH, Users, login_secret
 from pano_analytics.dashboard.headers import FORM_POLICY, nonce_of
 from pano_analytics.dashboard.limits import Attempts
@@ -46,7 +46,7 @@ LOCAL_VISITOR = "local"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Denial:
     """Why a request does not come in: an HTTP status and a sentence for whoever asked."""
 
     status: int
@@ -72,7 +72,7 @@ def is_open(path: str, prefix: str = "") -> bool:
 
 
 @dataclass
-class Door:
+class AccessControl:
     """Who may come in to the library in `folder`.
 
     A session ends `session_days` after its login, and `idle_days` after its last request.
@@ -124,27 +124,27 @@ class Door:
         for pool in (self.pool, self.known_pool):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def refusal(self, request: HTTPServerRequest, prefix: str = "") -> Refusal | None:
+    def refusal(self, request: HTTPServerRequest, prefix: str = "") -> Denial | None:
         """Return why `request` is not admitted, or None where it is."""
         if getattr(getattr(request.connection, "context", None), "is_crowded", False):
-            return Refusal(503, "Too many requests at once. Please try again in a moment.")
+            return Denial(503, "Too many requests at once. Please try again in a moment.")
         if not is_same_origin(request):
-            return Refusal(403, "This address only accepts requests from its own pages.")
+            return Denial(403, "This address only accepts requests from its own pages.")
         if _names_a_document(request):
-            return Refusal(403, "Each visitor gets their own page; it cannot be chosen.")
+            return Denial(403, "Each visitor gets their own page; it cannot be chosen.")
         if is_open(request.path, prefix):
             return None
         try:
             return self._stranger(request, prefix)
         except (PanoError, OSError) as error:
             log.error("all logins are refused: %s", error)
-            return Refusal(503, UNREADABLE)
+            return Denial(503, UNREADABLE)
 
-    def _stranger(self, request: HTTPServerRequest, prefix: str) -> Refusal | None:
+    def _stranger(self, request: HTTPServerRequest, prefix: str) -> Denial | None:
         if not self.has_users():
             return self._not_from_here(request)
         if self.session_of(request, prefix) is None:
-            return Refusal(401, "Please log in.")
+            return Denial(401, "Please log in.")
         return None
 
     def has_users(self) -> bool:
@@ -155,13 +155,13 @@ class Door:
         self.users.check_presence(self._had_users)
         return False
 
-    def _not_from_here(self, request: HTTPServerRequest) -> Refusal | None:
+    def _not_from_here(self, request: HTTPServerRequest) -> Denial | None:
         if self.is_behind_proxy:
-            return Refusal(503, _NO_USERS_PROXY)
+            return Denial(503, _NO_USERS_PROXY)
         sign = sign_of_another(request)
-        return None if sign is None else Refusal(403, _NO_USERS.format(sign=sign))
+        return None if sign is None else Denial(403, _NO_USERS.format(sign=sign))
 
-    def session_of(self, request: HTTPServerRequest, prefix: str = "") -> Session | None:
+    def session_of(self, request: HTTPServerRequest, prefix: str = "") -> LoginSession | None:
         """Return the session whose cookie `request` carries, or None.
 
         It ends with its days, with its user, and with a new password.
@@ -172,7 +172,7 @@ class Door:
         session = self.sessions.find(kept.value)
         return session if session and self._is_valid(session) else None
 
-    def _is_valid(self, session: Session) -> bool:
+    def _is_valid(self, session: LoginSession) -> bool:
         user = self.users.get(session.user)
         return user is not None and hmac.compare_digest(session.stamp, self._stamp(user.hashed))
 
@@ -181,7 +181,7 @@ class Door:
         session = self.session_of(request, prefix)
         return None if session is None else session.user
 
-    def note(self, session: Session) -> None:
+    def note(self, session: LoginSession) -> None:
         """Note that `session` is in use."""
         if self.sessions.note(session):
             self.known_pool.submit(self.sessions.save)
@@ -247,7 +247,7 @@ def _names_a_document(request: HTTPServerRequest) -> bool:
 class Unadmitted(Matcher):
     """Matches every request that the door refuses; who is admitted gets a name on it."""
 
-    def __init__(self, door: Door, prefix: str) -> None:
+    def __init__(self, door: AccessControl, prefix: str) -> None:
         self.door, self.prefix = door, prefix
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
@@ -271,13 +271,13 @@ class Unadmitted(Matcher):
 class Turnstile(RequestHandler):
     """Answers what is not admitted: a page leads to the login and back, all else is refused."""
 
-    def initialize(self, door: Door, prefix: str) -> None:
+    def initialize(self, door: AccessControl, prefix: str) -> None:
         self.door, self.prefix = door, prefix
 
     def prepare(self) -> None:
         refusal = self.door.refusal(self.request, self.prefix)
         if refusal is None:  # let in while we were getting here
-            refusal = Refusal(503, "Please try again.")
+            refusal = Denial(503, "Please try again.")
         self.set_header("Cache-Control", "no-store")
         if refusal.status == 401 and self._is_page():
             self.redirect(f"{self.prefix}/login?next={quote(self.request.uri or '/', safe='')}")
@@ -287,7 +287,7 @@ class Turnstile(RequestHandler):
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish(refusal.sentence + "\n")
 
-    def _note(self, refusal: Refusal) -> None:
+    def _note(self, refusal: Denial) -> None:
         # Whoever has yet to log in gets a 401; that is no event. The query may hold anything.
         if refusal.status != 401:
             asked = f"{self.request.method} {self.request.path}"
@@ -304,7 +304,7 @@ class Turnstile(RequestHandler):
 class _Form(RequestHandler):
     """A page with a form, in the house's own template."""
 
-    def initialize(self, door: Door, prefix: str) -> None:
+    def initialize(self, door: AccessControl, prefix: str) -> None:
         self.door, self.prefix = door, prefix
 
     def get_template_path(self) -> str:
@@ -324,7 +324,7 @@ class _Form(RequestHandler):
     def address(self) -> str:
         return str(self.request.remote_ip)
 
-    async def end(self, sessions: list[Session]) -> None:
+    async def end(self, sessions: list[LoginSession]) -> None:
         """End these sessions, and close the pages that are open with them."""
         loop = asyncio.get_running_loop()
         ids = [session.id for session in sessions]
@@ -472,7 +472,7 @@ class LogoutHandler(_Form):
 class SessionsHandler(_Form):
     """Where one is logged in, for oneself: each session can be ended, and all others at once."""
 
-    def _own(self) -> tuple[Session | None, list[Session]]:
+    def _own(self) -> tuple[LoginSession | None, list[LoginSession]]:
         login = self.door.session_of(self.request, self.prefix)
         return login, self.door.sessions.current(login.user) if login else []
 
@@ -499,7 +499,7 @@ class SessionsHandler(_Form):
 class Provider(AuthProvider):
     """The same door for Panel's own handlers, which ask again for themselves."""
 
-    def __init__(self, door: Door, prefix: str) -> None:
+    def __init__(self, door: AccessControl, prefix: str) -> None:
         self.door, self.prefix = door, prefix
         super().__init__()
 

@@ -254,11 +254,11 @@ class BoundedServer(HTTPServer):
 
     def start_request(self, server_conn: Any, request_conn: Any) -> HTTPMessageDelegate:
         delegate = self.request_callback.start_request(server_conn, request_conn)  # type: ignore[union-attr]
-        arrival = Arrival(self.connections, delegate, request_conn)
+        arrival = IncomingRequest(self.connections, delegate, request_conn)
         return _ProxyAdapter(arrival, request_conn) if self.xheaders else arrival
 
 
-class Arrival(HTTPMessageDelegate):
+class IncomingRequest(HTTPMessageDelegate):
     """One request on its way in: the server waits until it is whole."""
 
     def __init__(self, connections: Connections, inner: HTTPMessageDelegate, conn: Any) -> None:

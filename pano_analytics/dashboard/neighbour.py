@@ -27,7 +27,7 @@ NOBODY = 65534
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class TcpSocket:
     """One TCP socket of this computer, as /proc/net/tcp has it; `here` is ADDRESS:PORT in hex."""
 
     here: str
@@ -71,12 +71,12 @@ def _table() -> list[str]:
     return lines
 
 
-def _wire(line: str) -> Wire:
+def _wire(line: str) -> TcpSocket:
     fields = line.split()
-    return Wire(fields[1], fields[3], int(fields[7]), fields[9])
+    return TcpSocket(fields[1], fields[3], int(fields[7]), fields[9])
 
 
-def _between(table: list[str], peer: Any, local: Any) -> Wire | None:
+def _between(table: list[str], peer: Any, local: Any) -> TcpSocket | None:
     """Return the socket at the other end: its own end is `peer`, the far one `local`."""
     for is_mapped in (False, True):
         ends = f" {_hex(peer, is_mapped)} {_hex(local, is_mapped)} "
@@ -98,7 +98,7 @@ def _hex(end: Any, is_mapped: bool) -> str:
     return f"{''.join(words)}:{int(end[1]):04X}"
 
 
-def _sockets_beside(wire: Wire) -> set[str]:
+def _sockets_beside(wire: TcpSocket) -> set[str]:
     """Return the inodes of all sockets of the program that holds `wire`; none if it is ours."""
     # The newest first: whoever connects now has mostly not run for long.
     for number in sorted(map(int, filter(str.isdigit, os.listdir(PROC))), reverse=True):

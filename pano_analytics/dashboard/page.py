@@ -16,7 +16,7 @@ from pano_analytics.dashboard.answers import Answers
 from pano_analytics.dashboard.headers import nonce_of
 from pano_analytics.dashboard.modules import joined
 from pano_analytics.dashboard.selection import Selection
-from pano_analytics.dashboard.views import VIEWS, Wire
+from pano_analytics.dashboard.views import VIEWS, PageSocket
 
 if TYPE_CHECKING:
     from pano_analytics.library import Library
@@ -32,7 +32,7 @@ def build(library: Library) -> pn.Template:
     selection = Selection()  # type: ignore[no-untyped-call]
     selection.follow(_search(), library.camera_names())
     answers = Answers(library, selection)
-    wire = Wire()
+    wire = PageSocket()
     views = [view(wire, library, answers) for view in VIEWS]
     template = pn.Template(_template())
     template.add_panel("wire", wire)

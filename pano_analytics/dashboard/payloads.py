@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pano_analytics import present
-from pano_analytics.dashboard.records import Block, Heat, Item, Near, Uploads
+from pano_analytics.dashboard.records import Block, Heat, Near, UploadRecord, Uploads
 from pano_analytics.dashboard.selection import (
     Range,
     Selection,
@@ -34,7 +34,7 @@ from pano_analytics.wording import day_label, many, safe_link
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from pano_analytics.ingest.unread import Place
+    from pano_analytics.ingest.unread import UnreadFolder
 
 
 Json = dict[str, Any]
@@ -109,7 +109,7 @@ def overview(cameras: pd.DataFrame, now: datetime, short: Mapping[str, str] | No
     }
 
 
-def unread(places: Iterable[Place], zone: ZoneInfo) -> list[Json]:
+def unread(places: Iterable[UnreadFolder], zone: ZoneInfo) -> list[Json]:
     """Return what the notice of folders that receive unread files says."""
     return [
         {"text": one.text(zone), "advice": one.advice, "snippet": one.snippet} for one in places
@@ -373,7 +373,7 @@ def _near_link(label: str, moment: datetime | None) -> Json | None:
 # --- The open item.
 
 
-def item(found: Item, zone: ZoneInfo) -> Json:
+def item(found: UploadRecord, zone: ZoneInfo) -> Json:
     """Return everything the viewer shows of one upload."""
     upload = found.upload
     if upload is None:
@@ -432,7 +432,7 @@ def _clip_moment(upload: Upload, clip: Upload | None) -> Json | None:
     return {"id": clip.media_id, "at": round(max(0.0, elapsed), 1)}
 
 
-def _strip(found: Item, midnight: datetime, zone: ZoneInfo) -> list[Json]:
+def _strip(found: UploadRecord, midnight: datetime, zone: ZoneInfo) -> list[Json]:
     """Return key frames and snapshots of the moment in the order of the wall clock."""
     clip = found.clip
     if clip is None or found.frames is None or found.snapshots is None:

@@ -43,7 +43,7 @@ class Heat:
 
 
 @dataclass(frozen=True)
-class Item:
+class UploadRecord:
     """One upload with what belongs to it: its clip, the clip's key frames and snapshots."""
 
     media_id: str

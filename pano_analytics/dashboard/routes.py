@@ -38,7 +38,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _UNKNOWN = "There is no upload with this address in the catalog."
 
 
-class Refused(HTTPError):
+class RequestRefused(HTTPError):
     """A request that gets a status and one plain sentence instead of a file."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -47,14 +47,14 @@ class Refused(HTTPError):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ServedFile:
     """One upload that can be served, and its file, links followed."""
 
     upload: Upload
     file: Path
 
 
-class Shelf:
+class FileFinder:
     """Finds what the addresses mean, in threads, so that the event loop is never held up."""
 
     def __init__(self, library: Library, clips: ClipCache) -> None:
@@ -74,49 +74,51 @@ class Shelf:
         """Return the JPEG whose locator is in an address; raises Refused."""
         locator = locators.in_url(path)
         if locator is None:
-            raise Refused(404, "There is no thumbnail with this address.")
+            raise RequestRefused(404, "There is no thumbnail with this address.")
         return await self._read(lambda: self._thumbnail(locator))
 
     def _thumbnail(self, locator: str) -> bytes:
         try:
             return self.library.thumbnail_bytes(locator)
         except (LibraryError, MediaError, QueryError, OSError) as error:
-            raise Refused(404, "This thumbnail is not in the library.") from error
+            raise RequestRefused(404, "This thumbnail is not in the library.") from error
 
-    async def item(self, camera: str, day: str, media_id: str) -> Item:
+    async def item(self, camera: str, day: str, media_id: str) -> ServedFile:
         """Return the upload that an address names; raises Refused."""
         return await self._read(lambda: self._item(camera, day, media_id))
 
-    def _item(self, camera: str, day: str, media_id: str) -> Item:
+    def _item(self, camera: str, day: str, media_id: str) -> ServedFile:
         upload = self._upload(camera, day, media_id)
         if upload.state == "culled":
-            raise Refused(
+            raise RequestRefused(
                 410, "This upload was deleted to free space; only its catalog entry is left."
             )
-        return Item(upload, self._file(upload))
+        return ServedFile(upload, self._file(upload))
 
     def _upload(self, camera: str, day: str, media_id: str) -> Upload:
         if not (_MEDIA_ID.fullmatch(media_id) and camera.isprintable() and _DATE.fullmatch(day)):
-            raise Refused(404, _UNKNOWN)
+            raise RequestRefused(404, _UNKNOWN)
         try:
             return self.library.upload(media_id, camera, date.fromisoformat(day))
         except (QueryError, ValueError) as error:
-            raise Refused(404, _UNKNOWN) from error
+            raise RequestRefused(404, _UNKNOWN) from error
 
     def _file(self, upload: Upload) -> Path:
         if self.library.uploads is None:
-            raise Refused(404, "The upload folder is not set for this library.")
+            raise RequestRefused(404, "The upload folder is not set for this library.")
         try:
             return self.library.source(upload).resolve(strict=True)
         except (MediaError, OSError) as error:
             if os.path.lexists(locate(self.library.uploads, upload.path)):
-                raise Refused(404, "This upload is not a file in the upload folder.") from error
-            raise Refused(410, "This upload is no longer in the upload folder.") from error
+                raise RequestRefused(
+                    404, "This upload is not a file in the upload folder."
+                ) from error
+            raise RequestRefused(410, "This upload is no longer in the upload folder.") from error
 
-    async def clip(self, item: Item, transcode: bool) -> Path:
+    async def clip(self, item: ServedFile, transcode: bool) -> Path:
         """Return a clip as MP4 that browsers play, made once however many ask; raises Refused."""
         if not item.upload.is_moving:
-            raise Refused(415, "This upload is a picture, not a clip.")
+            raise RequestRefused(415, "This upload is a picture, not a clip.")
         asked = (item.upload.media_id, transcode)
         if asked not in self._making:
             self._making[asked] = self._start(item.file, *asked)
@@ -125,7 +127,7 @@ class Shelf:
             # One visitor who goes away must not cancel it for the others.
             return await asyncio.shield(self._making[asked])
         except MediaError as error:
-            raise Refused(422, str(error)) from error
+            raise RequestRefused(422, str(error)) from error
 
     def _start(self, source: Path, key: str, transcode: bool) -> asyncio.Future[Path]:
         def make() -> Path:
@@ -179,14 +181,14 @@ class _Plain(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None, None))[1]
-        sentence = error.sentence if isinstance(error, Refused) else f"{self._reason}."
+        sentence = error.sentence if isinstance(error, RequestRefused) else f"{self._reason}."
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         self.finish(sentence + "\n")
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         # A picture that is gone is told to who asked for it; the log has other readers.
-        if not isinstance(value, Refused):
+        if not isinstance(value, RequestRefused):
             super().log_exception(typ, value, tb)
 
 
@@ -195,13 +197,13 @@ class _Member(_Plain, AuthRequestHandler):
 
     async def prepare(self) -> None:
         if self.current_user is None:
-            raise Refused(401, "Please log in.")
+            raise RequestRefused(401, "Please log in.")
 
 
 class ThumbnailHandler(_Member):
     """`/thumb/<locator>.jpg`: a browser that has it is told so, without reading it again."""
 
-    def initialize(self, shelf: Shelf) -> None:
+    def initialize(self, shelf: FileFinder) -> None:
         self.shelf = shelf
 
     async def get(self, _path: str) -> None:
@@ -224,11 +226,11 @@ class ThumbnailHandler(_Member):
 class MediaHandler(_Member, StaticFileHandler):
     """`/media/<camera>/<date>/<media_id>`: the upload itself, byte for byte."""
 
-    item: Item
+    item: ServedFile
     file: Path
     kind: str
 
-    def initialize(self, shelf: Shelf) -> None:  # type: ignore[override]
+    def initialize(self, shelf: FileFinder) -> None:  # type: ignore[override]
         self.shelf, self.root, self.default_filename = shelf, "", None
 
     async def get(self, path: str, include_body: bool = True) -> None:
@@ -292,7 +294,7 @@ def _head(file: Path) -> bytes:
         with file.open("rb") as opened:
             return opened.read(16)
     except OSError as error:
-        raise Refused(410, "This upload can no longer be read.") from error
+        raise RequestRefused(410, "This upload can no longer be read.") from error
 
 
 class LivenessHandler(_Plain):
@@ -309,10 +311,12 @@ class NotServed(_Plain):
     """An address that Panel brings along and that has no use here."""
 
     async def prepare(self) -> None:
-        raise Refused(404, "There is no page at this address.")
+        raise RequestRefused(404, "There is no page at this address.")
 
 
-def routes(shelf: Shelf, prefix: str) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+def routes(
+    shelf: FileFinder, prefix: str
+) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
     """Return the rules of all addresses of this module, below `prefix`."""
     three = r"([^/]+/[^/]+/[^/]+)"
     return [
@@ -325,7 +329,7 @@ def routes(shelf: Shelf, prefix: str) -> list[tuple[str, type[RequestHandler], d
     ]
 
 
-def library_shelf(library: Library) -> Shelf:
+def library_shelf(library: Library) -> FileFinder:
     """Return the shelf of `library`, with its cache of playable clips."""
     folder = library.folder / "cache" / "clips"
-    return Shelf(library, ClipCache(folder, library.settings.cache_limit_mb * 1_000_000))
+    return FileFinder(library, ClipCache(folder, library.settings.cache_limit_mb * 1_000_000))

@@ -34,7 +34,7 @@ from tornado.web import GZipContentEncoding
 
 from pano_analytics.access.users import Users
 from pano_analytics.dashboard import auth
-from pano_analytics.dashboard.auth import Door
+from pano_analytics.dashboard.auth import AccessControl
 from pano_analytics.dashboard.headers import Headers
 from pano_analytics.dashboard.limits import WEBSOCKET_BYTES, BoundedServer, raise_descriptor_limit
 from pano_analytics.dashboard.origin import is_loopback
@@ -59,7 +59,7 @@ class ServeError(PanoError):
     exit_code = 7
 
 
-def guard(library: Library) -> Door:
+def guard(library: Library) -> AccessControl:
     """Put every Panel server that starts from now on in this process behind the door of `library`.
 
     Panel offers no way to hand it another application class or HTTP server, and a
@@ -67,7 +67,7 @@ def guard(library: Library) -> Door:
     looks them up.
     """
     said = library.settings.dashboard
-    door = Door(
+    door = AccessControl(
         library.folder,
         session_days=said.session_days,
         idle_days=said.session_idle_days,
@@ -83,7 +83,7 @@ def guard(library: Library) -> Door:
 class _Guarded(BokehTornado):
     """Bokeh's application with the door in front, and our addresses before its own."""
 
-    door: Door
+    door: AccessControl
     shelf: Any
     rounds_ms = 2_000
 

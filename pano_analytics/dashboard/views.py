@@ -1,6 +1,6 @@
 """The parts of the page: each hears from the browser what was chosen, and tells it what changed.
 
-A part draws itself from what stands in the page when it comes. The `Wire`, the
+A part draws itself from what stands in the page when it comes. The `PageSocket`, the
 one Panel component of the page, carries nothing but changes after that, so
 that pictures do not wait for scripts and a websocket.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pano_analytics.library import Library
 
 
-class Wire(JSComponent):
+class PageSocket(JSComponent):
     """The line between the page and the server: JSON text each way, addressed to a part."""
 
     _esm = """
@@ -60,7 +60,7 @@ class View:
     part: ClassVar[str]
     watches: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, wire: Wire, library: Library, answers: Answers) -> None:
+    def __init__(self, wire: PageSocket, library: Library, answers: Answers) -> None:
         self.wire, self.library = wire, library
         self.answers, self.selection = answers, answers.selection
         self.first = self.said = self.text()
@@ -112,7 +112,7 @@ class Address(View):
             self.said = self.text()
 
 
-class Bar(View):
+class SelectionBar(View):
     """When, which cameras, what kind: the selection in words and in reach."""
 
     part = "bar"
@@ -231,4 +231,4 @@ class Gallery(View):
 
 
 _CHOICES = ["cameras", "start", "end", "kind", "states"]
-VIEWS: tuple[type[View], ...] = (Address, Bar, Overview, Activity, Gallery)
+VIEWS: tuple[type[View], ...] = (Address, SelectionBar, Overview, Activity, Gallery)

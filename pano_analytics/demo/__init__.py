@@ -9,10 +9,10 @@ from datetime import time as clock_time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pano_analytics.demo.cameras import CAMERAS, Camera
+from pano_analytics.demo.cameras import CAMERAS, DemoCamera
 from pano_analytics.demo.habits import Event
 from pano_analytics.demo.make import Progress, make_all
-from pano_analytics.demo.plan import Plan, make_plan
+from pano_analytics.demo.plan import DemoPlan, make_plan
 from pano_analytics.demo.story import FALSE_SORTS, INCIDENT
 from pano_analytics.demo.truth import truth_path, write_truth
 from pano_analytics.errors import SettingsError, UploadTreeError
@@ -22,10 +22,10 @@ __all__ = [
     "CAMERAS",
     "FALSE_SORTS",
     "INCIDENT",
-    "Camera",
+    "DemoCamera",
+    "DemoPlan",
     "DemoSummary",
     "Event",
-    "Plan",
     "make_demo",
     "make_plan",
     "make_sample",
@@ -101,7 +101,7 @@ def make_sample(root: Path) -> DemoSummary:
 
 
 def _make(
-    plan: Plan, root: Path, workers: int, progress: Progress | None, began: float
+    plan: DemoPlan, root: Path, workers: int, progress: Progress | None, began: float
 ) -> DemoSummary:
     root.mkdir(parents=True, exist_ok=True)
     make_all(plan, root, workers, progress)
@@ -132,7 +132,7 @@ def _instant(end: date | datetime | None, home: ZoneInfo) -> datetime:
     return end.replace(tzinfo=home) if end.tzinfo is None else end.astimezone(home)
 
 
-def _facts(plan: Plan) -> dict[str, object]:
+def _facts(plan: DemoPlan) -> dict[str, object]:
     return {
         "seed": plan.seed,
         "end": plan.end.astimezone(UTC).isoformat(),
@@ -142,7 +142,7 @@ def _facts(plan: Plan) -> dict[str, object]:
     }
 
 
-def _summary(plan: Plan, root: Path, seconds: float) -> DemoSummary:
+def _summary(plan: DemoPlan, root: Path, seconds: float) -> DemoSummary:
     uploads = [upload for event in plan.events for upload in event.uploads]
     starts = [event.start for event in plan.events]
     return DemoSummary(

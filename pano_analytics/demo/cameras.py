@@ -7,7 +7,7 @@ from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class DemoCamera:
     """One camera: its folder, model and habits.
 
     `clock_offset` is what its clock is wrong by (its time minus the true time);
@@ -30,12 +30,12 @@ class Camera:
         return ".mp4" if self.model == "IP3M-943" else ".dav"
 
 
-CAMERAS: tuple[Camera, ...] = (
-    Camera("front_door", "IP2M-842", "AMC00K3D_7T9P2Q", 5),
-    Camera("driveway", "IP3M-943", "AMC018A7_F4N61B", 9),
-    Camera("garden", "IP2M-842", "AMC00K3D_2R5W8M", 4),
-    Camera("side_gate", "IP2M-842", "AMC00K1F_9H4C3X", 3),
-    Camera(
+CAMERAS: tuple[DemoCamera, ...] = (
+    DemoCamera("front_door", "IP2M-842", "AMC00K3D_7T9P2Q", 5),
+    DemoCamera("driveway", "IP3M-943", "AMC018A7_F4N61B", 9),
+    DemoCamera("garden", "IP2M-842", "AMC00K3D_2R5W8M", 4),
+    DemoCamera("side_gate", "IP2M-842", "AMC00K1F_9H4C3X", 3),
+    DemoCamera(
         "garage",
         "IP2M-842",
         "AMC0028V_6J1K5D",
@@ -43,10 +43,10 @@ CAMERAS: tuple[Camera, ...] = (
         clock_offset=timedelta(minutes=-47),
         is_indoors=True,
     ),
-    Camera("street", "IP3M-943", "AMC018A7_F4N93T", 9, goes_silent=True),
+    DemoCamera("street", "IP3M-943", "AMC018A7_F4N93T", 9, goes_silent=True),
 )
 
 
-def camera_named(name: str) -> Camera:
+def camera_named(name: str) -> DemoCamera:
     """Return the camera whose folder is `name`; KeyError where there is none."""
     return {camera.name: camera for camera in CAMERAS}[name]

@@ -13,7 +13,7 @@ _WEATHERS = ("sunny", "sunny", "overcast", "sunny")
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class DemoDay:
     """One calendar day at home.
 
     `rain_hours` are wall-clock hours (from, to) or None; `has_spider` means the
@@ -39,7 +39,7 @@ class Day:
         return self.rain_hours[0] <= local.hour + local.minute / 60 < self.rain_hours[1]
 
 
-def all_days(seed: int, end: datetime, count: int) -> tuple[Day, ...]:
+def all_days(seed: int, end: datetime, count: int) -> tuple[DemoDay, ...]:
     """Return the `count` days that end with the day of `end` (aware, in the home's zone)."""
     dates = [end.date() - timedelta(days=back) for back in range(count - 1, -1, -1)]
     incident = _incident_date(dates, end)
@@ -48,7 +48,7 @@ def all_days(seed: int, end: datetime, count: int) -> tuple[Day, ...]:
     windy, rainy = _two(quiet[-8:], dates, rng)
     spider = _spider_dates(dates, rng)
     return tuple(
-        Day(
+        DemoDay(
             day,
             is_overcast=day == rainy or (day not in (incident, windy) and _is_grey(seed, day)),
             is_windy=day == windy,
@@ -89,7 +89,7 @@ def _spider_dates(dates: list[date], rng: Random) -> frozenset[date]:
     return frozenset(dates[first : first + 2])
 
 
-def wall(day: Day, hour: float, zone: ZoneInfo) -> datetime:
+def wall(day: DemoDay, hour: float, zone: ZoneInfo) -> datetime:
     """Return the aware time at `hour` (0 to 48, decimal) of the wall clock on `day`."""
     midnight = datetime(day.date.year, day.date.month, day.date.day)
     return (midnight + timedelta(seconds=round(hour * 3600))).replace(tzinfo=zone)

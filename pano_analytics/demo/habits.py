@@ -9,8 +9,8 @@ from random import Random
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from pano_analytics.demo.cameras import Camera, camera_named
-from pano_analytics.demo.story import INCIDENT, Moment
+from pano_analytics.demo.cameras import DemoCamera, camera_named
+from pano_analytics.demo.story import INCIDENT, DemoEvent
 
 # A camera keeps a few seconds in memory, so that a clip begins before what set it off.
 LEAD_S = 4
@@ -50,7 +50,7 @@ class Casting(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class DemoUpload:
     """One file that a camera sends.
 
     `wall_start` and `wall_end` are naive and what the camera's clock said; `true_start`
@@ -74,12 +74,12 @@ class Upload:
 class Event:
     """A moment as recorded: `start` to `end` (aware, UTC) and the uploads that show it."""
 
-    moment: Moment
+    moment: DemoEvent
     act: Act
     start: datetime
     end: datetime
     wall_start: datetime
-    uploads: tuple[Upload, ...]
+    uploads: tuple[DemoUpload, ...]
 
     @property
     def length_s(self) -> int:
@@ -88,7 +88,7 @@ class Event:
 
 
 def record(
-    moments: Iterable[Moment],
+    moments: Iterable[DemoEvent],
     casting: Casting,
     *,
     seed: int,
@@ -122,7 +122,7 @@ class _Recorder:
         self.longest_s = longest_s
         self.busy_until: dict[str, datetime] = {}
 
-    def event(self, moment: Moment) -> Event:
+    def event(self, moment: DemoEvent) -> Event:
         act = self.casting(moment.camera, moment.role, moment.what, moment.at)
         start = (moment.at - timedelta(seconds=LEAD_S)).replace(microsecond=0)
         # What happens while a camera is still recording is recorded when it is done.
@@ -133,7 +133,7 @@ class _Recorder:
             self.busy_until[moment.camera] = event.end + timedelta(seconds=1)
         return event
 
-    def _record(self, moment: Moment, act: Act, start: datetime) -> Event:
+    def _record(self, moment: DemoEvent, act: Act, start: datetime) -> Event:
         camera = camera_named(moment.camera)
         rng = Random(f"{self.seed} habit {camera.name} {start.isoformat()}")
         length_s = 1 if moment.role == SCHEDULED else clip_length_s(act, self.longest_s)
@@ -143,13 +143,13 @@ class _Recorder:
         end = start + timedelta(seconds=last_s)
         return Event(moment, act, start, end, self._wall(camera, start), uploads)
 
-    def _wall(self, camera: Camera, moment: datetime) -> datetime:
+    def _wall(self, camera: DemoCamera, moment: datetime) -> datetime:
         """Return what the camera's clock says at `moment`."""
         return (moment.astimezone(self.zone) + camera.clock_offset).replace(tzinfo=None)
 
     def _uploads(
-        self, camera: Camera, moment: Moment, start: datetime, length_s: int, rng: Random
-    ) -> Iterator[Upload]:
+        self, camera: DemoCamera, moment: DemoEvent, start: datetime, length_s: int, rng: Random
+    ) -> Iterator[DemoUpload]:
         has_clip, offsets = _choose(camera, moment, length_s, rng)
         arrived = start
         for offset_s in offsets:
@@ -162,23 +162,32 @@ class _Recorder:
             yield self._clip(camera, start, end, arrived, rng)
 
     def _snapshot(
-        self, camera: Camera, moment: Moment, shot: datetime, arrived: datetime, offset_s: int
-    ) -> Upload:
+        self,
+        camera: DemoCamera,
+        moment: DemoEvent,
+        shot: datetime,
+        arrived: datetime,
+        offset_s: int,
+    ) -> DemoUpload:
         wall = self._wall(camera, shot)
         letter = "R" if moment.role == SCHEDULED else "M"
-        return Upload(
+        return DemoUpload(
             snapshot_path(camera, wall, letter), "snapshot", wall, None, shot, arrived, offset_s
         )
 
     def _clip(
-        self, camera: Camera, start: datetime, end: datetime, arrived: datetime, rng: Random
-    ) -> Upload:
+        self, camera: DemoCamera, start: datetime, end: datetime, arrived: datetime, rng: Random
+    ) -> DemoUpload:
         wall = self._wall(camera, start), self._wall(camera, end)
         has_idx = camera.clip_suffix == ".dav" and rng.random() < _IDX_SHARE
-        return Upload(clip_path(camera, *wall), "clip", *wall, start, arrived, 0, has_idx=has_idx)
+        return DemoUpload(
+            clip_path(camera, *wall), "clip", *wall, start, arrived, 0, has_idx=has_idx
+        )
 
 
-def _choose(camera: Camera, moment: Moment, length_s: int, rng: Random) -> tuple[bool, list[int]]:
+def _choose(
+    camera: DemoCamera, moment: DemoEvent, length_s: int, rng: Random
+) -> tuple[bool, list[int]]:
     """Return whether a clip is made, and the offsets of the snapshots in seconds."""
     if moment.role == SCHEDULED:
         return False, [0]
@@ -192,7 +201,7 @@ def _choose(camera: Camera, moment: Moment, length_s: int, rng: Random) -> tuple
     return True, [] if rng.random() < _NO_SNAPSHOT_SHARE else within
 
 
-def _burst(camera: Camera, rng: Random) -> int:
+def _burst(camera: DemoCamera, rng: Random) -> int:
     usual = camera.snapshots_per_event
     return usual if rng.random() < _USUAL_BURST_SHARE else rng.randint(1, usual + 2)
 
@@ -200,7 +209,7 @@ def _burst(camera: Camera, rng: Random) -> int:
 # --- names ----------------------------------------------------------------------------------
 
 
-def snapshot_path(camera: Camera, wall: datetime, letter: str = "M") -> str:
+def snapshot_path(camera: DemoCamera, wall: datetime, letter: str = "M") -> str:
     """Return where `camera` uploads the snapshot it takes at the naive time `wall`."""
     day = f"{camera.name}/{camera.serial}/{wall:%Y-%m-%d}"
     tail = f"[{letter}][0@0][0].jpg"
@@ -209,7 +218,7 @@ def snapshot_path(camera: Camera, wall: datetime, letter: str = "M") -> str:
     return f"{day}/001/jpg/{wall:%H/%M/%S}{tail}"
 
 
-def clip_path(camera: Camera, start: datetime, end: datetime) -> str:
+def clip_path(camera: DemoCamera, start: datetime, end: datetime) -> str:
     """Return where `camera` uploads the clip from `start` to `end` (naive)."""
     day = f"{camera.name}/{camera.serial}/{start:%Y-%m-%d}"
     name = f"{start:%H.%M.%S}-{end:%H.%M.%S}[M][0@0][0]{camera.clip_suffix}"
@@ -248,7 +257,7 @@ def _fail(event: Event, faults: dict[str, str]) -> Event:
     return replace(event, uploads=uploads)
 
 
-def _failed(upload: Upload, fault: str | None) -> Upload:
+def _failed(upload: DemoUpload, fault: str | None) -> DemoUpload:
     if fault != "stub":
         return replace(upload, fault=fault)
     # A stub is a clip that ended in the second in which it began, and says so in its name.

@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 
 from pano_analytics.demo import clip, habits
 from pano_analytics.demo.cameras import CAMERAS, camera_named
-from pano_analytics.demo.habits import LEAD_S, Event, Upload
+from pano_analytics.demo.habits import LEAD_S, DemoUpload, Event
 from pano_analytics.demo.make import snapshot_of
-from pano_analytics.demo.plan import Plan, make_plan
+from pano_analytics.demo.plan import DemoPlan, make_plan
 from pano_analytics.demo.story import INCIDENT
 from pano_analytics.demo.truth import truth_path
 from pano_analytics.errors import UploadTreeError
@@ -47,7 +47,7 @@ _MOST_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class DemoServer:
     """Where the cameras upload to, and the password of each camera's account."""
 
     host: str
@@ -57,7 +57,7 @@ class Server:
 
 def upload_for_ever(
     root: Path,
-    server: Server,
+    server: DemoServer,
     pause_s: tuple[float, float] = PAUSE_S,
     told: Callable[[str], object] = log.info,
 ) -> None:
@@ -77,7 +77,7 @@ def upload_for_ever(
         time.sleep(dice.uniform(*pause_s))
 
 
-def plan_of(root: Path) -> Plan:
+def plan_of(root: Path) -> DemoPlan:
     """Return the plan that the tree at `root` was made by; raises UploadTreeError."""
     try:
         facts = json.loads(pq.read_schema(truth_path(root)).metadata[b"pano_demo"])
@@ -90,7 +90,7 @@ def plan_of(root: Path) -> Plan:
     return make_plan(seed=facts["seed"], end=end, days=facts["days"], cameras=len(facts["cameras"]))
 
 
-def again(plan: Plan, root: Path, now: datetime, dice: random.Random) -> tuple[Event, Path]:
+def again(plan: DemoPlan, root: Path, now: datetime, dice: random.Random) -> tuple[Event, Path]:
     """Return an event that begins at `now` (aware), and the clip that is its stock.
 
     One in the light of `now` where the plan has any; cameras that fell silent stay so.
@@ -119,7 +119,7 @@ def _moved(event: Event, now: datetime) -> Event:
     return replace(event, moment=replace(event.moment, at=at, kind=INCIDENT), start=now)
 
 
-def _recorded(plan: Plan, event: Event, now: datetime) -> Event:
+def _recorded(plan: DemoPlan, event: Event, now: datetime) -> Event:
     """Return `event` as its camera records it if it begins at `now`."""
     never = datetime.max.replace(tzinfo=UTC)
     return habits.record(
@@ -134,7 +134,7 @@ def _recorded(plan: Plan, event: Event, now: datetime) -> Event:
     )[0]
 
 
-def contents(plan: Plan, event: Event, stock: Path) -> Iterator[tuple[Upload, bytes]]:
+def contents(plan: DemoPlan, event: Event, stock: Path) -> Iterator[tuple[DemoUpload, bytes]]:
     """Yield the uploads of `event` in their order, each with its bytes."""
     suffix = camera_named(event.moment.camera).clip_suffix
     for upload in event.uploads:
@@ -152,7 +152,7 @@ def _line(event: Event) -> str:
 # --- FTP, as cameras speak it -----------------------------------------------------------
 
 
-def _send_surely(server: Server, camera: str, path: str, content: bytes) -> None:
+def _send_surely(server: DemoServer, camera: str, path: str, content: bytes) -> None:
     """Upload, again where it fails: a camera has a few tries in it, too."""
     for _ in range(_MOST_TRIES):
         try:
@@ -163,7 +163,7 @@ def _send_surely(server: Server, camera: str, path: str, content: bytes) -> None
             time.sleep(_AGAIN_S)
 
 
-def send(server: Server, camera: str, path: str, content: bytes) -> None:
+def send(server: DemoServer, camera: str, path: str, content: bytes) -> None:
     """Log in as `camera` and upload `content` to `path` (from the upload root), then log out.
 
     As Amcrest firmware does: folder by folder, `ALLO`, `STOR` under a name that

@@ -16,9 +16,9 @@ from zlib import crc32
 
 from pano_analytics.demo import clip
 from pano_analytics.demo.cameras import camera_named
-from pano_analytics.demo.habits import LEAD_S, Event, Upload
+from pano_analytics.demo.habits import LEAD_S, DemoUpload, Event
 from pano_analytics.demo.picture import Shot, take
-from pano_analytics.demo.plan import Plan, event_rng
+from pano_analytics.demo.plan import DemoPlan, event_rng
 from pano_analytics.demo.planes import Planes
 from pano_analytics.demo.sensor import Exposure
 from pano_analytics.demo.sun import Look
@@ -49,8 +49,8 @@ class Batch:
     """What one process makes in one go: snapshots or films of one camera."""
 
     order: tuple[object, ...]
-    shots: tuple[tuple[Upload, Shot], ...] = ()
-    films: tuple[tuple[Film, tuple[Upload, ...]], ...] = ()
+    shots: tuple[tuple[DemoUpload, Shot], ...] = ()
+    films: tuple[tuple[Film, tuple[DemoUpload, ...]], ...] = ()
 
     @property
     def files(self) -> int:
@@ -61,7 +61,7 @@ class Batch:
 # --- batches --------------------------------------------------------------------------------
 
 
-def batches(plan: Plan) -> list[Batch]:
+def batches(plan: DemoPlan) -> list[Batch]:
     """Return all the work of `plan` in the order in which it is best done.
 
     First the snapshots of the newest day, then all clips, then the other snapshots by
@@ -71,12 +71,12 @@ def batches(plan: Plan) -> list[Batch]:
     return sorted(work, key=lambda batch: batch.order)
 
 
-def _all_events(plan: Plan) -> tuple[Event, ...]:
+def _all_events(plan: DemoPlan) -> tuple[Event, ...]:
     return (*plan.events, plan.unfinished) if plan.unfinished else plan.events
 
 
-def _snapshot_batches(plan: Plan) -> Iterator[Batch]:
-    groups: dict[tuple[object, ...], list[tuple[Upload, Shot]]] = defaultdict(list)
+def _snapshot_batches(plan: DemoPlan) -> Iterator[Batch]:
+    groups: dict[tuple[object, ...], list[tuple[DemoUpload, Shot]]] = defaultdict(list)
     for event in plan.events:
         days_ago = (plan.end.date() - event.start.astimezone(plan.zone).date()).days
         stage = 0 if days_ago < 1 else 2
@@ -89,20 +89,20 @@ def _snapshot_batches(plan: Plan) -> Iterator[Batch]:
         yield Batch(order, shots=tuple(shots))
 
 
-def _film_batches(plan: Plan) -> Iterator[Batch]:
-    groups: dict[tuple[object, ...], list[tuple[Film, tuple[Upload, ...]]]] = defaultdict(list)
+def _film_batches(plan: DemoPlan) -> Iterator[Batch]:
+    groups: dict[tuple[object, ...], list[tuple[Film, tuple[DemoUpload, ...]]]] = defaultdict(list)
     for film, uploads in _films(plan).items():
         groups[1, 0, f"{film.camera} {film.light}"].append((film, tuple(uploads)))
     for order, films in groups.items():
         yield Batch(order, films=tuple(films))
 
 
-def _films(plan: Plan) -> dict[Film, list[Upload]]:
+def _films(plan: DemoPlan) -> dict[Film, list[DemoUpload]]:
     """Return which films are needed, and the clips that are made of each.
 
     A small tree makes do with two a camera, something and nothing, by day and by night.
     """
-    films: dict[Film, list[Upload]] = defaultdict(list)
+    films: dict[Film, list[DemoUpload]] = defaultdict(list)
     alike: dict[tuple[object, ...], Film] = {}
     for event in _all_events(plan):
         clips = [upload for upload in event.uploads if upload.kind == "clip"]
@@ -117,14 +117,14 @@ def _films(plan: Plan) -> dict[Film, list[Upload]]:
     return films
 
 
-def _film(plan: Plan, event: Event) -> Film:
+def _film(plan: DemoPlan, event: Event) -> Film:
     light = plan.look_of(event).light
     return Film(
         event.moment.camera, light, event.act.name, event.length_s, plan.is_rainy(event), plan.width
     )
 
 
-def _shot(plan: Plan, event: Event, upload: Upload) -> Shot:
+def _shot(plan: DemoPlan, event: Event, upload: DemoUpload) -> Shot:
     rng = event_rng(plan, event, "exposure")
     look = plan.look_of(event)
     # In infrared there is no colour to get wrong.
@@ -147,7 +147,7 @@ def _shot(plan: Plan, event: Event, upload: Upload) -> Shot:
 # --- making ---------------------------------------------------------------------------------
 
 
-def make_all(plan: Plan, root: Path, workers: int, progress: Progress | None) -> int:
+def make_all(plan: DemoPlan, root: Path, workers: int, progress: Progress | None) -> int:
     """Make every file of `plan` below `root`; return their number."""
     work = batches(plan)
     total = sum(batch.files for batch in work)
@@ -182,12 +182,12 @@ def make_batch(batch: Batch, root: Path) -> int:
     return batch.files
 
 
-def snapshot_of(plan: Plan, event: Event, upload: Upload) -> bytes:
+def snapshot_of(plan: DemoPlan, event: Event, upload: DemoUpload) -> bytes:
     """Return the picture that `upload` of `event` is, as its camera sends it."""
     return _snapshot(upload, _shot(plan, event, upload))
 
 
-def _snapshot(upload: Upload, shot: Shot) -> bytes:
+def _snapshot(upload: DemoUpload, shot: Shot) -> bytes:
     if upload.fault == "empty":
         return b""
     buffer = io.BytesIO()
@@ -196,7 +196,7 @@ def _snapshot(upload: Upload, shot: Shot) -> bytes:
     return _cut(whole, upload) if upload.fault == "truncated" else whole
 
 
-def _place_all(film: Film, places: Iterable[Upload], root: Path) -> None:
+def _place_all(film: Film, places: Iterable[DemoUpload], root: Path) -> None:
     suffix = camera_named(film.camera).clip_suffix
     encoded = clip.encode(_pictures(film), suffix)
     for upload in places:
@@ -205,7 +205,7 @@ def _place_all(film: Film, places: Iterable[Upload], root: Path) -> None:
             _write_bytes(root / upload.path.replace(".dav", ".idx"), _idx(encoded), upload.arrived)
 
 
-def _clip(encoded: bytes, suffix: str, upload: Upload) -> bytes:
+def _clip(encoded: bytes, suffix: str, upload: DemoUpload) -> bytes:
     if upload.fault == "empty":
         return b""
     if upload.fault == "stub":
@@ -233,7 +233,7 @@ def _pictures(film: Film) -> Iterator[Planes]:
         )
 
 
-def _cut(whole: bytes, upload: Upload) -> bytes:
+def _cut(whole: bytes, upload: DemoUpload) -> bytes:
     """Return the part of `whole` that arrived before the camera gave up."""
     share = 0.35 + crc32(upload.path.encode()) % 50 / 100
     return whole[: int(len(whole) * share)]
@@ -248,7 +248,7 @@ def _idx(encoded: bytes) -> bytes:
 # --- files ----------------------------------------------------------------------------------
 
 
-def _write(root: Path, upload: Upload, content: bytes) -> None:
+def _write(root: Path, upload: DemoUpload, content: bytes) -> None:
     _write_bytes(root / upload.path, content, upload.arrived)
 
 
@@ -267,7 +267,7 @@ def _nanoseconds(moment: datetime) -> int:
     return (past.days * 86400 + past.seconds) * 10**9 + past.microseconds * 1000
 
 
-def _markers(plan: Plan, root: Path) -> None:
+def _markers(plan: DemoPlan, root: Path) -> None:
     for camera in plan.cameras:
         arrivals = [
             upload.arrived

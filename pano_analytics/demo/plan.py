@@ -9,12 +9,12 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from pano_analytics.demo import habits
-from pano_analytics.demo.cameras import CAMERAS, Camera, camera_named
+from pano_analytics.demo.cameras import CAMERAS, DemoCamera, camera_named
 from pano_analytics.demo.cast import act_for
-from pano_analytics.demo.days import Day, all_days, wall
+from pano_analytics.demo.days import DemoDay, all_days, wall
 from pano_analytics.demo.habits import SCHEDULED, Act, Event
 from pano_analytics.demo.planes import WIDTH
-from pano_analytics.demo.story import INCIDENT, Moment, tell
+from pano_analytics.demo.story import INCIDENT, DemoEvent, tell
 from pano_analytics.demo.sun import Look, light_at, look_at
 
 _SILENT_FOR = timedelta(hours=46)
@@ -27,7 +27,7 @@ _UNFINISHED_FOR = timedelta(seconds=13)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DemoPlan:
     """The whole demonstration: its cameras, days and events, in order of time.
 
     `end` is aware, in the home's zone; nothing arrives later. `unfinished` is a recording
@@ -36,8 +36,8 @@ class Plan:
 
     seed: int
     end: datetime
-    cameras: tuple[Camera, ...]
-    days: tuple[Day, ...]
+    cameras: tuple[DemoCamera, ...]
+    days: tuple[DemoDay, ...]
     events: tuple[Event, ...]
     unfinished: Event | None
     width: int = WIDTH
@@ -53,10 +53,10 @@ class Plan:
         """Whether it is so short that it is meant for a test."""
         return len(self.days) <= _SMALL_DAYS
 
-    def day_of(self, moment: datetime) -> Day:
+    def day_of(self, moment: datetime) -> DemoDay:
         """Return the day on which the aware `moment` falls."""
         local = moment.astimezone(self.zone).date()
-        return next((day for day in self.days if day.date == local), Day(local))
+        return next((day for day in self.days if day.date == local), DemoDay(local))
 
     def look_of(self, event: Event) -> Look:
         """Return the look of the pictures of `event`."""
@@ -76,7 +76,7 @@ def _is_indoors(event: Event) -> bool:
     return camera_named(event.moment.camera).is_indoors
 
 
-def make_plan(*, seed: int, end: datetime, days: int, cameras: int) -> Plan:
+def make_plan(*, seed: int, end: datetime, days: int, cameras: int) -> DemoPlan:
     """Return the plan of a tree of `days` days that ends at `end` (aware, with a ZoneInfo)."""
     zone = end.tzinfo
     assert isinstance(zone, ZoneInfo)
@@ -93,7 +93,7 @@ def make_plan(*, seed: int, end: datetime, days: int, cameras: int) -> Plan:
         silent_from=_silent_from(end, days, moments),
         longest_s=_longest_s(days),
     )
-    plan = Plan(seed, end, chosen, calendar, tuple(events), None)
+    plan = DemoPlan(seed, end, chosen, calendar, tuple(events), None)
     return replace(plan, unfinished=_unfinished(plan, director))
 
 
@@ -101,7 +101,7 @@ def _longest_s(days: int) -> int:
     return habits.SHORTEST_CLIP_S if days <= _SMALL_DAYS else habits.LONGEST_CLIP_S
 
 
-def _silent_from(end: datetime, days: int, moments: list[Moment]) -> datetime:
+def _silent_from(end: datetime, days: int, moments: list[DemoEvent]) -> datetime:
     """Return when the silent camera falls silent: about two days ago, after the incident."""
     if days < _FEWEST_DAYS_WITH_SILENCE:
         return end
@@ -112,23 +112,25 @@ def _silent_from(end: datetime, days: int, moments: list[Moment]) -> datetime:
 class _Director:
     """Knows the calendar and the cameras, so that it can say who is seen where."""
 
-    def __init__(self, seed: int, zone: ZoneInfo, days: tuple[Day, ...], cameras: set[str]) -> None:
+    def __init__(
+        self, seed: int, zone: ZoneInfo, days: tuple[DemoDay, ...], cameras: set[str]
+    ) -> None:
         self.seed = seed
         self.zone = zone
         self.days = days
         self.cameras = cameras
         self.overcast = {day.date: day.is_overcast for day in days}
 
-    def moments(self) -> list[Moment]:
+    def moments(self) -> list[DemoEvent]:
         told = [*tell(self.days, self.seed, self.zone), *self._scheduled()]
         here = [moment for moment in told if moment.camera in self.cameras]
         return sorted(here, key=lambda moment: (moment.at, moment.camera))
 
-    def _scheduled(self) -> Iterator[Moment]:
+    def _scheduled(self) -> Iterator[DemoEvent]:
         for day in self.days:
             at = wall(day, _SCHEDULED_HOUR, self.zone).astimezone(UTC)
             for camera in sorted(self.cameras):
-                yield Moment(
+                yield DemoEvent(
                     camera,
                     at + timedelta(seconds=habits.LEAD_S),
                     SCHEDULED,
@@ -145,7 +147,7 @@ class _Director:
         return act_for(camera, role, what, self.light(at))
 
 
-def _unfinished(plan: Plan, director: _Director) -> Event | None:
+def _unfinished(plan: DemoPlan, director: _Director) -> Event | None:
     """Return the recording whose clip is being uploaded when the story ends."""
     camera = next((c for c in plan.cameras if c.clip_suffix == ".mp4"), None)
     start = (plan.end.astimezone(UTC) - _UNFINISHED_FOR).replace(microsecond=0)
@@ -157,7 +159,7 @@ def _unfinished(plan: Plan, director: _Director) -> Event | None:
     if camera is None or is_busy:
         return None
     role = "headlights" if director.light(start) == "night_ir" else "wind"
-    moment = Moment(
+    moment = DemoEvent(
         camera.name,
         start + timedelta(seconds=habits.LEAD_S),
         role,
@@ -169,7 +171,9 @@ def _unfinished(plan: Plan, director: _Director) -> Event | None:
     return _half_uploaded(plan, camera, moment, act, start)
 
 
-def _half_uploaded(plan: Plan, camera: Camera, moment: Moment, act: Act, start: datetime) -> Event:
+def _half_uploaded(
+    plan: DemoPlan, camera: DemoCamera, moment: DemoEvent, act: Act, start: datetime
+) -> Event:
     recorded = habits.record(
         [moment],
         lambda *_: act,
@@ -182,7 +186,7 @@ def _half_uploaded(plan: Plan, camera: Camera, moment: Moment, act: Act, start: 
     path = habits.clip_path(
         camera, recorded.wall_start, recorded.wall_start + (recorded.end - recorded.start)
     )
-    upload = habits.Upload(
+    upload = habits.DemoUpload(
         f"{path}_",
         "clip",
         recorded.wall_start,
@@ -195,6 +199,6 @@ def _half_uploaded(plan: Plan, camera: Camera, moment: Moment, act: Act, start: 
     return replace(recorded, uploads=(upload,))
 
 
-def event_rng(plan: Plan, event: Event, purpose: str) -> Random:
+def event_rng(plan: DemoPlan, event: Event, purpose: str) -> Random:
     """Return the dice of `event` for one `purpose`."""
     return Random(f"{plan.seed} {purpose} {event.moment.camera} {event.start.isoformat()}")

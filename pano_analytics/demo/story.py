@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from random import Random
 from zoneinfo import ZoneInfo
 
-from pano_analytics.demo.days import Day, wall
+from pano_analytics.demo.days import DemoDay, wall
 from pano_analytics.demo.sun import DAYLIGHTS, light_at
 
 FALSE_SORTS = ("wind", "shadow", "headlights", "rain", "spider")
@@ -16,7 +16,7 @@ INCIDENT = "incident"
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class DemoEvent:
     """Something moves before a camera at `at` (aware, UTC).
 
     `role` is who moves ("resident", "courier", "car_in", ...) or the sort of a false
@@ -102,7 +102,7 @@ _FOX_ROUND = (
 )
 
 
-def tell(days: Iterable[Day], seed: int, zone: ZoneInfo) -> list[Moment]:
+def tell(days: Iterable[DemoDay], seed: int, zone: ZoneInfo) -> list[DemoEvent]:
     """Return every moment of `days`, in order of time; the same seed tells the same story."""
     teller = _Teller(seed, zone)
     moments = [moment for day in days for moment in teller.day(day)]
@@ -114,7 +114,7 @@ class _Teller:
         self.seed = seed
         self.zone = zone
 
-    def day(self, day: Day) -> Iterator[Moment]:
+    def day(self, day: DemoDay) -> Iterator[DemoEvent]:
         rng = Random(f"{self.seed} story {day.date}")
         yield from self._household(day, rng)
         yield from self._strangers(day, rng)
@@ -124,20 +124,20 @@ class _Teller:
             yield from self._incident(day)
 
     def _walk(
-        self, day: Day, hour: float, steps: tuple[_Step, ...], kind: str, story: str
-    ) -> Iterator[Moment]:
+        self, day: DemoDay, hour: float, steps: tuple[_Step, ...], kind: str, story: str
+    ) -> Iterator[DemoEvent]:
         for step in steps:
             at = wall(day, hour + step.after_s / 3600, self.zone).astimezone(UTC)
-            yield Moment(step.camera, at, step.role, step.what, kind, story)
+            yield DemoEvent(step.camera, at, step.role, step.what, kind, story)
 
     def _one(
-        self, day: Day, hour: float, camera: str, role: str, what: str, kind: str, story: str
-    ) -> Iterator[Moment]:
+        self, day: DemoDay, hour: float, camera: str, role: str, what: str, kind: str, story: str
+    ) -> Iterator[DemoEvent]:
         yield from self._walk(day, hour, (_Step(0, camera, role, what),), kind, story)
 
     # --- people who live here -------------------------------------------------------------
 
-    def _household(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _household(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         if day.is_weekend:
             yield from self._weekend(day, rng)
         else:
@@ -147,7 +147,7 @@ class _Teller:
                 day, _near(rng, 19.6, 0.3), _BINS, "routine", "The bins are put out."
             )
 
-    def _workday(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _workday(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         yield from self._walk(
             day, _near(rng, 7.45, 0.1), _LEAVE_BY_CAR, "routine", "A resident drives to work."
         )
@@ -165,7 +165,7 @@ class _Teller:
             day, _near(rng, 18.1, 0.45), _COME_BY_CAR, "routine", "A resident drives home."
         )
 
-    def _weekend(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _weekend(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         yield from self._walk(
             day, _near(rng, 9.7, 0.4), _LEAVE_BY_CAR, "routine", "A resident fetches rolls."
         )
@@ -177,7 +177,7 @@ class _Teller:
         if day.date.weekday() == 5:
             yield from self._guests(day, rng)
 
-    def _gardening(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _gardening(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         for first, last in ((10.9, 12.2), (14.0, 15.6)):
             story = "Weekend gardening."
             yield from self._walk(day, first, _TO_THE_SHED, "routine", story)
@@ -187,7 +187,7 @@ class _Teller:
             hour = rng.uniform(first, last)
             yield from self._one(day, hour, "garage", "resident", "person", "routine", story)
 
-    def _guests(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _guests(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         story = "Guests come for dinner."
         for hour in (_near(rng, 18.9, 0.1), _near(rng, 19.2, 0.1)):
             yield from self._walk(day, hour, _COME_BY_CAR, "visit", story)
@@ -203,7 +203,7 @@ class _Teller:
 
     # --- people who do not ----------------------------------------------------------------
 
-    def _strangers(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _strangers(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         if day.date.weekday() != 6:
             yield from self._walk(
                 day, _near(rng, 11.6, 0.35), _POST, "delivery", "The postman brings letters."
@@ -230,7 +230,7 @@ class _Teller:
                 "A car passes.",
             )
 
-    def _incident(self, day: Day) -> Iterator[Moment]:
+    def _incident(self, day: DemoDay) -> Iterator[DemoEvent]:
         hour = _near(Random(f"{self.seed} incident"), 15.2, 0.15)
         yield from self._walk(
             day,
@@ -242,7 +242,7 @@ class _Teller:
 
     # --- animals --------------------------------------------------------------------------
 
-    def _animals(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _animals(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         if rng.random() < 0.6:
             yield from self._walk(
                 day, rng.uniform(0.8, 4.2), _FOX_ROUND, "wildlife", "A fox crosses the garden."
@@ -255,7 +255,7 @@ class _Teller:
 
     # --- what only looked like something ---------------------------------------------------
 
-    def _false_alarms(self, day: Day) -> Iterator[Moment]:
+    def _false_alarms(self, day: DemoDay) -> Iterator[DemoEvent]:
         rng = Random(f"{self.seed} false {day.date}")
         yield from self._wind(day, rng)
         yield from self._shadows(day, rng)
@@ -263,16 +263,16 @@ class _Teller:
         yield from self._rain(day, rng)
         yield from self._spider(day, rng)
 
-    def _false(self, day: Day, hour: float, camera: str, sort: str) -> Iterator[Moment]:
+    def _false(self, day: DemoDay, hour: float, camera: str, sort: str) -> Iterator[DemoEvent]:
         yield from self._one(day, hour, camera, sort, "nothing", "false_alarm", _EXCUSES[sort])
 
-    def _wind(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _wind(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         gusts = _WINDY if day.is_windy else _BREEZE
         for camera, (fewest, most) in gusts.items():
             for _ in range(rng.randint(fewest, most)):
                 yield from self._false(day, rng.triangular(6.5, 20.5, 14.0), camera, "wind")
 
-    def _shadows(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _shadows(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         for camera, most in _SHADOWS.items():
             for _ in range(rng.randint(most // 2, most)):
                 hour = rng.uniform(7.0, 19.0)
@@ -280,7 +280,7 @@ class _Teller:
                 if is_sunny and self._light(day, hour) in DAYLIGHTS:
                     yield from self._false(day, hour, camera, "shadow")
 
-    def _headlights(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _headlights(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         for camera, (fewest, most) in _HEADLIGHTS.items():
             for _ in range(rng.randint(fewest, most)):
                 hour = rng.choice(
@@ -293,14 +293,14 @@ class _Teller:
                 if self._light(day, hour) == "night_ir":
                     yield from self._false(day, hour, camera, "headlights")
 
-    def _rain(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _rain(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         if day.rain_hours is None:
             return
         for camera, most in _RAIN.items():
             for _ in range(rng.randint(most * 2 // 3, most)):
                 yield from self._false(day, rng.uniform(*day.rain_hours), camera, "rain")
 
-    def _spider(self, day: Day, rng: Random) -> Iterator[Moment]:
+    def _spider(self, day: DemoDay, rng: Random) -> Iterator[DemoEvent]:
         if not day.has_spider:
             return
         for _ in range(rng.randint(18, 26)):
@@ -308,7 +308,7 @@ class _Teller:
             if self._light(day, hour) == "night_ir":
                 yield from self._false(day, hour, SPIDER_CAMERA, "spider")
 
-    def _light(self, day: Day, hour: float) -> str:
+    def _light(self, day: DemoDay, hour: float) -> str:
         return light_at(wall(day, hour, self.zone), self.zone, day.is_overcast)
 
 

@@ -23,7 +23,7 @@ from pano_analytics.doctor import (
 )
 from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
-from pano_analytics.doctor.ports import Server
+from pano_analytics.doctor.ports import FtpEndpoint
 from pano_analytics.errors import LibraryError, QueryError, SettingsError
 from pano_analytics.ingest import obstacles, unread
 from pano_analytics.library import Library
@@ -32,7 +32,16 @@ from pano_analytics.store import own_tree, runs, timekeeping
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal
 
-__all__ = ["COLUMNS", "CONFIDENCES", "SEVERITIES", "WORDS", "Finding", "Server", "examine", "knock"]
+__all__ = [
+    "COLUMNS",
+    "CONFIDENCES",
+    "SEVERITIES",
+    "WORDS",
+    "Finding",
+    "FtpEndpoint",
+    "examine",
+    "knock",
+]
 
 
 def examine(library: Library) -> pd.DataFrame:
@@ -103,13 +112,13 @@ def _torn(library: Library) -> Iterator[Finding]:
         yield Finding(None, "journal_torn", "problem", "certain", evidence, advice)
 
 
-def knock(server: Server) -> pd.DataFrame:
+def knock(server: FtpEndpoint) -> pd.DataFrame:
     """Return why cameras cannot upload to `server`, in the columns of `examine`.
 
     Logs in like a camera, opens the server's passive ports, lists the folder, and uploads
     nothing.
     """
-    if not isinstance(server, Server):
+    if not isinstance(server, FtpEndpoint):
         raise QueryError(f"expected a doctor.Server; got {arguments.shown(server)}.")
     return table(ports.knock(server), ZoneInfo("UTC"))
 
@@ -159,7 +168,7 @@ def _blocked(library: Library) -> Iterator[Finding]:
             yield Finding(*fields, one.entries, 0.0, one.since)
 
 
-def _unread_text(place: unread.Place, zone: ZoneInfo) -> str:
+def _unread_text(place: unread.UnreadFolder, zone: ZoneInfo) -> str:
     """Return the text without the camera, which has its own column."""
     return place.text(zone).removeprefix(f"{place.camera}: ")
 

@@ -43,7 +43,7 @@ _COMMON_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class ClockOffset:
     """What the newest uploads say about a clock.
 
     `ahead_s`: how far it is ahead (negative: behind) according to the fastest uploads;
@@ -59,7 +59,7 @@ class Clock:
     uploads: int
 
 
-def judge(case: Case) -> Clock | None:
+def judge(case: Case) -> ClockOffset | None:
     """Return what the newest uploads say about the camera's clock; None if they are too few."""
     lags = lags_of(case)
     newest = _newest(lags)
@@ -68,12 +68,14 @@ def judge(case: Case) -> Clock | None:
     quickest, quick, middle = (float(newest["lag_s"].quantile(part)) for part in (0.05, 0.25, 0.5))
     lags_and_count = (quickest, middle, len(newest))
     if quick < -case.rules.clock_off_minutes * 60:
-        return Clock(-quickest, False, *lags_and_count)
+        return ClockOffset(-quickest, False, *lags_and_count)
     if not _is_spread(newest):
-        return Clock(None, False, *lags_and_count)
+        return ClockOffset(None, False, *lags_and_count)
     if middle - quickest > max(_TIGHT_S, quickest / 4):
-        return Clock(0.0 if quickest < _TIGHT_S else None, quickest > _SAME_S, *lags_and_count)
-    return Clock(-quickest, False, *lags_and_count)
+        return ClockOffset(
+            0.0 if quickest < _TIGHT_S else None, quickest > _SAME_S, *lags_and_count
+        )
+    return ClockOffset(-quickest, False, *lags_and_count)
 
 
 def lags_of(case: Case) -> pd.DataFrame:
@@ -105,7 +107,7 @@ def _is_spread(newest: pd.DataFrame) -> bool:
     return bool(recorded >= _LEAST_SPAN and arrived >= recorded / 2)
 
 
-def common_ahead_s(clocks: Iterable[Clock | None]) -> float:
+def common_ahead_s(clocks: Iterable[ClockOffset | None]) -> float:
     """Return how many seconds most of several clocks are ahead by the same amount, else 0."""
     ahead_s = [one.ahead_s for one in clocks if one is not None and one.ahead_s is not None]
     middle = median(ahead_s) if len(ahead_s) > 1 else 0.0
@@ -113,7 +115,7 @@ def common_ahead_s(clocks: Iterable[Clock | None]) -> float:
     return middle if 2 * len(together) > len(ahead_s) > 1 else 0.0
 
 
-def check(case: Case, clock: Clock | None, common_s: float) -> list[Finding]:
+def check(case: Case, clock: ClockOffset | None, common_s: float) -> list[Finding]:
     """Report what is wrong with the clock; most cameras are ahead by `common_s` seconds."""
     limit_s = case.rules.clock_off_minutes * 60
     if clock is not None and clock.ahead_s is not None and abs(clock.ahead_s) > limit_s:
@@ -126,7 +128,7 @@ def check(case: Case, clock: Clock | None, common_s: float) -> list[Finding]:
     ]
 
 
-def _clock_off(case: Case, clock: Clock, ahead_s: float, common_s: float) -> Finding:
+def _clock_off(case: Case, clock: ClockOffset, ahead_s: float, common_s: float) -> Finding:
     days = _steady_days(case, ahead_s)
     is_common = bool(common_s) and abs(ahead_s - common_s) <= _COMMON_S
     offset = f"{span(ahead_s)} {_side(ahead_s)}"
@@ -155,7 +157,7 @@ def _side(ahead_s: float) -> str:
     return "ahead" if ahead_s > 0 else "behind"
 
 
-def _arrivals(clock: Clock) -> str:
+def _arrivals(clock: ClockOffset) -> str:
     low, high = map(span, sorted((clock.quickest_s, clock.middle_s), key=abs))
     side = "after" if clock.quickest_s >= 0 else "before"
     length = low if low == high else f"{low} to {high}"
@@ -233,7 +235,7 @@ def _clock_in_pictures(case: Case) -> list[Finding]:
     return [Finding(*fields)]
 
 
-def _arriving_late(case: Case, clock: Clock) -> list[Finding]:
+def _arriving_late(case: Case, clock: ClockOffset) -> list[Finding]:
     evidence = (
         f"of the newest {many(clock.uploads, 'upload')}, the fastest arrived "
         f"{span(clock.quickest_s)} after its recording, half of them within {span(clock.middle_s)}"

@@ -26,7 +26,7 @@ _TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class FtpEndpoint:
     """An FTP server, and an account that may upload there."""
 
     host: str
@@ -42,7 +42,7 @@ class _Closed(Exception):
     """A connection failed; the text says which one, and why."""
 
 
-def knock(server: Server, timeout_s: float = _TIMEOUT_S) -> list[Finding]:
+def knock(server: FtpEndpoint, timeout_s: float = _TIMEOUT_S) -> list[Finding]:
     """Return why cameras cannot upload to `server`; empty if they can."""
     where = f"{server.host}:{server.port}"
     try:
@@ -77,7 +77,7 @@ ADVICE = (
 )
 
 
-def _connected(server: Server, timeout_s: float) -> ftplib.FTP:
+def _connected(server: FtpEndpoint, timeout_s: float) -> ftplib.FTP:
     """Return a connection, encrypted if the server offers that. Raises _Closed on failure."""
     # Use the address in the reply to PASV, as cameras do.
     ftp = _Client(context=_any_certificate(), timeout=timeout_s)

@@ -220,7 +220,7 @@ _WORDS: dict[refusals.About, str] = {
 }
 
 
-def _refusal(refusal: refusals.Refusal, is_slowed: bool) -> Finding:
+def _refusal(refusal: refusals.RefusalCount, is_slowed: bool) -> Finding:
     # A network scanner is not a camera's problem; a client that keeps trying may be a camera.
     is_problem = refusal.camera is not None or refusal.count >= _IN_A_ROW
     evidence = (

@@ -415,7 +415,7 @@ class Polled:
 
     def _list(self, folder: str) -> None:
         """Tell a folder once its files are as they were a round ago."""
-        trouble = walk.Trouble()
+        trouble = walk.WalkProblems()
         files, _ = walk.list_folder(self._root.path, folder, trouble)
         mark = walk.fingerprint(files, "")
         before, is_told = self._listed[folder]

@@ -35,7 +35,7 @@ class Said(NamedTuple):
     arrived: int
 
 
-class Settled(NamedTuple):
+class SettledTime(NamedTuple):
     """The settled span (microseconds, UTC), what it rests on, how far the clock was ahead."""
 
     start: int
@@ -44,7 +44,7 @@ class Settled(NamedTuple):
     offset_s: float | None = None
 
 
-def plainly(start: int, end: int | None, arrived: int, clock: WallClock) -> Settled | None:
+def plainly(start: int, end: int | None, arrived: int, clock: WallClock) -> SettledTime | None:
     """Return the span as the name says it, or None where that may be wrong.
 
     All in microseconds: `start` and `end` on the camera's clock, `arrived` UTC.
@@ -53,12 +53,12 @@ def plainly(start: int, end: int | None, arrived: int, clock: WallClock) -> Sett
     if started is None or started > arrived + AHEAD_US or start < _CLOCKS_BEGIN_US:
         return None
     if end is None:
-        return Settled(started, None, "name")
+        return SettledTime(started, None, "name")
     ended = clock.plain_us(end)
-    return None if ended is None else Settled(started, max(started, ended), "name")
+    return None if ended is None else SettledTime(started, max(started, ended), "name")
 
 
-def settle(names: Sequence[Said], clock: WallClock) -> list[Settled]:
+def settle(names: Sequence[Said], clock: WallClock) -> list[SettledTime]:
     """Return what is settled for each of the doubtful `names` of one camera, in their order."""
     wrong = {n for n, said in enumerate(names) if _is_impossible(said, clock)}
     settled = dict(zip(wrong, _by_arrival([names[n] for n in wrong], clock), strict=True))
@@ -71,7 +71,7 @@ def _is_impossible(said: Said, clock: WallClock) -> bool:
     return said.start < _CLOCKS_BEGIN or clock.to_utc_us(said.start) > said.arrived + AHEAD_US
 
 
-def _by_arrival(names: Sequence[Said], clock: WallClock) -> Iterator[Settled]:
+def _by_arrival(names: Sequence[Said], clock: WallClock) -> Iterator[SettledTime]:
     """Yield times by arrival, keeping the distances that the wrong clock itself kept.
 
     All uploads of one wrong clock are moved by one offset, that of the upload
@@ -82,7 +82,7 @@ def _by_arrival(names: Sequence[Said], clock: WallClock) -> Iterator[Settled]:
         offset = max(other for other in leads if abs(other - lead) <= _SAME_CLOCK_US)
         start = clock.to_utc_us(said.start) - offset
         end = None if said.end is None else clock.to_utc_us(said.end) - offset
-        yield Settled(start, end, "arrival", offset / _S)
+        yield SettledTime(start, end, "arrival", offset / _S)
 
 
 def _lead(said: Said, clock: WallClock) -> int:
@@ -116,13 +116,13 @@ def _pass_by_neighbours(
     return (near.pop(), "name+neighbours") if len(near) == 1 else None
 
 
-def _at_step(said: Said, fold: int, source: str, clock: WallClock) -> Settled:
+def _at_step(said: Said, fold: int, source: str, clock: WallClock) -> SettledTime:
     start = clock.to_utc_us(said.start, fold)
     if said.end is None:
-        return Settled(start, None, source)
+        return SettledTime(start, None, source)
     end = clock.to_utc_us(said.end, fold if clock.is_repeated(said.end) else 0)
     if said.end - said.start > _HALF_A_DAY and clock.is_repeated(said.end - timedelta(days=1)):
         # Not a clip of 23 hours: the clock was set back while it ran.
         start = clock.to_utc_us(said.start, 0)
         end = clock.to_utc_us(said.end - timedelta(days=1), 1)
-    return Settled(start, max(start, end), source)
+    return SettledTime(start, max(start, end), source)

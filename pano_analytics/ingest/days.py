@@ -8,15 +8,15 @@ from datetime import timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.ingest.link import Clip, Moment, holders
+from pano_analytics.ingest.link import Clip, SnapshotTime, holders
 from pano_analytics.model.tables import schema, uploads_of
 from pano_analytics.model.upload import Upload
-from pano_analytics.store.catalog import Change, Day, Sealed, Span
+from pano_analytics.store.catalog import CameraDay, Change, Sealed, Span
 
 FACTS = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256", "state"]
 
 
-def uploads_in(change: Change, day: Day) -> list[Upload]:
+def uploads_in(change: Change, day: CameraDay) -> list[Upload]:
     """Return the uploads of a camera-day, with this change's own among them."""
     table = change.read(day)
     return [] if table is None else uploads_of(table, *day)
@@ -28,19 +28,19 @@ def facts_of(tables: Iterable[pa.Table]) -> pa.Table:
     return pa.concat_tables([table.select(FACTS) for table in (empty, *tables)])
 
 
-def settle(change: Change, day: Day, table: pa.Table) -> None:
+def settle(change: Change, day: CameraDay, table: pa.Table) -> None:
     """Write a camera-day sorted and linked, and link the next day's where a clip runs over."""
     ordered = table.sort_by([("start", "ascending"), ("path", "ascending")])
     lay(change, day, _linked(ordered, []))
 
 
-def lay(change: Change, day: Day, ordered: pa.Table | Sealed) -> None:
+def lay(change: Change, day: CameraDay, ordered: pa.Table | Sealed) -> None:
     """Write a camera-day that is sorted and linked within itself; mind the days beside it.
 
     What runs over from the day before holds snapshots here; what runs over from
     here, or did until now, holds or held some of the day after.
     """
-    before, after = (Day(day.camera, day.date + timedelta(days=n)) for n in (-1, 1))
+    before, after = (CameraDay(day.camera, day.date + timedelta(days=n)) for n in (-1, 1))
     was = change.span_us(day)
     change.write(day, ordered)
     new = change.span_us(day)
@@ -51,7 +51,7 @@ def lay(change: Change, day: Day, ordered: pa.Table | Sealed) -> None:
         _link(change, after, _clips(change, day))
 
 
-def _link(change: Change, day: Day, overhang: list[Clip]) -> None:
+def _link(change: Change, day: CameraDay, overhang: list[Clip]) -> None:
     table = change.read(day)
     if table is not None:
         change.write(day, _linked(table, overhang))
@@ -62,7 +62,7 @@ def _reaches(earlier: Span, later: Span) -> bool:
     return last_end is not None and first is not None and last_end >= first
 
 
-def _clips(change: Change, day: Day) -> list[Clip]:
+def _clips(change: Change, day: CameraDay) -> list[Clip]:
     table = change.read(day)
     return [] if table is None else _clips_of(table)
 
@@ -79,7 +79,7 @@ def _linked(table: pa.Table, overhang: list[Clip]) -> pa.Table:
     starts = table["start"].cast(pa.int64()).to_pylist()
     clips = sorted([*overhang, *_clips_of(table)])
     taken = zip(starts, table["channel"].to_pylist(), is_snapshot, strict=True)
-    moments = [Moment(start, channel) for start, channel, wanted in taken if wanted]
+    moments = [SnapshotTime(start, channel) for start, channel, wanted in taken if wanted]
     held = iter(holders(moments, clips))
     clip_ids = [next(held) if wanted else None for wanted in is_snapshot]
     position = table.schema.get_field_index("clip_id")

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.ingest.days import settle
-from pano_analytics.ingest.listing import Reader, now_us, table_of_named
-from pano_analytics.ingest.walk import Entry
+from pano_analytics.ingest.listing import NameReader, now_us, table_of_named
+from pano_analytics.ingest.walk import FileEntry
 from pano_analytics.model.tables import media_table, of_uploads, schema, uploads_of
 from pano_analytics.model.times import epoch_us
 from pano_analytics.model.upload import GONE_STATES, Upload, went_missing
-from pano_analytics.store.catalog import Change, Day
+from pano_analytics.store.catalog import CameraDay, Change
 from pano_analytics.store.journal import SEEN, Fact, Journal, gone_schema
 from pano_analytics.store.removal import whole
 from pano_analytics.store.storage import Storage
@@ -50,7 +50,7 @@ def newly_gone(change: Change, known: frozenset[str] = frozenset()) -> list[Fact
     return [row for day in days for row in _gone(change, day, known)]
 
 
-def _gone(change: Change, day: Day, known: frozenset[str]) -> Iterator[Fact]:
+def _gone(change: Change, day: CameraDay, known: frozenset[str]) -> Iterator[Fact]:
     was = {(one.media_id, one.state) for one in _uploads_gone(change.before(day), day)}
     told = [
         one
@@ -60,7 +60,7 @@ def _gone(change: Change, day: Day, known: frozenset[str]) -> Iterator[Fact]:
     yield from whole(told, change.belonging(day))
 
 
-def _uploads_gone(table: pa.Table | None, day: Day) -> list[Upload]:
+def _uploads_gone(table: pa.Table | None, day: CameraDay) -> list[Upload]:
     if table is None:
         return []
     return uploads_of(table.filter(pc.is_in(table["state"], pa.array(GONE_STATES))), *day)
@@ -90,7 +90,7 @@ class Anew:
         if self.is_on:
             self._present += [chunk for table in tables for chunk in table["media_id"].chunks]
 
-    def bring_back(self, change: Change, reader: Reader) -> None:
+    def bring_back(self, change: Change, reader: NameReader) -> None:
         """Put into `change` what the journal knows and the tree lacks.
 
         Whole rows where they were noted as gone, and not seen again after that;
@@ -152,11 +152,12 @@ def _rows_of_notes(notes: pa.Table, noted: Mapping[str, datetime]) -> list[Fact]
     return list(notes.filter(is_last).to_pylist())
 
 
-def _named(reader: Reader, facts: Iterable[Fact]) -> Iterator[Fact]:
+def _named(reader: NameReader, facts: Iterable[Fact]) -> Iterator[Fact]:
     """Yield rows as names alone tell them, of files that went without a note."""
     by_path = {fact["path"]: fact for fact in facts}
     entries = [
-        Entry(path, fact["size_bytes"], _us(fact["mtime"]) * 1000) for path, fact in by_path.items()
+        FileEntry(path, fact["size_bytes"], _us(fact["mtime"]) * 1000)
+        for path, fact in by_path.items()
     ]
     arrivals = {fact["media_id"]: _us(fact["arrived"]) for fact in by_path.values()}
     for day, rows in reader.read(entries, now_us(), arrivals).days.items():
@@ -171,9 +172,9 @@ def _us(moment: datetime) -> int:
 
 def _put_all(change: Change, rows: Iterable[Fact]) -> None:
     # By id: a journal that was joined with an older copy of itself says things twice.
-    by_day = defaultdict[Day, dict[str, Fact]](dict)
+    by_day = defaultdict[CameraDay, dict[str, Fact]](dict)
     for row in rows:
-        by_day[Day(row["camera"], row["date"])][row["media_id"]] = row
+        by_day[CameraDay(row["camera"], row["date"])][row["media_id"]] = row
     for day, own in by_day.items():
         for table in of_uploads():
             kept = _belonging(own, table.name)

@@ -15,14 +15,14 @@ class Clip(NamedTuple):
     channel: int | None = None
 
 
-class Moment(NamedTuple):
+class SnapshotTime(NamedTuple):
     """When a snapshot was taken (microseconds since 1970 UTC), and its channel."""
 
     start: int
     channel: int | None = None
 
 
-def holders(moments: Sequence[Moment], clips: Sequence[Clip]) -> list[str | None]:
+def holders(moments: Sequence[SnapshotTime], clips: Sequence[Clip]) -> list[str | None]:
     """Return for each moment the clip that holds it, or None.
 
     `moments` and `clips` must be sorted by start. Where clips overlap, the one that

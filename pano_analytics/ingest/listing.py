@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from pano_analytics import layouts
-from pano_analytics.ingest.clock import Said, Settled, plainly, settle
-from pano_analytics.ingest.link import Clip, Moment, holders
+from pano_analytics.ingest.clock import Said, SettledTime, plainly, settle
+from pano_analytics.ingest.link import Clip, SnapshotTime, holders
 from pano_analytics.ingest.unread import Unread
-from pano_analytics.ingest.walk import Entry
+from pano_analytics.ingest.walk import FileEntry
 from pano_analytics.layouts.later import split
 from pano_analytics.model.tables import schema
 from pano_analytics.model.times import WallClock, epoch_us, from_epoch_us, local_date
@@ -26,7 +26,7 @@ from pano_analytics.model.upload import Reading
 from pano_analytics.settings import Settings
 from pano_analytics.settings.whose import Owner, owner_of
 from pano_analytics.store import timekeeping
-from pano_analytics.store.catalog import Day
+from pano_analytics.store.catalog import CameraDay
 from pano_analytics.store.timekeeping import Behind, corrected_us
 
 # Increase it when `layouts` reads names differently, or `inspection` reads more formats: the next
@@ -77,7 +77,7 @@ def _clip_ids(ordered: Sequence[Named]) -> list[str | None]:
         for row in ordered
         if row.kind == "clip" and row.end is not None
     )
-    moments = [Moment(row.start, row.channel) for row in ordered if row.kind == "snapshot"]
+    moments = [SnapshotTime(row.start, row.channel) for row in ordered if row.kind == "snapshot"]
     held = iter(holders(moments, clips))
     return [next(held) if row.kind == "snapshot" else None for row in ordered]
 
@@ -94,7 +94,7 @@ def _column(wanted: pa.Field, values: Sequence[Any] | None, rows: int) -> pa.Arr
 class Listing:
     """What the names of some files say: rows by camera-day, and what is no media."""
 
-    days: dict[Day, list[Named]] = field(default_factory=lambda: defaultdict(list))
+    days: dict[CameraDay, list[Named]] = field(default_factory=lambda: defaultdict(list))
     unknown: list[Unread] = field(default_factory=list)
     ignored: int = 0
     parents: dict[str, str] = field(default_factory=dict)
@@ -105,10 +105,10 @@ class Listing:
 
     def rows_of(self, camera: str, day: date) -> list[Named]:
         """Return the list of a camera-day's rows, to be added to."""
-        return self.days.get((camera, day)) or self.days[Day(camera, day)]  # type: ignore[call-overload]
+        return self.days.get((camera, day)) or self.days[CameraDay(camera, day)]  # type: ignore[call-overload]
 
 
-class Reader:
+class NameReader:
     """Reads names by the settings of one library: whose camera, which layout, which zone.
 
     `behind` is when this computer's own clock was behind: names are not held against
@@ -132,7 +132,7 @@ class Reader:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Caches and digests do not travel to other processes.
-        return Reader, (self._settings, self._root_id, self._root_name, self._behind)
+        return NameReader, (self._settings, self._root_id, self._root_name, self._behind)
 
     @cached_property
     def key(self) -> str:
@@ -146,7 +146,9 @@ class Reader:
     def _make_clock(self, camera: str) -> WallClock:
         return WallClock(self._settings.zone_of(self._parents.get(camera, camera)))
 
-    def read(self, entries: Iterable[Entry], now_us: int, arrivals: Mapping[str, int]) -> Listing:
+    def read(
+        self, entries: Iterable[FileEntry], now_us: int, arrivals: Mapping[str, int]
+    ) -> Listing:
         """Return what the names of `entries` say; `arrivals` (by id) were known before."""
         listing = Listing()
         doubtful: dict[str, list[_Told]] = defaultdict(list)
@@ -196,14 +198,14 @@ class Reader:
                 listing.rows_of(camera, day).append(row)
         return listing
 
-    def _read_place(self, folder: str) -> _Place:
+    def _read_place(self, folder: str) -> _NamePlace:
         owner = owner_of(self._settings, folder, self._root_name)
         read = layouts.reader_of(folder, owner.layout)
         camera = _named(owner.camera)
         is_split = bool(owner.by_channel) or owner.is_split
-        return _Place(camera, self._clock(camera), read, owner if is_split else None)
+        return _NamePlace(camera, self._clock(camera), read, owner if is_split else None)
 
-    def _split(self, place: _Place, reading: Reading, listing: Listing) -> _Place:
+    def _split(self, place: _NamePlace, reading: Reading, listing: Listing) -> _NamePlace:
         """Return the place of one upload in a folder that several cameras share."""
         assert place.owner is not None
         camera = _named(self._settings.called(place.owner.of(reading)))
@@ -216,10 +218,10 @@ class Reader:
 
     def _plainly(
         self, reading: Reading, said: int | None, arrived: int, camera_clock: WallClock
-    ) -> Settled | None:
+    ) -> SettledTime | None:
         """Return the span as the name says it (`said`: its start), or None where in doubt."""
         if said is None or reading.start is None:
-            return Settled(arrived, None, "arrival")
+            return SettledTime(arrived, None, "arrival")
         clock = camera_clock if reading.zone == "camera" else self._utc
         arrived = self._arrived(reading, arrived, clock)
         end = None if reading.end is None else epoch_us(reading.end)
@@ -228,7 +230,7 @@ class Reader:
             # The name itself tells the pass.
             start = clock.to_utc_us(reading.start, reading.fold)
             end = None if reading.end is None else clock.to_utc_us(reading.end, reading.fold)
-            return Settled(start, end if end is None else max(start, end), "name")
+            return SettledTime(start, end if end is None else max(start, end), "name")
         return settled
 
     def _arrived(self, reading: Reading, arrived: int, clock: WallClock) -> int:
@@ -243,7 +245,7 @@ class Reader:
     def _clock_of(self, told: _Told) -> WallClock:
         return self._utc if told.reading.zone == "utc" else self._clock(told.camera)
 
-    def _settled(self, camera: str, names: Sequence[_Told]) -> list[Settled]:
+    def _settled(self, camera: str, names: Sequence[_Told]) -> list[SettledTime]:
         # One camera spells all its names on one clock.
         clock = self._clock_of(names[0])
         said = [
@@ -253,13 +255,13 @@ class Reader:
         ]
         return settle(said, clock)
 
-    def _day(self, reading: Reading, settled: Settled, camera: str) -> date:
+    def _day(self, reading: Reading, settled: SettledTime, camera: str) -> date:
         """Return the camera's own calendar day of the settled start."""
         if reading.start is not None and reading.zone == "camera" and settled.offset_s is None:
             return reading.start.date()
         return local_date(from_epoch_us(settled.start), self._clock(camera).zone)
 
-    def _first(self, entry: Entry, reading: Reading) -> str | None:
+    def _first(self, entry: FileEntry, reading: Reading) -> str | None:
         """Return the media_id of the upload that had the name first, if one had."""
         if reading.later is None:
             return None
@@ -273,12 +275,12 @@ class Reader:
 
 
 def _row(
-    entry: Entry,
+    entry: FileEntry,
     reading: Reading,
     said: int | None,
     media_id: str,
     arrived: int,
-    settled: Settled,
+    settled: SettledTime,
     same_name_as: str | None,
 ) -> Named:
     path, size_bytes, mtime_ns = entry
@@ -305,7 +307,7 @@ def _row(
     )
 
 
-class _Place(NamedTuple):
+class _NamePlace(NamedTuple):
     """What all files right in one folder have in common."""
 
     camera: str
@@ -334,7 +336,7 @@ def _named(camera: str) -> str:
 class _Told(NamedTuple):
     """An upload and what its name says."""
 
-    entry: Entry
+    entry: FileEntry
     reading: Reading
     said: int | None
     camera: str
@@ -347,12 +349,12 @@ class _Told(NamedTuple):
 _CLOCKS_BEGIN_US = 1_104_537_600 * 1_000_000
 
 
-def tells_arrival(entry: Entry) -> bool:
+def tells_arrival(entry: FileEntry) -> bool:
     """Tell whether the file's modification time can be when it arrived."""
     return entry.mtime_ns // 1000 >= _CLOCKS_BEGIN_US
 
 
-def arrival(entry: Entry, seen_us: int) -> int:
+def arrival(entry: FileEntry, seen_us: int) -> int:
     """Return when an upload arrived: the earlier of its modification and first sight."""
     return min(entry.mtime_ns // 1000, seen_us) if tells_arrival(entry) else seen_us
 

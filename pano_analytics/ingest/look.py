@@ -14,11 +14,11 @@ import pyarrow as pa
 from pano_analytics.ingest import obstacles, walk
 from pano_analytics.ingest.days import facts_of
 from pano_analytics.ingest.lean import spare_pandas
-from pano_analytics.ingest.listing import Listing, Reader, now_us, table_of_named, tells_arrival
+from pano_analytics.ingest.listing import Listing, NameReader, now_us, table_of_named, tells_arrival
 from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.unread import Unread, heap_of
-from pano_analytics.ingest.walk import Trouble, Unit
-from pano_analytics.store.catalog import Day, Sealed
+from pano_analytics.ingest.walk import WalkProblems, WalkUnit
+from pano_analytics.store.catalog import CameraDay, Sealed
 from pano_analytics.workers.crew import Crew, MakeExecutor
 
 # Starting processes costs what looking at so many folders costs.
@@ -30,7 +30,7 @@ BATCH = 8
 class Glance(NamedTuple):
     """A unit to look at, and the fingerprint it had when last seen (empty: never)."""
 
-    unit: Unit
+    unit: WalkUnit
     mark: str
 
 
@@ -42,9 +42,9 @@ class Looked:
     are. `facts` are what the journal is to know of them.
     """
 
-    unit: Unit
-    trouble: Trouble
-    rows: Mapping[Day, Sealed] | None = None
+    unit: WalkUnit
+    trouble: WalkProblems
+    rows: Mapping[CameraDay, Sealed] | None = None
     facts: pa.Table | None = None
     unknown: Sequence[Unread] = ()
     parents: Mapping[str, str] = field(default_factory=dict)
@@ -57,9 +57,9 @@ class Looked:
         return not self.trouble.unreadable
 
 
-def look(root: Path, reader: Reader, arrivals: Mapping[str, int], glance: Glance) -> Looked:
+def scan(root: Path, reader: NameReader, arrivals: Mapping[str, int], glance: Glance) -> Looked:
     """Look at one unit; `arrivals` are known from before, by media_id."""
-    trouble = Trouble()
+    trouble = WalkProblems()
     entries = walk.entries(root, glance.unit, trouble)
     mark = walk.fingerprint(entries, reader.key)
     if mark == glance.mark and not trouble.unreadable:
@@ -83,28 +83,28 @@ def _is_plain(listing: Listing) -> bool:
     return all({row.time_source for row in rows} == {"name"} for rows in listing.days.values())
 
 
-def _seen(mark: str, files: int, listing: Listing, trouble: Trouble) -> Seen:
+def _seen(mark: str, files: int, listing: Listing, trouble: WalkProblems) -> Seen:
     counts = (files, len(listing.unknown), listing.ignored)
     told = (heap_of(listing.unknown), obstacles.of(trouble, now_us()))
     return Seen(mark, *counts, tuple(listing.days), *told)
 
 
-def _look_all(root: Path, reader: Reader, glances: Sequence[Glance]) -> list[Looked]:
+def _look_all(root: Path, reader: NameReader, glances: Sequence[Glance]) -> list[Looked]:
     # A process of its own that makes tuples by the hundred thousand and no circle:
     # looking for circles among them costs it a third of its time.
     gc.disable()
     spare_pandas()
-    return [look(root, reader, {}, glance) for glance in glances]
+    return [scan(root, reader, {}, glance) for glance in glances]
 
 
 def crew(
-    root: Path, reader: Reader, make_executor: MakeExecutor, workers: int
+    root: Path, reader: NameReader, make_executor: MakeExecutor, workers: int
 ) -> Crew[Glance, Looked]:
     """Return those who look at many units side by side."""
     work = partial(_look_all, root, reader)
 
     def look_here(glance: Glance, _: str) -> Looked:
-        return look(root, reader, {}, glance)
+        return scan(root, reader, {}, glance)
 
     return Crew(make_executor, workers, work, look_here, BATCH)
 

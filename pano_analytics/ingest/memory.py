@@ -12,7 +12,7 @@ from datetime import date
 
 from pano_analytics.ingest.obstacles import NONE, Obstacle, Obstacles
 from pano_analytics.ingest.unread import Heap, heap_from
-from pano_analytics.store.catalog import Day
+from pano_analytics.store.catalog import CameraDay
 from pano_analytics.store.storage import Storage
 
 NAME = "state/walk.json"
@@ -30,7 +30,7 @@ class Seen:
     files: int
     unknown: int
     ignored: int
-    days: tuple[Day, ...]
+    days: tuple[CameraDay, ...]
     unread: Heap | None = None
     obstacles: Obstacles = NONE
 
@@ -77,7 +77,7 @@ class Memory:
     def respell(self, spell: Callable[[str], str]) -> None:
         """Remember under the names that `spell` gives which camera-days each unit fed."""
         for path, seen in self.units.items():
-            days = tuple(Day(spell(day.camera), day.date) for day in seen.days)
+            days = tuple(CameraDay(spell(day.camera), day.date) for day in seen.days)
             if days != seen.days:
                 self.units[path] = replace(seen, days=days)
 
@@ -101,7 +101,7 @@ def _seen(values: list[object]) -> Seen:
     assert isinstance(days, list)
     unread, obstacles, *_ = (*not_read, None, None)
     heap = heap_from(unread) if unread else None  # type: ignore[arg-type]
-    fed = tuple(Day(camera, date.fromisoformat(day)) for camera, day in days)
+    fed = tuple(CameraDay(camera, date.fromisoformat(day)) for camera, day in days)
     counts = (int(str(files)), int(str(unknown)), int(str(ignored)))
     return Seen(str(fingerprint), *counts, fed, heap, _obstacles(obstacles))
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.ingest.days import facts_of, lay, settle, uploads_in
-from pano_analytics.ingest.walk import Unit
+from pano_analytics.ingest.walk import WalkUnit
 from pano_analytics.model.tables import media_table, uploads_of
 from pano_analytics.model.upload import GONE_STATES, Upload, seen, went_missing
-from pano_analytics.store.catalog import Change, Day, Sealed
+from pano_analytics.store.catalog import CameraDay, Change, Sealed
 
 # What names and sizes tell anew at each look; all else was learnt by opening
 # the file and stays as long as size and time do.
@@ -33,20 +33,20 @@ _FROM_NAME = (
 _COMPARED = ["path", "size_bytes", "mtime", *_FROM_NAME]
 
 # What the names of one unit say: rows by camera-day, each at rest in itself.
-Listing = Mapping[Day, Sealed]
+Listing = Mapping[CameraDay, Sealed]
 # What the catalog knows: rows by camera-day and path.
-Known = dict[Day, dict[str, Upload]]
+Known = dict[CameraDay, dict[str, Upload]]
 
 
 @dataclass
-class Tally:
+class RowCounts:
     """How many rows were new, changed and gone."""
 
     new: int = 0
     changed: int = 0
     missing: int = 0
 
-    def __iadd__(self, other: Tally) -> Tally:
+    def __iadd__(self, other: RowCounts) -> RowCounts:
         self.new += other.new
         self.changed += other.changed
         self.missing += other.missing
@@ -59,12 +59,12 @@ class Tally:
 
 def merge(
     change: Change,
-    unit: Unit,
+    unit: WalkUnit,
     listing: Listing,
     facts: pa.Table,
-    fed: Iterable[Day],
+    fed: Iterable[CameraDay],
     is_whole: bool,
-) -> tuple[Tally, pa.Table]:
+) -> tuple[RowCounts, pa.Table]:
     """Put what the names of `unit` say into `change`; return the tally and what is to be noted.
 
     `facts` are those of the whole listing. `fed` are the camera-days that the
@@ -86,7 +86,7 @@ def merge(
     return _merge_known(change, unit, listed, known, is_whole)
 
 
-def _is_same(change: Change, day: Day, table: pa.Table) -> bool:
+def _is_same(change: Change, day: CameraDay, table: pa.Table) -> bool:
     """Tell, without making rows of it, that all a camera-day holds is as the names still say."""
     known = change.read(day)
     if known is None or known.num_rows != table.num_rows:
@@ -102,28 +102,28 @@ def _is_same(change: Change, day: Day, table: pa.Table) -> bool:
     )
 
 
-def _all_new(change: Change, listing: Listing) -> Tally:
+def _all_new(change: Change, listing: Listing) -> RowCounts:
     for day, sealed in listing.items():
         lay(change, day, sealed)
-    return Tally(new=sum(sealed.part.rows for sealed in listing.values()))
+    return RowCounts(new=sum(sealed.part.rows for sealed in listing.values()))
 
 
 def _merge_known(
     change: Change,
-    unit: Unit,
-    listed: Mapping[Day, pa.Table],
+    unit: WalkUnit,
+    listed: Mapping[CameraDay, pa.Table],
     known: Known,
     is_whole: bool,
-) -> tuple[Tally, pa.Table]:
+) -> tuple[RowCounts, pa.Table]:
     by_path = {path: (day, row) for day, rows in known.items() for path, row in rows.items()}
-    tally, touched, told = Tally(), set[Day](), list[Upload]()
+    tally, touched, told = RowCounts(), set[CameraDay](), list[Upload]()
     for day, table in listed.items():
         for named in uploads_of(table, *day):
             was_day, was = by_path.pop(named.path, (day, None))
             merged = _update(was, named)
             if merged is was and was_day == day:
                 continue
-            tally += Tally(new=was is None, changed=was is not None)
+            tally += RowCounts(new=was is None, changed=was is not None)
             told.append(merged)
             touched |= {day, was_day}
             _replace(known, was_day, was, day, merged)
@@ -134,17 +134,17 @@ def _merge_known(
         for day, one in gone:
             touched.add(day)
             _replace(known, day, one, day, went_missing(one))
-        tally += Tally(missing=len(gone))
+        tally += RowCounts(missing=len(gone))
     for day in touched:
         settle(change, day, media_table(known.get(day, {}).values()))
     return tally, facts_of([media_table(told)])
 
 
-def _is_gone(unit: Unit, upload: Upload) -> bool:
+def _is_gone(unit: WalkUnit, upload: Upload) -> bool:
     return not upload.is_gone and _is_of(unit, upload.path)
 
 
-def _is_of(unit: Unit, path: str) -> bool:
+def _is_of(unit: WalkUnit, path: str) -> bool:
     """Tell whether `path` belongs to the unit: below a day folder, or right in another folder."""
     if unit.day is not None:
         return path.startswith(f"{unit.path}/")
@@ -172,7 +172,9 @@ def _end_by_length(was: Upload, named: Upload) -> datetime | None:
     return None if was.end is None else named.start + (was.end - was.start)
 
 
-def _replace(known: Known, was_day: Day, was: Upload | None, day: Day, upload: Upload) -> None:
+def _replace(
+    known: Known, was_day: CameraDay, was: Upload | None, day: CameraDay, upload: Upload
+) -> None:
     if was is not None:
         del known[was_day][was.path]
     known.setdefault(day, {})[upload.path] = upload

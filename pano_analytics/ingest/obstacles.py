@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from pano_analytics import layouts
 from pano_analytics.ingest.unread import by_place, ignored_cameras
-from pano_analytics.ingest.walk import Trouble
+from pano_analytics.ingest.walk import WalkProblems
 from pano_analytics.model import alike
 from pano_analytics.model.times import from_epoch_us
 from pano_analytics.model.upload import encode_path, resolved
@@ -65,7 +65,7 @@ class Obstacles(NamedTuple):
 NONE = Obstacles()
 
 
-def of(trouble: Trouble, now_us: int) -> Obstacles:
+def of(trouble: WalkProblems, now_us: int) -> Obstacles:
     """Return what `trouble` has of one unit, outside of bins and hidden folders."""
     return Obstacles(_one(trouble.unreadable, now_us), _one(trouble.skipped, now_us))
 

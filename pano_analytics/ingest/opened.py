@@ -30,7 +30,7 @@ from pano_analytics.model.upload import (
     went_missing,
 )
 from pano_analytics.store import locators
-from pano_analytics.store.catalog import Catalog, Change, Day
+from pano_analytics.store.catalog import CameraDay, Catalog, Change
 from pano_analytics.store.locators import Locator
 from pano_analytics.store.storage import Storage, stamp
 
@@ -65,7 +65,11 @@ def _expected_s(upload: Upload) -> float | None:
 
 
 def apply(
-    change: Change, storage: Storage, day: Day, outcomes: Mapping[str, Outcome], quiet_s: float
+    change: Change,
+    storage: Storage,
+    day: CameraDay,
+    outcomes: Mapping[str, Outcome],
+    quiet_s: float,
 ) -> tuple[pa.Table, list[str]]:
     """Put what came of some files of a camera-day, by media_id, into `change`.
 
@@ -117,7 +121,7 @@ def _is_pack(name: str, since: str) -> bool:
 class Pack:
     """The thumbnails that one run keeps of one camera-day, one after another in one file."""
 
-    def __init__(self, day: Day) -> None:
+    def __init__(self, day: CameraDay) -> None:
         self.file = f"{locators.folder(day)}/{stamp()}-{secrets.token_hex(2)}.pack"
         self.frames: list[dict[str, object]] = []
         self._pieces: list[bytes] = []
@@ -147,7 +151,7 @@ class Pack:
         return [self.file]
 
 
-def _write_frames(change: Change, day: Day, media_ids: list[str], pack: Pack) -> None:
+def _write_frames(change: Change, day: CameraDay, media_ids: list[str], pack: Pack) -> None:
     new = pa.Table.from_pylist(pack.frames, schema=schema("frames"))
     known = change.read(day, "frames")
     if known is not None:

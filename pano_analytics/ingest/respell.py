@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pano_analytics.ingest.days import settle
 from pano_analytics.model.tables import TABLES
-from pano_analytics.store.catalog import Change, Day
+from pano_analytics.store.catalog import CameraDay, Change
 
 Spell = Callable[[str], str]
 
@@ -23,10 +23,10 @@ def respell(change: Change, spell: Spell) -> None:
     others = {camera for camera in change.cameras() if spell(camera) != camera}
     for day in sorted(change.days()) if others else ():
         if day.camera in others:
-            _move(change, day, Day(spell(day.camera), day.date))
+            _move(change, day, CameraDay(spell(day.camera), day.date))
 
 
-def _move(change: Change, day: Day, target: Day) -> None:
+def _move(change: Change, day: CameraDay, target: CameraDay) -> None:
     for table in _tables():
         rows = change.read(day, table)
         if rows is None:

@@ -19,15 +19,15 @@ from pano_analytics.ingest import look as looking
 from pano_analytics.ingest import memory as memories
 from pano_analytics.ingest.days import facts_of, uploads_in
 from pano_analytics.ingest.examine import Outcome, Task
-from pano_analytics.ingest.listing import READING_VERSION, Reader, now_us
-from pano_analytics.ingest.look import Glance, Looked, look
+from pano_analytics.ingest.listing import READING_VERSION, NameReader, now_us
+from pano_analytics.ingest.look import Glance, Looked, scan
 from pano_analytics.ingest.memory import Seen
-from pano_analytics.ingest.merge import Tally, merge
+from pano_analytics.ingest.merge import RowCounts, merge
 from pano_analytics.ingest.respell import respell
 from pano_analytics.model.upload import encode_path, locate, resolved
 from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, runs, split, timekeeping
-from pano_analytics.store.catalog import FOLDERS, MANIFEST, Catalog, Change, Day
+from pano_analytics.store.catalog import FOLDERS, MANIFEST, CameraDay, Catalog, Change
 from pano_analytics.store.home import NAME as HOME
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal, Torn
@@ -53,14 +53,14 @@ Openers = Crew[Task, Outcome]
 
 
 @dataclass
-class Summary:
+class IngestSummary:
     """What one run did; figures count files."""
 
     units: int = 0
     files: int = 0
     unknown: int = 0
     ignored: int = 0
-    tally: Tally = field(default_factory=Tally)
+    tally: RowCounts = field(default_factory=RowCounts)
     opened: dict[str, int] = field(default_factory=dict)
     waiting: int = 0
     unreadable: list[tuple[str, str]] = field(default_factory=list)
@@ -83,7 +83,7 @@ def ingest(
     openers: Openers | None = None,
     is_called_away: Callable[[], bool] | None = None,
     accept_tree: bool = False,
-) -> Summary:
+) -> IngestSummary:
     """Bring the catalog of `settings.library` up to date with `settings.uploads`.
 
     Looks at the last `recheck_days`, at new day folders and, once a day or with
@@ -115,7 +115,7 @@ def ingest_folders(
     folders: Iterable[str],
     openers: Openers | None = None,
     is_called_away: Callable[[], bool] | None = None,
-) -> Summary:
+) -> IngestSummary:
     """Bring what lies in some folders of the upload tree up to date; then open what waits.
 
     `folders` are relative to the upload root, as the file system spells them. A
@@ -136,7 +136,7 @@ def ingest_folders(
     return run.summary
 
 
-def told(summary: Summary) -> dict[str, object]:
+def told(summary: IngestSummary) -> dict[str, object]:
     """Return the figures of a run as its heartbeat tells them, lists by their lengths."""
     lists = ("unreadable", "skipped", "unknown_files", "torn")
     figures = {name: value for name, value in asdict(summary).items() if name not in lists}
@@ -181,19 +181,19 @@ class _Run:
         finish(storage, root)
         self.time = timekeeping.keep(storage)
         root_name = encode_path(resolved(root).name) or "camera"
-        self.reader = Reader(settings, self.home.root_id, root_name, self.time.behind())
+        self.reader = NameReader(settings, self.home.root_id, root_name, self.time.behind())
         self.memory = memories.load(storage)
         self.workers = settings.ingest.workers or crew.cores()
         self.make_executor = make_executor or partial(crew.pool, self.workers)
         self.openers = openers
-        self.summary = Summary()
+        self.summary = IngestSummary()
         self._committed = time.monotonic()
         self._facts: list[pa.Table] = []
         self._packs: list[str] = []
         self._closed: list[tuple[str, str]] = []
         self._has_learnt = False
         self._is_listing_unknown = self._has_unnamed = False
-        self._touched: set[Day] = set()
+        self._touched: set[CameraDay] = set()
         self._anew = gone.Anew(storage, self.journal, self.catalog.manifest().generation)
         if self._anew.is_on:
             self.memory = memories.Memory()
@@ -244,7 +244,9 @@ class _Run:
         seen = (self.memory.units.get(unit.path) for unit in units)
         self._touched = {day for one in seen if one for day in one.days}
 
-    def _look_at(self, units: list[walk.Unit], all_units: list[walk.Unit] | None = None) -> None:
+    def _look_at(
+        self, units: list[walk.WalkUnit], all_units: list[walk.WalkUnit] | None = None
+    ) -> None:
         """Take in `units`, newest first; with `all_units`, also that others are gone."""
         chosen = self._newest_first(units)
         change = self.catalog.begin()
@@ -278,16 +280,16 @@ class _Run:
             return True
         return self.memory.files <= SMALL_TREE or time.time() - self.memory.full_at >= FULL_EVERY_S
 
-    def _is_due(self, unit: walk.Unit) -> bool:
+    def _is_due(self, unit: walk.WalkUnit) -> bool:
         if unit.day is None or unit.path not in self.memory.units:
             return True
         oldest = datetime.now(UTC).date() - timedelta(days=self.settings.ingest.recheck_days)
         return unit.day >= oldest
 
-    def _newest_first(self, units: list[walk.Unit]) -> list[walk.Unit]:
+    def _newest_first(self, units: list[walk.WalkUnit]) -> list[walk.WalkUnit]:
         return sorted(units, key=lambda unit: (unit.day or date.max, unit.path), reverse=True)
 
-    def _glance(self, unit: walk.Unit) -> Glance:
+    def _glance(self, unit: walk.WalkUnit) -> Glance:
         seen = self.memory.units.get(unit.path)
         if seen is None or (self._is_listing_unknown and seen.unknown):
             return Glance(unit, "")
@@ -297,12 +299,12 @@ class _Run:
         # A catalog that is made anew knows arrivals from the journal: too many to hand around.
         arrivals = self._anew.arrivals()
         if arrivals or not looking.is_worth_a_pool(glances):
-            yield from (look(self.root, self.reader, arrivals, glance) for glance in glances)
+            yield from (scan(self.root, self.reader, arrivals, glance) for glance in glances)
             return
         with looking.crew(self.root, self.reader, self.make_executor, self.workers) as crew:
             # Begun with the command, those who look are still loading what they need.
             for glance in glances[:LOOKED_AT_HERE]:
-                yield look(self.root, self.reader, arrivals, glance)
+                yield scan(self.root, self.reader, arrivals, glance)
             yield from crew.run(glances[LOOKED_AT_HERE:])
 
     @cached_property
@@ -318,7 +320,7 @@ class _Run:
         if looked.rows is not None and not (looked.is_arrival_told or self._anew.is_on):
             # Only we know when these first came: look again with that in hand.
             arrivals = _arrivals(change, fed) if fed else self._first_arrivals
-            looked = look(self.root, self.reader, arrivals, Glance(looked.unit, ""))
+            looked = scan(self.root, self.reader, arrivals, Glance(looked.unit, ""))
         if looked.rows is None or looked.facts is None or looked.seen is None:
             self._note_obstacles(looked, known)
             return
@@ -340,7 +342,7 @@ class _Run:
             self.memory.units[looked.unit.path] = replace(known, obstacles=found)
             self._has_learnt = True
 
-    def _forget_gone(self, change: Change, units: list[walk.Unit]) -> None:
+    def _forget_gone(self, change: Change, units: list[walk.WalkUnit]) -> None:
         """Mark the rows of folders that went altogether; not below a folder we could not read."""
         there = {unit.path for unit in units}
         unread = [path for path, _ in self.summary.unreadable]
@@ -351,7 +353,7 @@ class _Run:
                 continue
             seen = self.memory.units[path]
             day = date.min if path not in there and _was_day(path) else None
-            unit = walk.Unit(path, day)
+            unit = walk.WalkUnit(path, day)
             tally, facts = merge(change, unit, {}, facts_of([]), seen.days, is_whole=True)
             self.summary.tally += tally
             self._facts.append(facts)
@@ -379,7 +381,7 @@ class _Run:
             return
         total = sum(manifest.media[day].unread for day in days)
         change = self.catalog.begin()
-        sent: deque[tuple[Day, str]] = deque()
+        sent: deque[tuple[CameraDay, str]] = deque()
         with self._crew() as crew, closing(crew.run(self._tasks(days, sent))) as came:
             for day, outcomes in _gathered(self._counted(came, total), sent, is_called_away):
                 self._apply(change, day, outcomes)
@@ -401,7 +403,7 @@ class _Run:
             return nullcontext(self.openers)
         return examine.crew(self.make_executor, self.workers)
 
-    def _tasks(self, days: list[Day], sent: deque[tuple[Day, str]]) -> Iterator[Task]:
+    def _tasks(self, days: list[CameraDay], sent: deque[tuple[CameraDay, str]]) -> Iterator[Task]:
         # Read from a view of its own: the applying side is days behind.
         view = self.catalog.begin()
         for day in days:
@@ -414,7 +416,7 @@ class _Run:
             self.progress("opening", count + 1, total)
             yield outcome
 
-    def _apply(self, change: Change, day: Day, outcomes: dict[str, Outcome]) -> None:
+    def _apply(self, change: Change, day: CameraDay, outcomes: dict[str, Outcome]) -> None:
         mark_at_work(self.storage)
         quiet_s = self.settings.ingest.quiet_s
         facts, packs = opened.apply(change, self.storage, day, outcomes, quiet_s)
@@ -464,8 +466,10 @@ ASIDE = "rebuild"
 
 
 def _gathered(
-    outcomes: Iterator[Outcome], sent: deque[tuple[Day, str]], is_called_away: Callable[[], bool]
-) -> Iterator[tuple[Day, dict[str, Outcome]]]:
+    outcomes: Iterator[Outcome],
+    sent: deque[tuple[CameraDay, str]],
+    is_called_away: Callable[[], bool],
+) -> Iterator[tuple[CameraDay, dict[str, Outcome]]]:
     """Yield outcomes by camera-day and media_id: whole days, or what came in SHOW_EVERY_S."""
     gathered: dict[str, Outcome] = {}
     since = time.monotonic()
@@ -482,7 +486,7 @@ def _gathered(
 
 
 def _closed(
-    root: Path, change: Change, day: Day, outcomes: dict[str, Outcome]
+    root: Path, change: Change, day: CameraDay, outcomes: dict[str, Outcome]
 ) -> Iterator[tuple[str, str]]:
     """Yield the files of a camera-day that could not be opened, each with the reason."""
     closed = {one for one, outcome in outcomes.items() if outcome.trouble == "unreadable"}
@@ -493,7 +497,7 @@ def _closed(
                 yield upload.path, reason.removeprefix(f"{locate(root, upload.path)} ")
 
 
-def _why_bare(units: list[walk.Unit]) -> str:
+def _why_bare(units: list[walk.WalkUnit]) -> str:
     """Return why no unit has a file."""
     unreadable = [one for unit in units for one in unit.unreadable]
     if not unreadable:
@@ -501,7 +505,7 @@ def _why_bare(units: list[walk.Unit]) -> str:
     return f"{unreadable[0][0]} could not be read ({unreadable[0][1]})"
 
 
-def _arrivals(change: Change, days: Iterable[Day]) -> dict[str, int]:
+def _arrivals(change: Change, days: Iterable[CameraDay]) -> dict[str, int]:
     """Return media_id -> arrival (microseconds, UTC) of the rows of some camera-days."""
     tables = [table for day in days if (table := change.read(day)) is not None]
     return {

@@ -24,7 +24,7 @@ from pano_analytics.settings.whose import owner_of
 from pano_analytics.store.storage import Storage
 from pano_analytics.wording import many
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 NAME = "state/unread.json"
 FORMAT = 1
@@ -108,15 +108,15 @@ def gather(heaps: Mapping[str, Heap]) -> dict[str, Heap]:
 
 
 def by_place(
-    found: Iterable[tuple[str, Found]],
-    join: Callable[[Sequence[Found]], Found],
-    newest_us: Callable[[Found], int],
-) -> dict[str, Found]:
+    found: Iterable[tuple[str, Value]],
+    join: Callable[[Sequence[Value]], Value],
+    newest_us: Callable[[Value], int],
+) -> dict[str, Value]:
     """Return what was found at paths, joined by the folder above the dates.
 
     The MOST_PLACES that are newest by `newest_us`, those first.
     """
-    places: dict[str, list[Found]] = defaultdict(list)
+    places: dict[str, list[Value]] = defaultdict(list)
     for path, one in found:
         places[layouts.above_dates(path)].append(one)
     joined = {place: join(each) for place, each in places.items()}
@@ -165,7 +165,7 @@ def heap_from(values: Sequence[object]) -> Heap:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class UnreadFolder:
     """A folder that receives files which nothing reads, with what to do about it.
 
     `folder` is below the upload root, as in the column `path` ("" for the root itself);
@@ -196,7 +196,7 @@ class Place:
         return f"{where}: {count} that pano cannot read, since {since}; {name!r}: {self.reason}"
 
 
-def places(settings: Settings, storage: Storage, read: Collection[str]) -> list[Place]:
+def places(settings: Settings, storage: Storage, read: Collection[str]) -> list[UnreadFolder]:
     """Return the folders that receive what nothing reads, newest first.
 
     `read` are the cameras of which something was read. Asks one small file of the library.
@@ -212,7 +212,7 @@ def ignored_cameras(settings: Settings, word: str) -> set[str | None]:
     return {alike.key(camera.strip()) or None for camera, _, own in said if own.strip() == word}
 
 
-def _place(settings: Settings, folder: str, heap: Heap, read: Collection[str]) -> Place:
+def _place(settings: Settings, folder: str, heap: Heap, read: Collection[str]) -> UnreadFolder:
     root_name = encode_path(resolved(settings.uploads).name) if settings.uploads else "camera"
     camera = owner_of(settings, folder, root_name).camera
     first, last = (from_epoch_us(one) for one in (heap.first_us, heap.last_us))
@@ -220,7 +220,7 @@ def _place(settings: Settings, folder: str, heap: Heap, read: Collection[str]) -
     template = _template(heap, first, last)
     # The root as a camera of its own would take over every folder that has no table.
     is_in_the_way = not folder and bool(read) and settings.table(camera) is None
-    return Place(
+    return UnreadFolder(
         folder,
         camera,
         heap.files,

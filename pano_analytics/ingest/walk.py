@@ -16,7 +16,7 @@ from pano_analytics.model.times import CLOCKS_END_NS, sane
 from pano_analytics.model.upload import decode_path, encode_path
 
 
-class Entry(NamedTuple):
+class FileEntry(NamedTuple):
     """One regular file: its path below the root (as in the `path` column), size and time."""
 
     path: str
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class WalkUnit:
     """What is looked at in one go: a day folder with all below it, or a folder's own files.
 
     `day` is None for a folder that no day names; its entries are then already
@@ -35,7 +35,7 @@ class Unit:
 
     path: str
     day: date | None = None
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[FileEntry, ...] = ()
     unreadable: tuple[tuple[str, str], ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
 
@@ -46,16 +46,16 @@ class Unit:
 
 
 @dataclass
-class Trouble:
+class WalkProblems:
     """What could not be looked at, each with the reason: nothing is passed over in silence."""
 
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-def units(root: Path) -> list[Unit]:
+def units(root: Path) -> list[WalkUnit]:
     """Return the units below `root`: each day folder, and others that hold files or trouble."""
-    found: list[Unit] = []
+    found: list[WalkUnit] = []
     waiting: list[str] = [""]
     while waiting:
         folder = waiting.pop()
@@ -68,19 +68,19 @@ def units(root: Path) -> list[Unit]:
             if day is None:
                 waiting.append(below)
             else:
-                found.append(Unit(encode_path(below), day))
+                found.append(WalkUnit(encode_path(below), day))
     return found
 
 
-def _listed(root: Path, folder: str) -> tuple[Unit, list[str]]:
+def _listed(root: Path, folder: str) -> tuple[WalkUnit, list[str]]:
     """Return a folder that no day names as a unit, and the names of the folders in it."""
-    trouble = Trouble()
+    trouble = WalkProblems()
     entries, folders = list_folder(root, folder, trouble)
     told = (tuple(trouble.unreadable), tuple(trouble.skipped))
-    return Unit(encode_path(folder), None, tuple(entries), *told), folders
+    return WalkUnit(encode_path(folder), None, tuple(entries), *told), folders
 
 
-def units_of(root: Path, folders: Iterable[str]) -> list[Unit]:
+def units_of(root: Path, folders: Iterable[str]) -> list[WalkUnit]:
     """Return the units that the folders at these paths (as on disk) belong to, if still there."""
     days, others = dict[str, date](), set[str]()
     for folder in folders:
@@ -93,7 +93,7 @@ def units_of(root: Path, folders: Iterable[str]) -> list[Unit]:
             others.add(folder)
         else:
             days["/".join(parts[:n])] = day
-    found = [Unit(encode_path(folder), day) for folder, day in days.items()]
+    found = [WalkUnit(encode_path(folder), day) for folder, day in days.items()]
     return found + [_listed(root, folder)[0] for folder in others]
 
 
@@ -104,13 +104,13 @@ def _is_folder(root: Path, folder: str) -> bool:
         return False
 
 
-def entries(root: Path, unit: Unit, trouble: Trouble) -> list[Entry]:
+def entries(root: Path, unit: WalkUnit, trouble: WalkProblems) -> list[FileEntry]:
     """Return all regular files of `unit`; what cannot be read goes to `trouble`."""
     if unit.day is None:
         trouble.unreadable += unit.unreadable
         trouble.skipped += unit.skipped
         return list(unit.entries)
-    found: list[Entry] = []
+    found: list[FileEntry] = []
     waiting = [os.fsdecode(decode_path(unit.path))]
     while waiting:
         folder = waiting.pop()
@@ -120,9 +120,11 @@ def entries(root: Path, unit: Unit, trouble: Trouble) -> list[Entry]:
     return found
 
 
-def list_folder(root: Path, folder: str, trouble: Trouble) -> tuple[list[Entry], list[str]]:
+def list_folder(
+    root: Path, folder: str, trouble: WalkProblems
+) -> tuple[list[FileEntry], list[str]]:
     """Return a folder's own regular files and the names of the folders in it; follows no link."""
-    files: list[Entry] = []
+    files: list[FileEntry] = []
     folders: list[str] = []
     prefix = encode_path(folder) + "/" if folder else ""
     try:
@@ -139,7 +141,9 @@ def list_folder(root: Path, folder: str, trouble: Trouble) -> tuple[list[Entry],
     return files, folders
 
 
-def _add(files: list[Entry], prefix: str, item: os.DirEntry[str], trouble: Trouble) -> None:
+def _add(
+    files: list[FileEntry], prefix: str, item: os.DirEntry[str], trouble: WalkProblems
+) -> None:
     name = item.name if item.name.isascii() and "%" not in item.name else encode_path(item.name)
     try:
         found = item.stat(follow_symlinks=False)
@@ -151,14 +155,14 @@ def _add(files: list[Entry], prefix: str, item: os.DirEntry[str], trouble: Troub
     mtime_ns = found.st_mtime_ns
     if not 0 <= mtime_ns <= CLOCKS_END_NS:
         mtime_ns = sane(mtime_ns)
-    files.append(Entry(prefix + name, found.st_size, mtime_ns))
+    files.append(FileEntry(prefix + name, found.st_size, mtime_ns))
 
 
 def _what(item: os.DirEntry[str]) -> str:
     return "a link, not followed" if item.is_symlink() else "not a regular file"
 
 
-def fingerprint(found: Iterable[Entry], key: str) -> str:
+def fingerprint(found: Iterable[FileEntry], key: str) -> str:
     """Return a short text that changes when any name, size or time, or `key`, does."""
     digest = hashlib.blake2b(key.encode(), digest_size=12)
     lines = sorted(f"{path}\0{size}\0{mtime}" for path, size, mtime in found)

@@ -30,7 +30,7 @@ from pano_analytics.model.times import from_epoch_us, instant, is_day
 from pano_analytics.model.upload import KINDS, STATES, Upload, locate, resolved
 from pano_analytics.settings import Settings
 from pano_analytics.store import locators, split
-from pano_analytics.store.catalog import Catalog, Day, Part
+from pano_analytics.store.catalog import CameraDay, Catalog, Part
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.storage import Storage
@@ -451,7 +451,7 @@ class Library:
         identity = arguments.identity(media_id)
         manifest = self.catalog.manifest()
         hints = arguments.names(camera, "camera") or [""]
-        hinted = None if date is None else manifest.media.get(Day(hints[0], _as_date(date)))
+        hinted = None if date is None else manifest.media.get(CameraDay(hints[0], _as_date(date)))
         for parts in ([hinted] if hinted else [], list(manifest.media.values())):
             found = self._queries.ask(
                 f"SELECT {', '.join(_quoted(name) for name in COLUMNS)} FROM {{source}} "

@@ -11,14 +11,14 @@ from pano_analytics.present.marks import (
     time_source,
 )
 from pano_analytics.present.names import download_name
-from pano_analytics.present.times import Clock, clip_length, counts, short_day
+from pano_analytics.present.times import ZoneClock, clip_length, counts, short_day
 
 __all__ = [
     "STATE_BADGES",
     "STATE_COUNTS",
     "TIME_BADGES",
     "Badge",
-    "Clock",
+    "ZoneClock",
     "badges",
     "clip_length",
     "counts",

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pano_analytics.model.upload import Upload
 from pano_analytics.present.marks import time_source
-from pano_analytics.present.times import Clock, short_day
+from pano_analytics.present.times import ZoneClock, short_day
 from pano_analytics.wording import day_label, many
 
 
@@ -30,7 +30,7 @@ def facts(upload: Upload, zone: ZoneInfo) -> list[tuple[str, str]]:
 
 
 def _facts(upload: Upload, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
-    clock = Clock(zone)
+    clock = ZoneClock(zone)
     yield "Camera", upload.camera
     yield "Time", when(upload, zone)
     yield "Camera’s clock", _camera_clock(upload, zone)
@@ -48,7 +48,7 @@ def _facts(upload: Upload, zone: ZoneInfo) -> Iterable[tuple[str, str]]:
     yield "File", upload.path
 
 
-def _moment(moment: datetime | None, clock: Clock) -> str:
+def _moment(moment: datetime | None, clock: ZoneClock) -> str:
     if moment is None:
         return ""
     local = moment.astimezone(clock.zone)

@@ -14,7 +14,7 @@ def short_day(day: date) -> str:
     return f"{day:%a} {day.day} {day:%b}"
 
 
-class Clock:
+class ZoneClock:
     """Says times of one zone so that the two passes of an autumn hour are told apart.
 
     Times given are aware, of any zone.

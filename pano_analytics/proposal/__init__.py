@@ -3,6 +3,6 @@
 from pano_analytics.proposal.original import Original
 from pano_analytics.proposal.original import read as read_original
 from pano_analytics.proposal.text import propose, quoted
-from pano_analytics.proposal.tree import Found, look
+from pano_analytics.proposal.tree import SampledCamera, sample_cameras
 
-__all__ = ["Found", "Original", "look", "propose", "quoted", "read_original"]
+__all__ = ["Original", "SampledCamera", "propose", "quoted", "read_original", "sample_cameras"]

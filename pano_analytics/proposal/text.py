@@ -17,7 +17,7 @@ from pano_analytics.errors import LibraryError
 from pano_analytics.model import alike
 from pano_analytics.model.upload import encode_path, resolved
 from pano_analytics.proposal.original import OldCamera, Original
-from pano_analytics.proposal.tree import Found, look
+from pano_analytics.proposal.tree import SampledCamera, sample_cameras
 from pano_analytics.store.home import Home
 from pano_analytics.store.storage import Storage
 from pano_analytics.wording import many
@@ -33,7 +33,7 @@ def propose(uploads: Path | None, zone: str, original: Original | None = None) -
     """
     root = uploads if uploads is not None or original is None else original.uploads
     exists = root is not None and (uploads is not None or root.is_dir())
-    cameras = look(root, ZoneInfo(zone)) if root is not None and exists else []
+    cameras = sample_cameras(root, ZoneInfo(zone)) if root is not None and exists else []
     hours = _common_hours_late(cameras)
     parts = [_head(root, zone, hours)]
     if original is not None:
@@ -90,19 +90,21 @@ keep_days = {days}
 """
 
 
-def _old_cameras(original: Original, cameras: list[Found], zone: str, hours: int) -> list[str]:
+def _old_cameras(
+    original: Original, cameras: list[SampledCamera], zone: str, hours: int
+) -> list[str]:
     sampled = {alike.key(one.folder or ""): one for one in cameras}
     return [
         _old_table(old, sampled.get(alike.key(old.folder)), zone, hours) for old in original.cameras
     ]
 
 
-def _others(original: Original, cameras: list[Found]) -> list[Found]:
+def _others(original: Original, cameras: list[SampledCamera]) -> list[SampledCamera]:
     known = {alike.key(old.folder.partition("/")[0]) for old in original.cameras}
     return [one for one in cameras if alike.key(one.folder or "") not in known]
 
 
-def _common_hours_late(cameras: list[Found]) -> int:
+def _common_hours_late(cameras: list[SampledCamera]) -> int:
     """Return by how many hours most cameras are late, or 0 if they do not agree."""
     counts = Counter(camera.hours_late for camera in cameras if camera.layouts)
     [(hours, number)] = counts.most_common(1) or [(0, 0)]
@@ -182,7 +184,7 @@ def _can_be_created(folder: Path, uploads: Path) -> bool:
 
 
 def _cameras(
-    cameras: list[Found], zone: str, common_hours_late: int, taken: Collection[str]
+    cameras: list[SampledCamera], zone: str, common_hours_late: int, taken: Collection[str]
 ) -> list[str]:
     known = [camera for camera in cameras if camera.layouts and _can_be_named(camera)]
     names = _names(known, taken)
@@ -193,12 +195,12 @@ def _cameras(
     return [*tables, *unknown]
 
 
-def _can_be_named(camera: Found) -> bool:
+def _can_be_named(camera: SampledCamera) -> bool:
     # A camera without a folder is identified by its exact name.
     return camera.folder is not None or _on_one_line(camera.camera) == camera.camera
 
 
-def _names(cameras: Iterable[Found], taken: Collection[str]) -> dict[str, str]:
+def _names(cameras: Iterable[SampledCamera], taken: Collection[str]) -> dict[str, str]:
     """Return camera -> a unique name on one line that is not taken, unchanged if possible."""
     names = {
         one.camera: one.camera
@@ -221,7 +223,7 @@ def _on_one_line(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
-def _table(camera: Found, name: str, zone: str, common_hours_late: int) -> str:
+def _table(camera: SampledCamera, name: str, zone: str, common_hours_late: int) -> str:
     lines = ["[[cameras]]", f"name = {quoted(name)}"]
     if camera.folder is not None:
         lines.append(f"{'# ' if camera.folder == name else ''}folder = {quoted(camera.folder)}")
@@ -235,7 +237,9 @@ def _table(camera: Found, name: str, zone: str, common_hours_late: int) -> str:
     return "\n".join(lines)
 
 
-def _old_table(old: OldCamera, camera: Found | None, zone: str, common_hours_late: int) -> str:
+def _old_table(
+    old: OldCamera, camera: SampledCamera | None, zone: str, common_hours_late: int
+) -> str:
     is_off = camera is not None and camera.hours_late != common_hours_late
     seen = f"seen: {_seen(camera)}" if camera is not None else "no files seen here"
     return "\n".join(
@@ -257,12 +261,12 @@ def _key_or_comment(key: str, value: str | None, example: str = "") -> str:
     return f"{key} = {quoted(value)}" if value else f"# {key} = {quoted(example)}"
 
 
-def _seen(camera: Found) -> str:
+def _seen(camera: SampledCamera) -> str:
     seen = [*camera.layouts.most_common(), ("of unknown layout", camera.unknown)]
     return ", ".join(f"{number} × {what}" for what, number in seen if number)
 
 
-def _zone_remark(camera: Found, zone: str) -> list[str]:
+def _zone_remark(camera: SampledCamera, zone: str) -> list[str]:
     hours = camera.hours_late
     if not hours:
         return []
@@ -273,7 +277,7 @@ def _zone_remark(camera: Found, zone: str) -> list[str]:
     ]
 
 
-def _unknown_layout(camera: Found) -> str:
+def _unknown_layout(camera: SampledCamera) -> str:
     where = f"folder {quoted(camera.folder)}" if camera.folder else "root itself"
     template = layouts.propose(camera.unread)
     files = many(camera.unknown, "sampled file")

@@ -41,7 +41,7 @@ _MOST_UNREAD = 12
 
 
 @dataclass
-class Found:
+class SampledCamera:
     """What the sampled names of one camera say.
 
     `folder` is its first level below the root, as in the column `path`; None if its folder
@@ -78,16 +78,16 @@ class Found:
         return hours if is_clear else 0
 
 
-def look(root: Path, zone: ZoneInfo) -> list[Found]:
+def sample_cameras(root: Path, zone: ZoneInfo) -> list[SampledCamera]:
     """Return the cameras below `root`, sorted by name, from a sample of file names.
 
     Only lists folders and reads the times of files; opens none. `zone` is the assumed zone
     of the names. Raises UploadTreeError if `root` is not a readable folder.
     """
-    cameras: dict[str, Found] = {}
+    cameras: dict[str, SampledCamera] = {}
     for path in _sampled(root):
         name = layouts.camera_below(path, {}, _root_name(root))
-        camera = cameras.setdefault(alike.key(name), Found(name))
+        camera = cameras.setdefault(alike.key(name), SampledCamera(name))
         first, slash, _ = path.partition("/")
         if slash and alike.key(first) == alike.key(name):
             camera.folder = first

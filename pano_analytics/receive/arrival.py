@@ -25,7 +25,7 @@ _HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class CheckedUpload:
     """One upload: what its name and its contents say, and when it arrived (aware, UTC).
 
     `clock_off` is how far the camera's clock is ahead of ours (negative: behind); None if
@@ -48,13 +48,13 @@ class Arrival:
         return self.inspection is not None and self.inspection.state == "complete"
 
 
-def look(settings: Settings, camera: str, path: str, arrived: datetime) -> Arrival:
+def examine_upload(settings: Settings, camera: str, path: str, arrived: datetime) -> CheckedUpload:
     """Examine the upload at `path` (as in the column) of `camera`; raises no error about it."""
     folder, _, name = path.rpartition("/")
     reading = layouts.reader_of(folder, owner_of(settings, folder, "").layout)(name)
     inspection, trouble = _inspect_confined(settings.uploads, path, reading)
     off = _clock_off(settings, camera, reading, inspection, arrived)
-    return Arrival(path, reading, inspection, trouble, arrived, off)
+    return CheckedUpload(path, reading, inspection, trouble, arrived, off)
 
 
 def _inspect_confined(
@@ -74,7 +74,7 @@ def _inspect_confined(
 
 
 def _inspect(upload: str, kind: str) -> dict[str, Any]:
-    """Return the facts about an upload that `Arrival` needs; runs in a confined process."""
+    """Return the facts about an upload that `CheckedUpload` needs; runs in a confined process."""
     inspection = inspect_file(Path(upload), kind)
     return {
         "state": inspection.state,
@@ -113,7 +113,7 @@ def _end_of(reading: Reading, inspection: Inspection | None) -> datetime | None:
 # --- in words -----------------------------------------------------------------------------
 
 
-def in_words(arrival: Arrival, settings: Settings, camera: str) -> list[str]:
+def in_words(arrival: CheckedUpload, settings: Settings, camera: str) -> list[str]:
     """Return the lines about a camera's first upload, with advice if its clock is wrong."""
     lines = [f"first upload arrived, {_state(arrival)}, {_clock(arrival.clock_off)}"]
     lines.append(f"  {arrival.path} ({arrival.reading.kind}, {arrival.reading.layout})")
@@ -123,7 +123,7 @@ def in_words(arrival: Arrival, settings: Settings, camera: str) -> list[str]:
     return lines
 
 
-def _state(arrival: Arrival) -> str:
+def _state(arrival: CheckedUpload) -> str:
     if arrival.inspection is None:
         return f"not inspected ({arrival.trouble})"
     if arrival.is_whole:

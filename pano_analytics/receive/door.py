@@ -39,7 +39,7 @@ class Guest(Protocol):
         ...
 
 
-class Door:
+class ConnectionLimits:
     """The connections of one server: at most `most` sessions, `most_each` per camera."""
 
     def __init__(self, most: int, most_each: int) -> None:

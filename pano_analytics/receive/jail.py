@@ -18,7 +18,7 @@ from pyftpdlib.filesystems import AbstractedFS
 from pano_analytics.layouts import later
 from pano_analytics.layouts.sidecars import PART
 from pano_analytics.receive.publish import NotAFile, Published, open_file, publish
-from pano_analytics.receive.staging import Mode, Place, Shared, Upload
+from pano_analytics.receive.staging import IncomingUpload, Mode, ServerState, UploadPath
 from pano_analytics.receive.wholeness import is_in_progress
 from pano_analytics.store.tree import open_folder
 
@@ -32,23 +32,23 @@ class Jail(AbstractedFS):  # type: ignore[misc]
         """The size of the next upload in bytes, as announced by ALLO."""
         service = cmd_channel.service
         self._uploads: Path = service.uploads
-        self._shared: Shared = service.shared
+        self._shared: ServerState = service.shared
 
-    def place(self, path: str) -> Place:
+    def place(self, path: str) -> UploadPath:
         """Return the location of a path that a camera sent."""
-        return Place.of(Path(path), self._uploads)
+        return UploadPath.of(Path(path), self._uploads)
 
     # --- writing
 
-    def open(self, filename: str, mode: str) -> Upload:
+    def open(self, filename: str, mode: str) -> IncomingUpload:
         """Return an Upload for a name that a camera may write to; `mode` is pyftpdlib's."""
         kind: Mode = "append" if "a" in mode else "resume" if "+" in mode else "new"
         place = self._checked(filename)
         if kind == "resume" and place.size() < 0:
             raise FilesystemError("No such file; send it from its beginning")
-        return Upload(place, kind, self.declared, self._shared)
+        return IncomingUpload(place, kind, self.declared, self._shared)
 
-    def _checked(self, path: str) -> Place:
+    def _checked(self, path: str) -> UploadPath:
         """Return the location of a name that a camera may write to. Raises FilesystemError."""
         place = self.place(path)
         if is_ours(place.name):
@@ -92,7 +92,7 @@ class Jail(AbstractedFS):  # type: ignore[misc]
             self._shared.folders.sync_path_to(target)
         return published[0]
 
-    def _check_source(self, folder: int, source: Place) -> None:
+    def _check_source(self, folder: int, source: UploadPath) -> None:
         try:
             open_file(folder, source.name).close()
         except NotAFile as error:
@@ -106,7 +106,9 @@ class Jail(AbstractedFS):  # type: ignore[misc]
         with place.opened() as above:
             os.mkdir(place.name, dir_fd=above)
         if self._shared.limits.is_synced:
-            self._shared.folders.sync_path_to(Place(place.root, (*place.folders, place.name), ""))
+            self._shared.folders.sync_path_to(
+                UploadPath(place.root, (*place.folders, place.name), "")
+            )
 
     # --- reading
 

@@ -21,7 +21,7 @@ from typing import Any
 from pano_analytics.errors import PanoError
 from pano_analytics.receive.quotas import Usage
 from pano_analytics.receive.refusals import DAYS as REFUSAL_DAYS
-from pano_analytics.receive.refusals import Refusal, Refusals
+from pano_analytics.receive.refusals import RefusalCount, Refusals
 from pano_analytics.store.storage import Storage
 
 log = logging.getLogger("pano.receive")
@@ -39,7 +39,7 @@ _MANY_REFUSALS = 40
 
 
 @dataclass
-class Tally:
+class CameraTally:
     """The counts of one camera; times in UTC (ISO 8601), paths as in the column `path`.
 
     `whole` and `cut` count complete and cut uploads. `user` is the name it last logged in
@@ -65,7 +65,7 @@ class Tally:
     usage: Usage = field(default_factory=Usage)
 
     @classmethod
-    def of_json(cls, content: dict[str, Any]) -> Tally:
+    def of_json(cls, content: dict[str, Any]) -> CameraTally:
         """Return the tally from its JSON, which may be of an older version."""
         tally = cls(**{key: content[key] for key in _TALLIED if key in content})
         tally.usage = Usage(**content.get("usage", {}))
@@ -80,7 +80,7 @@ class Tally:
             del self.days[day]
 
 
-_TALLIED = [one.name for one in fields(Tally)]
+_TALLIED = [one.name for one in fields(CameraTally)]
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Record:
 
     storage: Storage
     listening: dict[str, Any] = field(default_factory=dict)
-    cameras: dict[str, Tally] = field(default_factory=dict)
+    cameras: dict[str, CameraTally] = field(default_factory=dict)
     refused: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_MOST_REFUSED))
     refusals: Refusals = field(default_factory=Refusals)
     bans: dict[str, str] = field(default_factory=dict)
@@ -106,15 +106,15 @@ class Record:
         content = read(storage) or {}
         with suppress(TypeError, AttributeError):  # damaged counts must not stop the server
             record.cameras = {
-                name: Tally.of_json(one) for name, one in content.get("cameras", {}).items()
+                name: CameraTally.of_json(one) for name, one in content.get("cameras", {}).items()
             }
             record.refusals = Refusals(content.get("refusals", ()))
         return record
 
-    def of(self, camera: str) -> Tally:
+    def of(self, camera: str) -> CameraTally:
         """Return the tally of one camera, for changing it."""
         self._is_new = True
-        return self.cameras.setdefault(camera, Tally())
+        return self.cameras.setdefault(camera, CameraTally())
 
     def note_complete(self, camera: str, path: str, size_bytes: int) -> None:
         """Record a complete upload."""
@@ -170,7 +170,7 @@ class Record:
         self.refused.append({"user": user, "address": address, "at": now(), "reason": reason})
         self._is_new = True
 
-    def refuse(self, refusal: Refusal) -> Refusal:
+    def refuse(self, refusal: RefusalCount) -> RefusalCount:
         """Count a refusal, and return its entry."""
         entry = self.refusals.note(refusal, now())
         self._is_new = True
@@ -231,7 +231,7 @@ def read(storage: Storage) -> dict[str, Any] | None:
 
 
 def try_in_words(one: Mapping[str, Any]) -> str:
-    """Return an attempt of `Tally.last_tries` in words."""
+    """Return an attempt of `CameraTally.last_tries` in words."""
     outcomes = {
         "replace": f"different content arrived, kept as {one['kept']}",
         "append": "an attempt to append to it was refused",

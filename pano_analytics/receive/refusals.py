@@ -282,7 +282,7 @@ KINDS: dict[str, Kind] = {
 
 
 @dataclass(slots=True)
-class Refusal:
+class RefusalCount:
     """How often one kind of refusal happened; times in UTC (ISO 8601).
 
     `camera` is None for clients that are not (yet) known as a camera; `address` is empty for
@@ -316,27 +316,27 @@ class Refusal:
         return {**asdict(self), "text": self.text, "advice": self.meaning.advice}
 
 
-_FIELDS = {one.name for one in fields(Refusal)}
+_FIELDS = {one.name for one in fields(RefusalCount)}
 
 
 class Refusals:
     """All recorded refusals."""
 
     def __init__(self, kept: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._groups: dict[tuple[str | None, str], dict[str, Refusal]] = {}
+        self._groups: dict[tuple[str | None, str], dict[str, RefusalCount]] = {}
         for one in kept:
             with suppress(TypeError, ValueError):  # damaged counts must not stop the server
-                self._insert(Refusal(**{key: one[key] for key in _FIELDS if key in one}))
+                self._insert(RefusalCount(**{key: one[key] for key in _FIELDS if key in one}))
 
-    def _insert(self, one: Refusal) -> None:
+    def _insert(self, one: RefusalCount) -> None:
         self._groups.setdefault((one.camera, one.kind), {})[one.address] = one
 
-    def note(self, one: Refusal, at: str) -> Refusal:
+    def note(self, one: RefusalCount, at: str) -> RefusalCount:
         """Count a refusal at the time `at` (ISO 8601), and return its updated entry."""
         group = self._groups.setdefault((one.camera, one.kind), {})
         # Insert it at the end, so that the address that has been quiet longest is first.
         known = group.pop(one.address, None)
-        entry = known or Refusal(one.camera, one.address, one.kind, first=at)
+        entry = known or RefusalCount(one.camera, one.address, one.kind, first=at)
         entry.count, entry.last = entry.count + 1, at
         entry.detail, entry.command = brief(one.detail), brief(one.command)
         group[one.address] = entry
@@ -345,7 +345,7 @@ class Refusals:
         return entry
 
     @staticmethod
-    def _merge_oldest(group: dict[str, Refusal]) -> None:
+    def _merge_oldest(group: dict[str, RefusalCount]) -> None:
         """Move the address that has been quiet longest to the entry for all others."""
         oldest = group.pop(next(address for address in group if address))
         others = group.pop("", None)
@@ -372,7 +372,7 @@ class Refusals:
     def __len__(self) -> int:
         return sum(map(len, self._groups.values()))
 
-    def all(self) -> list[Refusal]:
+    def all(self) -> list[RefusalCount]:
         """Return all entries, those of cameras first, by name and then by time."""
         entries = [one for group in self._groups.values() for one in group.values()]
         return sorted(entries, key=lambda one: (one.camera is None, one.camera or "", one.last))
@@ -387,12 +387,12 @@ def brief(text: str) -> str:
 # --- for other processes ------------------------------------------------------------------
 
 
-def remembered(record: Mapping[str, Any]) -> list[Refusal]:
+def remembered(record: Mapping[str, Any]) -> list[RefusalCount]:
     """Return the refusals in what `records.read` returned."""
     return Refusals(record.get("refusals") or ()).all()
 
 
-def unsettled(record: Mapping[str, Any], now: datetime | None = None) -> list[Refusal]:
+def unsettled(record: Mapping[str, Any], now: datetime | None = None) -> list[RefusalCount]:
     """Return the refusals of the last day whose cause may still exist."""
     since = ((now or datetime.now(UTC)) - RECENT).isoformat()
     tallies: Mapping[str, Mapping[str, Any]] = record.get("cameras") or {}
@@ -400,7 +400,7 @@ def unsettled(record: Mapping[str, Any], now: datetime | None = None) -> list[Re
     return [one for one in recent if one.last > _settled_at(one, tallies)]
 
 
-def _settled_at(one: Refusal, tallies: Mapping[str, Mapping[str, Any]]) -> str:
+def _settled_at(one: RefusalCount, tallies: Mapping[str, Mapping[str, Any]]) -> str:
     """Return when it worked again (ISO 8601), or "" if it has not."""
     if one.meaning.settled_by == "time":
         return ""

@@ -20,8 +20,8 @@ from pano_analytics.receive import descriptors, records, tls
 from pano_analytics.receive.descriptors import is_out_of_descriptors
 from pano_analytics.receive.service import Service
 from pano_analytics.receive.service import places as places
-from pano_analytics.receive.session import Channel, Session
-from pano_analytics.receive.work import Work
+from pano_analytics.receive.session import Channel, FtpSession
+from pano_analytics.receive.work import ThreadedTasks
 from pano_analytics.settings import Receive, Settings
 from pano_analytics.store.storage import Storage
 
@@ -42,7 +42,7 @@ class ReceiveError(PanoError):
     exit_code = 7
 
 
-class Server(FTPServer):  # type: ignore[misc]
+class UploadServer(FTPServer):  # type: ignore[misc]
     """pyftpdlib's server, which stays open even if accepting a connection fails.
 
     `door` decides who may be connected; the only limit here is that of the system.
@@ -90,7 +90,7 @@ class Receiver:
         door = self.service.door
         limit = descriptors.make_room(door.most + door.most_strangers)
         self.server.max_cons = descriptors.most_connections(limit)
-        self.service.work = Work(self.server.ioloop, receive.max_connections)
+        self.service.work = ThreadedTasks(self.server.ioloop, receive.max_connections)
         self.address, self.port = self.server.address
         self.service.record.listening = {
             "address": self.address,
@@ -141,13 +141,13 @@ class Receiver:
         """Close the server's socket and all idle sessions."""
         self.server.close()
         for one in list(self.server.ioloop.socket_map.values()):
-            if isinstance(one, Session) and one.is_idle():
+            if isinstance(one, FtpSession) and one.is_idle():
                 one.reply("421 The server is going down.")
                 one.close_when_done()
 
     # --- TLS
 
-    def _session(self, receive: Receive) -> type[Session]:
+    def _session(self, receive: Receive) -> type[FtpSession]:
         """Return the class of sessions for these settings."""
         common: dict[str, Any] = {
             "service": self.service,
@@ -161,7 +161,9 @@ class Receiver:
         }
         if receive.tls == "off":
             return type(
-                "OwnSession", (Session,), {**common, "dtp_handler": _with_limits(Channel, limits)}
+                "OwnSession",
+                (FtpSession,),
+                {**common, "dtp_handler": _with_limits(Channel, limits)},
             )
         self._tls = tls.context(*self._certificate())
         required = dict.fromkeys(
@@ -190,9 +192,9 @@ def _with_limits(base: type[Channel], limits: dict[str, Any]) -> type[Channel]:
     return type("OwnChannel", (base,), limits)
 
 
-def _listening(receive: Receive, session: type[Session]) -> Server:
+def _listening(receive: Receive, session: type[FtpSession]) -> UploadServer:
     try:
-        server = Server((receive.address, receive.port), session, ioloop=IOLoop())
+        server = UploadServer((receive.address, receive.port), session, ioloop=IOLoop())
     except OSError as error:
         suggestion = (
             "root, or a service with that permission" if 0 < receive.port < 1024 else "another port"

@@ -13,13 +13,21 @@ from pano_analytics.errors import LibraryError, UploadTreeError
 from pano_analytics.model.upload import encode_path, resolved
 from pano_analytics.receive import quotas
 from pano_analytics.receive.accounts import Account, Accounts
-from pano_analytics.receive.door import Door
+from pano_analytics.receive.door import ConnectionLimits
 from pano_analytics.receive.gate import LONGEST_USER, Bans, Gate
 from pano_analytics.receive.publish import Published
 from pano_analytics.receive.records import Record
-from pano_analytics.receive.refusals import KINDS, Refusal
-from pano_analytics.receive.staging import Folders, Growing, Limits, Parts, Settled, Shared, Upload
-from pano_analytics.receive.work import Work
+from pano_analytics.receive.refusals import KINDS, RefusalCount
+from pano_analytics.receive.staging import (
+    Folders,
+    Growing,
+    IncomingUpload,
+    Limits,
+    Parts,
+    ServerState,
+    UploadOutcome,
+)
+from pano_analytics.receive.work import ThreadedTasks
 from pano_analytics.settings import Receive, Settings
 from pano_analytics.store.storage import Storage
 from pano_analytics.wording import printable
@@ -31,7 +39,7 @@ _LINES_A_MINUTE = 60
 _MINUTE_S = 60.0
 
 
-class Lines:
+class RefusalLog:
     """Limit logged refusals: each kind of each client once per minute, 60 in total."""
 
     def __init__(self) -> None:
@@ -68,17 +76,21 @@ class Service:
         self.accounts = Accounts(library)
         self.bans = Bans(self.settings.failed_logins, self.settings.ban_minutes * 60)
         self.gate = Gate(self.accounts, self.uploads, self.bans)
-        self.door = Door(self.settings.max_connections, self.settings.max_connections_per_address)
+        self.door = ConnectionLimits(
+            self.settings.max_connections, self.settings.max_connections_per_address
+        )
         self.is_ending = False
         self.limits = _limits(self.settings)
-        self.shared = Shared(self.limits, Parts(), Folders(), Growing())
+        self.shared = ServerState(self.limits, Parts(), Folders(), Growing())
         self.record = Record.resumed(self.storage)
         self._accounts_version = self.accounts.version()
-        self._lines = Lines()
-        self.work: Work
+        self._lines = RefusalLog()
+        self.work: ThreadedTasks
         """Set by the server, which has the loop."""
 
-    def settled(self, camera: str, upload: Upload, settled: Settled, address: str) -> None:
+    def settled(
+        self, camera: str, upload: IncomingUpload, settled: UploadOutcome, address: str
+    ) -> None:
         """Record an upload that has its name, or was cut."""
         path, received_bytes = self._path(settled.path), upload.received_bytes
         self.record.of(camera).usage.add_bytes(received_bytes)
@@ -140,7 +152,7 @@ class Service:
         self, kind: str, camera: str | None, address: str, detail: str = "", command: str = ""
     ) -> None:
         """Count a refusal, and log it unless there are too many."""
-        one = Refusal(camera, address, kind, detail=detail, command=command)
+        one = RefusalCount(camera, address, kind, detail=detail, command=command)
         entry = self.record.refuse(one)
         if self._lines.may_log(camera, kind, address):
             log.warning(

@@ -1,6 +1,6 @@
 """One camera's session: commands that need special replies, and the end of uploads.
 
-`Session` and `Channel` extend pyftpdlib's handlers of control and data connections.
+`FtpSession` and `Channel` extend pyftpdlib's handlers of control and data connections.
 `docs/design/receive.md` explains how the server decides whether an upload is complete.
 """
 
@@ -25,7 +25,7 @@ from pano_analytics.receive.control import Control
 from pano_analytics.receive.descriptors import is_out_of_descriptors
 from pano_analytics.receive.jail import Jail
 from pano_analytics.receive.publish import Published
-from pano_analytics.receive.staging import Refused, Settled, Upload
+from pano_analytics.receive.staging import IncomingUpload, UploadOutcome, UploadRefused
 from pano_analytics.receive.wholeness import Contents, is_in_progress, is_media
 
 log = logging.getLogger("pano.receive")
@@ -66,7 +66,7 @@ class Channel(ThrottledDTPHandler):  # type: ignore[misc]
 
     def handle_close(self) -> None:
         """Record whether the other side closed or the connection broke; pyftpdlib does not."""
-        if isinstance(self.file_obj, Upload):
+        if isinstance(self.file_obj, IncomingUpload):
             self._ended = self._ended or self._how_ended()
         super().handle_close()
 
@@ -82,7 +82,7 @@ class Channel(ThrottledDTPHandler):  # type: ignore[misc]
         """Reply with the error of an upload, and end it."""
         error = sys.exception()
         refused = error.__cause__ if error else None
-        if isinstance(refused, Refused):
+        if isinstance(refused, UploadRefused):
             self._resp = (f"{refused.reply} {refused.reason}; transfer aborted.", log.debug)
         else:
             self.log_exception(self)
@@ -97,14 +97,14 @@ class Channel(ThrottledDTPHandler):  # type: ignore[misc]
         super().handle_timeout()
 
     def close(self) -> None:
-        if not self._closed and isinstance(self.file_obj, Upload):
+        if not self._closed and isinstance(self.file_obj, IncomingUpload):
             upload, self.file_obj = self.file_obj, None
             reply, self._resp = self._resp[0] if self._resp else "", ()
             self.cmd_channel.transfer_ended(upload, self._ended, reply)
         super().close()
 
 
-class Session(Control):
+class FtpSession(Control):
     """pyftpdlib's control connection, adapted to cameras and to keeping evidence."""
 
     abstracted_fs = Jail
@@ -186,7 +186,7 @@ class Session(Control):
         """Return whether the disk has space for one more file or folder, or refuse it."""
         try:
             self.service.limits.check(Path(path).parent, wanted_bytes)
-        except Refused as refused:
+        except UploadRefused as refused:
             self.respond(f"{refused.reply} {refused.reason}.")
             return False
         except OSError:
@@ -202,7 +202,7 @@ class Session(Control):
         is still in transit.
         """
         channel = None if self._closed else self.data_channel
-        if channel is None or not isinstance(channel.file_obj, Upload):
+        if channel is None or not isinstance(channel.file_obj, IncomingUpload):
             super().close()
             return
         self.data_channel = None
@@ -229,7 +229,7 @@ class Session(Control):
             self._is_outlived = False
             self.server.ip_map.remove(self.remote_ip)
 
-    def transfer_ended(self, upload: Upload, how: str, reply: str) -> None:
+    def transfer_ended(self, upload: IncomingUpload, how: str, reply: str) -> None:
         """Check the upload of a closed data connection, and send `reply` if it is complete."""
         if self.service.work.is_closed:
             upload.close()
@@ -239,7 +239,7 @@ class Session(Control):
         self.service.work.run(upload.contents, judge)
 
     def _judge(
-        self, upload: Upload, how: str, reply: str, since: float, done: Future[Contents]
+        self, upload: IncomingUpload, how: str, reply: str, since: float, done: Future[Contents]
     ) -> None:
         try:
             contents = done.result()
@@ -252,14 +252,14 @@ class Session(Control):
         else:
             settle()
 
-    def _settle(self, upload: Upload, how: str, reply: str, contents: Contents) -> None:
+    def _settle(self, upload: IncomingUpload, how: str, reply: str, contents: Contents) -> None:
         cut = self._cut_reason(upload, how, contents)
         if self.service.work.is_closed:
             upload.close()
             return
         self.service.work.run(partial(upload.settle, cut), partial(self._settled, upload, reply))
 
-    def _cut_reason(self, upload: Upload, how: str, contents: Contents) -> str:
+    def _cut_reason(self, upload: IncomingUpload, how: str, contents: Contents) -> str:
         """Return why the upload is cut, in words, or "" if it is complete."""
         if short := upload.trouble or upload.missing():
             return short
@@ -284,7 +284,7 @@ class Session(Control):
         is_quitting = self._quit_pending or any(b"QUIT" in line.upper() for line in self._held)
         return is_quitting or not poll.poll(0)
 
-    def _settled(self, upload: Upload, reply: str, done: Future[Settled]) -> None:
+    def _settled(self, upload: IncomingUpload, reply: str, done: Future[UploadOutcome]) -> None:
         """Record and reply that an upload has its name, or was cut."""
         settled = done.result()
         if settled.reply == "550":

@@ -38,7 +38,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 Mode = Literal["new", "append", "resume"]
 
 
-class Refused(OSError):
+class UploadRefused(OSError):
     """An upload cannot continue: the code of the reply, and the reason in words."""
 
     def __init__(self, reply: str, reason: str) -> None:
@@ -58,16 +58,16 @@ class Limits:
     def check(self, folder: Path, wanted_bytes: int) -> None:
         """Raise Refused if `folder` must not take `wanted_bytes` more."""
         if wanted_bytes > self.max_bytes:
-            raise Refused("552", f"larger than the {self.max_bytes >> 20} MB limit per file")
+            raise UploadRefused("552", f"larger than the {self.max_bytes >> 20} MB limit per file")
         free = os.statvfs(folder)
         if free.f_bavail * free.f_frsize - wanted_bytes < self.keep_free_bytes:
-            raise Refused("452", f"the disk keeps {self.keep_free_bytes >> 20} MB free")
+            raise UploadRefused("452", f"the disk keeps {self.keep_free_bytes >> 20} MB free")
         # Some file systems create inodes on demand, and report 0.
         if free.f_files and free.f_favail < min(_FREE_INODES, free.f_files // 100):
-            raise Refused("452", f"the disk has room for only {free.f_favail} more files")
+            raise UploadRefused("452", f"the disk has room for only {free.f_favail} more files")
 
 
-class Place(NamedTuple):
+class UploadPath(NamedTuple):
     """The path of an upload: the folders below the upload root, and the name."""
 
     root: Path
@@ -75,7 +75,7 @@ class Place(NamedTuple):
     name: str
 
     @classmethod
-    def of(cls, path: Path, root: Path) -> Place:
+    def of(cls, path: Path, root: Path) -> UploadPath:
         """Return the location of `path`, which is below `root`."""
         *folders, name = path.relative_to(root).parts
         return cls(root, tuple(folders), name)
@@ -112,14 +112,14 @@ class Folders:
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], None] = {}
 
-    def sync_path_to(self, place: Place) -> None:
+    def sync_path_to(self, place: UploadPath) -> None:
         """Make all folders on the path to `place` durable, whoever created them."""
         for depth in range(len(place.folders), 0, -1):
-            with Place(place.root, place.folders[:depth], "").opened() as folder:
+            with UploadPath(place.root, place.folders[:depth], "").opened() as folder:
                 status = os.fstat(folder)
             if (status.st_dev, status.st_ino) in self._known:
                 return
-            with Place(place.root, place.folders[: depth - 1], "").opened() as above:
+            with UploadPath(place.root, place.folders[: depth - 1], "").opened() as above:
                 os.fsync(above)
             self._remember((status.st_dev, status.st_ino))
 
@@ -174,7 +174,7 @@ class Growing:
         """Treat the file at `path` as finished."""
         self._known.pop(path, None)
 
-    def may_continue(self, place: Place) -> bool:
+    def may_continue(self, place: UploadPath) -> bool:
         """Return whether a piece of this file arrived a moment ago, and nothing since."""
         size_bytes, since = self._known.get(place.path, (-1, 0.0))
         return time.monotonic() - since < _NEXT_PIECE_S and size_bytes == place.size() >= 0
@@ -187,7 +187,7 @@ def _size(path: Path) -> int:
         return -1
 
 
-class Settled(NamedTuple):
+class UploadOutcome(NamedTuple):
     """The outcome of an upload: its path now, and why it was cut, "" if it is complete.
 
     `what` is as in `Published`, None if it was cut or there was nothing to do. `reply` is
@@ -201,7 +201,7 @@ class Settled(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shared:
+class ServerState:
     """What all uploads of one server share."""
 
     limits: Limits
@@ -210,7 +210,7 @@ class Shared:
     growing: Growing
 
 
-class Upload:
+class IncomingUpload:
     """One upload in progress: a file for pyftpdlib to write to, and the check of its end.
 
     Nothing is on the disk before the first byte. `settle` gives the upload its name or
@@ -218,7 +218,9 @@ class Upload:
     existing file, the part contains only the new bytes until the end.
     """
 
-    def __init__(self, place: Place, mode: Mode, declared: int | None, shared: Shared) -> None:
+    def __init__(
+        self, place: UploadPath, mode: Mode, declared: int | None, shared: ServerState
+    ) -> None:
         self.name = str(place.path)
         self.place, self.mode, self.declared = place, mode, declared
         self.received_bytes = 0
@@ -243,13 +245,13 @@ class Upload:
             rest = memoryview(data)
             while rest:
                 rest = rest[file.write(rest) :]  # a disk that fills up writes only a part
-        except Refused as refused:
+        except UploadRefused as refused:
             self.trouble = self.trouble or refused.reason
             raise
         except OSError as error:
             self.trouble = self.trouble or (error.strerror or str(error))
             reply = "452" if error.errno in _FULL else "451"
-            raise Refused(reply, self.trouble) from error
+            raise UploadRefused(reply, self.trouble) from error
         self.received_bytes += len(data)
 
     def _check_room(self, more: int) -> None:
@@ -336,15 +338,15 @@ class Upload:
         except OSError:
             return False
 
-    def settle(self, cut: str) -> Settled:
+    def settle(self, cut: str) -> UploadOutcome:
         """Give the upload its name, or leave it as a part if `cut` says what is wrong."""
-        outcome = Settled(self.place.path, cut or self.trouble)
+        outcome = UploadOutcome(self.place.path, cut or self.trouble)
         if self.closed:
             return outcome
         try:
             if not outcome.cut:
                 outcome = self._publish()
-        except Refused as refused:
+        except UploadRefused as refused:
             outcome = outcome._replace(cut=refused.reason, reply=refused.reply)
         except OSError as error:
             reply = "452" if error.errno in _FULL else "451"
@@ -353,13 +355,13 @@ class Upload:
         self.close()
         return outcome
 
-    def _publish(self) -> Settled:
+    def _publish(self) -> UploadOutcome:
         if self.mode != "new" and not self.received_bytes:
-            return Settled(self.place.path)  # nothing to add
+            return UploadOutcome(self.place.path)  # nothing to add
         if self.mode == "resume" and self._is_already_present():
             return self._drop()
         if self.mode != "new" and not self._may_grow():
-            raise Refused("550", "It is a finished upload; it cannot be appended to")
+            raise UploadRefused("550", "It is a finished upload; it cannot be appended to")
         self._join()
         file = self._opened()
         size_bytes = file.seek(0, os.SEEK_END)
@@ -380,7 +382,7 @@ class Upload:
         self._file = None
         self._shared.parts.drop(self.place.path)
         self._note_growth(published.what, size_bytes)
-        return Settled(self.place.folder / published.name, what=published.what)
+        return UploadOutcome(self.place.folder / published.name, what=published.what)
 
     def _may_grow(self) -> bool:
         """Return whether the name is free, or its file is known to be unfinished."""
@@ -416,13 +418,13 @@ class Upload:
                     return False
         return True
 
-    def _drop(self) -> Settled:
+    def _drop(self) -> UploadOutcome:
         """Remove a piece that the existing file already contains."""
         self._opened().close()
         self._file = None
         with self.place.opened() as folder:
             os.unlink(self._part, dir_fd=folder)
-        return Settled(self.place.path, what="same")
+        return UploadOutcome(self.place.path, what="same")
 
     def close(self) -> None:
         """Leave the received bytes as a part, unless the upload was settled."""

@@ -12,7 +12,7 @@ from pyftpdlib.handlers import TLS_DTPHandler, TLS_FTPHandler
 
 from pano_analytics.access import certificates
 from pano_analytics.receive.control import USER_SENT
-from pano_analytics.receive.session import Channel, Session
+from pano_analytics.receive.session import Channel, FtpSession
 
 
 class TlsChannel(TLS_DTPHandler, Channel):  # type: ignore[misc]
@@ -36,18 +36,18 @@ class TlsChannel(TLS_DTPHandler, Channel):  # type: ignore[misc]
         self.cmd_channel.refuse("tls_data_failed", f"522 TLS handshake failed: {reason}.")
 
 
-class TlsSession(TLS_FTPHandler, Session):  # type: ignore[misc]
+class TlsSession(TLS_FTPHandler, FtpSession):  # type: ignore[misc]
     """A control connection that can be secured."""
 
     dtp_handler = TlsChannel
     proto_cmds: ClassVar[dict[str, Any]] = {
-        **Session.proto_cmds,
+        **FtpSession.proto_cmds,
         **{name: TLS_FTPHandler.proto_cmds[name] for name in ("AUTH", "PBSZ", "PROT")},
     }
     _ssl_accepting: bool
 
     def flush_account(self) -> None:
-        Session.flush_account(self)
+        FtpSession.flush_account(self)
         self._pbsz = self._prot = False
 
     def ftp_AUTH(self, line: str) -> None:

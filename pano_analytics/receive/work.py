@@ -16,7 +16,7 @@ log = logging.getLogger("pano.receive")
 Then = Callable[[Future[Any]], None]
 
 
-class Work:
+class ThreadedTasks:
     """Run tasks in threads, and pass their results to the loop, in its own thread.
 
     All methods must be called from the loop's thread. A pipe, which the loop polls like its

@@ -32,7 +32,7 @@ State = Literal["new", "same", "ours", "changed"]
 
 
 @dataclass(frozen=True)
-class Place:
+class Installation:
     """Where pano is installed, and the files that its services use. All paths are absolute.
 
     `account` is the account that runs the services; None for user services.
@@ -60,7 +60,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Unit:
+class UnitFile:
     """One unit file: the text it should have, and how the existing file compares with it."""
 
     path: Path
@@ -75,7 +75,7 @@ class Unit:
         return "\n".join(difflib.unified_diff(current, self.text.splitlines(), *names, lineterm=""))
 
 
-def place(settings: Settings, config: Path, account: str | None) -> Place:
+def place(settings: Settings, config: Path, account: str | None) -> Installation:
     """Return where the running pano is installed, and the files that its services use.
 
     Raises SettingsError if the settings name no folders, or a path cannot be used in a unit.
@@ -85,7 +85,7 @@ def place(settings: Settings, config: Path, account: str | None) -> Place:
             f"{config}: expected `uploads` and `library`, so that services know their folders. "
             "Add them."
         )
-    installation = Place(
+    installation = Installation(
         command=Path(sys.executable).with_name("pano"),
         config=config.absolute(),
         uploads=settings.uploads.absolute(),
@@ -107,7 +107,7 @@ def place(settings: Settings, config: Path, account: str | None) -> Place:
 # --- the text of the units ---------------------------------------------------
 
 
-def units(at: Place, parts: Iterable[str] = ("up",)) -> dict[str, str]:
+def units(at: Installation, parts: Iterable[str] = ("up",)) -> dict[str, str]:
     """Return the units of `parts` (keys of PARTS), as file name -> text."""
     texts: dict[str, str] = {}
     for part in parts:
@@ -136,7 +136,7 @@ def _stem(part: str) -> str:
     return "pano" if part == "up" else f"pano-{part}"
 
 
-def _service(at: Place, part: str) -> str:
+def _service(at: Installation, part: str) -> str:
     words, does = PARTS[part]
     call = f"{_argument(at.command)} {words} --config {_argument(at.config)}"
     lines = [
@@ -220,7 +220,7 @@ _SYSTEM_SANDBOX = [
     "SystemCallErrorNumber=EPERM",
 ]
 
-_WRITES: dict[str, Callable[[Place], Iterable[Path | None]]] = {
+_WRITES: dict[str, Callable[[Installation], Iterable[Path | None]]] = {
     "up": lambda at: at.folders,
     "ingest": lambda at: [at.library],
     "cull": lambda at: [at.uploads, at.library],
@@ -229,7 +229,7 @@ _WRITES: dict[str, Callable[[Place], Iterable[Path | None]]] = {
 }
 
 
-def _sandbox(at: Place, part: str) -> Iterator[str]:
+def _sandbox(at: Installation, part: str) -> Iterator[str]:
     writes = [path for path in _WRITES[part](at) if path is not None]
     yield from ("", "# The whole system is read-only, except for its own folders.")
     yield "ProtectSystem=strict"
@@ -241,7 +241,7 @@ def _sandbox(at: Place, part: str) -> Iterator[str]:
     yield from _capabilities(at, part)
 
 
-def _capabilities(at: Place, part: str) -> list[str]:
+def _capabilities(at: Installation, part: str) -> list[str]:
     if part not in ("up", "serve") or not any(0 < port < _LOWEST_FREE_PORT for port in at.ports):
         return ["CapabilityBoundingSet=", "AmbientCapabilities="]
     return [
@@ -255,7 +255,7 @@ def _is_in_a_home(path: Path) -> bool:
     return any(path.is_relative_to(home) for home in ("/home", "/root", "/run/user"))
 
 
-def _in_tmp(at: Place) -> bool:
+def _in_tmp(at: Installation) -> bool:
     touched = (at.command, at.config, *at.folders)
     return any(path.is_relative_to(tmp) for path in touched for tmp in ("/tmp", "/var/tmp"))
 
@@ -316,12 +316,14 @@ def _state(path: Path, text: str) -> State:
     return "ours" if is_ours else "changed"
 
 
-def compare(folder: Path, texts: dict[str, str]) -> list[Unit]:
+def compare(folder: Path, texts: dict[str, str]) -> list[UnitFile]:
     """Return the units for `folder`, each compared with the file that exists there."""
-    return [Unit(folder / name, text, _state(folder / name, text)) for name, text in texts.items()]
+    return [
+        UnitFile(folder / name, text, _state(folder / name, text)) for name, text in texts.items()
+    ]
 
 
-def write(unit: Unit) -> None:
+def write(unit: UnitFile) -> None:
     """Write the unit atomically; a file that was changed by hand is kept as `.before`.
 
     Raises SettingsError if the file cannot be written.
@@ -342,7 +344,7 @@ def write(unit: Unit) -> None:
         ) from error
 
 
-def remove(folder: Path, texts: dict[str, str], changed_too: bool = False) -> list[Unit]:
+def remove(folder: Path, texts: dict[str, str], changed_too: bool = False) -> list[UnitFile]:
     """Remove the units in `texts`; return those kept because they were changed by hand."""
     existing = [unit for unit in compare(folder, texts) if unit.state != "new"]
     kept = [unit for unit in existing if unit.state == "changed" and not changed_too]
@@ -355,7 +357,7 @@ def remove(folder: Path, texts: dict[str, str], changed_too: bool = False) -> li
 # --- commands to run ------------------------------------------------------------
 
 
-def folders_to_make(at: Place) -> list[list[str]]:
+def folders_to_make(at: Installation) -> list[list[str]]:
     """Return the commands that create the missing folders, owned by the account."""
     missing = [path for path in at.folders if not path.exists()]
     if at.account is None:
@@ -365,7 +367,7 @@ def folders_to_make(at: Place) -> list[list[str]]:
     return [[*owned, str(path)] for path in missing]
 
 
-def to_start(at: Place, names: Iterable[str]) -> list[list[str]]:
+def to_start(at: Installation, names: Iterable[str]) -> list[list[str]]:
     """Return the commands that start the units, now and whenever the machine starts."""
     started = _started(names)
     linger = [] if at.is_system else [["loginctl", "enable-linger"]]
@@ -378,12 +380,12 @@ def to_start(at: Place, names: Iterable[str]) -> list[list[str]]:
     ]
 
 
-def to_stop(at: Place, names: Iterable[str]) -> list[list[str]]:
+def to_stop(at: Installation, names: Iterable[str]) -> list[list[str]]:
     """Return the commands that stop the units and keep them from starting again."""
     return [[*_control(at), "disable", "--now", *_started(names)]]
 
 
-def _control(at: Place) -> list[str]:
+def _control(at: Installation) -> list[str]:
     return ["systemctl"] if at.is_system else ["systemctl", "--user"]
 
 
@@ -444,7 +446,7 @@ def _owner(folder: Path | None) -> str | None:
     return None if owner == "root" else owner
 
 
-def check_access(at: Place) -> None:
+def check_access(at: Installation) -> None:
     """Raise SettingsError if the services' account cannot run, read or write what it needs.
 
     The check runs as that account, which only root can do; user services are not checked.

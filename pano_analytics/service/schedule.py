@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pano_analytics.errors import LibraryBusy, UploadTreeError
 from pano_analytics.ingest import examine
-from pano_analytics.ingest.run import Openers, Summary, ingest, ingest_folders
+from pano_analytics.ingest.run import IngestSummary, Openers, ingest, ingest_folders
 from pano_analytics.logs import rotating
 from pano_analytics.settings import Settings
 from pano_analytics.store.storage import StorageFull
@@ -83,7 +83,7 @@ def log_to(path: Path, settings: Settings) -> None:
 
 def watch(
     settings: Settings,
-    report: Callable[[Summary], None],
+    report: Callable[[IngestSummary], None],
     *,
     is_polling: bool = False,
     is_full: bool = False,
@@ -109,7 +109,7 @@ class _Watcher:
     def __init__(
         self,
         settings: Settings,
-        report: Callable[[Summary], None],
+        report: Callable[[IngestSummary], None],
         openers: Openers,
         stop: Stop,
         is_full: bool,
@@ -170,13 +170,13 @@ class _Watcher:
             self._report_if_changed(summary)
             retry_due = time.monotonic() + self._pause_s(summary)
 
-    def _pause_s(self, summary: Summary) -> float:
+    def _pause_s(self, summary: IngestSummary) -> float:
         """Return how long to wait for changes before the files still to open are tried again."""
         if not summary.waiting:
             return RUN_EVERY_S
         return 0 if self.was_interrupted else max(self.settings.ingest.quiet_s, RETRY_S)
 
-    def _run(self, changes: Changes) -> Summary:
+    def _run(self, changes: Changes) -> IngestSummary:
         summary = ingest(
             self.settings,
             is_full=self.is_full,
@@ -187,7 +187,7 @@ class _Watcher:
         self.is_full = False
         return summary
 
-    def _ingest_folders(self, folders: set[str], changes: Changes) -> Summary:
+    def _ingest_folders(self, folders: set[str], changes: Changes) -> IngestSummary:
         return ingest_folders(self.settings, folders, self.openers, self._interrupt_check(changes))
 
     def _interrupt_check(self, changes: Changes) -> Callable[[], bool]:
@@ -200,7 +200,7 @@ class _Watcher:
 
         return is_called_away
 
-    def _report_if_changed(self, summary: Summary) -> None:
+    def _report_if_changed(self, summary: IngestSummary) -> None:
         if self.trouble:
             log.warning("Working again.")
             self.trouble = ""

@@ -18,16 +18,16 @@ from pano_analytics.library import Library
 from pano_analytics.settings import Settings
 from pano_analytics.site import faces, names, pages
 from pano_analytics.site.day import DayPages
-from pano_analytics.site.folder import Day, Known, SiteFolder
+from pano_analytics.site.folder import BuiltDay, BuiltDays, SiteFolder
 from pano_analytics.site.made import Maker
-from pano_analytics.site.shown import Shown, Work
-from pano_analytics.site.summary import Progress, Summary
+from pano_analytics.site.shown import Shown, SiteRun
+from pano_analytics.site.summary import Progress, SiteSummary
 
 _ASSETS = ("pano.css", "pano.js")
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueDay:
     """One camera's day whose pages are to be made, and what stands for what they are made of."""
 
     camera: Shown
@@ -40,7 +40,7 @@ class Due:
 
 
 @dataclass(slots=True)
-class Tally:
+class BuildProgress:
     """What making days came to, of `total`; `stale` are files that no page leads to any more."""
 
     total: int
@@ -53,12 +53,12 @@ class Tally:
 def build(
     settings: Settings,
     site: SiteFolder,
-    known: Known,
+    known: BuiltDays,
     root_id: str,
     looked: Mapping[str, Any],
     is_full: bool,
     progress: Progress | None,
-) -> Summary:
+) -> SiteSummary:
     """Bring the pages of `site` up to date; its lock is held. Returns what was done.
 
     `looked` stands for the catalog and for all else that pages are made of.
@@ -66,11 +66,11 @@ def build(
     began = time.monotonic()
     library = Library.of(settings)
     shown = Shown.all_of(library)
-    work = Work(library, site, shown, datetime.now(UTC))
+    work = SiteRun(library, site, shown, datetime.now(UTC))
     due = _due(work, known, str(looked["rest"]), is_full)
     new = [one for one in due if one.key not in known.days]
     _promise(work, known, root_id, due)
-    tally = Tally(total=len(due))
+    tally = BuildProgress(total=len(due))
     _make_days(work, new, known, is_full, tally, progress)
     _make_new_cameras(work, known)
     _make_days(work, [one for one in due if one not in new], known, is_full, tally, progress)
@@ -82,8 +82,8 @@ def build(
     return _summary(work, known, tally, time.monotonic() - began)
 
 
-def _summary(work: Work, known: Known, tally: Tally, seconds: float) -> Summary:
-    return Summary(
+def _summary(work: SiteRun, known: BuiltDays, tally: BuildProgress, seconds: float) -> SiteSummary:
+    return SiteSummary(
         work.site.root,
         cameras=len(known.cameras),
         days=len(known.days),
@@ -99,26 +99,26 @@ def _summary(work: Work, known: Known, tally: Tally, seconds: float) -> Summary:
 # --- which days
 
 
-def _due(work: Work, known: Known, rest: str, is_full: bool) -> list[Due]:
+def _due(work: SiteRun, known: BuiltDays, rest: str, is_full: bool) -> list[DueDay]:
     """Return the days whose pages are to be made, newest first."""
     manifest = work.library.catalog.manifest()
     found = []
     for camera in work.shown:
         parts = camera.parts(manifest)
         for day in camera.days:
-            one = Due(camera, day, _digest(work, camera, day, [rest, *parts[day]]))
+            one = DueDay(camera, day, _digest(work, camera, day, [rest, *parts[day]]))
             if is_full or not _is_made(work.site, known.days.get(one.key), one):
                 found.append(one)
     return sorted(found, key=lambda one: one.day, reverse=True)
 
 
-def _is_made(site: SiteFolder, before: Day | None, one: Due) -> bool:
+def _is_made(site: SiteFolder, before: BuiltDay | None, one: DueDay) -> bool:
     if before is None or before.inputs != one.digest:
         return False
     return len(site.own(one.key, names.IN_DAY)) == before.files
 
 
-def _digest(work: Work, camera: Shown, day: str, made_of: list[str]) -> str:
+def _digest(work: SiteRun, camera: Shown, day: str, made_of: list[str]) -> str:
     """Return what stands for all that a day's pages show and lead to."""
     beside = [camera.day_beside(day, step) for step in (-1, 1)]
     ends = [near and (near, *camera.ends_of(near)) for near in beside]
@@ -128,14 +128,14 @@ def _digest(work: Work, camera: Shown, day: str, made_of: list[str]) -> str:
     return blake2b(said.encode(), digest_size=8).hexdigest()
 
 
-def _promise(work: Work, known: Known, root_id: str, due: list[Due]) -> None:
+def _promise(work: SiteRun, known: BuiltDays, root_id: str, due: list[DueDay]) -> None:
     """Name folders as the site's own before anything is in them, and days before they change.
 
     A run that is killed leaves days that are to be made, whatever it was told.
     """
     cameras = sorted({*known.cameras, *(camera.folder for camera in work.shown)})
     known.root_id, known.cameras, known.looked = root_id, cameras, {}
-    known.days |= {one.key: replace(known.days.get(one.key, Day()), inputs="") for one in due}
+    known.days |= {one.key: replace(known.days.get(one.key, BuiltDay()), inputs="") for one in due}
     work.site.save(known)
 
 
@@ -143,11 +143,11 @@ def _promise(work: Work, known: Known, root_id: str, due: list[Due]) -> None:
 
 
 def _make_days(
-    work: Work,
-    due: list[Due],
-    known: Known,
+    work: SiteRun,
+    due: list[DueDay],
+    known: BuiltDays,
     is_full: bool,
-    tally: Tally,
+    tally: BuildProgress,
     progress: Progress | None,
 ) -> None:
     """Make the pages of each day, and note it in the list."""
@@ -158,7 +158,7 @@ def _make_days(
             progress("days", tally.days, tally.total)
 
 
-def _make_day(work: Work, one: Due, is_full: bool, tally: Tally) -> Day:
+def _make_day(work: SiteRun, one: DueDay, is_full: bool, tally: BuildProgress) -> BuiltDay:
     """Make one day's pages. Where a clip waits for room, the next run makes them again."""
     there = work.site.own(one.key, names.IN_DAY)
     maker = Maker(work.site, work.library, one.key, is_full, there)
@@ -167,10 +167,10 @@ def _make_day(work: Work, one: Due, is_full: bool, tally: Tally) -> Day:
     tally.stale[one.key] = there - kept
     tally.packed += maker.packed
     tally.waiting += maker.waiting
-    return Day("" if maker.waiting else one.digest, len(kept), day.cuts)
+    return BuiltDay("" if maker.waiting else one.digest, len(kept), day.cuts)
 
 
-def _make_new_cameras(work: Work, known: Known) -> None:
+def _make_new_cameras(work: SiteRun, known: BuiltDays) -> None:
     """Write the pages of cameras that had none: days that were there may lead to them now."""
     for name in _ASSETS:
         work.site.put(*pages.asset(name))
@@ -179,14 +179,14 @@ def _make_new_cameras(work: Work, known: Known) -> None:
             _make_camera(work, camera, known)
 
 
-def _make_faces(work: Work, known: Known) -> None:
+def _make_faces(work: SiteRun, known: BuiltDays) -> None:
     """Write each camera's page, and the first page."""
     for camera in work.shown:
         _make_camera(work, camera, known)
     work.site.put(names.INDEX, faces.first_page(work, known))
 
 
-def _make_camera(work: Work, camera: Shown, known: Known) -> None:
+def _make_camera(work: SiteRun, camera: Shown, known: BuiltDays) -> None:
     page = faces.camera_page(work, camera, known)
     work.site.put(f"{camera.folder}/{names.INDEX}", page)
 
@@ -194,7 +194,7 @@ def _make_camera(work: Work, camera: Shown, known: Known) -> None:
 # --- what goes
 
 
-def _sweep(work: Work, known: Known, tally: Tally) -> None:
+def _sweep(work: SiteRun, known: BuiltDays, tally: BuildProgress) -> None:
     """Remove what no page leads to any more, and only what is the site's own."""
     site = work.site
     for folder, stale in tally.stale.items():

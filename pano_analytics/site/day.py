@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from pano_analytics.present import counts, short_day
 from pano_analytics.site import names, pages, plan
-from pano_analytics.site.items import Describer, Item, Link, Period, group_of
+from pano_analytics.site.items import Describer, Link, PageUpload, Period, group_of
 from pano_analytics.site.made import Maker
-from pano_analytics.site.shown import Shown, Work
+from pano_analytics.site.shown import Shown, SiteRun
 from pano_analytics.wording import day_label
 
 # How many neighbours an upload is shown among, to each side.
@@ -18,7 +18,7 @@ _NEAR = 4
 class DayPages:
     """What one camera's day is made of; `write` writes its pages, `cuts` says where they part."""
 
-    def __init__(self, work: Work, camera: Shown, day: str, maker: Maker) -> None:
+    def __init__(self, work: SiteRun, camera: Shown, day: str, maker: Maker) -> None:
         self.work, self.camera, self.day, self.maker = work, camera, day, maker
         self.entries = camera.entries_of(day)
         self.pages = plan.pages_of(plan.moments_of(self.entries))
@@ -26,7 +26,7 @@ class DayPages:
         self.names = [names.page_name(at, len(self.pages)) for at in range(len(self.pages))]
         self.items = self._items()
 
-    def _items(self) -> dict[str, Item]:
+    def _items(self) -> dict[str, PageUpload]:
         said, site = self.work.settings, self.work.site
         uploads = names.uploads_from_day(site.root, said.uploads, said.site.media_url)
         is_packing = self.camera.is_packing(self.day, said.site.clip_days)
@@ -94,7 +94,7 @@ class DayPages:
 
     # --- single
 
-    def _single(self, item: Item, at: int, ordered: list[Item], place: str) -> bytes:
+    def _single(self, item: PageUpload, at: int, ordered: list[PageUpload], place: str) -> bytes:
         earlier = Link(ordered[at - 1].page, ordered[at - 1].time) if at else self._beyond(-1)
         is_last = at + 1 == len(ordered)
         later = self._beyond(1) if is_last else Link(ordered[at + 1].page, ordered[at + 1].time)
@@ -113,7 +113,7 @@ class DayPages:
             **self.work.common,
         )
 
-    def _clip_of(self, item: Item) -> Item | None:
+    def _clip_of(self, item: PageUpload) -> PageUpload | None:
         clip = self.items.get(item.clip_id)
         return clip if clip and clip.is_clip else None
 
@@ -145,9 +145,9 @@ class DayPages:
             if self.day in other.days
         ]
 
-    def _periods(self, page: list[plan.Moment]) -> list[Period]:
+    def _periods(self, page: list[plan.PlannedMoment]) -> list[Period]:
         first = self.camera.periods.set_index(["day", "period"])["first_id"]
-        groups: dict[int, list[plan.Moment]] = {}
+        groups: dict[int, list[plan.PlannedMoment]] = {}
         for moment in plan.joined(page):
             groups.setdefault(moment.period, []).append(moment)
         return [
@@ -155,7 +155,7 @@ class DayPages:
             for number, moments in sorted(groups.items(), reverse=True)
         ]
 
-    def _period(self, first_id: str, moments: list[plan.Moment]) -> Period:
+    def _period(self, first_id: str, moments: list[plan.PlannedMoment]) -> Period:
         """Return a period as far as it is on this page: what a full page says stays as it is."""
         uploads = [one.upload for moment in moments for one in moment.entries]
         clips = sum(upload.kind == "clip" for upload in uploads)

@@ -9,9 +9,9 @@ import pandas as pd
 
 from pano_analytics.present import counts, short_day
 from pano_analytics.site import names, pages, plan
-from pano_analytics.site.folder import Known
+from pano_analytics.site.folder import BuiltDays
 from pano_analytics.site.items import Link
-from pano_analytics.site.shown import Shown, Work
+from pano_analytics.site.shown import Shown, SiteRun
 from pano_analytics.wording import day_label, many, safe_link
 
 _LATEST = 12
@@ -57,7 +57,9 @@ class DayLink:
     is_pictured: bool
 
 
-def _period_links(work: Work, camera: Shown, known: Known, found: pd.DataFrame) -> list[PeriodLink]:
+def _period_links(
+    work: SiteRun, camera: Shown, known: BuiltDays, found: pd.DataFrame
+) -> list[PeriodLink]:
     """Return the periods `found` (rows of the camera's), addresses from the camera's folder."""
     pictures = _pictures_of(camera, found)
     columns = ["day", "period", "start", "end", "snapshots", "clips", "first_id"]
@@ -95,7 +97,7 @@ def _pictures_of(camera: Shown, found: pd.DataFrame) -> dict[tuple[str, int], st
     }
 
 
-def camera_page(work: Work, camera: Shown, known: Known) -> bytes:
+def camera_page(work: SiteRun, camera: Shown, known: BuiltDays) -> bytes:
     """Return one camera's page."""
     return _CameraPage(work, camera, known).made()
 
@@ -103,7 +105,7 @@ def camera_page(work: Work, camera: Shown, known: Known) -> bytes:
 class _CameraPage:
     """One camera's page: its latest picture, its days by hour, its periods of activity."""
 
-    def __init__(self, work: Work, camera: Shown, known: Known) -> None:
+    def __init__(self, work: SiteRun, camera: Shown, known: BuiltDays) -> None:
         self.work, self.camera, self.known = work, camera, known
 
     def made(self) -> bytes:
@@ -171,7 +173,7 @@ class Card:
     admin: str | None
 
 
-def _card(work: Work, camera: Shown) -> Card:
+def _card(work: SiteRun, camera: Shown) -> Card:
     said, rows = work.settings.camera(camera.name), camera.uploads
     picture, page = _latest_of(camera)
     return Card(
@@ -209,7 +211,7 @@ class Line:
     cells: tuple[tuple[str, Link | None], ...]
 
 
-def first_page(work: Work, known: Known) -> bytes:
+def first_page(work: SiteRun, known: BuiltDays) -> bytes:
     """Return the page that all else is reached from."""
     return pages.render(
         "index.html",
@@ -223,7 +225,7 @@ def first_page(work: Work, known: Known) -> bytes:
     )
 
 
-def _latest(work: Work, known: Known) -> list[PeriodLink]:
+def _latest(work: SiteRun, known: BuiltDays) -> list[PeriodLink]:
     """Return the newest periods of all cameras, addresses from the root."""
     found = []
     for camera in work.shown:
@@ -233,7 +235,7 @@ def _latest(work: Work, known: Known) -> list[PeriodLink]:
     return sorted(found, key=lambda link: (link.start, link.camera), reverse=True)[:_LATEST]
 
 
-def _lines(work: Work) -> list[Line]:
+def _lines(work: SiteRun) -> list[Line]:
     days = sorted({day for camera in work.shown for day in camera.days}, reverse=True)
     return [
         Line(

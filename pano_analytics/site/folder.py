@@ -44,7 +44,7 @@ class SiteFull(PanoError):
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class BuiltDay:
     """What the list knows of one camera's day.
 
     `inputs` stands for all that its pages were made of, empty where they are
@@ -58,16 +58,16 @@ class Day:
 
 
 @dataclass(slots=True)
-class Known:
+class BuiltDays:
     """The list: `days` by `camera folder/date`; `looked` says what was last looked at."""
 
     root_id: str | None = None
     looked: Mapping[str, Any] = field(default_factory=dict)
-    days: dict[str, Day] = field(default_factory=dict)
+    days: dict[str, BuiltDay] = field(default_factory=dict)
     cameras: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, text: bytes) -> Known:
+    def of(cls, text: bytes) -> BuiltDays:
         """Read a list; ValueError, KeyError, TypeError or AttributeError where it is none."""
         said = json.loads(text)
         if said["format"] != FORMAT:
@@ -76,7 +76,7 @@ class Known:
         if strange:
             raise ValueError(f"the folder {strange[0]!r}")
         days = {
-            key: Day(inputs, files, tuple((us, first) for us, first in cuts))
+            key: BuiltDay(inputs, files, tuple((us, first) for us, first in cuts))
             for key, (inputs, files, cuts) in said["days"].items()
         }
         return cls(said["root_id"], said["looked"], days, said["cameras"])
@@ -104,13 +104,13 @@ class SiteFolder:
         self.written: list[str] = []
         self.removed = 0
 
-    def known(self) -> Known:
+    def known(self) -> BuiltDays:
         """Return the list; an empty one where there is none. SettingsError if it is not ours."""
         try:
-            return Known.of(self.storage.read(LIST))
+            return BuiltDays.of(self.storage.read(LIST))
         except FileNotFoundError:
             self._refuse_other_content()
-            return Known()
+            return BuiltDays()
         except NotADirectoryError:
             raise SettingsError(
                 f"{self.root}: expected a folder for the site, got a file."
@@ -150,7 +150,7 @@ class SiteFolder:
                 f"are intact; free some space and run the command again."
             ) from error
 
-    def save(self, known: Known) -> None:
+    def save(self, known: BuiltDays) -> None:
         """Swap the list, after all that was written is on the disk."""
         if len(self.written) <= _FEW:
             self.storage.sync(name for name in self.written if self.storage.exists(name))
@@ -194,7 +194,7 @@ class SiteFolder:
         except OSError:
             return
 
-    def is_whole(self, known: Known) -> bool:
+    def is_whole(self, known: BuiltDays) -> bool:
         """Tell whether all that the list promises lies there, by number."""
         return (self.root / names.INDEX).exists() and all(
             day.inputs and len(self.own(key, names.IN_DAY)) == day.files

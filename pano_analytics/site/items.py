@@ -10,7 +10,7 @@ from pano_analytics.model.upload import Upload
 from pano_analytics.present import (
     STATE_BADGES,
     Badge,
-    Clock,
+    ZoneClock,
     badges,
     clip_length,
     download_name,
@@ -18,7 +18,7 @@ from pano_analytics.present import (
 )
 from pano_analytics.site import names
 from pano_analytics.site.made import Maker, Playable, Sheet
-from pano_analytics.site.plan import Entry, Moment
+from pano_analytics.site.plan import PlannedMoment, PlannedUpload
 from pano_analytics.wording import day_label
 
 # The width of kept thumbnails; pages only need it to keep a place of the right shape.
@@ -28,7 +28,7 @@ _SHOWN_WHOLE = frozenset(("complete", "partial", "unread"))
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class KeyFrame:
     """One key frame on a clip's sheet: when, and where in the file."""
 
     time: str
@@ -36,7 +36,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class PageUpload:
     """One upload as pages show it. Addresses are relative to its day's folder.
 
     `media` is the upload itself, None where no address leads to it; `thumb` its
@@ -62,7 +62,7 @@ class Item:
     video_note: str
     trouble: str
     sheet: Sheet | None
-    keys: tuple[Key, ...]
+    keys: tuple[KeyFrame, ...]
     facts: tuple[tuple[str, str], ...]
     clip_id: str
 
@@ -71,8 +71,8 @@ class Item:
 class Group:
     """A moment as a day's page shows it: a clip with its pictures, or pictures of none."""
 
-    clip: Item | None
-    pictures: tuple[Item, ...]
+    clip: PageUpload | None
+    pictures: tuple[PageUpload, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +98,11 @@ class Describer:
     """Turns rows into items; `uploads` begins addresses of uploads, from a day's folder."""
 
     maker: Maker
-    clock: Clock
+    clock: ZoneClock
     uploads: str | None
     is_packing: bool
 
-    def item(self, entry: Entry, frames: Sequence[tuple[float, str]]) -> Item:
+    def item(self, entry: PlannedUpload, frames: Sequence[tuple[float, str]]) -> PageUpload:
         """Return one upload as pages show it, its thumbnail, sheet and clip made if need be."""
         upload, zone = entry.upload, self.clock.zone
         is_clip = upload.is_moving
@@ -110,7 +110,7 @@ class Describer:
         playable = self.maker.playable(entry, self.is_packing) if is_clip else None
         sheet = self.maker.sheet(entry, frames) if is_clip else None
         time = self.clock.second(entry.start)
-        return Item(
+        return PageUpload(
             id=upload.media_id,
             page=names.page_of(upload.media_id),
             is_clip=is_clip,
@@ -134,12 +134,12 @@ class Describer:
             clip_id=upload.clip_id or "",
         )
 
-    def _keys(self, entry: Entry, sheet: Sheet | None) -> tuple[Key, ...]:
+    def _keys(self, entry: PlannedUpload, sheet: Sheet | None) -> tuple[KeyFrame, ...]:
         if sheet is None:
             return ()
         scale = entry.upload.file_s_per_s
         return tuple(
-            Key(self._at(entry.upload.start, offset / scale), f"{offset:.1f}")
+            KeyFrame(self._at(entry.upload.start, offset / scale), f"{offset:.1f}")
             for offset in sheet.offsets_s
         )
 
@@ -154,7 +154,7 @@ def _thumb_height(upload: Upload) -> int:
     return max(1, round(_THUMB_PX * height / width))
 
 
-def _video(entry: Entry, playable: Playable | None, media: str | None) -> str | None:
+def _video(entry: PlannedUpload, playable: Playable | None, media: str | None) -> str | None:
     if playable is None or playable.how == "not":
         return None
     own = names.clip_of(entry.upload.media_id, entry.version)
@@ -169,7 +169,7 @@ def _trouble(playable: Playable | None, media: str | None) -> str:
     return playable.note if playable.how == "not" else ""
 
 
-def group_of(moment: Moment, items: dict[str, Item]) -> Group:
+def group_of(moment: PlannedMoment, items: dict[str, PageUpload]) -> Group:
     """Return a moment in items: newest first as on the whole page, but for a clip's pictures."""
     pictures = tuple(items[one.upload.media_id] for one in moment.pictures)
     if moment.clip is None:

@@ -19,7 +19,7 @@ from pano_analytics.model.upload import SHOWN_STATES, Upload
 from pano_analytics.present import clips
 from pano_analytics.site import names
 from pano_analytics.site.folder import SiteFolder
-from pano_analytics.site.plan import Entry
+from pano_analytics.site.plan import PlannedUpload
 
 _SHEET_COLUMNS, _MOST_KEYS, _CELL_PX = 4, 8, 320
 _PLAYED_AS_FILE = frozenset((".mp4", ".m4v", ".mov"))
@@ -63,7 +63,7 @@ class Maker:
     packed: int = 0
     waiting: int = 0
 
-    def thumbnail(self, entry: Entry) -> str | None:
+    def thumbnail(self, entry: PlannedUpload) -> str | None:
         """Return the name of an upload's thumbnail, made if need be; None where there is none."""
         upload = entry.upload
         if upload.thumb is None:
@@ -83,7 +83,7 @@ class Maker:
     def _put(self, name: str, data: bytes) -> None:
         self.site.put(f"{self.folder}/{name}", data)
 
-    def sheet(self, entry: Entry, frames: Sequence[tuple[float, str]]) -> Sheet | None:
+    def sheet(self, entry: PlannedUpload, frames: Sequence[tuple[float, str]]) -> Sheet | None:
         """Return a clip's key frames as one picture; None where there are not two of them.
 
         `frames` are offset (seconds) and locator, in order; of many, eight are taken.
@@ -117,7 +117,7 @@ class Maker:
         sheet.save(drawn, "JPEG", quality=72, progressive=True)
         return drawn.getvalue()
 
-    def playable(self, entry: Entry, is_packing: bool) -> Playable:
+    def playable(self, entry: PlannedUpload, is_packing: bool) -> Playable:
         """Return how a clip plays in a page, packing it anew where that is wanted and needed."""
         upload = entry.upload
         if upload.state not in SHOWN_STATES:
@@ -134,7 +134,7 @@ class Maker:
             return Playable("not", _TOO_OLD)
         return self._packed(entry, note)
 
-    def _packed(self, entry: Entry, note: str) -> Playable:
+    def _packed(self, entry: PlannedUpload, note: str) -> Playable:
         name = names.clip_of(entry.upload.media_id, entry.version)
         if name not in self.there:
             if not self._has_room(entry.upload.size_bytes):

@@ -35,7 +35,7 @@ Cut = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PlannedUpload:
     """An upload on a day's page.
 
     `start` is in the library's zone, `version` changes with the content, `period` counts
@@ -53,10 +53,12 @@ class Entry:
         return epoch_us(self.upload.start.replace(tzinfo=None)), self.upload.media_id
 
 
-def entries_of(rows: pd.DataFrame) -> list[Entry]:
+def entries_of(rows: pd.DataFrame) -> list[PlannedUpload]:
     """Return uploads (rows of `with_periods`) one by one, in their order."""
     return [
-        Entry(Upload.of(row), row["start"].to_pydatetime(), row["version"], int(row["period"]))
+        PlannedUpload(
+            Upload.of(row), row["start"].to_pydatetime(), row["version"], int(row["period"])
+        )
         for row in rows.to_dict("records")
     ]
 
@@ -100,15 +102,15 @@ def with_periods(uploads: pd.DataFrame, gap: timedelta) -> tuple[pd.DataFrame, p
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class PlannedMoment:
     """A clip with the pictures that lie in it, or pictures that lie in none, in order of time."""
 
     period: int
-    clip: Entry | None
-    pictures: tuple[Entry, ...]
+    clip: PlannedUpload | None
+    pictures: tuple[PlannedUpload, ...]
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[PlannedUpload, ...]:
         return (*((self.clip,) if self.clip else ()), *self.pictures)
 
     @property
@@ -116,11 +118,11 @@ class Moment:
         return min(entry.key for entry in self.entries)
 
 
-def moments_of(entries: Sequence[Entry]) -> list[Moment]:
+def moments_of(entries: Sequence[PlannedUpload]) -> list[PlannedMoment]:
     """Return the moments of one day's uploads, oldest first."""
     clips = {one.upload.media_id: one for one in entries if one.upload.kind == "clip"}
-    held: dict[str, list[Entry]] = defaultdict(list)
-    found: list[Moment] = []
+    held: dict[str, list[PlannedUpload]] = defaultdict(list)
+    found: list[PlannedMoment] = []
     for entry in entries:
         holder = entry.upload.clip_id
         if entry.upload.kind == "clip":
@@ -128,21 +130,21 @@ def moments_of(entries: Sequence[Entry]) -> list[Moment]:
         if holder is not None and holder in clips:
             held[holder].append(entry)
         else:
-            found.append(Moment(entry.period, None, (entry,)))
+            found.append(PlannedMoment(entry.period, None, (entry,)))
     found += [part for key, clip in clips.items() for part in _parts(clip, held[key])]
     return sorted(found, key=lambda moment: moment.key)
 
 
-def _parts(clip: Entry, pictures: list[Entry]) -> Iterable[Moment]:
+def _parts(clip: PlannedUpload, pictures: list[PlannedUpload]) -> Iterable[PlannedMoment]:
     first, rest = pictures[:_LONGEST], pictures[_LONGEST:]
-    yield Moment(clip.period, clip, tuple(first))
+    yield PlannedMoment(clip.period, clip, tuple(first))
     for at in range(0, len(rest), _LONGEST):
-        yield Moment(clip.period, None, tuple(rest[at : at + _LONGEST]))
+        yield PlannedMoment(clip.period, None, tuple(rest[at : at + _LONGEST]))
 
 
-def pages_of(moments: Sequence[Moment]) -> list[list[Moment]]:
+def pages_of(moments: Sequence[PlannedMoment]) -> list[list[PlannedMoment]]:
     """Return a day's moments page by page, oldest first; a full page stays as it is for good."""
-    pages: list[list[Moment]] = [[]]
+    pages: list[list[PlannedMoment]] = [[]]
     for moment in moments:
         if _size(pages[-1]) >= FULL:
             pages.append([])
@@ -152,11 +154,11 @@ def pages_of(moments: Sequence[Moment]) -> list[list[Moment]]:
     return pages
 
 
-def _size(page: Iterable[Moment]) -> int:
+def _size(page: Iterable[PlannedMoment]) -> int:
     return sum(len(moment.entries) for moment in page)
 
 
-def cuts_of(pages: Sequence[Sequence[Moment]]) -> tuple[Cut, ...]:
+def cuts_of(pages: Sequence[Sequence[PlannedMoment]]) -> tuple[Cut, ...]:
     """Return the first upload of each page."""
     return tuple(page[0].key for page in pages if page)
 
@@ -166,13 +168,13 @@ def page_holding(cuts: Sequence[Cut], key: Cut) -> str:
     return names.page_name(max(0, bisect_right(list(cuts), key) - 1), max(1, len(cuts)))
 
 
-def joined(moments: Iterable[Moment]) -> list[Moment]:
+def joined(moments: Iterable[PlannedMoment]) -> list[PlannedMoment]:
     """Return moments with neighbouring pictures of no clip as one, within their period."""
-    found: list[Moment] = []
+    found: list[PlannedMoment] = []
     for moment in moments:
         last = found[-1] if found else None
         if last and not last.clip and not moment.clip and last.period == moment.period:
-            found[-1] = Moment(last.period, None, (*last.pictures, *moment.pictures))
+            found[-1] = PlannedMoment(last.period, None, (*last.pictures, *moment.pictures))
         else:
             found.append(moment)
     return found

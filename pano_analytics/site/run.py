@@ -16,8 +16,8 @@ from pathlib import Path
 from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.model.upload import resolved
 from pano_analytics.settings import Settings
-from pano_analytics.site.folder import Known, SiteFolder, refuse_place
-from pano_analytics.site.summary import Progress, Summary
+from pano_analytics.site.folder import BuiltDays, SiteFolder, refuse_place
+from pano_analytics.site.summary import Progress, SiteSummary
 from pano_analytics.store.home import Home
 from pano_analytics.store.storage import Storage
 
@@ -28,7 +28,7 @@ def update(
     *,
     is_full: bool = False,
     progress: Progress | None = None,
-) -> Summary:
+) -> SiteSummary:
     """Write the pages that changed into `folder` and remove what is no longer to be shown.
 
     With `is_full` every page is made and held against what is there. Raises
@@ -44,7 +44,7 @@ def update(
         _refuse_other_library(folder, known, home)
         looked = _looked_at(settings, folder)
         if not is_full and _is_current(site, known, looked):
-            return Summary(folder, len(known.cameras), len(known.days))
+            return SiteSummary(folder, len(known.cameras), len(known.days))
         # Both open tables, with Arrow: a quiet run loads neither.
         from pano_analytics.site import build
         from pano_analytics.store import own_tree
@@ -65,7 +65,7 @@ def _home(settings: Settings) -> Home:
     return home
 
 
-def _refuse_other_library(folder: Path, known: Known, home: Home) -> None:
+def _refuse_other_library(folder: Path, known: BuiltDays, home: Home) -> None:
     if known.root_id not in (None, home.root_id):
         raise SettingsError(
             f"{folder}: expected the site of this library; the folder has the site of another "
@@ -129,7 +129,7 @@ def _code() -> str:
 _CODE = (".py", ".html", ".css", ".js")
 
 
-def _is_current(site: SiteFolder, known: Known, looked: dict[str, object]) -> bool:
+def _is_current(site: SiteFolder, known: BuiltDays, looked: dict[str, object]) -> bool:
     due = known.looked.get("due")
     if due is not None and datetime.now(UTC) >= datetime.fromisoformat(str(due)):
         return False

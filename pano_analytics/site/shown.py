@@ -15,11 +15,11 @@ from pano_analytics.ingest import obstacles
 from pano_analytics.ingest.unread import places
 from pano_analytics.library import Library
 from pano_analytics.model.tables import TABLES
-from pano_analytics.present import Clock, counts
+from pano_analytics.present import ZoneClock, counts
 from pano_analytics.settings import Settings
 from pano_analytics.site import names, plan
 from pano_analytics.site.folder import SiteFolder
-from pano_analytics.store.catalog import Day, Manifest
+from pano_analytics.store.catalog import CameraDay, Manifest
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Shown:
         """Return a day's uploads, by start."""
         return self._by_day[day]
 
-    def entries_of(self, day: str) -> list[plan.Entry]:
+    def entries_of(self, day: str) -> list[plan.PlannedUpload]:
         """Return a day's uploads one by one, by start."""
         return plan.entries_of(self._by_day[day])
 
@@ -95,7 +95,7 @@ class Shown:
                 table[key].path
                 for table in tables
                 for date in sorted(rows["date"].dt.date.unique())
-                if (key := Day(self.name, date)) in table
+                if (key := CameraDay(self.name, date)) in table
             ]
             for day, rows in self._by_day.items()
         }
@@ -106,7 +106,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Work:
+class SiteRun:
     """One run: the library, the site's folder, the cameras, and what all templates are given."""
 
     library: Library
@@ -119,9 +119,9 @@ class Work:
         return self.library.settings
 
     @cached_property
-    def clock(self) -> Clock:
+    def clock(self) -> ZoneClock:
         """Says times of the library's zone."""
-        return Clock(self.library.zone)
+        return ZoneClock(self.library.zone)
 
     @cached_property
     def common(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class SiteSummary:
     """What a run did.
 
     `days` counts the camera-days shown, `days_made` those whose pages were made

@@ -23,13 +23,13 @@ from pano_analytics.store import locators
 from pano_analytics.store.change import Change
 from pano_analytics.store.manifest import MANIFEST, Manifest, Retired, decode, encode
 from pano_analytics.store.months import FOLDER as MONTHS
-from pano_analytics.store.months import Content, Month, Shelf, new_name
+from pano_analytics.store.months import Content, Month, MonthCache, new_name
 from pano_analytics.store.months import encode as encode_month
 from pano_analytics.store.parts import (
     TREE,
     UNLISTED,
     WHOLE,
-    Day,
+    CameraDay,
     Part,
     Sealed,
     Span,
@@ -48,9 +48,9 @@ __all__ = [
     "GRACE_S",
     "MANIFEST",
     "WHOLE",
+    "CameraDay",
     "Catalog",
     "Change",
-    "Day",
     "Manifest",
     "Misplaced",
     "Month",
@@ -83,7 +83,7 @@ class Catalog:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self._seen: tuple[tuple[int, int, int], Manifest] | None = None
-        self._shelf = Shelf(storage.read)
+        self._shelf = MonthCache(storage.read)
 
     def manifest(self) -> Manifest:
         """Return the current manifest; read again only when its root has changed.
@@ -111,7 +111,7 @@ class Catalog:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size
 
-    def table(self, table: str) -> Mapping[Day, Part]:
+    def table(self, table: str) -> Mapping[CameraDay, Part]:
         """Return the current parts of a table by camera-day; QueryError for an unknown one."""
         return self.manifest().table(table)
 

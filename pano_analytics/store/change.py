@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pano_analytics.model.tables import named, of_uploads
 from pano_analytics.store.manifest import Manifest, Written
 from pano_analytics.store.parts import (
-    Day,
+    CameraDay,
     Part,
     Sealed,
     Span,
@@ -25,10 +25,10 @@ from pano_analytics.store.parts import (
 )
 from pano_analytics.store.storage import Storage
 
-Waiting = dict[str, dict[Day, pa.Table | Sealed]]
+Waiting = dict[str, dict[CameraDay, pa.Table | Sealed]]
 
 
-class Catalog(Protocol):
+class ChangedCatalog(Protocol):
     """What a change needs of the catalog that it is of."""
 
     storage: Storage
@@ -49,7 +49,7 @@ class Catalog(Protocol):
 class Change:
     """Rows of several camera-days and tables that become visible in one step."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: ChangedCatalog) -> None:
         self._catalog = catalog
         self._base = catalog.manifest()
         self._new: Waiting = {}
@@ -58,26 +58,26 @@ class Change:
     def __bool__(self) -> bool:
         return any(self._new.values())
 
-    def _waiting(self, table: str) -> dict[Day, pa.Table | Sealed]:
+    def _waiting(self, table: str) -> dict[CameraDay, pa.Table | Sealed]:
         return self._new.get(named(table).name, {})
 
     def cameras(self) -> list[str]:
         """Return the names of all cameras that have rows or wait to get some, sorted."""
         return sorted({*self._base.cameras(), *(day.camera for day in self.touched())})
 
-    def days(self, table: str = "media") -> set[Day]:
+    def days(self, table: str = "media") -> set[CameraDay]:
         """Return every camera-day that has a part or waits to get one."""
         return set(self._base.table(table)) | set(self._waiting(table))
 
-    def has(self, day: Day) -> bool:
+    def has(self, day: CameraDay) -> bool:
         """Tell whether a camera-day has rows or waits to get some."""
         return day in self._waiting("media") or day in self._base.media
 
-    def is_listed(self, day: Day) -> bool:
+    def is_listed(self, day: CameraDay) -> bool:
         """Tell whether a camera-day waits as it was sealed, all from names: none of it is gone."""
         return isinstance(self._waiting("media").get(day), Sealed)
 
-    def span_us(self, day: Day) -> Span:
+    def span_us(self, day: CameraDay) -> Span:
         """Return the span of a camera-day's rows without reading them, if they are committed."""
         new = self._waiting("media").get(day)
         if isinstance(new, pa.Table):
@@ -85,23 +85,23 @@ class Change:
         part = self._base.media.get(day) if new is None else new.part
         return (None, None) if part is None else (part.first_us, part.last_us)
 
-    def touched(self, table: str = "media") -> set[Day]:
+    def touched(self, table: str = "media") -> set[CameraDay]:
         """Return the camera-days that wait to be committed."""
         return set(self._waiting(table))
 
-    def read(self, day: Day, table: str = "media") -> pa.Table | None:
+    def read(self, day: CameraDay, table: str = "media") -> pa.Table | None:
         """Return a camera-day's rows with this change's own in it; None if there are none."""
         new = self._waiting(table).get(day)
         if new is None:
             return self.before(day, table)
         return new.rows() if isinstance(new, Sealed) else new
 
-    def before(self, day: Day, table: str = "media") -> pa.Table | None:
+    def before(self, day: CameraDay, table: str = "media") -> pa.Table | None:
         """Return a camera-day's rows as they are committed; None if there are none."""
         part = self._base.table(table).get(day)
         return None if part is None else self._catalog.read(part, table)
 
-    def write(self, day: Day, rows: pa.Table | Sealed, table: str = "media") -> None:
+    def write(self, day: CameraDay, rows: pa.Table | Sealed, table: str = "media") -> None:
         """Put a camera-day's new whole content; no row at all drops the day."""
         self._new.setdefault(named(table).name, {})[day] = rows
 
@@ -120,14 +120,16 @@ class Change:
         self._new, self._given_up = {}, []
         return self._base
 
-    def _put_all(self, table: str, generation: int) -> dict[Day, Part | None]:
+    def _put_all(self, table: str, generation: int) -> dict[CameraDay, Part | None]:
         # Side by side: compressing and writing leave the interpreter alone.
         days = self._new[table]
         with ThreadPoolExecutor(max_workers=2) as pool:
             parts = pool.map(lambda day: self._put(table, day, days[day], generation), days)
             return dict(zip(days, parts, strict=True))
 
-    def _put(self, table: str, day: Day, rows: pa.Table | Sealed, generation: int) -> Part | None:
+    def _put(
+        self, table: str, day: CameraDay, rows: pa.Table | Sealed, generation: int
+    ) -> Part | None:
         name = new_name(table, day, generation)
         if isinstance(rows, Sealed):
             data, part = rows.data, replace(rows.part, path=name)
@@ -145,12 +147,12 @@ class Change:
 
     # --- rows that belong to uploads ----------------------------------------
 
-    def belonging(self, day: Day) -> dict[str, pa.Table]:
+    def belonging(self, day: CameraDay) -> dict[str, pa.Table]:
         """Return what the tables of uploads (all but `media`) hold of a camera-day."""
         found = {table.name: self.read(day, table.name) for table in of_uploads()}
         return {name: rows for name, rows in found.items() if rows is not None and rows.num_rows}
 
-    def move_belonging(self, ids: Iterable[str], was_day: Day, day: Day) -> None:
+    def move_belonging(self, ids: Iterable[str], was_day: CameraDay, day: CameraDay) -> None:
         """Take along what belongs to some uploads that move to another camera-day."""
         chosen = pa.array(ids, pa.string())
         for table, kept in self.belonging(was_day).items():
@@ -160,14 +162,14 @@ class Change:
                 self.write(was_day, kept.filter(pc.invert(is_moved)), table)
                 self.write(day, self._joined(day, moved, table), table)
 
-    def drop_belonging(self, ids: pa.Array | pa.ChunkedArray, day: Day) -> None:
+    def drop_belonging(self, ids: pa.Array | pa.ChunkedArray, day: CameraDay) -> None:
         """Drop what belongs to some uploads of a camera-day."""
         for table, kept in self.belonging(day).items():
             is_dropped = pc.is_in(kept["media_id"], ids)
             if pc.any(is_dropped).as_py():
                 self.write(day, kept.filter(pc.invert(is_dropped)), table)
 
-    def put_belonging(self, day: Day, rows: pa.Table, table: str) -> None:
+    def put_belonging(self, day: CameraDay, rows: pa.Table, table: str) -> None:
         """Put rows of some uploads in the place of all that these had in `table`."""
         there = self.read(day, table)
         if there is not None:
@@ -175,6 +177,6 @@ class Change:
             rows = pa.concat_tables([there.filter(pc.invert(is_replaced)), rows])
         self.write(day, rows, table)
 
-    def _joined(self, day: Day, rows: pa.Table, table: str) -> pa.Table:
+    def _joined(self, day: CameraDay, rows: pa.Table, table: str) -> pa.Table:
         there = self.read(day, table)
         return rows if there is None else pa.concat_tables([there, rows])

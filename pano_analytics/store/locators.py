@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.errors import LibraryError, MediaError
-from pano_analytics.store.parts import Day, folder_name
+from pano_analytics.store.parts import CameraDay, folder_name
 from pano_analytics.store.storage import Storage
 
 FOLDER = "thumbs"
@@ -36,7 +36,7 @@ class Locator(NamedTuple):
     size: int
 
 
-def folder(day: Day) -> str:
+def folder(day: CameraDay) -> str:
     """Return the library's folder that the packs of a camera-day lie in."""
     return f"{FOLDER}/{folder_name(day.camera)}/{day.date.isoformat()}"
 

@@ -17,15 +17,15 @@ from pano_analytics.errors import LibraryError
 from pano_analytics.model import alike
 from pano_analytics.model.tables import named
 from pano_analytics.store import months
-from pano_analytics.store.months import Content, Key, Month
-from pano_analytics.store.parts import Day, Part, summed
+from pano_analytics.store.months import CameraMonth, Content, Month
+from pano_analytics.store.parts import CameraDay, Part, summed
 
 MANIFEST = "manifest.json"
 FORMAT = 2
 
 Retired = tuple[tuple[str, float], ...]
 # Parts by table and camera-day; None where a camera-day has none any more.
-Written = Mapping[str, Mapping[Day, Part | None]]
+Written = Mapping[str, Mapping[CameraDay, Part | None]]
 
 
 def _at_hand(month: Month) -> Content:
@@ -42,7 +42,7 @@ class Manifest:
     """
 
     generation: int = 0
-    months: Mapping[Key, Month] = field(default_factory=dict)
+    months: Mapping[CameraMonth, Month] = field(default_factory=dict)
     retired: Retired = ()
     content: Callable[[Month], Content] = field(default=_at_hand, repr=False, compare=False)
 
@@ -72,23 +72,23 @@ class Manifest:
 
     # --- camera-days --------------------------------------------------------
 
-    def table(self, table: str) -> Mapping[Day, Part]:
+    def table(self, table: str) -> Mapping[CameraDay, Part]:
         """Return the parts of a table by camera-day. Raises QueryError for an unknown table."""
         return _Parts(self, named(table).name)
 
     @property
-    def media(self) -> Mapping[Day, Part]:
+    def media(self) -> Mapping[CameraDay, Part]:
         """The parts of `media`."""
         return self.table("media")
 
-    def everything(self) -> Iterator[tuple[str, Day, Part]]:
+    def everything(self) -> Iterator[tuple[str, CameraDay, Part]]:
         """Yield every part with its table and camera-day; also of tables unknown to this pano."""
         for month in self.months.values():
             for table, parts in self.content(month).items():
                 for day, part in parts.items():
                     yield table, day, part
 
-    def days_where(self, is_wanted: Callable[[Part], bool]) -> Iterator[tuple[Day, Part]]:
+    def days_where(self, is_wanted: Callable[[Part], bool]) -> Iterator[tuple[CameraDay, Part]]:
         """Yield the camera-days that are wanted, by camera and day, with their parts of `media`.
 
         Asked are first the sums of whole months: where one is not wanted, its days are not read.
@@ -98,7 +98,9 @@ class Manifest:
                 days = self.content(month)["media"].items()
                 yield from ((day, part) for day, part in days if is_wanted(part))
 
-    def newest_first(self, cameras: Iterable[str] | None = None) -> Iterator[tuple[Day, Part]]:
+    def newest_first(
+        self, cameras: Iterable[str] | None = None
+    ) -> Iterator[tuple[CameraDay, Part]]:
         """Yield camera-days and parts of `media`, the newest day first; months only as needed."""
         by_month: dict[str, list[Month]] = defaultdict(list)
         for month in self._of(cameras):
@@ -113,7 +115,7 @@ class Manifest:
         cameras: Iterable[str] | None = None,
         start_us: int | None = None,
         end_us: int | None = None,
-    ) -> list[tuple[Day, Part]]:
+    ) -> list[tuple[CameraDay, Part]]:
         """Return the parts that may hold rows of `cameras` within [start, end), by day.
 
         Only parts of media have a span: that of the same day decides for every table. A
@@ -122,7 +124,7 @@ class Manifest:
         """
         if not named(table).is_by_day:
             return list(self.table(table).items())
-        found: list[tuple[Day, Part]] = []
+        found: list[tuple[CameraDay, Part]] = []
         for month in self._of(cameras):
             if month.days.get(table) and _touches(month.media, start_us, end_us):
                 content = self.content(month)
@@ -154,21 +156,21 @@ class Manifest:
         return [month.file for month in self.months.values() if month.file is not None]
 
 
-class _Parts(Mapping[Day, Part]):
+class _Parts(Mapping[CameraDay, Part]):
     """The parts of one table by camera-day, read month by month as they are asked for."""
 
     def __init__(self, manifest: Manifest, table: str) -> None:
         self._manifest, self._table = manifest, table
 
-    def _of(self, month: Month) -> Mapping[Day, Part]:
+    def _of(self, month: Month) -> Mapping[CameraDay, Part]:
         if not month.days.get(self._table):
             return {}
         return self._manifest.content(month)[self._table]
 
-    def __getitem__(self, day: Day) -> Part:
-        return self._of(self._manifest.months[Key.of(day)])[day]
+    def __getitem__(self, day: CameraDay) -> Part:
+        return self._of(self._manifest.months[CameraMonth.of(day)])[day]
 
-    def __iter__(self) -> Iterator[Day]:
+    def __iter__(self) -> Iterator[CameraDay]:
         for month in self._manifest.months.values():
             yield from self._of(month)
 
@@ -188,8 +190,10 @@ def _spelled(cameras: Iterable[str], among: Mapping[str, object]) -> list[str]:
     return list(dict.fromkeys(name for name in found if name is not None))
 
 
-def _merged(old: Mapping[Day, Part], new: Mapping[Day, Part | None]) -> dict[Day, Part]:
-    merged: dict[Day, Part | None] = {**old, **new}
+def _merged(
+    old: Mapping[CameraDay, Part], new: Mapping[CameraDay, Part | None]
+) -> dict[CameraDay, Part]:
+    merged: dict[CameraDay, Part | None] = {**old, **new}
     return {day: part for day, part in sorted(merged.items()) if part is not None}
 
 
@@ -234,17 +238,17 @@ def decode(data: bytes, content: Callable[[Month], Content]) -> Manifest:
         return Manifest(document["generation"], found, retired, content)
 
 
-def _months(document: Mapping[str, Any]) -> Iterator[tuple[Key, Month]]:
+def _months(document: Mapping[str, Any]) -> Iterator[tuple[CameraMonth, Month]]:
     sums = (document["media"][name] for name in _SUMS)
     days = document["days"]
     columns = (document["cameras"], document["months"], document["files"])
     for at, (camera, month, file, *values) in enumerate(zip(*columns, *sums, strict=True)):
-        key = Key(camera, month)
+        key = CameraMonth(camera, month)
         counts = {table: of[at] for table, of in days.items() if of[at]}
         yield key, Month(key, file, counts, Part("", **dict(zip(_SUMS, values, strict=True))))
 
 
-def _of_one_file(document: Mapping[str, Any]) -> dict[Key, Month]:
+def _of_one_file(document: Mapping[str, Any]) -> dict[CameraMonth, Month]:
     """Return the months of a library that has one file for all, as pano wrote them at first."""
     parts = (
         (table, day, part)

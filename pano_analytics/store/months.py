@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from pano_analytics.errors import LibraryError
-from pano_analytics.store.parts import Day, Part, folder_name, summed
+from pano_analytics.store.parts import CameraDay, Part, folder_name, summed
 
 FOLDER = "manifests"
 _FORMAT = 1
@@ -23,7 +23,7 @@ _LONGEST = 100
 _KEPT = 1024
 
 # Parts by table and camera-day.
-Content = Mapping[str, Mapping[Day, Part]]
+Content = Mapping[str, Mapping[CameraDay, Part]]
 
 PART_FIELDS = (
     "path",
@@ -41,14 +41,14 @@ PART_FIELDS = (
 )
 
 
-class Key(NamedTuple):
+class CameraMonth(NamedTuple):
     """A camera and a month of its own days, such as "2026-11"."""
 
     camera: str
     month: str
 
     @classmethod
-    def of(cls, day: Day) -> Key:
+    def of(cls, day: CameraDay) -> CameraMonth:
         """Return the month that a camera-day lies in."""
         return cls(day.camera, day.date.isoformat()[:7])
 
@@ -61,34 +61,36 @@ class Month:
     as if they were one. `content` is at hand where no file holds it yet, and `file` then None.
     """
 
-    key: Key
+    key: CameraMonth
     file: str | None
     days: Mapping[str, int]
     media: Part
     content: Content | None = None
 
     @classmethod
-    def of(cls, key: Key, content: Content) -> Month:
+    def of(cls, key: CameraMonth, content: Content) -> Month:
         """Return a month that is not on the disk yet."""
         days = {table: len(parts) for table, parts in content.items() if parts}
         return cls(key, None, days, summed(content.get("media", {}).values()), content)
 
 
-def by_month(parts: Iterable[tuple[str, Day, Part | None]]) -> dict[Key, Content]:
+def by_month(parts: Iterable[tuple[str, CameraDay, Part | None]]) -> dict[CameraMonth, Content]:
     """Return parts, given with their tables and camera-days, by the month that they are of."""
-    months: dict[Key, dict[str, dict[Day, Any]]] = defaultdict(lambda: defaultdict(dict))
+    months: dict[CameraMonth, dict[str, dict[CameraDay, Any]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
     for table, day, part in parts:
-        months[Key.of(day)][table][day] = part
+        months[CameraMonth.of(day)][table][day] = part
     return dict(months)
 
 
-def new_name(key: Key, generation: int) -> str:
+def new_name(key: CameraMonth, generation: int) -> str:
     """Return a name that no file of a month had before."""
     camera = folder_name(key.camera)[:_LONGEST]
     return f"{FOLDER}/{camera}.{key.month}.{generation:08d}-{secrets.token_hex(8)}.json"
 
 
-def encode(key: Key, content: Content) -> bytes:
+def encode(key: CameraMonth, content: Content) -> bytes:
     """Return a month's file."""
     tables = {
         table: {
@@ -111,10 +113,10 @@ def decode(name: str, data: bytes) -> Content:
         }
 
 
-def parts_of_days(camera: str, days: Mapping[str, list[Any]]) -> Iterator[tuple[Day, Part]]:
+def parts_of_days(camera: str, days: Mapping[str, list[Any]]) -> Iterator[tuple[CameraDay, Part]]:
     """Yield the parts of a camera from what JSON holds of them by date."""
     for day, values in days.items():
-        yield Day(camera, date.fromisoformat(day)), Part(*values)
+        yield CameraDay(camera, date.fromisoformat(day)), Part(*values)
 
 
 @contextmanager
@@ -129,7 +131,7 @@ def naming_trouble(name: str) -> Iterator[None]:
         ) from error
 
 
-class Shelf:
+class MonthCache:
     """Months that were read, the last ones of them; safe to share between threads."""
 
     def __init__(self, read: Callable[[str], bytes]) -> None:

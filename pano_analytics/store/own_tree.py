@@ -32,7 +32,7 @@ class StrangeTree(UploadTreeError):
     """The upload tree does not hold what the library knows."""
 
 
-class Trouble(NamedTuple):
+class TreeProblem(NamedTuple):
     """What is wrong with the tree: the word that `pano status` uses, and a sentence."""
 
     word: str
@@ -46,7 +46,7 @@ def require(storage: Storage, root: Path) -> None:
         raise StrangeTree(text)
 
 
-def trouble(storage: Storage, root: Path | None) -> Trouble | None:
+def trouble(storage: Storage, root: Path | None) -> TreeProblem | None:
     """Return what is wrong with the upload tree of a library, None where nothing is.
 
     For all that tell people how the library is doing. Whether there is a tree at all
@@ -56,12 +56,12 @@ def trouble(storage: Storage, root: Path | None) -> Trouble | None:
         return None
     try:
         text = _strange(storage, root)
-        return Trouble("uploads_strange", text) if text else _unmarked(storage, root)
+        return TreeProblem("uploads_strange", text) if text else _unmarked(storage, root)
     except UploadTreeError:
         return None
 
 
-def _unmarked(storage: Storage, root: Path) -> Trouble | None:
+def _unmarked(storage: Storage, root: Path) -> TreeProblem | None:
     with Tree.opened(root) as tree:
         if adopted(storage) is None or tree.identity() is not None:
             return None
@@ -69,7 +69,7 @@ def _unmarked(storage: Storage, root: Path) -> Trouble | None:
         f"{root}: the marker {MARKER} that `pano cull --adopt` wrote is not there; nothing is "
         f"culled. If this is the right disk, run `pano cull --adopt` again."
     )
-    return Trouble("marker_missing", text)
+    return TreeProblem("marker_missing", text)
 
 
 def _strange(storage: Storage, root: Path) -> str | None:

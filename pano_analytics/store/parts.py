@@ -33,7 +33,7 @@ _REPEATING = frozenset(
 Span = tuple[int | None, int | None]
 
 
-class Day(NamedTuple):
+class CameraDay(NamedTuple):
     """A camera's calendar day: the unit in which the catalog is written."""
 
     camera: str
@@ -41,7 +41,7 @@ class Day(NamedTuple):
 
 
 # What stands for the camera-day of a table that is not kept by camera and day.
-WHOLE = Day("", date.min)
+WHOLE = CameraDay("", date.min)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _total(counts: list[int | None]) -> int | None:
     return sum(known) if len(known) == len(counts) else None
 
 
-def new_name(table: str, day: Day, generation: int) -> str:
+def new_name(table: str, day: CameraDay, generation: int) -> str:
     """Return a name that no part had before, in the folder of its table and camera-day."""
     name = f"part-{generation:08d}-{secrets.token_hex(3)}.parquet"
     if day == WHOLE:
@@ -119,10 +119,10 @@ def unlisted(path: str) -> str:
     return f"{UNLISTED}/{stem}-{blake2b(path.encode(), digest_size=8).hexdigest()}.parquet"
 
 
-def day_of_part(path: str) -> Day:
+def day_of_part(path: str) -> CameraDay:
     """Return the camera-day whose part lies at `path`, read from its folder names."""
     camera, day = path.split("/")[-3:-1]
-    return Day(
+    return CameraDay(
         unquote(camera.removeprefix("camera=")), date.fromisoformat(day.removeprefix("date="))
     )
 

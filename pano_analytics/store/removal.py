@@ -23,7 +23,7 @@ from pano_analytics.errors import UploadTreeError
 from pano_analytics.model.tables import of_uploads, replaced, uploads_of
 from pano_analytics.model.upload import Upload, culled, decode_path, to_open
 from pano_analytics.store import timekeeping
-from pano_analytics.store.catalog import Catalog, Change, Day
+from pano_analytics.store.catalog import CameraDay, Catalog, Change
 from pano_analytics.store.journal import Fact, Journal, gone_schema
 from pano_analytics.store.storage import Storage, stamp
 from pano_analytics.store.tree import Doomed, Outcome, Tree, adopted
@@ -85,7 +85,7 @@ class _Planned(NamedTuple):
 
     file: Doomed
     media_id: str | None
-    day: Day
+    day: CameraDay
     top: str
     reason: str
     mtime: datetime
@@ -104,7 +104,7 @@ def _read(plan: pa.Table) -> list[_Planned]:
         _Planned(
             Doomed(row["path"], row["size_bytes"], mtime_us),
             row["media_id"],
-            Day(row["camera"], row["date"]),
+            CameraDay(row["camera"], row["date"]),
             *(row[name] for name in ("top", "reason", "mtime", "culled_at")),
         )
         for row, mtime_us in zip(plan.to_pylist(), times_us, strict=True)
@@ -138,14 +138,14 @@ def _mark(storage: Storage, catalog: Catalog, journal: Journal, plan: Iterable[_
             change.write(day, replaced(table, marked))
             gone += whole(marked, change.belonging(day))
     if gone:
-        noted = timekeeping.look(storage).now()
+        noted = timekeeping.read_time(storage).now()
         rows = [{**row, "noted": noted} for row in gone]
         notes = pa.Table.from_pylist(rows, schema=gone_schema())
         storage.sync([journal.note_gone(notes)])
     _commit(storage, change)
 
 
-def _chosen(table: pa.Table, day: Day, planned: Mapping[str, _Planned]) -> list[Upload]:
+def _chosen(table: pa.Table, day: CameraDay, planned: Mapping[str, _Planned]) -> list[Upload]:
     ids = pa.array(list(planned), pa.string())
     return uploads_of(table.filter(pc.is_in(table["media_id"], ids)), *day)
 
@@ -192,8 +192,8 @@ def _commit(storage: Storage, change: Change) -> None:
         change.commit()
 
 
-def _by_day(plan: Iterable[_Planned]) -> dict[Day, dict[str, _Planned]]:
-    days = defaultdict[Day, dict[str, _Planned]](dict)
+def _by_day(plan: Iterable[_Planned]) -> dict[CameraDay, dict[str, _Planned]]:
+    days = defaultdict[CameraDay, dict[str, _Planned]](dict)
     for one in plan:
         if one.media_id is not None:
             days[one.day][one.media_id] = one

@@ -94,7 +94,7 @@ class Behind:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ClockMemory:
     """What was known of time at the last look; all in microseconds.
 
     `time_us` is the library's time, `ahead_us` how far ahead of it a right wall clock
@@ -115,7 +115,7 @@ class Known:
     behind: tuple[Behind, ...] = ()
 
     @classmethod
-    def begun(cls, time_us: int, now: Clocks) -> Known:
+    def begun(cls, time_us: int, now: Clocks) -> ClockMemory:
         """Begin at the library's time `time_us`, if the wall clock is right now."""
         run = Run(now.wall_us - now.boot_us, now.wall_us, now.wall_us)
         return cls(time_us, 0, now.boot_id, now.boot_us, time_us, now.boot_us, run)
@@ -129,7 +129,7 @@ class Known:
         return abs(self.apart_us()) <= APART_US
 
 
-def advance(known: Known, now: Clocks) -> Known:
+def advance(known: ClockMemory, now: Clocks) -> ClockMemory:
     """Return what is known at `now`, from what was known at the last look."""
     is_same_start = now.boot_id == known.boot_id and now.boot_us >= known.boot_us
     if not is_same_start:
@@ -144,7 +144,7 @@ def advance(known: Known, now: Clocks) -> Known:
     return _settled(_drifted(_ran_on(told, now), passed_us))
 
 
-def _started(known: Known, now: Clocks) -> Known:
+def _started(known: ClockMemory, now: Clocks) -> ClockMemory:
     """Return what is known at the first look after a start: no time has surely passed."""
     behind, apart_us = known.behind, known.apart_us()
     if apart_us < -APART_US:
@@ -162,7 +162,7 @@ def _started(known: Known, now: Clocks) -> Known:
     )
 
 
-def _ran_on(known: Known, now: Clocks) -> Known:
+def _ran_on(known: ClockMemory, now: Clocks) -> ClockMemory:
     """Carry the wall clock's run on, or begin another where it leapt."""
     run, steady_us = known.run, now.wall_us - now.boot_us
     if abs(steady_us - run.steady_us) <= APART_US:
@@ -170,14 +170,14 @@ def _ran_on(known: Known, now: Clocks) -> Known:
     return replace(known, run=Run(steady_us, now.wall_us, now.wall_us), before=(*known.before, run))
 
 
-def _drifted(known: Known, passed_us: int) -> Known:
+def _drifted(known: ClockMemory, passed_us: int) -> ClockMemory:
     if not known.is_agreed:
         return known
     most_us = passed_us // _DRIFT
     return replace(known, ahead_us=known.ahead_us + min(max(known.apart_us(), -most_us), most_us))
 
 
-def _settled(known: Known) -> Known:
+def _settled(known: ClockMemory) -> ClockMemory:
     """Note, once the wall clock is right, how far it was behind before its leaps."""
     if not known.is_agreed:
         return known
@@ -189,7 +189,7 @@ def _settled(known: Known) -> Known:
     return replace(known, before=(), behind=known.behind + behind)
 
 
-def confirmed(known: Known) -> Known:
+def confirmed(known: ClockMemory) -> ClockMemory:
     """Return what is known once the owner said that the wall clock is right now.
 
     No time passes by it. Had the computer been off for as long as its clock was ahead,
@@ -205,7 +205,7 @@ def confirmed(known: Known) -> Known:
 class Time:
     """The library's time, as known at the last look and carried on since."""
 
-    known: Known
+    known: ClockMemory
 
     def now_us(self) -> int:
         """Return the library's time now, in microseconds; it never runs backwards."""
@@ -272,7 +272,7 @@ def _span(us: int) -> str:
     return many(round(seconds / 60), "minute")
 
 
-def look(storage: Storage, wall: datetime | None = None) -> Time:
+def read_time(storage: Storage, wall: datetime | None = None) -> Time:
     """Return the library's time; nothing is written.
 
     `wall` stands for what this computer's clock says. Raises LibraryError where the
@@ -287,14 +287,14 @@ def look(storage: Storage, wall: datetime | None = None) -> Time:
 
 def keep(storage: Storage, wall: datetime | None = None) -> Time:
     """Return the library's time and note it in the library. Lock holder only."""
-    found = look(storage, wall)
+    found = read_time(storage, wall)
     _write(storage, found.known)
     return found
 
 
 def confirm(storage: Storage) -> Time:
     """Take the clock of this computer for right, as its owner says. Lock holder only."""
-    found = Time(confirmed(look(storage).known))
+    found = Time(confirmed(read_time(storage).known))
     _write(storage, found.known)
     return found
 
@@ -308,23 +308,23 @@ def trouble(settings: Settings, storage: Storage) -> str | None:
     if not storage.exists(PAGE):
         return None
     try:
-        found = look(storage)
+        found = read_time(storage)
     except LibraryError as error:
         return str(error)
     is_culled = settings.cull.scheduled or storage.exists(ADOPTED)
     return found.doubt if is_culled or found.known.apart_us() < 0 else None
 
 
-def _first(storage: Storage, now: Clocks) -> Known:
+def _first(storage: Storage, now: Clocks) -> ClockMemory:
     """Begin with what journal and heartbeat last knew: as if the computer had started since."""
     # The journal loads Arrow, which whoever only asks about the clock can do without.
     from pano_analytics.store.journal import Journal
 
     last_us = max(Journal(storage).last_us(), _heartbeat_us(storage))
     if not last_us:
-        return Known.begun(now.wall_us, now)
+        return ClockMemory.begun(now.wall_us, now)
     run = Run(last_us - now.boot_us, last_us, last_us)
-    return replace(Known.begun(last_us, now), boot_id="", run=run)
+    return replace(ClockMemory.begun(last_us, now), boot_id="", run=run)
 
 
 def _heartbeat_us(storage: Storage) -> int:
@@ -335,7 +335,7 @@ def _heartbeat_us(storage: Storage) -> int:
         return 0
 
 
-def _read(storage: Storage) -> Known | None:
+def _read(storage: Storage) -> ClockMemory | None:
     try:
         document = json.loads(storage.read(PAGE))
     except FileNotFoundError:
@@ -348,14 +348,14 @@ def _read(storage: Storage) -> Known | None:
         raise _unreadable(storage, error) from error
 
 
-def _known(document: dict[str, Any]) -> Known:
+def _known(document: dict[str, Any]) -> ClockMemory:
     if document["format"] != _FORMAT:
         raise ValueError(f"format {document['format']!r}")
     values = dict(document["known"])
     values["run"] = Run(**values["run"])
     values["before"] = tuple(Run(**one) for one in values["before"])
     values["behind"] = tuple(Behind(**one) for one in values["behind"])
-    return Known(**values)
+    return ClockMemory(**values)
 
 
 def _unreadable(storage: Storage, error: Exception) -> LibraryError:
@@ -366,7 +366,7 @@ def _unreadable(storage: Storage, error: Exception) -> LibraryError:
     )
 
 
-def _write(storage: Storage, known: Known) -> None:
+def _write(storage: Storage, known: ClockMemory) -> None:
     document = {"format": _FORMAT, "known": asdict(known)}
     storage.replace(PAGE, json.dumps(document, separators=(",", ":")).encode())
 

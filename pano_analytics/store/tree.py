@@ -54,7 +54,7 @@ class Doomed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PathStatus:
     """What lies at a path: a regular file, or why it is none that could be removed."""
 
     size_bytes: int = 0
@@ -172,7 +172,7 @@ class Tree:
 
     # --- looking ------------------------------------------------------------
 
-    def look(self, files: Iterable[Doomed]) -> Iterator[tuple[Doomed, Found]]:
+    def look(self, files: Iterable[Doomed]) -> Iterator[tuple[Doomed, PathStatus]]:
         """Yield what lies at the path of each file; a file of a folder follows the other fast."""
         with _Walk(self._descriptor) as walk:
             for file in files:
@@ -264,20 +264,20 @@ class _Walk:
             self._open.append((part, os.open(part, _FOLDER_FLAGS, dir_fd=above)))
         return self._open[-1][1] if self._open else self._root
 
-    def found(self, parts: tuple[bytes, ...]) -> Found:
+    def found(self, parts: tuple[bytes, ...]) -> PathStatus:
         try:
             folder = self.folder(parts[:-1])
             found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
-            return Found(trouble="no file", is_absent=True)
+            return PathStatus(trouble="no file", is_absent=True)
         except OSError as error:
-            return Found(trouble=_why(error))
+            return PathStatus(trouble=_why(error))
         if not stat.S_ISREG(found.st_mode):
             what = "a link, not followed" if stat.S_ISLNK(found.st_mode) else "not a regular file"
-            return Found(trouble=what)
+            return PathStatus(trouble=what)
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True):
-            return Found(trouble="pano has no permission to delete in its folder")
-        return Found(found.st_size, _mtime_us(found))
+            return PathStatus(trouble="pano has no permission to delete in its folder")
+        return PathStatus(found.st_size, _mtime_us(found))
 
     def remove(self, file: Doomed) -> Outcome:
         found = self.found(file.parts)

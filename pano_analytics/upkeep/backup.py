@@ -313,7 +313,7 @@ def _opened(source: Path, passphrase: str | None) -> Iterator[tarfile.TarFile]:
     with _readable(source), source.open("rb") as file:
         content: Any = file
         if is_encrypted(source):
-            content = sealed.Reader(file, str(passphrase), str(source))
+            content = sealed.SealedReader(file, str(passphrase), str(source))
         with tarfile.open(fileobj=content, mode="r|*") as tar:
             yield tar
 

@@ -32,7 +32,7 @@ from pano_analytics.errors import (
 )
 from pano_analytics.ingest import examine, walk
 from pano_analytics.ingest.examine import Outcome, Task
-from pano_analytics.ingest.listing import Reader, now_us
+from pano_analytics.ingest.listing import NameReader, now_us
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.library import Library
 from pano_analytics.model import alike, arguments
@@ -41,7 +41,7 @@ from pano_analytics.model.times import from_epoch_us, instant, sane
 from pano_analytics.model.upload import Upload, encode_path, locate, resolved
 from pano_analytics.receive import records
 from pano_analytics.store import locators, runs, timekeeping
-from pano_analytics.store.catalog import WHOLE, Day, Part
+from pano_analytics.store.catalog import WHOLE, CameraDay, Part
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.removal import AT_WORK
@@ -107,7 +107,7 @@ COLUMNS = ("what", "camera", "date", "path", "media_id", "part", "expected", "fo
 Progress = Callable[[str, int, int], None]
 
 
-class Finding(NamedTuple):
+class Disagreement(NamedTuple):
     """One disagreement; fields that do not apply to its kind are None."""
 
     what: str
@@ -152,7 +152,7 @@ def check(
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
-def _place(one: Finding) -> tuple[str, str, str]:
+def _place(one: Disagreement) -> tuple[str, str, str]:
     return one.camera or "", str(one.date), one.path or ""
 
 
@@ -228,10 +228,10 @@ class _Check:
         self.root = _root(library, bool(self.manifest.media))
         self.since_ns = _last_run_ns(library)
         self._ids: list[np.ndarray] = []
-        self._unread: set[Day] = set()
+        self._unread: set[CameraDay] = set()
         self._packs: dict[str, int | None] = {}
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Disagreement]:
         """Yield all disagreements, cheapest first."""
         opening = examine.crew(self.make_executor, self.workers)
         total, done = sum(part.rows for _, part in self.days), 0
@@ -251,8 +251,8 @@ class _Check:
     # --- one camera-day -----------------------------------------------------
 
     def _day(
-        self, day: Day, part: Part, run: Callable[[Iterable[Task]], Iterator[Outcome]]
-    ) -> Iterator[Finding]:
+        self, day: CameraDay, part: Part, run: Callable[[Iterable[Task]], Iterator[Outcome]]
+    ) -> Iterator[Disagreement]:
         table = yield from self._opened(day, part, "media")
         if table is None:
             self._unread.add(day)
@@ -269,11 +269,11 @@ class _Check:
             yield from self._contents(day, list(compress(uploads, is_sound)), run)
 
     def _opened(
-        self, day: Day, part: Part, table: str
-    ) -> Generator[Finding, None, pa.Table | None]:
+        self, day: CameraDay, part: Part, table: str
+    ) -> Generator[Disagreement, None, pa.Table | None]:
         """Yield what is wrong with a part; return its rows, or None if they cannot be read."""
         camera, date = (None, None) if day == WHOLE else day
-        finding = partial(Finding, camera=camera, date=date, part=part.path)
+        finding = partial(Disagreement, camera=camera, date=date, part=part.path)
         try:
             found = self.library.catalog.read(part, table)
         except FileNotFoundError:
@@ -288,7 +288,7 @@ class _Check:
             yield finding("part_rows", expected=str(part.rows), found=str(found.num_rows))
         return found
 
-    def _whole_tables(self) -> Iterator[Finding]:
+    def _whole_tables(self) -> Iterator[Disagreement]:
         """Yield what is wrong with tables that are not kept by camera and day."""
         for table in [name for name in TABLES if not TABLES[name].is_by_day]:
             for day, part in self.manifest.table(table).items():
@@ -299,7 +299,7 @@ class _Check:
         now = self.library.catalog.manifest()
         return part.path not in {current.path for _, _, current in now.everything()}
 
-    def _file(self, day: Day, upload: Upload) -> Generator[Finding, None, bool]:
+    def _file(self, day: CameraDay, upload: Upload) -> Generator[Disagreement, None, bool]:
         """Yield what is wrong with a row's file; return whether its content can be compared."""
         finding = _of(day, upload, expected=upload.state)
         is_gone = upload.is_gone
@@ -322,15 +322,17 @@ class _Check:
         return not differs
 
     def _of_another_kind(
-        self, finding: Callable[..., Finding], is_gone: bool, found: os.stat_result
-    ) -> Iterator[Finding]:
+        self, finding: Callable[..., Disagreement], is_gone: bool, found: os.stat_result
+    ) -> Iterator[Disagreement]:
         is_file = stat.S_ISREG(found.st_mode)
         if is_gone and is_file:
             yield finding("file_back", found=f"{found.st_size} bytes")
         elif not is_gone:
             yield finding("file_missing", found="not a regular file")
 
-    def _measures(self, day: Day, upload: Upload, found: os.stat_result) -> Iterator[Finding]:
+    def _measures(
+        self, day: CameraDay, upload: Upload, found: os.stat_result
+    ) -> Iterator[Disagreement]:
         if self.level < DEPTHS.index("size"):
             return
         finding = _of(day, upload)
@@ -353,8 +355,8 @@ class _Check:
             return True
         return False
 
-    def _torn(self) -> Iterator[Finding]:
-        finding = partial(Finding, "journal_torn", expected="a readable file of the journal")
+    def _torn(self) -> Iterator[Disagreement]:
+        finding = partial(Disagreement, "journal_torn", expected="a readable file of the journal")
         torn = Journal(self.library.storage).torn()
         yield from (finding(part=one.name, found=one.why) for one in torn)
         if self._is_journal_torn and not torn:
@@ -388,7 +390,7 @@ class _Check:
             np.isin(np.uint64(int(upload.media_id, 16)), self._forgotten_ids)
         )
 
-    def _journal(self, day: Day, uploads: list[Upload]) -> Iterator[Finding]:
+    def _journal(self, day: CameraDay, uploads: list[Upload]) -> Iterator[Disagreement]:
         if self._is_journal_torn:
             return
         uploads = [upload for upload in uploads if not self._is_to_drop(upload)]
@@ -406,7 +408,9 @@ class _Check:
                 upload = checked[index]
                 yield _of(day, upload)(what, expected=upload.state, found="no entry")
 
-    def _belonging(self, day: Day, uploads: list[Upload], table: str) -> Iterator[Finding]:
+    def _belonging(
+        self, day: CameraDay, uploads: list[Upload], table: str
+    ) -> Iterator[Disagreement]:
         """Yield what is wrong with the rows of a table that belong to a camera-day's uploads."""
         part = self.manifest.table(table).get(day)
         found = (yield from self._opened(day, part, table)) if part else None
@@ -422,8 +426,8 @@ class _Check:
             yield from self._frames(day, by_id, kept, path)
 
     def _frames(
-        self, day: Day, by_id: Mapping[str, Upload], frames: pa.Table, part: str | None
-    ) -> Iterator[Finding]:
+        self, day: CameraDay, by_id: Mapping[str, Upload], frames: pa.Table, part: str | None
+    ) -> Iterator[Disagreement]:
         shown = set(frames["thumb"].to_pylist())
         for upload in by_id.values():
             if upload.thumb is not None and upload.thumb not in shown:
@@ -434,7 +438,7 @@ class _Check:
             finding = _about(day, frame["media_id"], path, part=part)
             yield from self._thumb(finding, frame["thumb"])
 
-    def _thumb(self, finding: Callable[..., Finding], locator: str) -> Iterator[Finding]:
+    def _thumb(self, finding: Callable[..., Disagreement], locator: str) -> Iterator[Disagreement]:
         file, offset, size = locators.parse(locator)
         has = self._pack_size(file)
         if has is None or offset + size > has:
@@ -465,8 +469,11 @@ class _Check:
     # --- the contents of files ----------------------------------------------
 
     def _contents(
-        self, day: Day, uploads: list[Upload], run: Callable[[Iterable[Task]], Iterator[Outcome]]
-    ) -> Iterator[Finding]:
+        self,
+        day: CameraDay,
+        uploads: list[Upload],
+        run: Callable[[Iterable[Task]], Iterator[Outcome]],
+    ) -> Iterator[Disagreement]:
         opened = [upload for upload in uploads if not upload.is_waiting]
         for upload, outcome in zip(opened, run(map(self._task, opened)), strict=True):
             inspection = outcome.inspection
@@ -491,8 +498,8 @@ class _Check:
         return Task(where, upload.kind, length if upload.kind == "clip" else None)
 
     def _hashes(
-        self, finding: Callable[..., Finding], upload: Upload, sha256: str | None
-    ) -> Iterator[Finding]:
+        self, finding: Callable[..., Disagreement], upload: Upload, sha256: str | None
+    ) -> Iterator[Disagreement]:
         if sha256 != upload.sha256:
             yield finding("hash_differs", expected=upload.sha256, found=sha256)
         noted = None if self._is_journal_torn else self._noted_hashes.get(upload.media_id)
@@ -513,26 +520,26 @@ class _Check:
 
     # --- the whole library --------------------------------------------------
 
-    def _twice(self) -> Iterator[Finding]:
+    def _twice(self) -> Iterator[Disagreement]:
         if not self._ids:
             return
         ids, counts = np.unique(np.concatenate(self._ids), return_counts=True)
         for number, count in zip(ids[counts > 1], counts[counts > 1], strict=True):
-            yield Finding(
+            yield Disagreement(
                 "row_twice", media_id=f"{number:016x}", expected="1 row", found=many(count, "row")
             )
 
-    def _unfinished(self) -> Iterator[Finding]:
+    def _unfinished(self) -> Iterator[Disagreement]:
         journal = Journal(self.library.storage)
         for name in journal.open_plans():
             if journal.is_torn(name):
                 continue
             files = journal.read_plan(name).num_rows
-            yield Finding(
+            yield Disagreement(
                 "cull_unfinished", part=name, expected="no open plan", found=many(files, "file")
             )
 
-    def _left_behind(self) -> Iterator[Finding]:
+    def _left_behind(self) -> Iterator[Disagreement]:
         """Yield a finding if a killed run left files of the catalog in the wrong place."""
         if not self._is_abandoned():
             return
@@ -540,7 +547,7 @@ class _Check:
         # Check again: a run that began meanwhile may have moved some of them.
         if any(left) and self._is_abandoned():
             [example, *_] = [name for names in left for name in names]
-            yield Finding(
+            yield Disagreement(
                 "run_unfinished",
                 part=example,
                 expected="current parts in the tree, and no other files",
@@ -554,14 +561,14 @@ class _Check:
         storage = self.library.storage
         return storage.exists(AT_WORK) and not storage.is_locked(LOCK)
 
-    def _tried(self) -> Iterator[Finding]:
+    def _tried(self) -> Iterator[Disagreement]:
         """Yield attempts to replace or remove complete uploads, which `pano receive` recorded."""
         status = records.read(self.library.storage) or {}
         for camera, tally in status.get("cameras", {}).items():
             for one in tally.get("last_tries", ()):
                 at = datetime.fromisoformat(one["at"])
                 if self.scope.has(camera, _us(at)):
-                    yield Finding(
+                    yield Disagreement(
                         "overwrite_tried",
                         camera,
                         at.astimezone(self.library.zone).date(),
@@ -570,7 +577,7 @@ class _Check:
                         found=records.try_in_words(one),
                     )
 
-    def _tree(self) -> Iterator[Finding]:
+    def _tree(self) -> Iterator[Disagreement]:
         home = Home.read(self.library.storage)
         if home is None:
             raise LibraryError(
@@ -578,22 +585,22 @@ class _Check:
                 f"Restore it with `pano restore`."
             )
         root_name = encode_path(resolved(self.root).name) or "camera"
-        behind = timekeeping.look(self.library.storage).behind()
-        reader = Reader(self.library.settings, home.root_id, root_name, behind)
+        behind = timekeeping.read_time(self.library.storage).behind()
+        reader = NameReader(self.library.settings, home.root_id, root_name, behind)
         known = np.unique(np.concatenate([np.array([], dtype=np.uint64), *self._ids]))
-        trouble = walk.Trouble()
+        trouble = walk.WalkProblems()
         units = [one for one in walk.units(self.root) if self.scope.may_have(one.day)]
         for count, unit in enumerate(units):
             yield from self._unit(unit, reader, known, trouble)
             self.progress("checking the tree", count + 1, len(units))
         for path, reason in trouble.unreadable:
-            yield Finding(
+            yield Disagreement(
                 "file_unreadable", path=path, expected="a readable file or folder", found=reason
             )
 
     def _unit(
-        self, unit: walk.Unit, reader: Reader, known: np.ndarray, trouble: walk.Trouble
-    ) -> Iterator[Finding]:
+        self, unit: walk.WalkUnit, reader: NameReader, known: np.ndarray, trouble: walk.WalkProblems
+    ) -> Iterator[Disagreement]:
         settled = [e for e in walk.entries(self.root, unit, trouble) if e.mtime_ns < self.since_ns]
         for day, rows in reader.read(settled, now_us(), {}).days.items():
             if day in self._unread:
@@ -612,15 +619,17 @@ class _Check:
                     )
 
 
-def _of(day: Day, upload: Upload, **more: Any) -> Callable[..., Finding]:
+def _of(day: CameraDay, upload: Upload, **more: Any) -> Callable[..., Disagreement]:
     """Return a function that makes findings about a catalogued upload."""
     return _about(day, upload.media_id, upload.path, **more)
 
 
-def _about(day: Day, media_id: str, path: str | None, **more: Any) -> Callable[..., Finding]:
+def _about(
+    day: CameraDay, media_id: str, path: str | None, **more: Any
+) -> Callable[..., Disagreement]:
     """Return a function that makes findings about one upload."""
     known = {"path": path, "media_id": media_id, **more}
-    return partial(Finding, camera=day.camera, date=day.date, **known)
+    return partial(Disagreement, camera=day.camera, date=day.date, **known)
 
 
 def _numbers(ids: pa.ChunkedArray) -> np.ndarray:

@@ -24,12 +24,20 @@ import pyarrow.compute as pc
 from pano_analytics.errors import LibraryError, UploadTreeError
 from pano_analytics.ingest import gone, memory, obstacles, unread, walk
 from pano_analytics.ingest.days import FACTS
-from pano_analytics.ingest.run import ASIDE, LOCK, Progress, Summary, ingest
+from pano_analytics.ingest.run import ASIDE, LOCK, IngestSummary, Progress, ingest
 from pano_analytics.model.tables import TABLES, Table, media_table, of_uploads, schema, uploads_of
 from pano_analytics.model.upload import GONE_STATES, Upload, locate, media_id, went_missing
 from pano_analytics.settings import Settings
 from pano_analytics.store import locators, own_tree, timekeeping
-from pano_analytics.store.catalog import FOLDERS, Catalog, Change, Day, Manifest, Part, unlisted
+from pano_analytics.store.catalog import (
+    FOLDERS,
+    CameraDay,
+    Catalog,
+    Change,
+    Manifest,
+    Part,
+    unlisted,
+)
 from pano_analytics.store.home import NAME as HOME_PAGE
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import FOLDER as JOURNAL
@@ -160,7 +168,7 @@ class _Rebuild:
                 belonging = {name: rows for name, rows in kept.items() if rows is not None}
                 yield uploads_of(rows, *day), belonging
 
-    def _parts(self, table: str) -> Iterator[tuple[Day, Part]]:
+    def _parts(self, table: str) -> Iterator[tuple[CameraDay, Part]]:
         """Yield the old catalog's parts of a table; add unreadable ones to `unreadable_parts`."""
         for month in self.old.months.values():
             try:
@@ -168,7 +176,7 @@ class _Rebuild:
             except (OSError, LibraryError):
                 self.unreadable_parts.append(str(month.file))
 
-    def _old(self, table: str, day: Day) -> pa.Table | None:
+    def _old(self, table: str, day: CameraDay) -> pa.Table | None:
         part = self.old.table(table).get(day)
         return None if part is None else self._read(part, table)
 
@@ -192,7 +200,7 @@ class _Rebuild:
 
     def ingest_aside(
         self, progress: Progress | None, make_executor: MakeExecutor | None
-    ) -> Summary:
+    ) -> IngestSummary:
         """Build the new catalog in a separate library with the same identity and journal."""
         self.storage.remove_tree(ASIDE)
         self.storage.replace(AT_WORK, stamp().encode())
@@ -204,7 +212,7 @@ class _Rebuild:
         settings = self.settings.model_copy(update={"library": self.aside.root})
         return ingest(settings, is_full=True, progress=progress, make_executor=make_executor)
 
-    def refuse_partial_tree(self, summary: Summary) -> None:
+    def refuse_partial_tree(self, summary: IngestSummary) -> None:
         """Raise UploadTreeError if unreadable folders have known uploads, which would seem gone."""
         folders = tuple(f"{path}/" for path, _ in summary.unreadable)
         if not folders:
@@ -340,7 +348,7 @@ def _packs_named(catalog: Catalog, manifest: Manifest) -> set[str]:
     return named
 
 
-def _days_of(catalog: Catalog) -> dict[str, Day]:
+def _days_of(catalog: Catalog) -> dict[str, CameraDay]:
     """Return media_id -> camera-day of all uploads."""
     return {
         media_id: day
@@ -349,7 +357,7 @@ def _days_of(catalog: Catalog) -> dict[str, Day]:
     }
 
 
-def _by_camera_day(rows: pa.Table, days: Mapping[str, Day]) -> dict[Day, pa.Table]:
+def _by_camera_day(rows: pa.Table, days: Mapping[str, CameraDay]) -> dict[CameraDay, pa.Table]:
     """Return rows that belong to uploads, by the camera-day of their upload."""
     at = [days.get(media_id) for media_id in rows["media_id"].to_pylist()]
     camera_days = sorted({day for day in at if day is not None})
@@ -358,7 +366,7 @@ def _by_camera_day(rows: pa.Table, days: Mapping[str, Day]) -> dict[Day, pa.Tabl
     }
 
 
-def _add(change: Change, day: Day, rows: pa.Table, table: Table) -> None:
+def _add(change: Change, day: CameraDay, rows: pa.Table, table: Table) -> None:
     existing = change.read(day, table.name)
     if existing is not None:
         known = {tuple(row.values()) for row in existing.select(table.key).to_pylist()}

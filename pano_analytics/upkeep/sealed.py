@@ -88,7 +88,7 @@ class Writer:
         self._number += 1
 
 
-class Reader:
+class SealedReader:
     """Decrypts `file`, and returns only verified content. Raises SealError."""
 
     def __init__(self, file: IO[bytes], passphrase: str, name: str) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from pano_analytics.service.supervise.child import environment
-from pano_analytics.service.supervise.parts import Errand, Part, Ran
+from pano_analytics.service.supervise.parts import Errand, Ran, ServiceCommand
 from pano_analytics.service.supervise.state import PartState, Word, now
 
 log = logging.getLogger("pano.up")
@@ -141,7 +141,7 @@ class _Supervised:
 class Keeper(_Supervised):
     """Runs one part, and restarts it when it ends."""
 
-    def __init__(self, part: Part, on_change: Callable[[], None]) -> None:
+    def __init__(self, part: ServiceCommand, on_change: Callable[[], None]) -> None:
         super().__init__(part.name, "starting", Child(part.name, part.environment), on_change)
         self.part = part
         self._wait_s = FIRST_WAIT_S

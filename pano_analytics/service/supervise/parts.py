@@ -29,7 +29,7 @@ def _always() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ServiceCommand:
     """A command that keeps running: `pano` with `arguments`, whenever `is_wanted`.
 
     `is_well` is its health check, called in a thread; it may block for ANSWER_S. None if it
@@ -72,14 +72,14 @@ class Errand:
     mark: Callable[[], str] = str
 
 
-def parts_of(settings: Settings, where: tuple[str, ...]) -> tuple[Part, ...]:
+def parts_of(settings: Settings, where: tuple[str, ...]) -> tuple[ServiceCommand, ...]:
     """Return the parts that keep running; `where` holds the options that select the settings."""
     return (
-        Part(
+        ServiceCommand(
             "receive", ("receive", *where), lambda: should_receive(settings), _ftp_check(settings)
         ),
-        Part("ingest", ("ingest", "--watch", *where)),
-        Part("serve", ("serve", *where), is_well=lambda: is_serving(settings)),
+        ServiceCommand("ingest", ("ingest", "--watch", *where)),
+        ServiceCommand("serve", ("serve", *where), is_well=lambda: is_serving(settings)),
     )
 
 

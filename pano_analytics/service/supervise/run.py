@@ -20,7 +20,7 @@ from pano_analytics.service.supervise.health import PLACE, HealthServer
 from pano_analytics.service.supervise.heartbeat import beat
 from pano_analytics.service.supervise.keeper import LOOK_EVERY_S, Keeper, Runner
 from pano_analytics.service.supervise.notify import notify, watchdog_s
-from pano_analytics.service.supervise.parts import Errand, Part
+from pano_analytics.service.supervise.parts import Errand, ServiceCommand
 from pano_analytics.service.supervise.state import LOCK, PartState, forget_state, now, write_state
 from pano_analytics.settings import Settings, Up
 from pano_analytics.store.storage import Storage
@@ -44,7 +44,7 @@ class SuperviseError(PanoError):
 
 def up(
     settings: Settings,
-    parts: Sequence[Part],
+    parts: Sequence[ServiceCommand],
     errands: Sequence[Errand] = (),
     *,
     is_quiet: bool = False,
@@ -99,7 +99,7 @@ class _Supervisor:
         self,
         settings: Settings,
         storage: Storage,
-        parts: Sequence[Part],
+        parts: Sequence[ServiceCommand],
         errands: Sequence[Errand],
     ) -> None:
         self.settings, self.storage = settings, storage

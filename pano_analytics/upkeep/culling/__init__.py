@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pano_analytics.upkeep.culling.due import Due
+from pano_analytics.upkeep.culling.due import ExpiredFile
 from pano_analytics.upkeep.culling.forecasting import Room, forecast, rooms
 from pano_analytics.upkeep.culling.marker import adopt
-from pano_analytics.upkeep.culling.planning import Plan, plan
+from pano_analytics.upkeep.culling.planning import CullPlan, plan
 from pano_analytics.upkeep.culling.run import Culled, TooMany, cull, is_stopped, last_run
 
 __all__ = [
+    "CullPlan",
     "Culled",
-    "Due",
-    "Plan",
+    "ExpiredFile",
     "Room",
     "TooMany",
     "adopt",

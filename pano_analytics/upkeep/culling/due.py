@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pano_analytics.store.tree import Doomed
 
 
-class Due(NamedTuple):
+class ExpiredFile(NamedTuple):
     """A file to delete: an upload past its retention time, or a companion file of one.
 
     `since` (UTC) is the latest of the times that must all be old enough, and `aged_by` says

@@ -19,13 +19,13 @@ from pano_analytics.model.times import from_epoch_us
 from pano_analytics.model.upload import GONE_STATES, Upload, decode_path, encode_path
 from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, timekeeping
-from pano_analytics.store.catalog import Catalog, Day
+from pano_analytics.store.catalog import CameraDay, Catalog
 from pano_analytics.store.journal import PLAN, Journal
 from pano_analytics.store.split import followed
 from pano_analytics.store.storage import Storage
 from pano_analytics.store.timekeeping import Time, latest_us
 from pano_analytics.store.tree import Doomed, Tree, WrongRoot, adopted
-from pano_analytics.upkeep.culling.due import Due
+from pano_analytics.upkeep.culling.due import ExpiredFile
 from pano_analytics.upkeep.culling.places import clock, places, settings_of, tops
 from pano_analytics.upkeep.culling.sight import FirstSeen
 from pano_analytics.wording import many
@@ -70,14 +70,14 @@ class Left(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class CullPlan:
     """What a culling at `now` (UTC) would delete; `trouble` says why it would not, else None.
 
     `time_us` is the library's time at `now`, in microseconds (see `timekeeping`).
     """
 
     now: datetime
-    due: tuple[Due, ...]
+    due: tuple[ExpiredFile, ...]
     stays: tuple[Stays, ...]
     cameras: tuple[Left, ...]
     trouble: str | None = None
@@ -94,9 +94,9 @@ class Plan:
         return sum(one.media_id is not None for one in self.due)
 
     def frame(self) -> pd.DataFrame:
-        """Return the files to delete, one row each, with the columns of `Due` and `age_days`."""
+        """Return the files to delete, one row each: `ExpiredFile`, and the column `age_days`."""
         rows = [one._asdict() for one in self.due]
-        frame = _frame(rows, [*Due._fields]).drop(columns="mtime_us")
+        frame = _frame(rows, [*ExpiredFile._fields]).drop(columns="mtime_us")
         frame["age_days"] = [(self.now - one.since) / timedelta(days=1) for one in self.due]
         return frame
 
@@ -115,7 +115,7 @@ def _frame(rows: list[dict[str, object]], columns: Iterable[str]) -> pd.DataFram
     return pd.DataFrame(rows, columns=list(columns))
 
 
-def plan(where: Settings | Library, now: datetime | None = None) -> Plan:
+def plan(where: Settings | Library, now: datetime | None = None) -> CullPlan:
     """Return what a culling would delete if this computer's clock said `now`.
 
     `now` is an aware datetime, by default the current time. An upload is due when its
@@ -136,13 +136,13 @@ def plan(where: Settings | Library, now: datetime | None = None) -> Plan:
             trouble = None
         except WrongRoot as error:
             trouble = str(error)
-        time = timekeeping.look(storage, now)
+        time = timekeeping.read_time(storage, now)
         return make(settings, storage, tree, time, trouble or time.doubt)
 
 
 def make(
     settings: Settings, storage: Storage, tree: Tree, time: Time, trouble: str | None = None
-) -> Plan:
+) -> CullPlan:
     """Return the plan for a tree that is already open."""
     now = time.wall
     settings = followed(settings, storage)
@@ -155,7 +155,7 @@ def make(
     due.sort(key=lambda one: (one.camera, one.date, one.path))
     stays.sort(key=lambda one: (one.camera, one.path))
     left = tuple(_left(settings, aged, due, stays, waiting))
-    return Plan(now, tuple(due), tuple(stays), left, trouble, time.at_us)
+    return CullPlan(now, tuple(due), tuple(stays), left, trouble, time.at_us)
 
 
 # --- by age -------------------------------------------------------------------
@@ -165,8 +165,8 @@ def make(
 class _CameraDay:
     """A camera-day: uploads that are old by name and arrival, and the totals of all others."""
 
-    day: Day
-    old: list[Due]
+    day: CameraDay
+    old: list[ExpiredFile]
     files: int
     size_bytes: int
     since: datetime | None
@@ -180,7 +180,9 @@ def _aged(settings: Settings, catalog: Catalog, now: datetime) -> Iterator[_Came
             yield _aged_day(day, present, settings.keep_days_of(day.camera), now)
 
 
-def _aged_day(day: Day, present: pa.Table, keep_days: int | None, now: datetime) -> _CameraDay:
+def _aged_day(
+    day: CameraDay, present: pa.Table, keep_days: int | None, now: datetime
+) -> _CameraDay:
     since = ages(present, now)
     rows = present.append_column("since", since)
     cutoff = pa.scalar(None if keep_days is None else now - timedelta(days=keep_days), _UTC)
@@ -214,7 +216,7 @@ def ages(rows: pa.Table, now: datetime) -> pa.ChunkedArray:
     return pc.max_element_wise(start, arrived).cast(_UTC)
 
 
-def _by_sight(old: Iterable[Due], sights: FirstSeen, time: Time) -> Iterator[Due]:
+def _by_sight(old: Iterable[ExpiredFile], sights: FirstSeen, time: Time) -> Iterator[ExpiredFile]:
     """Yield uploads that are old by name and arrival, with `since` raised to their first sight.
 
     An upload that the journal does not contain was first seen now.
@@ -226,14 +228,14 @@ def _by_sight(old: Iterable[Due], sights: FirstSeen, time: Time) -> Iterator[Due
         yield one if seen <= one.since else _seen_later(one, seen)
 
 
-def _seen_later(one: Due, seen: datetime) -> Due:
+def _seen_later(one: ExpiredFile, seen: datetime) -> ExpiredFile:
     late = seen - one.since
     is_late = late > timedelta(days=1)
     reason = _reason(one.keep_days, late, "it was first seen") if is_late else one.reason
     return one._replace(aged_by="seen", since=seen, reason=reason)
 
 
-def _dues(old: pa.Table, day: Day, keep_days: int) -> Iterator[Due]:
+def _dues(old: pa.Table, day: CameraDay, keep_days: int) -> Iterator[ExpiredFile]:
     """Yield uploads that are old by `since`; null stands for an implausible time."""
     # Keep the file's time as the exact number from the disk, to compare before unlinking.
     mtimes_us = old["mtime"].cast(pa.int64()).to_pylist()
@@ -242,9 +244,9 @@ def _dues(old: pa.Table, day: Day, keep_days: int) -> Iterator[Due]:
         yield _due(upload, since or EARLIEST, mtime_us, keep_days)
 
 
-def _due(upload: Upload, since: datetime, mtime_us: int, keep_days: int) -> Due:
+def _due(upload: Upload, since: datetime, mtime_us: int, keep_days: int) -> ExpiredFile:
     late = max(since - upload.start, timedelta())
-    return Due(
+    return ExpiredFile(
         upload.camera,
         upload.date,
         upload.path,
@@ -269,12 +271,12 @@ def _reason(keep_days: int, late: timedelta, what: str) -> str:
 # --- files on disk ------------------------------------------------------------
 
 
-def _split_by_file(tree: Tree, old: Iterable[Due]) -> tuple[list[Due], list[Stays]]:
+def _split_by_file(tree: Tree, old: Iterable[ExpiredFile]) -> tuple[list[ExpiredFile], list[Stays]]:
     """Return files that can be deleted, and files that stay because they differ on disk.
 
     Files that no longer exist are in neither; the next ingest marks them missing.
     """
-    due: list[Due] = []
+    due: list[ExpiredFile] = []
     stays: list[Stays] = []
     by_file = {one.file: one for one in sorted(old, key=lambda one: one.path)}
     for file, found in tree.look(by_file):
@@ -288,14 +290,14 @@ def _split_by_file(tree: Tree, old: Iterable[Due]) -> tuple[list[Due], list[Stay
     return due, stays
 
 
-def _companions(tree: Tree, due: Iterable[Due]) -> list[Due]:
+def _companions(tree: Tree, due: Iterable[ExpiredFile]) -> list[ExpiredFile]:
     """Return the companion files of clips, which are deleted with them."""
-    folders = defaultdict[str, dict[bytes, Due]](dict)
+    folders = defaultdict[str, dict[bytes, ExpiredFile]](dict)
     for one in due:
         if one.kind == "clip":
             folder, _, name = one.path.rpartition("/")
             folders[folder][decode_path(name)] = one
-    found: dict[Doomed, Due] = {}
+    found: dict[Doomed, ExpiredFile] = {}
     for folder, clips in sorted(folders.items()):
         names = tree.names(tuple(decode_path(folder).split(b"/")) if folder else ())
         for own, clip in _beside(names, clips):
@@ -316,7 +318,9 @@ def _companions(tree: Tree, due: Iterable[Due]) -> list[Due]:
     ]
 
 
-def _beside(names: Iterable[bytes], clips: Mapping[bytes, Due]) -> Iterator[tuple[bytes, Due]]:
+def _beside(
+    names: Iterable[bytes], clips: Mapping[bytes, ExpiredFile]
+) -> Iterator[tuple[bytes, ExpiredFile]]:
     """Yield `STEM.idx` and `NAME.thumb` of clips to delete, if no other file of that stem stays.
 
     A later upload (see `layouts.later`) counts under its original name: which of two indexes
@@ -351,13 +355,13 @@ def _ending(name: bytes) -> bytes:
     return name.rpartition(b".")[2].lower()
 
 
-def _remains(tree: Tree, due: Iterable[Due], time: Time) -> list[Due]:
+def _remains(tree: Tree, due: Iterable[ExpiredFile], time: Time) -> list[ExpiredFile]:
     """Return partial files of cut uploads that are as old as the uploads deleted beside them.
 
     `pano receive` leaves them, under names of its own; they are not catalogued.
     """
     folders = {one.path.rpartition("/")[0]: one for one in due}
-    found: dict[Doomed, Due] = {}
+    found: dict[Doomed, ExpiredFile] = {}
     for folder, upload in sorted(folders.items()):
         for own in tree.names(tuple(decode_path(folder).split(b"/")) if folder else ()):
             if own.startswith(b".") and own.endswith(PART.encode()):
@@ -387,9 +391,9 @@ def _remains(tree: Tree, due: Iterable[Due], time: Time) -> list[Due]:
 def _left(
     settings: Settings,
     aged: Iterable[_CameraDay],
-    due: Iterable[Due],
+    due: Iterable[ExpiredFile],
     stays: Iterable[Stays],
-    waiting: Iterable[Due],
+    waiting: Iterable[ExpiredFile],
 ) -> Iterator[Left]:
     going, old = _by_camera(due), _by_camera(one for each in aged for one in each.old)
     later = _by_camera(waiting)
@@ -415,14 +419,14 @@ def _left(
         )
 
 
-def _by_camera(files: Iterable[Due]) -> defaultdict[str, list[Due]]:
-    found = defaultdict[str, list[Due]](list)
+def _by_camera(files: Iterable[ExpiredFile]) -> defaultdict[str, list[ExpiredFile]]:
+    found = defaultdict[str, list[ExpiredFile]](list)
     for one in files:
         found[one.camera].append(one)
     return found
 
 
-def plan_table(due: Sequence[Due], settings: Settings, culled_at: datetime) -> pa.Table:
+def plan_table(due: Sequence[ExpiredFile], settings: Settings, culled_at: datetime) -> pa.Table:
     """Return the files to delete as the journal stores a plan (schema PLAN)."""
     top = tops(settings)
     columns = {

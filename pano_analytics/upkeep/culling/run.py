@@ -21,16 +21,16 @@ from pano_analytics.ingest.days import settle
 from pano_analytics.ingest.run import LOCK
 from pano_analytics.settings import Settings
 from pano_analytics.store import locators, own_tree, timekeeping
-from pano_analytics.store.catalog import MANIFEST, Catalog, Change, Day, Part
+from pano_analytics.store.catalog import MANIFEST, CameraDay, Catalog, Change, Part
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.removal import AT_WORK, Carried, carry_out, mark_at_work
 from pano_analytics.store.runs import ENDED, INTERRUPTED
 from pano_analytics.store.storage import Storage, StorageFull
 from pano_analytics.store.timekeeping import Time
 from pano_analytics.store.tree import Tree, adopted
-from pano_analytics.upkeep.culling.due import Due
+from pano_analytics.upkeep.culling.due import ExpiredFile
 from pano_analytics.upkeep.culling.places import clock, most_files, places, settings_of, storage_of
-from pano_analytics.upkeep.culling.planning import Left, Plan, make, plan, plan_table
+from pano_analytics.upkeep.culling.planning import CullPlan, Left, make, plan, plan_table
 from pano_analytics.wording import many
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def cull(
     return done
 
 
-def _refuse_too_many(found: Plan, up_to: int | None) -> None:
+def _refuse_too_many(found: CullPlan, up_to: int | None) -> None:
     count = len(found.due)
     if up_to is not None and count > up_to:
         raise TooMany(
@@ -146,7 +146,7 @@ def _refuse_too_many(found: Plan, up_to: int | None) -> None:
         )
 
 
-def _raise_if_held(found: Plan, held: Mapping[str, str], done: Culled) -> None:
+def _raise_if_held(found: CullPlan, held: Mapping[str, str], done: Culled) -> None:
     if not held:
         return
     count = sum(one.camera in held for one in found.due)
@@ -169,7 +169,7 @@ def _advice(count: int) -> str:
     )
 
 
-def _forget_folders(storage: Storage, due: Iterable[Due]) -> None:
+def _forget_folders(storage: Storage, due: Iterable[ExpiredFile]) -> None:
     """Make the next ingest read the folders of deleted files, even if they look unchanged.
 
     Otherwise a file that was uploaded again with the same name, size and time would go
@@ -188,7 +188,7 @@ def _forget_folders(storage: Storage, due: Iterable[Due]) -> None:
 
 
 def held_back(
-    settings: Settings, found: Plan, before: Mapping[str, Any] | None = None
+    settings: Settings, found: CullPlan, before: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
     """Return the cameras that exceed a limit, each with a sentence about it.
 
@@ -206,7 +206,7 @@ def held_back(
     return held
 
 
-def _ordinary_since(found: Plan, before: Mapping[str, Any] | None) -> datetime:
+def _ordinary_since(found: CullPlan, before: Mapping[str, Any] | None) -> datetime:
     """Return the time of the previous culling, or now if that was too long ago."""
     looked_us = (before or {}).get("looked_us")
     if not isinstance(looked_us, int):
@@ -215,7 +215,7 @@ def _ordinary_since(found: Plan, before: Mapping[str, Any] | None) -> datetime:
     return found.now - ago if ago <= _ORDINARY else found.now
 
 
-def _exceeded(settings: Settings, left: Left, own: list[Due], since: datetime) -> str:
+def _exceeded(settings: Settings, left: Left, own: list[ExpiredFile], since: datetime) -> str:
     caps, size_bytes = settings.cull, sum(one.size_bytes for one in own)
     uploads = [one for one in own if one.media_id is not None]
     there = len(uploads) + left.left_files
@@ -235,7 +235,7 @@ def _gb(size_bytes: int) -> str:
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e8 else f"{size_bytes / 1e6:.1f} MB"
 
 
-def _batches(due: Iterable[Due], storage: Storage) -> Iterator[list[Due]]:
+def _batches(due: Iterable[ExpiredFile], storage: Storage) -> Iterator[list[ExpiredFile]]:
     """Yield batches of files, oldest day first; small ones while the disk is nearly full."""
     ordered = sorted(due, key=lambda one: (one.date, one.camera, one.path))
     start = 0
@@ -288,7 +288,7 @@ def _may_have_old(part: Part, cutoff: datetime) -> bool:
     return part.held != part.rows and not is_young
 
 
-def _drop(change: Change, day: Day, cutoff: datetime, packs: set[str]) -> list[str]:
+def _drop(change: Change, day: CameraDay, cutoff: datetime, packs: set[str]) -> list[str]:
     """Remove the old culled rows of a camera-day in `change`; add their packs to `packs`."""
     table = change.read(day)
     assert table is not None, "the manifest names its part"

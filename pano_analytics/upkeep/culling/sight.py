@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pano_analytics.model.times import epoch_us
 from pano_analytics.store.journal import Journal
-from pano_analytics.upkeep.culling.due import Due
+from pano_analytics.upkeep.culling.due import ExpiredFile
 
 # An upload in its current form: media_id, size and modification time (µs).
 Key = tuple[str, int, int]
@@ -40,7 +40,7 @@ class FirstSeen:
                 first[key] = min(noted, first.get(key, noted))
         return cls(first)
 
-    def first_us(self, one: Due) -> int | None:
+    def first_us(self, one: ExpiredFile) -> int | None:
         """Return when an upload was first seen (µs), or None if the journal does not contain it."""
         return self.first.get((one.media_id or "", one.size_bytes, one.mtime_us))
 
