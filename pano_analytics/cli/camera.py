@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 import time
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -324,23 +326,28 @@ def _settle_folder(settings: Settings, account: Account) -> Settings:
 
 
 def _with_camera(config: Path, account: Account) -> Settings:
-    """Add the camera's table to the settings file, atomically, if the result is valid."""
+    """Add the camera to the settings file, atomically, if the result is valid."""
     from pano_analytics import settings as settings_module
-    from pano_analytics.proposal import quoted
+    from pano_analytics.settings.edit import with_camera
     from pano_analytics.store.storage import Storage
 
-    text = config.read_text(encoding="utf-8")
-    table = f"[[cameras]]\nname = {quoted(account.camera)}\nfolder = {quoted(account.folder)}\n"
-    text = f"{text.rstrip()}\n\n{table}"
+    # A link stays a link: the file that it leads to is changed.
+    file = config.resolve()
+    before = file.stat()
     try:
-        checked = settings_module.check(tomllib.loads(text), str(config))
-    except tomllib.TOMLDecodeError as error:
+        text = with_camera(file.read_bytes().decode(), account.camera, account.folder)
+    except ImportError as error:
+        raise not_installed(error) from error
+    except (SettingsError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"{config}: cannot add the camera: expected cameras as [[cameras]] tables; {error}. "
-            f"Add this yourself:\n{table}"
+            f"{config}: cannot add the camera: {error}. Add a table for it yourself, with name = "
+            f"{account.camera!r} and folder = {account.folder!r}."
         ) from error
-    mode = stat.S_IMODE(config.stat().st_mode)
-    Storage(config.parent.absolute()).replace(config.name, text.encode(), mode)
+    checked = settings_module.check(tomllib.loads(text), str(config))
+    Storage(file.parent).replace(file.name, text.encode(), stat.S_IMODE(before.st_mode))
+    # Only root may give a file away, and only root would have taken it from its owner.
+    with suppress(PermissionError):
+        os.chown(file, before.st_uid, before.st_gid)
     return checked
 
 
