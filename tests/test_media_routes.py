@@ -33,7 +33,8 @@ from serving import (
 )
 
 import pano_analytics
-from pano_analytics.dashboard.routes import content_type, disposition
+from pano_analytics.dashboard.routes import disposition
+from pano_analytics.formats.sniff import media_type
 from pano_analytics.model.upload import Upload
 from pano_analytics.present import download_name
 
@@ -273,6 +274,9 @@ def test_a_clip_that_cannot_be_played_says_so(changed: Changed) -> None:
         (b"\0\0\0\x20ftypisom", "video/mp4"),
         (b"\x1aE\xdf\xa3", "video/x-matroska"),
         (b"RIFF....AVI ", "video/x-msvideo"),
+        (b"RIFF....WEBP", "image/webp"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf\0\0\0\x10meta", "image/avif"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\0\x10meta", "application/octet-stream"),
         (b"DHAV\xfd", "application/octet-stream"),
         (b"<svg xmlns=", "application/octet-stream"),
         (b"", "application/octet-stream"),
@@ -280,7 +284,7 @@ def test_a_clip_that_cannot_be_played_says_so(changed: Changed) -> None:
 )
 def test_the_kind_is_read_from_the_file(head: bytes, kind: str) -> None:
     """A name may lie; the first bytes decide, and nothing that runs is ever a kind."""
-    assert content_type(head) == kind
+    assert media_type(head) == kind
 
 
 @given(st.text(min_size=1), st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC)))

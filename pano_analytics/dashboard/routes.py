@@ -25,6 +25,7 @@ from tornado.web import HTTPError, RequestHandler, StaticFileHandler
 
 from pano_analytics.dashboard.headers import kept_by_browsers
 from pano_analytics.errors import LibraryError, MediaError, QueryError
+from pano_analytics.formats.sniff import HEAD_BYTES, media_type
 from pano_analytics.library import Library
 from pano_analytics.model.upload import Upload, locate
 from pano_analytics.present import download_name
@@ -144,26 +145,6 @@ class FileFinder:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def content_type(head: bytes) -> str:
-    """Return the media type of a file from its first 16 bytes; never one that a browser runs."""
-    kinds: tuple[tuple[bytes, int, str], ...] = (
-        (b"\xff\xd8\xff", 0, "image/jpeg"),
-        (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
-        (b"GIF8", 0, "image/gif"),
-        (b"WEBP", 8, "image/webp"),
-        (b"ftypavif", 4, "image/avif"),
-        (b"ftyp", 4, "video/mp4"),
-        (b"\x1aE\xdf\xa3", 0, "video/x-matroska"),
-        (b"AVI ", 8, "video/x-msvideo"),
-    )
-    for mark, offset, kind in kinds:
-        if head[offset : offset + len(mark)] == mark:
-            return kind
-    if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
-        return "image/bmp"
-    return "application/octet-stream"
-
-
 def disposition(name: str, is_download: bool) -> str:
     """Return the Content-Disposition for `name`: plain ASCII, and in full after RFC 5987."""
     kind = "attachment" if is_download else "inline"
@@ -237,7 +218,7 @@ class MediaHandler(_Member, StaticFileHandler):
         camera, day, media_id = path.rsplit("/", 2)
         self.item = await self.shelf.item(camera, day, media_id)
         self.file = await self.find()
-        self.kind = content_type(_head(self.file))
+        self.kind = media_type(_head(self.file))
         self._drop_stale_range()
         await super().get(path, include_body)
 
@@ -292,7 +273,7 @@ class ClipHandler(MediaHandler):
 def _head(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
-            return opened.read(16)
+            return opened.read(HEAD_BYTES)
     except OSError as error:
         raise RequestRefused(410, "This upload can no longer be read.") from error
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pano_analytics.errors import MediaError
+from pano_analytics.formats.jpeg import MAGIC as JPEG_MAGIC
 
 HEADER = struct.Struct("<4s4BIIIHBB")
 TRAILER = struct.Struct("<4sI")
@@ -372,7 +373,7 @@ def camera_jpeg(jpeg: bytes, clock: datetime) -> bytes:
 
 def _segments(jpeg: bytes | bytearray) -> Iterator[tuple[int, int, int]]:
     """Yield (offset, marker, payload bytes) of the segments up to the first scan, inclusive."""
-    offset = 2 if jpeg[:2] == b"\xff\xd8" else len(jpeg)
+    offset = 2 if jpeg.startswith(JPEG_MAGIC) else len(jpeg)
     while offset + 4 <= len(jpeg) and jpeg[offset] == 0xFF:
         marker, length = jpeg[offset + 1], struct.unpack_from(">H", jpeg, offset + 2)[0]
         yield offset, marker, length - 2

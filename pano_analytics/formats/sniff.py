@@ -66,6 +66,20 @@ _UNREAD_AS_TEXT: tuple[tuple[str, int, str], ...] = (
 _UNREAD = tuple((mark.encode("latin-1"), at, name) for mark, at, name in _UNREAD_AS_TEXT)
 # A shorter file is a stub, not one of these formats.
 _MIN_UNREAD_BYTES = 64
+# What browsers may be given: pictures and clips, and nothing that they would run.
+_MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "AVIF": "image/avif",
+    "mov": "video/mp4",
+    "matroska": "video/x-matroska",
+    "avi": "video/x-msvideo",
+}
+HEAD_BYTES = 1 << 11
+"""How many of a file's first bytes `media_type` looks at."""
 _HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
 _AVIF = frozenset((b"avif", b"avis"))
 _BMP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
@@ -100,6 +114,19 @@ def format_of(
         raise Unsupported(f"{unread}: pano does not read this format")
     noun = "picture" if kind == "snapshot" else "clip"
     raise Undecodable(f"no {noun}: the file begins with {_beginning(content, head)}")
+
+
+def media_type(head: bytes) -> str:
+    """Return the media type of a file from its first HEAD_BYTES bytes.
+
+    It is "application/octet-stream" for all but the formats that browsers show as pictures
+    or clips: a browser must never run an upload.
+    """
+    try:
+        name = _by_magic(head, _MAGICS) or _by_boxes(head) or _by_structure(head)
+    except Unsupported:
+        name = None
+    return _MEDIA_TYPES.get(name or "", "application/octet-stream")
 
 
 def _by_magic(head: bytes, magics: tuple[tuple[bytes, int, str], ...]) -> str | None:
