@@ -1,9 +1,10 @@
-"""Upload trees of empty files for benchmarks: the shape of an IP2M-842 archive."""
+"""Upload trees of empty files for benchmarks: the shape of an IP2M-842 archive, and others."""
 
 from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -53,3 +54,51 @@ def _make_day(
             os.utime(name, (arrived, arrived))
         made += len(names)
     return made
+
+
+def make_small(root: Path, files: int) -> tuple[int, int]:
+    """Make many day folders of a few files each."""
+    return make_tree(root, files, files_a_day=22)
+
+
+def make_full(root: Path, files: int, files_a_day: int = 1822) -> tuple[int, int]:
+    """Make few day folders with many files in each: `DATE/001/jpg/HH/MM.SS[M]….jpg`."""
+    chance, made, folders = random.Random(1), 0, 0
+    for number in range(max(1, round(files / files_a_day))):
+        day = _today() - timedelta(days=1 + number // 2)
+        base = root / f"camera{number % 2}" / f"{day:%Y-%m-%d}" / "001" / "jpg"
+        for second in sorted(chance.sample(range(86_400), files_a_day)):
+            moment = day + timedelta(seconds=second)
+            folder = base / f"{moment:%H}"
+            folders += not folder.exists()
+            _touch(folder / f"{moment:%M.%S}[M][0@0][0].jpg", moment)
+            made += 1
+    return made, folders
+
+
+def make_flat(root: Path, files: int) -> tuple[int, int]:
+    """Make one folder that holds everything: `001_20261007123325_[M][0@0][1].jpg`."""
+    for number in range(files):
+        moment = _today() - timedelta(seconds=40 * (number + 1))
+        _touch(root / "camera0" / f"001_{moment:%Y%m%d%H%M%S}_[M][0@0][{number % 3}].jpg", moment)
+    return files, 1
+
+
+def _today() -> datetime:
+    return datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _touch(path: Path, moment: datetime) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    arrived = (moment + timedelta(seconds=30)).timestamp()
+    os.utime(path, (arrived, arrived))
+
+
+SHAPES: dict[str, Callable[[Path, int], tuple[int, int]]] = {
+    "archive": make_tree,
+    "small": make_small,
+    "full": make_full,
+    "flat": make_flat,
+}
+"""Shapes of trees: a folder a minute, a few files a day, huge days, a single folder."""

@@ -23,7 +23,6 @@ import pyarrow.compute as pc
 from pano_analytics.analysis.silence import is_silent
 from pano_analytics.errors import JournalError, LibraryError, PanoError
 from pano_analytics.ingest import obstacles, unread
-from pano_analytics.ingest.run import LOCK
 from pano_analytics.model import alike
 from pano_analytics.receive import records, refusals
 from pano_analytics.service.supervise.state import read_state
@@ -32,6 +31,7 @@ from pano_analytics.store import own_tree, runs, split, timekeeping
 from pano_analytics.store.catalog import Catalog, Manifest, Part, counts
 from pano_analytics.store.home import library_of
 from pano_analytics.store.journal import Journal
+from pano_analytics.store.locks import is_written
 from pano_analytics.store.parts import read_parquet
 from pano_analytics.store.storage import Storage
 from pano_analytics.store.tree import ADOPTED
@@ -279,7 +279,7 @@ def _last_run(storage: Storage, now: datetime) -> dict[str, Any] | None:
 
 def is_running(storage: Storage) -> bool:
     """Return whether a run (or a rebuild, or a backup) holds the library's lock."""
-    return storage.is_locked(LOCK)
+    return is_written(storage)
 
 
 def _problems(report: dict[str, Any], max_age_minutes: float | None) -> Iterator[dict[str, str]]:

@@ -22,12 +22,12 @@ from pano_analytics.cli import pano
 from pano_analytics.cli.check import DEPTHS as DEPTHS_OF_THE_COMMAND
 from pano_analytics.cli.terminal import shown
 from pano_analytics.errors import AttentionNeeded, LibraryError, QueryError, UploadTreeError
-from pano_analytics.ingest.run import LOCK
 from pano_analytics.library import Library
 from pano_analytics.receive import records
 from pano_analytics.settings import Settings
 from pano_analytics.store.catalog import CameraDay, Catalog, unlisted
 from pano_analytics.store.journal import PLAN, Journal
+from pano_analytics.store.locks import LOCK
 from pano_analytics.store.removal import mark_at_work
 from pano_analytics.upkeep.check import COLUMNS, DEPTHS, WHAT, check
 

@@ -25,11 +25,11 @@ from shared_files import clip_path, lay, snapshot_path
 from pano_analytics import status
 from pano_analytics.cli import pano
 from pano_analytics.errors import LibraryBusy, LibraryError, PanoError, UploadTreeError
-from pano_analytics.ingest.run import LOCK
 from pano_analytics.layouts.later import later_name
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings, check
 from pano_analytics.store.journal import Journal
+from pano_analytics.store.locks import LOCK
 from pano_analytics.store.own_tree import StrangeTree
 from pano_analytics.store.removal import AT_WORK
 from pano_analytics.store.tree import ADOPTED, MARKER, WrongRoot

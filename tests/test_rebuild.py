@@ -20,11 +20,11 @@ from power import Disk
 from shared_files import snapshot_path
 
 from pano_analytics.errors import LibraryBusy, LibraryError, UploadTreeError
-from pano_analytics.ingest.run import LOCK
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
 from pano_analytics.store.catalog import MANIFEST
 from pano_analytics.store.journal import Journal
+from pano_analytics.store.locks import LOCK
 from pano_analytics.store.storage import Storage
 
 

@@ -18,10 +18,10 @@ from shared_files import snapshot_path
 from pano_analytics import status
 from pano_analytics.cli import pano
 from pano_analytics.errors import AttentionNeeded, LibraryError, UploadTreeError
-from pano_analytics.ingest.run import LOCK
 from pano_analytics.settings import Settings
 from pano_analytics.store import runs
 from pano_analytics.store.catalog import Catalog
+from pano_analytics.store.locks import LOCK
 from pano_analytics.store.storage import Storage
 
 KEYS = {

@@ -11,7 +11,6 @@ from test_rules import FILES, name_of, tree_of
 
 # Where local paths of a library are made, and what a library elsewhere would need there.
 _ALLOWED = {
-    "cli/ingest.py": "whether there is a library, before it is opened",
     "dashboard/routes.py": "the cache of clips, which is local wherever the library is",
     "library/library.py": "Library.parts promises local paths to other tools",
     "library/queries.py": "DuckDB reads Parquet by path; elsewhere it takes an address",
@@ -30,7 +29,6 @@ _DISK_ONLY = {
     "present/clips.py": "locks of the cache of clips",
     "receive/publish.py": "links in the upload tree",
     "store/storage.py": "the local disk",
-    "upkeep/rebuild.py": "the journal of the second library is linked",
 }
 _LIBRARY = re.compile(r"(^|[._( ])(library(\.folder)?|storage\.root|settings\.library or '')\)?$")
 _STORAGE = re.compile(r"(^|[._])(storage|aside)\.path$")

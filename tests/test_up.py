@@ -440,7 +440,7 @@ def test_what_is_looked_at(tmp_path: Path) -> None:
     assert words() == []
     beat_file = library / "state" / "heartbeat.json"
     for code, expected in ((9, ["last_run_failed"]), (143, []), (0, [])):
-        beat_file.write_text(json.dumps({"exit": code, "error": "full"}))
+        beat_file.write_text(json.dumps({"format": 1, "exit": code, "error": "full"}))
         assert words() == expected
     long_ago = time.time() - 3 * 3600
     for path in (beat_file, library / "manifest.json"):

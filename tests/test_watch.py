@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,7 +25,7 @@ from pano_analytics import logs
 from pano_analytics.errors import SettingsError
 from pano_analytics.ingest import changes as changes_room
 from pano_analytics.ingest.changes import Notified, Polled, file_system_of, is_networked, listen
-from pano_analytics.ingest.run import ingest, ingest_folders
+from pano_analytics.ingest.run import IngestSummary, ingest, ingest_folders
 from pano_analytics.library import Library
 from pano_analytics.service import schedule
 from pano_analytics.settings import Settings, check
@@ -215,6 +216,32 @@ def test_a_run_that_is_stopped_says_so(tmp_path: Path, number: int, code: int) -
         _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code
     assert "Traceback" not in said
+
+
+class _Enough(BaseException):
+    """What ends a watch within this process."""
+
+
+def test_the_executor_that_is_given_opens_the_files(tmp_path: Path) -> None:
+    """Watching starts no process of its own where it is given something that works."""
+    settings = settings_of(tmp_path)
+    assert settings.uploads is not None
+    assert settings.library is not None
+    lay(picture(), settings.uploads / snapshot_path("porch", datetime(2026, 3, 3)))
+    threads: list[ThreadPoolExecutor] = []
+
+    def make_executor() -> ThreadPoolExecutor:
+        threads.append(ThreadPoolExecutor(1))
+        return threads[-1]
+
+    def told(summary: IngestSummary) -> None:
+        assert not workers_of(os.getpid())
+        raise _Enough
+
+    with pytest.raises(_Enough):
+        schedule.watch(settings, told, make_executor=make_executor)
+    assert len(threads) == 1
+    assert Library.of(settings).media()["state"].tolist() == ["complete"]
 
 
 def test_only_the_folders_told_are_looked_at(tmp_path: Path) -> None:

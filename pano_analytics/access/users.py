@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from pano_analytics.access.passwords import weakness
 from pano_analytics.errors import LibraryError, PanoError
 from pano_analytics.model import alike
-from pano_analytics.store.storage import TEMPORARY, Storage, give_to_owner, naming, sync_path
+from pano_analytics.store.storage import TEMPORARY, Stamp, Storage, give_to_owner, naming, sync_path
 
 FILE_NAME = "users.json"
 UPLOADERS_NAME = "uploaders.json"
@@ -83,7 +83,7 @@ class Register(ABC, Generic[_Entry]):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._read_at: tuple[int, int, int] | None = None
+        self._read_at: Stamp | None = None
         self._known: dict[str, _Entry] = {}
 
     @staticmethod
@@ -114,18 +114,15 @@ class Register(ABC, Generic[_Entry]):
             self._known, self._read_at = self._read(), read_at
         return self._known
 
-    def version(self) -> tuple[int, int, int] | None:
+    def version(self) -> Stamp | None:
         """Return a value that changes whenever the file does; None if there is no file.
 
         Raises LibraryError if the file cannot be examined.
         """
         try:
-            status = self.path.stat()
-        except FileNotFoundError:
-            return None
+            return Storage(self.folder).stamp(self.path.name)
         except OSError as error:
             raise self._unreadable(error) from error
-        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _read(self) -> dict[str, _Entry]:
         try:

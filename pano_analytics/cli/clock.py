@@ -34,13 +34,13 @@ def command(settings: Settings, confirm: bool) -> None:
       pano clock
       pano clock --confirm
     """
-    from pano_analytics.ingest.run import LOCK
     from pano_analytics.store import timekeeping
     from pano_analytics.store.home import library_of
+    from pano_analytics.store.locks import writing
 
     storage = library_of(settings)
     if confirm:
-        with storage.lock(LOCK, wait=True):
+        with writing(storage, wait=True):
             time = timekeeping.confirm(storage)
         say(f"confirmed: it is {time.wall:%Y-%m-%d %H:%M} UTC")
         return

@@ -203,9 +203,11 @@ def _once(
 
 def _begin_workers(settings: Settings, no_inspect: bool) -> None:
     """Start the workers early if this is a first run: they load modules while this process does."""
+    from pano_analytics.store.home import catalog_stamp
+    from pano_analytics.store.storage import Storage
     from pano_analytics.workers import crew
 
-    if settings.library and not (settings.library / "manifest.json").exists():
+    if settings.library and catalog_stamp(Storage(settings.library)) is None:
         crew.begin(crew.LOOKING if no_inspect else crew.OPENING)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,17 +21,27 @@ from pano_analytics.ingest.walk import WalkProblems, WalkUnit
 from pano_analytics.store.catalog import CameraDay, Sealed
 from pano_analytics.workers.crew import Crew, MakeExecutor
 
-# Starting processes costs what looking at so many folders costs.
-WORTH_A_POOL = 100
-# So many that those who look have enough to do while the rest is committed.
-BATCH = 8
+# Starting processes costs what looking at so many files costs.
+WORTH_A_POOL = 20_000
+# What is looked at before others are asked to help: it tells how much the rest is, and
+# those who help are still loading what they need.
+LOOKED_AT_HERE = 5_000
+# So many files that those who look have enough to do while the rest is committed.
+BATCH_FILES = 2_500
+_MOST_UNITS = 16
 
 
 class Glance(NamedTuple):
-    """A unit to look at, and the fingerprint it had when last seen (empty: never)."""
+    """A unit to look at, and its fingerprint and number of files when last seen, if it was."""
 
     unit: WalkUnit
     mark: str
+    files: int | None = None
+
+    @property
+    def known_files(self) -> int | None:
+        """How many files it holds, as far as that is known without a look; None where not."""
+        return self.files if self.unit.day is not None else len(self.unit.entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +108,49 @@ def _look_all(root: Path, reader: NameReader, glances: Sequence[Glance]) -> list
 
 
 def crew(
-    root: Path, reader: NameReader, make_executor: MakeExecutor, workers: int
+    root: Path, reader: NameReader, make_executor: MakeExecutor, workers: int, batch: int
 ) -> Crew[Glance, Looked]:
-    """Return those who look at many units side by side."""
+    """Return those who look at many units side by side, `batch` of them at a time."""
     work = partial(_look_all, root, reader)
 
     def look_here(glance: Glance, _: str) -> Looked:
         return scan(root, reader, {}, glance)
 
-    return Crew(make_executor, workers, work, look_here, BATCH)
+    return Crew(make_executor, workers, work, look_here, batch)
 
 
-def is_worth_a_pool(glances: Iterable[Glance]) -> bool:
-    """Tell whether so many folders are to be looked at that processes pay."""
-    return sum(glance.unit.day is not None for glance in glances) >= WORTH_A_POOL
+class Extent:
+    """How much there is to look at, in files: what is not known yet is as much as the rest."""
+
+    def __init__(self, glances: Sequence[Glance]) -> None:
+        self._left = len(glances)
+        known = [files for glance in glances if (files := glance.known_files) is not None]
+        self._known, self._unknown = sum(known), self._left - len(known)
+        self._looked, self._units = 0, 0
+
+    def saw(self, glance: Glance, looked: Looked) -> None:
+        """Count a unit that was looked at."""
+        files = glance.known_files
+        if files is None:
+            self._unknown -= 1
+        else:
+            self._known -= files
+        self._looked += (files or 0) if looked.seen is None else looked.seen.files
+        self._units, self._left = self._units + 1, self._left - 1
+
+    @property
+    def is_worth_a_pool(self) -> bool:
+        """Whether so much is left that processes pay; not before a little was looked at."""
+        is_begun = self._units > 0 and self._looked >= min(LOOKED_AT_HERE, self._files_left)
+        return self._left > 1 and is_begun and self._files_left >= WORTH_A_POOL
+
+    @property
+    def batch(self) -> int:
+        """How many units make a batch: small folders by the dozen, a huge one alone."""
+        a_unit = max(1, self._files_left // max(1, self._left))
+        return max(1, min(_MOST_UNITS, BATCH_FILES // a_unit))
+
+    @property
+    def _files_left(self) -> int:
+        average = self._looked / self._units if self._units else 0
+        return round(self._known + self._unknown * average)

@@ -29,8 +29,9 @@ from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, runs, split, timekeeping
 from pano_analytics.store.catalog import FOLDERS, MANIFEST, CameraDay, Catalog, Change
 from pano_analytics.store.home import NAME as HOME
-from pano_analytics.store.home import Home
+from pano_analytics.store.home import Home, places
 from pano_analytics.store.journal import Journal, Torn
+from pano_analytics.store.locks import writing
 from pano_analytics.store.removal import AT_WORK, finish, mark_at_work
 from pano_analytics.store.storage import Storage
 from pano_analytics.workers import crew
@@ -44,9 +45,6 @@ COMMIT_EVERY_S = 2.0
 # How long opened files of one camera-day may wait to be shown: each time costs
 # writing that day anew.
 SHOW_EVERY_S = 5.0
-
-# What a first run looks at by itself while its helpers start.
-LOOKED_AT_HERE = 16
 
 Progress = Callable[[str, int, int], None]
 Openers = Crew[Task, Outcome]
@@ -94,9 +92,10 @@ def ingest(
     every file that nothing reads, in folders that did not change as well. Raises
     UploadTreeError, LibraryBusy (another run is at work) or another LibraryError.
     """
-    root, storage = _checked_root(settings), Storage(settings.the_library())
+    found = places(settings)
+    root, storage = found.require_uploads(), found.storage
     began = time.monotonic()
-    with storage.lock(LOCK, wait), runs.beating(storage) as beat:
+    with writing(storage, wait), runs.beating(storage) as beat:
         if not accept_tree:
             own_tree.require(storage, root)
         run = _Run(settings, root, storage, progress or _silent, make_executor, openers)
@@ -115,6 +114,7 @@ def ingest_folders(
     folders: Iterable[str],
     openers: Openers | None = None,
     is_called_away: Callable[[], bool] | None = None,
+    make_executor: MakeExecutor | None = None,
 ) -> IngestSummary:
     """Bring what lies in some folders of the upload tree up to date; then open what waits.
 
@@ -122,11 +122,12 @@ def ingest_folders(
     folder below a day's stands for the whole day; one that is gone is left to
     the next `ingest`. The rest is as there.
     """
-    root, storage = _checked_root(settings), Storage(settings.the_library())
+    found = places(settings)
+    root, storage = found.require_uploads(), found.storage
     began = time.monotonic()
-    with storage.lock(LOCK), runs.beating(storage) as beat:
+    with writing(storage), runs.beating(storage) as beat:
         own_tree.require(storage, root)
-        run = _Run(settings, root, storage, _silent, None, openers)
+        run = _Run(settings, root, storage, _silent, make_executor, openers)
         run.recover()
         run.look_at(folders)
         run.open_waiting(is_called_away or _never)
@@ -150,15 +151,6 @@ def _never() -> bool:
 
 def _silent(what: str, done: int, total: int) -> None:
     return None
-
-
-def _checked_root(settings: Settings) -> Path:
-    if not settings.the_uploads().is_dir():
-        raise UploadTreeError(
-            f"{settings.uploads}: expected the folder that the cameras upload to; there is none. "
-            f"Is its disk mounted? Nothing was changed."
-        )
-    return settings.the_uploads()
 
 
 class _Run:
@@ -292,20 +284,24 @@ class _Run:
     def _glance(self, unit: walk.WalkUnit) -> Glance:
         seen = self.memory.units.get(unit.path)
         if seen is None or (self._is_listing_unknown and seen.unknown):
-            return Glance(unit, "")
-        return Glance(unit, seen.fingerprint)
+            return Glance(unit, "", seen.files if seen else None)
+        return Glance(unit, seen.fingerprint, seen.files)
 
     def _looked(self, glances: list[Glance]) -> Iterator[Looked]:
-        # A catalog that is made anew knows arrivals from the journal: too many to hand around.
-        arrivals = self._anew.arrivals()
-        if arrivals or not looking.is_worth_a_pool(glances):
-            yield from (scan(self.root, self.reader, arrivals, glance) for glance in glances)
-            return
-        with looking.crew(self.root, self.reader, self.make_executor, self.workers) as crew:
-            # Begun with the command, those who look are still loading what they need.
-            for glance in glances[:LOOKED_AT_HERE]:
-                yield scan(self.root, self.reader, arrivals, glance)
-            yield from crew.run(glances[LOOKED_AT_HERE:])
+        arrivals, extent = self._anew.arrivals(), looking.Extent(glances)
+        for count, glance in enumerate(glances):
+            # A rebuilt catalog knows arrivals from the journal: too many to send to processes.
+            if extent.is_worth_a_pool and not arrivals:
+                yield from self._looked_by_others(glances[count:], extent.batch)
+                return
+            looked = scan(self.root, self.reader, arrivals, glance)
+            extent.saw(glance, looked)
+            yield looked
+
+    def _looked_by_others(self, glances: list[Glance], batch: int) -> Iterator[Looked]:
+        made = looking.crew(self.root, self.reader, self.make_executor, self.workers, batch)
+        with made as crew, closing(crew.run(glances)) as results:
+            yield from results
 
     @cached_property
     def _first_arrivals(self) -> dict[str, int]:
@@ -460,7 +456,6 @@ class _Run:
             self.storage.remove(AT_WORK)
 
 
-LOCK = "state/lock"
 # Where a rebuild makes its catalog; what a killed one left goes with the next run.
 ASIDE = "rebuild"
 

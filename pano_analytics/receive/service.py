@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pano_analytics.errors import LibraryError, UploadTreeError
+from pano_analytics.errors import LibraryError
 from pano_analytics.model.upload import encode_path, resolved
 from pano_analytics.receive import quotas
 from pano_analytics.receive.accounts import Account, Accounts
@@ -29,6 +29,7 @@ from pano_analytics.receive.staging import (
 )
 from pano_analytics.receive.work import ThreadedTasks
 from pano_analytics.settings import Receive, Settings
+from pano_analytics.store import home
 from pano_analytics.store.storage import Storage
 from pano_analytics.wording import printable
 
@@ -199,17 +200,13 @@ def _limits(receive: Receive) -> Limits:
 
 def places(settings: Settings) -> tuple[Path, Path]:
     """Return (upload root, library), both existing. Raises UploadTreeError or LibraryError."""
-    uploads, library = settings.the_uploads(), settings.the_library()
-    if not uploads.is_dir():
-        raise UploadTreeError(
-            f"{uploads}: expected the folder that the cameras upload to; it does not exist. Is "
-            f"its disk mounted? If it is a new folder, create it."
-        )
+    found = home.places(settings)
+    uploads = found.require_uploads("If it is a new folder, create it.")
     try:
-        Storage(library).make()
+        found.storage.make()
     except OSError as error:
         raise LibraryError(
-            f"{library}: expected a library folder that can be created; {error.strerror}. "
-            f"Choose another with --library."
+            f"{found.storage.root}: expected a library folder that can be created; "
+            f"{error.strerror}. Choose another with --library."
         ) from error
-    return resolved(uploads), library
+    return resolved(uploads), found.storage.root

@@ -23,6 +23,7 @@ from pano_analytics.logs import rotating
 from pano_analytics.settings import Settings
 from pano_analytics.store.storage import StorageFull
 from pano_analytics.workers import crew
+from pano_analytics.workers.crew import MakeExecutor
 
 if TYPE_CHECKING:
     from pano_analytics.ingest.changes import Changes
@@ -88,17 +89,20 @@ def watch(
     is_polling: bool = False,
     is_full: bool = False,
     stop: Stop | None = None,
+    make_executor: MakeExecutor | None = None,
 ) -> None:
     """Keep the library up to date until SIGTERM (`Stopped`) or an interrupt ends it.
 
     `report` is called with the summary of each pass that changed the catalog. If the upload
     tree is gone, the disk is full or another run holds the lock, it waits and logs that once.
-    Raises LibraryError and SettingsError, which waiting would not fix.
+    `make_executor` is as for `ingest`. Raises LibraryError and SettingsError, which waiting
+    would not fix.
     """
     workers = settings.ingest.workers or crew.cores()
-    with examine.crew(partial(crew.pool, workers), workers) as openers:
+    make = make_executor or partial(crew.pool, workers)
+    with examine.crew(make, workers) as openers:
         openers.warm(examine.prepare)
-        watcher = _Watcher(settings, report, openers, stop or Stop(), is_full)
+        watcher = _Watcher(settings, report, openers, make, stop or Stop(), is_full)
         while True:
             watcher.attend(is_polling)
 
@@ -111,11 +115,12 @@ class _Watcher:
         settings: Settings,
         report: Callable[[IngestSummary], None],
         openers: Openers,
+        make_executor: MakeExecutor,
         stop: Stop,
         is_full: bool,
     ) -> None:
         self.settings, self.report, self.openers, self.stop = settings, report, openers, stop
-        self.is_full = is_full
+        self.make_executor, self.is_full = make_executor, is_full
         self.trouble = ""
         self.generation = -1
         self.was_interrupted = False
@@ -181,6 +186,7 @@ class _Watcher:
             self.settings,
             is_full=self.is_full,
             progress=self.stop.check,
+            make_executor=self.make_executor,
             openers=self.openers,
             is_called_away=self._interrupt_check(changes),
         )
@@ -188,7 +194,13 @@ class _Watcher:
         return summary
 
     def _ingest_folders(self, folders: set[str], changes: Changes) -> IngestSummary:
-        return ingest_folders(self.settings, folders, self.openers, self._interrupt_check(changes))
+        return ingest_folders(
+            self.settings,
+            folders,
+            self.openers,
+            self._interrupt_check(changes),
+            self.make_executor,
+        )
 
     def _interrupt_check(self, changes: Changes) -> Callable[[], bool]:
         self.was_interrupted = False

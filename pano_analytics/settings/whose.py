@@ -9,6 +9,8 @@ from pano_analytics import layouts
 from pano_analytics.model.upload import Reading
 from pano_analytics.settings import Camera, Settings
 
+_ANY_LAYOUT: str = Camera.model_fields["layout"].default
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -40,7 +42,9 @@ def owner_of(settings: Settings, folder: str, root_name: str) -> Owner:
     whole = [table for table in tables if table.channel is None]
     by_level = layouts.camera_below(inside, {}, root_name)
     camera = whole[0].name if whole else settings.called(by_level)
-    layout = (tables[0] if tables else settings.camera(camera)).layout
+    table = tables[0] if tables else settings.table(camera)
+    # Not `settings.camera`: to make a table of defaults for each folder costs more than reading it.
+    layout = _ANY_LAYOUT if table is None else table.layout
     by_channel = {table.channel: table.name for table in tables if table.channel is not None}
     return Owner(camera, layout, by_channel, names_cameras(layout))
 

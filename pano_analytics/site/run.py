@@ -13,12 +13,12 @@ from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 
-from pano_analytics.errors import LibraryError, SettingsError
+from pano_analytics.errors import SettingsError
 from pano_analytics.model.upload import resolved
 from pano_analytics.settings import Settings
 from pano_analytics.site.folder import BuiltDays, SiteFolder, refuse_place
 from pano_analytics.site.summary import Progress, SiteSummary
-from pano_analytics.store.home import Home
+from pano_analytics.store.home import Home, catalog_stamp, library_of
 from pano_analytics.store.storage import Storage
 
 
@@ -56,12 +56,8 @@ def update(
 
 
 def _home(settings: Settings) -> Home:
-    home = Home.read(Storage(settings.the_library()))
-    if home is None:
-        raise LibraryError(
-            f"{settings.library}: expected a library; there is none yet. Create it with `pano "
-            f"ingest`."
-        )
+    home = Home.read(library_of(settings))
+    assert home is not None
     return home
 
 
@@ -109,13 +105,10 @@ _SAID = ("uploads", "zone", "silent_after_hours", "cameras", "site")
 
 
 def _stamp(settings: Settings) -> list[int] | None:
-    # The manifest is swapped with each change of the catalog; its name is a promise on disk.
+    # The manifest is swapped with each change of the catalog.
     assert settings.library is not None
-    try:
-        found = (settings.library / "manifest.json").stat()
-    except FileNotFoundError:
-        return None
-    return [found.st_mtime_ns, found.st_ino, found.st_size]
+    found = catalog_stamp(Storage(settings.library))
+    return None if found is None else list(found)
 
 
 @cache

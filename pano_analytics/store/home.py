@@ -6,16 +6,18 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pano_analytics import settings as settings_room
-from pano_analytics.errors import LibraryError, as_pano_error
+from pano_analytics.errors import LibraryError, UploadTreeError, as_pano_error
 from pano_analytics.model.upload import resolved
 from pano_analytics.settings import Settings
-from pano_analytics.store.storage import Storage
+from pano_analytics.store.storage import Stamp, Storage
 
 NAME = "library.json"
 FORMAT = 1
+# `catalog.MANIFEST`, not imported: who only asks whether it changed loads no Arrow.
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,35 @@ def _said(settings: Settings) -> dict[str, Any]:
         if said.get(key):
             said[key] = str(resolved(said[key]))
     return said
+
+
+class Places(NamedTuple):
+    """The upload root and the folder of the library that goes with it, each as settings name it."""
+
+    uploads: Path
+    storage: Storage
+
+    def require_uploads(self, advice: str = "Nothing was changed.") -> Path:
+        """Return the upload root; UploadTreeError, which ends in `advice`, if it is not there."""
+        if not self.uploads.is_dir():
+            raise UploadTreeError(
+                f"{self.uploads}: expected the folder that the cameras upload to; there is none. "
+                f"Is its disk mounted? {advice}"
+            )
+        return self.uploads
+
+
+def places(settings: Settings) -> Places:
+    """Return where uploads and library are; neither needs to be there yet.
+
+    Raises SettingsError if one of the two is not set, or the library lies in the upload tree.
+    """
+    return Places(settings.the_uploads(), Storage(settings.the_library()))
+
+
+def catalog_stamp(storage: Storage) -> Stamp | None:
+    """Return what differs after each change of the catalog; None while there is no catalog."""
+    return storage.stamp(MANIFEST)
 
 
 def make_library(settings: Settings) -> Storage:

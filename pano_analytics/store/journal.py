@@ -147,7 +147,7 @@ class Journal:
 
     def close_plan(self, name: str) -> None:
         """Confirm that all of a plan is done, for good."""
-        self.storage.path(name).unlink(missing_ok=True)
+        self.storage.unlink(name)
         self.storage.sync([FOLDER])
 
     def forget(self, media_ids: Sequence[str], noted: datetime) -> str:
@@ -328,7 +328,7 @@ class Journal:
         if is_forgetting:
             self._drop_gone()
             for name in forgotten:
-                self.storage.path(name).unlink(missing_ok=True)
+                self.storage.unlink(name)
         gone = self._small("gone", _FOLD_BELOW_BYTES)
         if len(gone) > FOLD_ABOVE:
             rows = pa.concat_tables([self.read_gone(name) for name in gone])
@@ -343,7 +343,7 @@ class Journal:
             if rows.num_rows:
                 self._swap([name], self._put("gone", rows, [name]))
             else:
-                self.storage.path(name).unlink(missing_ok=True)
+                self.storage.unlink(name)
         self.storage.sync([FOLDER])
 
     def _fold_seen(self, is_forgetting: bool) -> None:
@@ -359,16 +359,12 @@ class Journal:
             return self._files(kind)
         if len(self._named(kind)) <= FOLD_ABOVE:
             return []
-        return [
-            name
-            for name in self._files(kind)
-            if self.storage.path(name).stat().st_size < limit_bytes
-        ]
+        return [name for name in self._files(kind) if self.storage.size_bytes(name) < limit_bytes]
 
     def _swap(self, names: list[str], folded: str) -> None:
         self.storage.sync([folded])
         for name in names:
-            self.storage.path(name).unlink(missing_ok=True)
+            self.storage.unlink(name)
 
 
 def _grew(was: Fact, fact: Fact) -> bool:

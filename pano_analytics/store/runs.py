@@ -1,10 +1,10 @@
-"""The heartbeat: when the last run was, what it did and how it ended, for a monitor to read."""
+"""How the last ingest and the last culling ended: when, with which figures, for a monitor."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -13,48 +13,50 @@ from pano_analytics.errors import PanoError
 from pano_analytics.store.storage import Storage
 
 NAME = "state/heartbeat.json"
+CULL = "state/cull.json"
 FORMAT = 1
 # As the shell counts: 128 and the number of the signal, SIGINT or SIGTERM.
 INTERRUPTED, ENDED = 130, 143
 
 
 @contextmanager
-def beating(storage: Storage) -> Iterator[dict[str, Any]]:
-    """Leave a heartbeat when the run inside ends, well or not; it fills in its own figures.
+def noted(storage: Storage, name: str, figures: Callable[[], dict[str, object]]) -> Iterator[None]:
+    """Write to `name` how the run inside ended, well or not, with the `figures` at its end.
 
     Only for the holder of the library's lock: who was turned away has no run.
     """
-    summary: dict[str, Any] = {}
     started, code, error = _now(), 0, None
     try:
-        yield summary
+        yield
     except BaseException as came:
         code, error = _code(came), str(came) or type(came).__name__
         raise
     finally:
-        _leave(storage, started, code, error, summary)
+        document = {
+            "format": FORMAT,
+            "pid": os.getpid(),
+            "started": started,
+            "finished": _now(),
+            "exit": code,
+            "error": error,
+            **figures(),
+        }
+        # A full disk must not hide what the run itself has to say: no note tells enough.
+        with suppress(OSError, PanoError):
+            storage.replace(name, json.dumps(document, separators=(",", ":")).encode())
 
 
-def _leave(
-    storage: Storage, started: str, code: int, error: str | None, summary: dict[str, Any]
-) -> None:
-    document = {
-        "format": FORMAT,
-        "pid": os.getpid(),
-        "started": started,
-        "finished": _now(),
-        "exit": code,
-        "error": error,
-        "summary": summary,
-    }
-    # A full disk must not hide what the run itself has to say: no heartbeat tells enough.
-    with suppress(OSError, PanoError):
-        storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())
+@contextmanager
+def beating(storage: Storage) -> Iterator[dict[str, Any]]:
+    """Leave a heartbeat when the ingest inside ends; it fills in its own summary."""
+    summary: dict[str, Any] = {}
+    with noted(storage, NAME, lambda: {"summary": summary}):
+        yield summary
 
 
-def read(storage: Storage) -> dict[str, Any] | None:
-    """Return the last heartbeat, None where there is none that this version understands."""
-    return storage.document(NAME, FORMAT)
+def read(storage: Storage, name: str = NAME) -> dict[str, Any] | None:
+    """Return how the last run ended, None where there is no note that this version understands."""
+    return storage.document(name, FORMAT)
 
 
 def _code(came: BaseException) -> int:

@@ -36,6 +36,9 @@ class StorageFull(LibraryError):
     exit_code = 9
 
 
+# Time of change, inode and size: what a replacement cannot leave the same.
+Stamp = tuple[int, int, int]
+
 # Leftovers of a killed writer end in this; no reader opens such a name.
 TEMPORARY = ".pano-tmp"
 
@@ -141,6 +144,29 @@ class Storage:
             return False
         return True
 
+    def stamp(self, name: str) -> Stamp | None:
+        """Return what changes whenever the file `name` is replaced; None where there is none.
+
+        Two stamps are only ever compared with each other. Raises OSError where the disk
+        does not tell.
+        """
+        try:
+            found = self.path(name).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    def size_bytes(self, name: str) -> int:
+        """Return how many bytes the file `name` has. Raises FileNotFoundError."""
+        return self.path(name).stat().st_size
+
+    def age_s(self, name: str) -> float | None:
+        """Return how long ago the file `name` was written; None where the disk tells nothing."""
+        try:
+            return max(0.0, time.time() - self.path(name).stat().st_mtime)
+        except OSError:
+            return None
+
     def read(self, name: str) -> bytes:
         with naming(self.path(name)) as path:
             return path.read_bytes()
@@ -244,12 +270,15 @@ class Storage:
         for left in target.parent.glob(f"{target.name}.*{TEMPORARY}"):
             left.unlink(missing_ok=True)
 
+    def unlink(self, name: str) -> None:
+        """Remove the file `name` if it is there; its folder stays."""
+        self.path(name).unlink(missing_ok=True)
+
     def remove(self, name: str) -> None:
         """Remove the file `name` if it is there, and its folder if that leaves it empty."""
-        path = self.path(name)
-        path.unlink(missing_ok=True)
+        self.unlink(name)
         try:
-            path.parent.rmdir()
+            self.path(name).parent.rmdir()
         except OSError:
             return
 
@@ -271,6 +300,24 @@ class Storage:
         for folder in {self.path(name).parent for name in names}:
             with suppress(OSError):
                 folder.rmdir()
+
+    def share(self, name: str, other: Storage) -> None:
+        """Have the file `name` of `other` here, too, by a hard link where that is possible.
+
+        For files that are never changed under their name.
+        """
+        target = self.path(name)
+        self._make(target.parent)
+        try:
+            target.hardlink_to(other.path(name))
+        except OSError:  # a file system without links
+            shutil.copyfile(other.path(name), target)
+
+    def take(self, name: str, other: Storage, to: str) -> None:
+        """Move the file `name` from `other`, on the same file system, to here, as `to`."""
+        target = self.path(to)
+        self._make(target.parent)
+        other.path(name).rename(target)
 
     def remove_tree(self, name: str) -> None:
         """Remove the folder `name` with all that it holds, if it is there. Raises OSError."""

@@ -34,7 +34,6 @@ from pano_analytics.access.users import SECRET_NAME as SECRET
 from pano_analytics.access.users import write_private
 from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.ingest import memory
-from pano_analytics.ingest.run import LOCK
 from pano_analytics.model.upload import media_id, resolved
 from pano_analytics.store import locators
 from pano_analytics.store.catalog import MANIFEST, Catalog
@@ -42,6 +41,7 @@ from pano_analytics.store.home import NAME as HOME_PAGE
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import FOLDER as JOURNAL
 from pano_analytics.store.journal import Journal, Torn
+from pano_analytics.store.locks import writing
 from pano_analytics.store.storage import TEMPORARY, Storage, sync_path
 from pano_analytics.store.timekeeping import PAGE as CLOCK_PAGE
 from pano_analytics.store.tree import ADOPTED
@@ -115,7 +115,7 @@ def backup(
     if home is None:
         raise LibraryError(f"{folder}: expected a library to back up; there is none.")
     _check_target(target, home.settings.uploads)
-    with storage.lock(LOCK, wait=True), _atomic_file(target) as file:
+    with writing(storage, wait=True), _atomic_file(target) as file:
         torn = tuple(Journal(storage).torn())
         if target.exists() and target.stat().st_size:
             Journal(storage).require()
@@ -292,7 +292,7 @@ def restore(source: Path, folder: Path, passphrase: str | None = None) -> Restor
     index = _verified(source, passphrase)
     storage = Storage(folder)
     _check_folder(storage, index)
-    with storage.lock(LOCK, wait=True):
+    with writing(storage, wait=True):
         has_catalog = storage.exists(MANIFEST)
         restored = [name for name in index["files"] if _is_wanted(storage, name, has_catalog)]
         with _opened(source, passphrase) as tar:

@@ -33,7 +33,6 @@ from pano_analytics.errors import (
 from pano_analytics.ingest import examine, walk
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.ingest.listing import NameReader, now_us
-from pano_analytics.ingest.run import LOCK
 from pano_analytics.library import Library
 from pano_analytics.model import alike, arguments
 from pano_analytics.model.tables import TABLES, of_uploads, schema, uploads_of
@@ -44,6 +43,7 @@ from pano_analytics.store import locators, runs, timekeeping
 from pano_analytics.store.catalog import WHOLE, CameraDay, Part
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal
+from pano_analytics.store.locks import is_written
 from pano_analytics.store.removal import AT_WORK
 from pano_analytics.wording import many
 from pano_analytics.workers import crew
@@ -559,7 +559,7 @@ class _Check:
     def _is_abandoned(self) -> bool:
         """Return whether the last run left its mark and no process is writing."""
         storage = self.library.storage
-        return storage.exists(AT_WORK) and not storage.is_locked(LOCK)
+        return storage.exists(AT_WORK) and not is_written(storage)
 
     def _tried(self) -> Iterator[Disagreement]:
         """Yield attempts to replace or remove complete uploads, which `pano receive` recorded."""

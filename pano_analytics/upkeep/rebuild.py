@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +23,7 @@ import pyarrow.compute as pc
 from pano_analytics.errors import LibraryError, UploadTreeError
 from pano_analytics.ingest import gone, memory, obstacles, unread, walk
 from pano_analytics.ingest.days import FACTS
-from pano_analytics.ingest.run import ASIDE, LOCK, IngestSummary, Progress, ingest
+from pano_analytics.ingest.run import ASIDE, IngestSummary, Progress, ingest
 from pano_analytics.model.tables import TABLES, Table, media_table, of_uploads, schema, uploads_of
 from pano_analytics.model.upload import GONE_STATES, Upload, locate, media_id, went_missing
 from pano_analytics.settings import Settings
@@ -39,9 +38,10 @@ from pano_analytics.store.catalog import (
     unlisted,
 )
 from pano_analytics.store.home import NAME as HOME_PAGE
-from pano_analytics.store.home import Home
+from pano_analytics.store.home import Home, places
 from pano_analytics.store.journal import FOLDER as JOURNAL
 from pano_analytics.store.journal import SEEN, Fact, Journal
+from pano_analytics.store.locks import writing
 from pano_analytics.store.removal import AT_WORK, finish, whole
 from pano_analytics.store.storage import Storage, stamp
 from pano_analytics.workers.crew import MakeExecutor
@@ -81,9 +81,9 @@ def rebuild(
     the journal belongs to another library. Nothing is changed then, except that facts may
     have been added to the journal.
     """
-    storage = Storage(settings.the_library())
+    storage = places(settings).storage
     began = time.monotonic()
-    with storage.lock(LOCK, wait):
+    with writing(storage, wait):
         work = _Rebuild(settings, storage)
         work.check()
         # First finish a killed culling, so that its files are not catalogued.
@@ -120,7 +120,7 @@ class _Rebuild:
 
     @property
     def root(self) -> Path:
-        return self.settings.the_uploads()
+        return places(self.settings).uploads
 
     def check(self) -> None:
         """Raise an error if there is no upload tree, or the journal is of another library."""
@@ -207,8 +207,7 @@ class _Rebuild:
         for page in (HOME_PAGE, timekeeping.PAGE):
             self.aside.replace(page, self.storage.read(page))
         for name in self.storage.files(JOURNAL):
-            self.aside.make_folder(str(PurePosixPath(name).parent))
-            _link(self.storage.path(name), self.aside.path(name))
+            self.aside.share(name, self.storage)
         settings = self.settings.model_copy(update={"library": self.aside.root})
         return ingest(settings, is_full=True, progress=progress, make_executor=make_executor)
 
@@ -269,8 +268,7 @@ class _Rebuild:
         needed = {*parts, *beside, *_packs_named(separate, new)}
         targets = {**{name: unlisted(name) for name in parts}, **{name: name for name in beside}}
         for name, target in targets.items():
-            self.storage.make_folder(str(PurePosixPath(target).parent))
-            self.aside.path(name).rename(self.storage.path(target))
+            self.storage.take(name, self.aside, target)
         self.storage.remove(memory.NAME)
         generation, replaced = self._generation() + 1, self._replaced({*needed, *targets.values()})
         manifest = replace(new, generation=generation, retired=self.old.retired)
@@ -309,13 +307,6 @@ def _moment(moment: datetime) -> pa.Scalar:
 
 def _since(notes: pa.Table, since: pa.Scalar) -> pa.Table:
     return notes.filter(pc.greater_equal(notes["noted"], since))
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(source)
-    except OSError:  # a file system without links
-        shutil.copyfile(source, target)
 
 
 _FACT = ("media_id", "size_bytes", "mtime", "arrived", "sha256")

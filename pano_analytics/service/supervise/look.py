@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.settings import Settings
-from pano_analytics.store import timekeeping
+from pano_analytics.store import runs, timekeeping
+from pano_analytics.store.home import MANIFEST
 from pano_analytics.store.storage import Storage
 from pano_analytics.wording import many
 
@@ -20,8 +19,8 @@ Problem = dict[str, str]
 INGEST_S = 2 * 3600.0
 """A problem if no run ends, or commits, for so long; watching ingest runs every five minutes."""
 MIN_FREE_BYTES = 50_000_000
-# 0 done, 130 and 143 ended on request.
-_NORMAL_EXITS = (0, 130, 143)
+# Done, or ended on request.
+_NORMAL_EXITS = (0, runs.INTERRUPTED, runs.ENDED)
 
 
 def problems(settings: Settings, up_s: float) -> list[Problem]:
@@ -47,7 +46,7 @@ def _uploads(settings: Settings) -> Iterator[Problem]:
     except OSError as error:
         yield _problem("uploads_unreachable", f"{root}: {error.strerror}; is its disk mounted?")
         return
-    if is_empty and _age_s(settings, "manifest.json") is not None:
+    if is_empty and _age_s(settings, MANIFEST) is not None:
         yield _problem("uploads_unreachable", f"{root} is empty; is its disk mounted?")
         return
     yield from _strange(settings, root)
@@ -73,7 +72,7 @@ def _ingest(settings: Settings, up_s: float) -> Iterator[Problem]:
     last_run = _last_run(settings)
     if last_run is not None and last_run.get("exit") not in _NORMAL_EXITS:
         yield _problem("last_run_failed", f"exit {last_run.get('exit')}: {last_run.get('error')}")
-    ages = [_age_s(settings, name) for name in ("manifest.json", "state/heartbeat.json")]
+    ages = [_age_s(settings, name) for name in (MANIFEST, runs.NAME)]
     age_s = min([up_s, *(age for age in ages if age is not None)])
     if age_s > INGEST_S:
         hours = many(round(age_s / 3600), "hour")
@@ -91,19 +90,18 @@ def _disks(settings: Settings) -> Iterator[Problem]:
 
 
 def _age_s(settings: Settings, name: str) -> float | None:
-    try:
-        found = (Path(settings.library or "") / name).stat()
-    except OSError:
-        return None
-    return max(0.0, time.time() - found.st_mtime)
+    return _storage(settings).age_s(name)
 
 
 def _last_run(settings: Settings) -> dict[str, object] | None:
     try:
-        run = json.loads((Path(settings.library or "") / "state/heartbeat.json").read_bytes())
-    except (OSError, ValueError):
+        return runs.read(_storage(settings))
+    except OSError:
         return None
-    return run if isinstance(run, dict) else None
+
+
+def _storage(settings: Settings) -> Storage:
+    return Storage(Path(settings.library or ""))
 
 
 def _problem(what: str, detail: str) -> Problem:

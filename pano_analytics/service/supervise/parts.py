@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pano_analytics.settings import Settings
+from pano_analytics.store.home import catalog_stamp
+from pano_analytics.store.storage import Storage
 
 ANSWER_S = 5.0
 """How long a part may take to answer."""
@@ -125,10 +127,10 @@ def _is_site_due(ran: Ran, mark: str) -> bool:
 def _manifest_mark(settings: Settings) -> Callable[[], str]:
     def mark() -> str:
         try:
-            manifest = (Path(settings.library or "") / "manifest.json").stat()
+            found = catalog_stamp(Storage(Path(settings.library or "")))
         except OSError:
             return ""
-        return f"{manifest.st_ino}-{manifest.st_mtime_ns}"
+        return "" if found is None else "-".join(map(str, found))
 
     return mark
 

@@ -23,6 +23,7 @@ from pano_analytics.service.supervise.notify import notify, watchdog_s
 from pano_analytics.service.supervise.parts import Errand, ServiceCommand
 from pano_analytics.service.supervise.state import LOCK, PartState, forget_state, now, write_state
 from pano_analytics.settings import Settings, Up
+from pano_analytics.store.home import places
 from pano_analytics.store.storage import Storage
 
 log = logging.getLogger("pano.up")
@@ -57,7 +58,7 @@ def up(
     SettingsError if uploads or library are not set or the log cannot be written,
     SuperviseError if another supervisor is running or the health port is not available.
     """
-    storage = Storage(_library(settings))
+    storage = _library(settings)
     handlers = _log_to(settings, storage, is_quiet)
     try:
         with storage.lock(LOCK):
@@ -73,11 +74,10 @@ def up(
             handler.close()
 
 
-def _library(settings: Settings) -> Path:
-    settings.the_uploads()
-    library = settings.the_library()
-    Storage(library).make()
-    return library
+def _library(settings: Settings) -> Storage:
+    storage = places(settings).storage
+    storage.make()
+    return storage
 
 
 def _log_to(settings: Settings, storage: Storage, is_quiet: bool) -> list[logging.Handler]:

@@ -70,7 +70,7 @@ def write_state(storage: Storage, document: dict[str, Any]) -> None:
 
 def forget_state(storage: Storage) -> None:
     """Remove the state after an orderly stop, so that it does not count as unexpected."""
-    storage.path(NAME).unlink(missing_ok=True)
+    storage.unlink(NAME)
 
 
 def read_state(storage: Storage) -> dict[str, Any] | None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.ingest.run import LOCK
 from pano_analytics.model.upload import GONE_STATES
 from pano_analytics.settings import Settings
 from pano_analytics.store.catalog import Catalog
+from pano_analytics.store.locks import writing
 from pano_analytics.store.storage import Storage
 from pano_analytics.store.tree import MARKER, Doomed, Tree, WrongRoot, adopted
 from pano_analytics.store.tree import adopt as note
@@ -33,7 +33,7 @@ def adopt(where: Settings | Library) -> bool:
     there is no root; LibraryError.
     """
     root, storage = places(settings_of(where))
-    with storage.lock(LOCK, wait=True), Tree.opened(root) as tree:
+    with writing(storage, wait=True), Tree.opened(root) as tree:
         known, found = adopted(storage), tree.identity()
         if known is not None and known == found:
             return False

@@ -13,6 +13,7 @@ from pano_analytics import layouts
 from pano_analytics.errors import QueryError
 from pano_analytics.model import alike
 from pano_analytics.settings import Settings
+from pano_analytics.store import home
 from pano_analytics.store.home import library_of
 from pano_analytics.store.storage import Storage
 
@@ -57,9 +58,9 @@ def shown(value: Any) -> str:
 
 
 def places(settings: Settings) -> tuple[Path, Storage]:
-    """Return the upload root and the library. Raises SettingsError if one is not set."""
-    storage = library_of(settings)
-    return settings.the_uploads(), storage
+    """Return the upload root and the library; SettingsError if one is not set."""
+    library_of(settings)
+    return home.places(settings)
 
 
 def tops(settings: Settings) -> Callable[[str], str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,11 @@ import pyarrow.compute as pc
 from pano_analytics.errors import AttentionNeeded, PanoError, UploadTreeError
 from pano_analytics.ingest import memory
 from pano_analytics.ingest.days import settle
-from pano_analytics.ingest.run import LOCK
 from pano_analytics.settings import Settings
-from pano_analytics.store import locators, own_tree, timekeeping
+from pano_analytics.store import locators, own_tree, runs, timekeeping
 from pano_analytics.store.catalog import MANIFEST, CameraDay, Catalog, Change, Part
 from pano_analytics.store.journal import Journal
+from pano_analytics.store.locks import writing
 from pano_analytics.store.removal import AT_WORK, Carried, carry_out, mark_at_work
 from pano_analytics.store.runs import ENDED, INTERRUPTED
 from pano_analytics.store.storage import Storage, StorageFull
@@ -36,8 +35,6 @@ from pano_analytics.wording import many
 if TYPE_CHECKING:
     from pano_analytics.library import Library
 
-LAST_RUN = "state/cull.json"
-_FORMAT = 1
 # How many files are journalled, marked and deleted at a time.
 BATCH = 5000
 # Culling must write to the journal before it deletes, even on a full disk. This space is
@@ -97,7 +94,7 @@ def cull(
     settings, now = settings_of(where), clock(now)
     up_to = most_files(up_to)
     root, storage = places(settings)
-    with storage.lock(LOCK, wait), _recorded(storage) as done, Tree.opened(root) as tree:
+    with writing(storage, wait), _recorded(storage) as done, Tree.opened(root) as tree:
         tree.require(adopted(storage))
         own_tree.require(storage, root)
         Journal(storage).require()
@@ -105,7 +102,7 @@ def cull(
             storage.remove(RESERVE)
         time = timekeeping.keep(storage, now)
         time.require()
-        for name in (LAST_RUN, AT_WORK, MANIFEST, RESERVE, timekeeping.PAGE):
+        for name in (runs.CULL, AT_WORK, MANIFEST, RESERVE, timekeeping.PAGE):
             storage.drop_leftovers(name)
         # A killed run left this mark, so that the next ingest sweeps: keep it.
         was_at_work = storage.exists(AT_WORK)
@@ -324,41 +321,24 @@ def _unused(change: Change, packs: set[str]) -> set[str]:
 @contextmanager
 def _recorded(storage: Storage) -> Iterator[Culled]:
     """Record in the library how the culling in the block ended."""
-    done, started, error, code = Culled(), datetime.now(UTC), None, 0
-    try:
+    done = Culled()
+    with runs.noted(storage, runs.CULL, lambda: _figures(done)):
         yield done
-    except BaseException as exception:
-        error = str(exception) or type(exception).__name__
-        code = _code(exception)
-        raise
-    finally:
-        document = {
-            "format": _FORMAT,
-            "started": started.isoformat(timespec="seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "exit": code,
-            "error": error,
-            "files": done.files,
-            "size_bytes": done.size_bytes,
-            "rows_dropped": done.rows_dropped,
-            "stayed": len(done.stayed),
-            "looked_us": done.looked_us,
-        }
-        # A full disk must not hide the error of the run itself.
-        with suppress(OSError, PanoError):
-            storage.replace(LAST_RUN, json.dumps(document).encode())
 
 
-def _code(exception: BaseException) -> int:
-    if isinstance(exception, PanoError):
-        return exception.exit_code
-    # Not an Exception: it was ended by a signal, and the next run continues from there.
-    return 1 if isinstance(exception, Exception) else ENDED
+def _figures(done: Culled) -> dict[str, object]:
+    return {
+        "files": done.files,
+        "size_bytes": done.size_bytes,
+        "rows_dropped": done.rows_dropped,
+        "stayed": len(done.stayed),
+        "looked_us": done.looked_us,
+    }
 
 
 def last_run(where: Storage | Settings | Library) -> dict[str, Any] | None:
     """Return how the last culling of a library ended, or None if there was none."""
-    return storage_of(where).document(LAST_RUN, _FORMAT)
+    return runs.read(storage_of(where), runs.CULL)
 
 
 def is_stopped(where: Settings | Library) -> bool:
