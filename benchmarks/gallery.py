@@ -81,18 +81,23 @@ def report(times: dict[str, list[float]]) -> None:
 
 
 def make_library(folder: Path) -> Path:
-    """Make uploads of one camera, a different picture every minute, and ingest them."""
+    """Make uploads and ingest them."""
     uploads, library = folder / "uploads", folder / "library"
+    make_uploads(uploads)
+    command = [sys.executable, "-c", "from pano_analytics.cli import main; main()", "ingest"]
+    where = ["--quiet", "--uploads", str(uploads), "--library", str(library)]
+    subprocess.run([*command, *where], check=True)
+    return library
+
+
+def make_uploads(uploads: Path) -> None:
+    """Write uploads of one camera, a different picture every minute."""
     begin = datetime(2026, 11, 20)
     for number in range(SNAPSHOTS):
         when = begin + timedelta(minutes=number)
         path = uploads / f"yard/AMC0/{when:%Y-%m-%d}/001/jpg/{when:%H/%M/%S}[M][0@0][0].jpg"
         path.parent.mkdir(parents=True)
         path.write_bytes(picture(number))
-    command = [sys.executable, "-c", "from pano_analytics.cli import main; main()", "ingest"]
-    where = ["--quiet", "--uploads", str(uploads), "--library", str(library)]
-    subprocess.run([*command, *where], check=True)
-    return library
 
 
 def picture(number: int) -> bytes:

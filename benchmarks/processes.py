@@ -7,6 +7,8 @@ import os
 import resource
 import subprocess
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -27,11 +29,13 @@ class Cost(NamedTuple):
 _SET_CHILD_SUBREAPER = 36
 
 
-def cost(command: list[str]) -> Cost:
+def cost(
+    command: list[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> Cost:
     """Run a command; return its cost, with that of processes that it leaves behind."""
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=cwd, env=env)
     time_s = time.perf_counter() - began
     try:
         while True:
