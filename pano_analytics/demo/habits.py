@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -290,8 +290,3 @@ def _later(event: Event) -> Event:
         for number, upload in enumerate(event.uploads)
     )
     return replace(event, uploads=uploads)
-
-
-def aware_utc(moment: datetime, zone: ZoneInfo) -> datetime:
-    """Return `moment` in UTC, a naive one being the home's wall clock."""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)

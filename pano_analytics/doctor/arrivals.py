@@ -23,7 +23,6 @@ _MANY = 0.05
 _FEWEST_SEEN = 10
 # Uploads at fixed times say nothing about motion.
 _NOT_MOTION = ("scheduled", "manual")
-_DAY_S = 86_400.0
 
 
 # --- silence ----------------------------------------------------------------------------

@@ -187,20 +187,7 @@ def read(folder: Folder, name: str) -> Reading | None:
         end_time = end_after(start, end) if end and kind == "clip" else None
     except (ValueError, OverflowError) as error:
         return invalid_time(layout, "/".join((*folder.parts[-5:], name)), error)
-    camera = facts.camera
-    return Reading(
-        kind,
-        layout,
-        camera,
-        start,
-        end_time,
-        "camera",
-        None,
-        trigger,
-        letter,
-        crop,
-        channel=channel,
-    )
+    return _dated(kind, layout, facts.camera, (start, end_time), (trigger, letter), crop, channel)
 
 
 def _from_folders(facts: _FolderFacts, minute: str | None) -> tuple[str | None, str | None, str]:
@@ -209,6 +196,19 @@ def _from_folders(facts: _FolderFacts, minute: str | None) -> tuple[str | None, 
         return facts.outer, facts.inner, facts.layout
     is_deep = facts.layout == "dahua-deep"
     return facts.inner, minute, "dahua-shallow" if is_deep else facts.layout
+
+
+def _dated(
+    kind: Kind,
+    layout: str,
+    camera: str | None,
+    span: tuple[datetime, datetime | None],
+    cause: tuple[str, str],
+    crop: str | None,
+    channel: int | None,
+) -> Reading:
+    """Return what a name with date and time says; `cause` is the trigger and its letter."""
+    return Reading(kind, layout, camera, *span, "camera", None, *cause, crop, channel=channel)
 
 
 def _undated(
@@ -251,16 +251,4 @@ def _read_dated_name(folder: Folder, name: str) -> Reading | None:
     channel_text = match["channel"]
     channel = _bracket_channel(match["stream_of"]) if channel_text is None else int(channel_text)
     camera = camera_of(folder)
-    return Reading(
-        kind,
-        layout,
-        camera,
-        start,
-        end_time,
-        "camera",
-        None,
-        trigger,
-        letter,
-        crop,
-        channel=channel,
-    )
+    return _dated(kind, layout, camera, (start, end_time), (trigger, letter), crop, channel)
