@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -608,6 +609,31 @@ def test_after_a_restart_the_page_comes_back_with_its_selection(
         again.terminate()
         again.wait(60)
         context.close()
+
+
+def test_in_the_repeated_hour_tiles_are_what_happened_together(
+    visit: Visit, tmp_path: Path
+) -> None:
+    """The clock of the house goes from 2:20 to 2:05, 45 minutes later: another tile."""
+    uploads, config = tmp_path / "uploads", tmp_path / "pano.toml"
+    for minute, second, in_utc in ((20, 0, 0), (20, 20, 0), (5, 0, 1), (20, 30, 1)):
+        path = make_picture(
+            uploads / snapshot_path(FRONT, datetime(2026, 10, 25, 2, minute, second))
+        )
+        arrived = datetime(2026, 10, 25, in_utc, minute, second, tzinfo=UTC).timestamp() + 5
+        os.utime(path, (arrived, arrived))
+    library = tmp_path / "library"
+    config.write_text(SETTINGS.format(uploads=uploads, library=library, zone="Europe/Berlin"))
+    ingest(config)
+    with serving_home(config, tmp_path) as server:
+        page = ready(visit(f"{server.url}/?from=2026-10-25&to=2026-10-26"))
+        expect(headline(page)).to_have_text("4 files: 4 snapshots, 0 clips")
+        expect(page.locator(".tile")).to_have_count(3)
+        labels = page.locator(".tile").evaluate_all(
+            "all => all.map(one => one.getAttribute('aria-label'))"
+        )
+        assert [", with 1 snapshot" in label for label in labels] == [False, False, True], labels
+        page.goto("about:blank")
 
 
 def test_thousands_stay_light_and_an_empty_library_says_so(visit: Visit, tmp_path: Path) -> None:
