@@ -166,11 +166,18 @@ def test_five_cameras_on_one_core_with_one_gigabyte(
         taken = sum(cameras.map(send_all, [camera.name for camera in ALL[:CAMERAS]]))
     library = pano_analytics.open(home.library)
 
-    def is_done() -> bool:
-        frame = library.media(columns=["state"])
-        return len(frame) >= taken and not frame["state"].isin(["unread", "pending"]).any()
+    def states() -> dict[str, int]:
+        return dict(library.media(columns=["state"])["state"].value_counts())
 
-    wait_until(is_done, f"not all of {taken} uploads were opened")
+    def is_done() -> bool:
+        now = states()
+        return sum(now.values()) >= taken and not {"unread", "pending"} & set(now)
+
+    try:
+        wait_until(is_done, f"not all of {taken} uploads were opened")
+    except AssertionError as error:
+        error.add_note(f"states: {states()}; health: {home.health()}")
+        raise
     scale.close()
     print(f"most memory: {scale.most / 1e6:.0f} MB; {taken} uploads; group: {box.group}")
     assert taken > 500
