@@ -56,7 +56,8 @@ def test_a_bomb_is_a_state_with_a_reason(
     path = tmp_path / f"bomb.{ending}"
     path.write_bytes(make())
     began = time.monotonic()
-    (outcome,) = worker.submit(examine.open_batch, [examine.Task(str(path), kind, None)]).result()
+    task = examine.Task(path.name, kind, None)
+    (outcome,) = worker.submit(examine.open_batch, tmp_path, [task]).result()
     assert outcome.inspection is not None, outcome
     assert outcome.inspection.state != "complete" or "within_the_limit" in name
     assert outcome.inspection.state_reason or outcome.inspection.state == "complete"
@@ -69,6 +70,7 @@ def test_the_memory_of_one_file_is_no_burden_to_the_next(tmp_path: Path) -> None
     clip = make_clip(tmp_path / "clip.mp4", size=(1280, 720))
     script = """
 import sys
+from pathlib import Path
 from pano_analytics.ingest.examine import Task, _open
 
 def held():
@@ -78,7 +80,7 @@ def held():
 sizes = []
 for _ in range(8):
     for _ in range(10):
-        assert _open(Task(sys.argv[1], "clip", None)).inspection.state == "complete"
+        assert _open(Path(sys.argv[1]), Task("", "clip", None)).inspection.state == "complete"
     sizes.append(held())
 print(sizes[-1] - sizes[0])
 """

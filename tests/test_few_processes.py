@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import shutil
 import subprocess
 import sys
 import threading
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pano_analytics.errors import NoProcess
 from pano_analytics.workers.crew import Crew
+from pano_analytics.workers.executors import ProcessPool
 
 SAMPLE = Path(__file__).parents[1] / "data/sample/uploads"
 # The limit does not hold for root: somebody else's number, who may read what root may.
@@ -100,9 +99,8 @@ def _die() -> None:
 def test_a_pool_whose_processes_all_end_at_once_blames_no_task() -> None:
     """What never began was not stopped by a file."""
 
-    def make() -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("forkserver")
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_die)
+    def make() -> ProcessPool:
+        return ProcessPool(1, _die)
 
     blamed: list[object] = []
     with (
@@ -122,8 +120,8 @@ def test_a_pool_whose_own_thread_ends_keeps_nobody_waiting(monkeypatch: pytest.M
     monkeypatch.setattr("multiprocessing.queues.Queue._start_thread", refused)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
 
-    def make() -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver"))
+    def make() -> ProcessPool:
+        return ProcessPool(1)
 
     with (
         Crew(make, 1, list, lambda task, _: task, 1) as crew,

@@ -239,7 +239,7 @@ def test_a_file_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
     path.symlink_to(lay(picture(9), tmp_path / "secret.jpg"))
     from pano_analytics.ingest.examine import Task, open_batch
 
-    (outcome,) = open_batch([Task(str(path), "snapshot", None)])
+    (outcome,) = open_batch(settings.uploads, [Task(row["path"], "snapshot", None)])
     assert (outcome.inspection, outcome.trouble) == (None, "unreadable")
     with pytest.raises(MediaError):
         Library.of(settings).source(row)

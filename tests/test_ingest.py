@@ -426,10 +426,10 @@ def test_a_task_without_end_loses_nobody_elses_work() -> None:
     assert blamed == ["took longer than 4 s"]
 
 
-def _open_slowly(tasks: Sequence[examine.Task]) -> list[examine.Outcome]:
+def _open_slowly(root: Path, tasks: Sequence[examine.Task]) -> list[examine.Outcome]:
     while any(task.path.endswith("05[M][0@0][0].jpg") for task in tasks):
         time.sleep(60)
-    return examine.open_batch(tasks)
+    return examine.open_batch(root, tasks)
 
 
 @pytest.mark.long
@@ -439,7 +439,9 @@ def test_a_file_that_is_read_without_end_is_too_large(
     """A file that no decoder comes to the end of is called too large; its day is complete."""
     for second in (0, 5, 10):
         lay(picture(), uploads / snapshot_path("porch", NOON + timedelta(seconds=second)))
-    slow = Crew(partial(pool, 1), 1, _open_slowly, examine.given_up, batch=12, limit_s=8.0)
+    slow = Crew(
+        partial(pool, 1), 1, partial(_open_slowly, uploads), examine.given_up, batch=12, limit_s=8.0
+    )
     with slow as openers:
         run(openers=openers)
     media = library.media().sort_values("start")

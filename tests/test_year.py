@@ -127,7 +127,7 @@ def test_a_year(quick_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ingest(settings)
     culling.adopt(settings)
     try:
-        with examine.crew(partial(ThreadPoolExecutor, 1), 1) as openers:
+        with examine.crew(settings.the_uploads(), partial(ThreadPoolExecutor, 1), 1) as openers:
             live_through(settings, range(EARLY), first, clip, openers, box)
             early = Measured.of(settings)
             live_through(settings, range(EARLY, LAST), first, clip, openers, box)

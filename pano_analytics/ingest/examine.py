@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from pano_analytics.errors import MediaError
-from pano_analytics.model.upload import Inspection
+from pano_analytics.model.upload import Inspection, locate
 from pano_analytics.workers.confined import allow
-from pano_analytics.workers.crew import Crew, MakeExecutor, confine_worker
+from pano_analytics.workers.crew import Crew, confine_worker
+from pano_analytics.workers.executors import MakeExecutor, root_here
 
 # So few that a killed process loses little, so many that handing over costs little.
 BATCH = 12
@@ -22,7 +24,7 @@ _CPU_S, _CPU_BYTES = 30.0, 10_000_000
 
 
 class Task(NamedTuple):
-    """One file to open: where it lies, what its name says it is, how long it should be."""
+    """One file to open: its path as in the column, what its name says it is, its length in s."""
 
     path: str
     kind: str
@@ -40,9 +42,10 @@ class Outcome(NamedTuple):
     reason: str | None = None
 
 
-def crew(make_executor: MakeExecutor, workers: int) -> Crew[Task, Outcome]:
-    """Return those who open files, each batch in a process of its own."""
-    return Crew(make_executor, workers, open_batch, given_up, BATCH, LIMIT_S)
+def crew(root: Path, make_executor: MakeExecutor, workers: int) -> Crew[Task, Outcome]:
+    """Return those who open files below the upload root, each batch in one worker."""
+    work = partial(open_batch, root)
+    return Crew(make_executor, workers, work, given_up, BATCH, LIMIT_S)
 
 
 def given_up(task: Task, what: str) -> Outcome:
@@ -61,21 +64,22 @@ def prepare() -> None:
     from pano_analytics import inspection  # noqa: F401
 
 
-def open_batch(tasks: Sequence[Task]) -> list[Outcome]:
+def open_batch(root: Path, tasks: Sequence[Task]) -> list[Outcome]:
     """Inspect the files of one batch, in this process; never raises for what a file holds."""
     confine_worker()
     # What is here already is not looked through again after each file.
     gc.collect()
     gc.freeze()
-    return [_open(task) for task in tasks]
+    root = root_here(root)
+    return [_open(locate(root, task.path), task) for task in tasks]
 
 
-def _open(task: Task) -> Outcome:
+def _open(file: Path, task: Task) -> Outcome:
     from pano_analytics import inspection
 
     try:
-        allow(_CPU_S + Path(task.path).lstat().st_size / _CPU_BYTES)
-        found = inspection.inspect_file(Path(task.path), task.kind, task.expected_duration_s)
+        allow(_CPU_S + file.lstat().st_size / _CPU_BYTES)
+        found = inspection.inspect_file(file, task.kind, task.expected_duration_s)
     except inspection.MediaChanged as error:
         return Outcome(None, "changed", str(error))
     except FileNotFoundError:

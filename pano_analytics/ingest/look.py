@@ -19,7 +19,8 @@ from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.unread import Unread, heap_of
 from pano_analytics.ingest.walk import WalkProblems, WalkUnit
 from pano_analytics.store.catalog import CameraDay, Sealed
-from pano_analytics.workers.crew import Crew, MakeExecutor
+from pano_analytics.workers.crew import Crew
+from pano_analytics.workers.executors import MakeExecutor, root_here
 
 # Starting processes costs what looking at so many files costs.
 WORTH_A_POOL = 20_000
@@ -104,6 +105,7 @@ def _look_all(root: Path, reader: NameReader, glances: Sequence[Glance]) -> list
     # looking for circles among them costs it a third of its time.
     gc.disable()
     spare_pandas()
+    root = root_here(root)
     return [scan(root, reader, {}, glance) for glance in glances]
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +21,6 @@ from pano_analytics.model.upload import (
     Inspection,
     Upload,
     changed_meanwhile,
-    decode_path,
     opened,
     still_arriving,
     to_open,
@@ -50,12 +47,11 @@ def wait_again(change: Change) -> None:
             settle(change, day, replaced(known, map(to_open, uploads_of(again, *day))))
 
 
-def tasks(root: Path, uploads: Iterable[Upload]) -> Iterator[tuple[str, Task]]:
+def tasks(uploads: Iterable[Upload]) -> Iterator[tuple[str, Task]]:
     """Yield what to open, by media_id: the uploads of a camera-day that wait for it."""
     for upload in uploads:
         if upload.is_waiting:
-            path = f"{root}/{os.fsdecode(decode_path(upload.path))}"
-            yield upload.media_id, Task(path, upload.kind, _expected_s(upload))
+            yield upload.media_id, Task(upload.path, upload.kind, _expected_s(upload))
 
 
 def _expected_s(upload: Upload) -> float | None:

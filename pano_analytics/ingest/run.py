@@ -35,7 +35,8 @@ from pano_analytics.store.locks import writing
 from pano_analytics.store.removal import AT_WORK, finish, mark_at_work
 from pano_analytics.store.storage import Storage
 from pano_analytics.workers import crew
-from pano_analytics.workers.crew import Crew, MakeExecutor
+from pano_analytics.workers.crew import Crew
+from pano_analytics.workers.executors import MakeExecutor
 
 # Up to so many files the whole tree is looked at in each run: that costs less
 # than a person notices, and late uploads into old days show at once.
@@ -397,13 +398,13 @@ class _Run:
     def _crew(self) -> AbstractContextManager[Openers]:
         if self.openers is not None:
             return nullcontext(self.openers)
-        return examine.crew(self.make_executor, self.workers)
+        return examine.crew(self.root, self.make_executor, self.workers)
 
     def _tasks(self, days: list[CameraDay], sent: deque[tuple[CameraDay, str]]) -> Iterator[Task]:
         # Read from a view of its own: the applying side is days behind.
         view = self.catalog.begin()
         for day in days:
-            for media_id, task in opened.tasks(self.root, uploads_in(view, day)):
+            for media_id, task in opened.tasks(uploads_in(view, day)):
                 sent.append((day, media_id))
                 yield task
 

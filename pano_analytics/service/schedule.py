@@ -23,7 +23,7 @@ from pano_analytics.logs import rotating
 from pano_analytics.settings import Settings
 from pano_analytics.store.storage import StorageFull
 from pano_analytics.workers import crew
-from pano_analytics.workers.crew import MakeExecutor
+from pano_analytics.workers.executors import MakeExecutor
 
 if TYPE_CHECKING:
     from pano_analytics.ingest.changes import Changes
@@ -100,7 +100,7 @@ def watch(
     """
     workers = settings.ingest.workers or crew.cores()
     make = make_executor or partial(crew.pool, workers)
-    with examine.crew(make, workers) as openers:
+    with examine.crew(settings.the_uploads(), make, workers) as openers:
         openers.warm(examine.prepare)
         watcher = _Watcher(settings, report, openers, make, stop or Stop(), is_full)
         while True:

@@ -47,7 +47,7 @@ from pano_analytics.store.locks import is_written
 from pano_analytics.store.removal import AT_WORK
 from pano_analytics.wording import many
 from pano_analytics.workers import crew
-from pano_analytics.workers.crew import MakeExecutor
+from pano_analytics.workers.executors import MakeExecutor
 
 DEPTHS = ("presence", "size", "decode", "hash")
 
@@ -233,7 +233,7 @@ class _Check:
 
     def findings(self) -> Iterator[Disagreement]:
         """Yield all disagreements, cheapest first."""
-        opening = examine.crew(self.make_executor, self.workers)
+        opening = examine.crew(self.root, self.make_executor, self.workers)
         total, done = sum(part.rows for _, part in self.days), 0
         with opening as crew:
             for day, part in self.days:
@@ -494,8 +494,7 @@ class _Check:
 
     def _task(self, upload: Upload) -> Task:
         length = None if upload.end is None else (upload.end - upload.start).total_seconds()
-        where = str(locate(self.root, upload.path))
-        return Task(where, upload.kind, length if upload.kind == "clip" else None)
+        return Task(upload.path, upload.kind, length if upload.kind == "clip" else None)
 
     def _hashes(
         self, finding: Callable[..., Disagreement], upload: Upload, sha256: str | None

@@ -44,7 +44,7 @@ from pano_analytics.store.journal import SEEN, Fact, Journal
 from pano_analytics.store.locks import writing
 from pano_analytics.store.removal import AT_WORK, finish, whole
 from pano_analytics.store.storage import Storage, stamp
-from pano_analytics.workers.crew import MakeExecutor
+from pano_analytics.workers.executors import MakeExecutor
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _PART_NAME = re.compile(r"/part-(\d+)-[\w-]+\.parquet$")

@@ -1,7 +1,7 @@
 """Work in parallel through an executor: a process that dies loses its batch, tried again.
 
-`concurrent.futures.Executor` is the seam for more than one machine: whatever
-gives one (a process pool here, a cluster's client elsewhere) can do the work.
+The executor is the seam for more than one machine: a process pool here, a cluster's client
+elsewhere (`workers/executors.py`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -22,6 +21,7 @@ from typing import Generic, TypeVar
 
 from pano_analytics.errors import NoProcess
 from pano_analytics.workers.confined import confine
+from pano_analytics.workers.executors import MakeExecutor, ProcessPool, WorkerPool, adapted
 
 # A process may be ended by chance before it has begun; not so often.
 _STARTS = 3
@@ -30,9 +30,6 @@ _LOOK_S = 0.5
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-MakeExecutor = Callable[[], Executor]
-
 
 # What those who open files need: all that a watching process keeps loaded twice.
 OPENING = ("av", "PIL.JpegImagePlugin", "pano_analytics.inspection", "pano_analytics.cli")
@@ -63,15 +60,14 @@ def starting() -> Iterator[None]:
         raise NoProcess.of(error) from error
 
 
-def pool(workers: int) -> ProcessPoolExecutor:
+def pool(workers: int) -> ProcessPool:
     """Return the usual executor: processes started clean (no inherited locks or threads).
 
     They are forked from one that has loaded what they need and does nothing
     else: starting one costs next to nothing, and what is loaded they share.
     """
     begin(OPENING)
-    context = multiprocessing.get_context("forkserver")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_work)
+    return ProcessPool(workers, _begin_work)
 
 
 def _begin_work() -> None:
@@ -116,10 +112,10 @@ def cores() -> int:
 
 @dataclass
 class _Sent(Generic[Task, Result]):
-    """A batch under way, and the executor that has it."""
+    """A batch under way, and the pool that has it."""
 
     batch: list[Task]
-    executor: Executor | None
+    executor: WorkerPool
     future: Future[list[Result]] | None
 
 
@@ -153,7 +149,7 @@ class Crew(Generic[Task, Result]):
     ) -> None:
         self._make, self._work, self._given_up = make_executor, work, given_up
         self._batch, self._window, self._limit_s = batch, workers * 3, limit_s
-        self._executor: Executor | None = None
+        self._executor: WorkerPool | None = None
 
     def __enter__(self) -> Crew[Task, Result]:
         return self
@@ -165,7 +161,7 @@ class Crew(Generic[Task, Result]):
         """Have a process started and `prepare` called in it, so that no first task waits."""
         with starting():
             if self._executor is None:
-                self._executor = self._make()
+                self._executor = adapted(self._make())
             self._executor.submit(prepare)
 
     def _drop(self) -> None:
@@ -195,19 +191,20 @@ class Crew(Generic[Task, Result]):
         try:
             with starting():
                 return _Sent(batch, executor, executor.submit(self._work, batch))
-        except BrokenProcessPool:
+        except executor.lost:
             return _Sent(batch, executor, None)
 
-    def _started(self) -> Executor:
+    def _started(self) -> WorkerPool:
         """Return a new executor, one process of which has started; raises NoProcess."""
         for left in reversed(range(_STARTS)):
+            with starting():
+                executor = self._executor = adapted(self._make())
             try:
                 with starting():
-                    executor = self._executor = self._make()
                     # What a process needs to start is no task's time.
                     _wait(executor, executor.submit(_ready))
                 return executor
-            except BrokenProcessPool as error:  # no task had a part in it
+            except executor.lost as error:  # no task had a part in it
                 self._drop()
                 if not left:
                     raise NoProcess.of(error) from error
@@ -223,8 +220,8 @@ class Crew(Generic[Task, Result]):
             if sent.future is None or sent.future.done():  # the work's own, of a slow network
                 raise
             lost = _Lost(f"took longer than {self._limit_s:g} s", is_late=True)
-            _kill(sent.executor)
-        except (BrokenProcessPool, CancelledError):
+            sent.executor.kill()
+        except sent.executor.lost:
             pass
         if sent.executor is self._executor:  # others of this pool are lost with it, once
             self._drop()
@@ -252,7 +249,7 @@ class Crew(Generic[Task, Result]):
         return self._results(self._send([task]))[0]
 
 
-def _wait(executor: Executor, first: Future[None]) -> None:
+def _wait(executor: WorkerPool, first: Future[None]) -> None:
     """Wait for the first result; raises NoProcess where the thread that hands it over ended.
 
     A pool whose own thread could not start another tells nobody.
@@ -261,21 +258,14 @@ def _wait(executor: Executor, first: Future[None]) -> None:
         try:
             return first.result(_LOOK_S)
         except FutureTimeout:
-            thread = getattr(executor, "_executor_manager_thread", None)
-            if thread is not None and not thread.is_alive() and not first.done():
-                _kill(executor)  # else this process would wait for them when it ends
+            if executor.is_dead() and not first.done():
+                executor.kill()  # else this process would wait for them when it ends
                 ended = RuntimeError("a thread of the pool has ended")
                 raise NoProcess.of(ended) from None
 
 
 def _ready() -> None:
     """Do nothing: whoever did it has started."""
-
-
-def _kill(executor: Executor | None) -> None:
-    """End the processes of a pool, whatever they are at; another executor looks after its own."""
-    for process in list((getattr(executor, "_processes", None) or {}).values()):
-        process.kill()
 
 
 def _batches(tasks: Iterable[Task], size: int) -> Iterator[list[Task]]:
