@@ -1,7 +1,7 @@
 """The dashboard: cameras at a glance, activity, pictures and clips, in a browser, behind a login.
 
-`serve` starts it; nothing here imports Panel until it is asked for, since
-`pano --help` and a quiet ingest must not wait for it.
+`serve` starts it. Panel is imported only when `serve` is first used, so that `pano --help`
+and a quiet ingest do not wait for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the library says to a Selection: frames, asked once for all visitors."""
+"""Query results for a Selection, as frames; visitors with the same selection share them."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 HEATMAP_DAYS = 15
-# What a browser is given at most; and what it is given at once, so that the
-# first pictures need not wait for the last row.
+# The most rows that a browser gets in all, and in the first answer, so that the first
+# pictures do not wait for the last row.
 MOST_ROWS = 50_000
 FIRST_ROWS = 1_500
 _SMALL_ROWS = 12_000
-# What is kept for other visitors at most, in rows: about 100 MB.
+# The most rows that are cached for other visitors: about 100 MB.
 _KEPT_ROWS = 250_000
 
-# What takes long to ask, in a library of years, is asked so much less often.
+# A query that takes t seconds is repeated after 3 t at the earliest: in a library of years,
+# slow queries run less often.
 REST = 3.0
 
 GALLERY_COLUMNS = (
@@ -63,9 +64,9 @@ GALLERY_COLUMNS = (
 
 
 class AnswerCache:
-    """Answers kept for all visitors of one library, the least recently used given up first.
+    """A cache of answers for all visitors of one library; evicts the least recently used.
 
-    Keys begin with the generation of the catalog; an older one's answers go at once.
+    Keys begin with the generation of the catalog; a new generation drops all older answers.
     """
 
     def __init__(self) -> None:
@@ -73,17 +74,17 @@ class AnswerCache:
         self._lock = threading.Lock()
 
     def get(self, key: tuple[Hashable, ...], ask: Callable[[], Value]) -> Value:
-        """Return the answer for `key`, asking for it where nobody has yet."""
+        """Return the cached answer for `key`, or call `ask` and cache its result."""
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
                 return cast(Value, self._known[key])
-        # Two that ask at the same time both ask: cheaper than one waiting under a lock.
-        found = ask()
+        # Two simultaneous callers both run the query: cheaper than waiting under a lock.
+        answer = ask()
         with self._lock:
-            self._known[key] = found
+            self._known[key] = answer
             self._forget(key[0])
-        return found
+        return answer
 
     def _forget(self, generation: Hashable) -> None:
         for key in [key for key in self._known if key[0] != generation]:
@@ -103,21 +104,21 @@ _SHARED: WeakKeyDictionary[Library, AnswerCache] = WeakKeyDictionary()
 
 
 def shared(library: Library) -> AnswerCache:
-    """Return the answers that all sessions on `library` share."""
+    """Return the cache that all sessions on `library` share."""
     return _SHARED.setdefault(library, AnswerCache())
 
 
 class Answers(param.Parameterized):
-    """Frames for one visitor's Selection; views watch them.
+    """Query results for one visitor's Selection; views watch them.
 
-    `refresh` fills all of them at once; it is called for each change of the
-    selection and for each new generation of the catalog.
+    `refresh` updates all of them at once. It runs after each change of the selection and
+    for each new generation of the catalog.
     """
 
     cameras = param.ClassSelector(class_=pd.DataFrame, default=pd.DataFrame())
-    short = param.Dict(default={}, doc="what a camera's disk cannot hold, in words, by camera")
-    troubles = param.List(default=[], doc="why nothing is culled, concluded or read: sentences")
-    unread = param.List(default=[], doc="folders that receive what nothing reads (unread.Place)")
+    short = param.Dict(default={}, doc="a sentence per camera whose disk is too small")
+    troubles = param.List(default=[], doc="sentences that say what stops culling or ingest")
+    unread = param.List(default=[], doc="folders with files that no camera reads")
     heat = param.ClassSelector(class_=Heat, default=Heat(pd.DataFrame(), date.min, date.min))
     uploads = param.ClassSelector(class_=Uploads, default=Uploads(pd.DataFrame()))
     near = param.ClassSelector(class_=Near, allow_None=True)
@@ -130,96 +131,100 @@ class Answers(param.Parameterized):
         self.selection = selection
         self.generation = -1
         self.is_first = True
-        self.rested_at = 0.0
+        self.next_poll_at = 0.0
         self.refresh()
         selection.param.watch(lambda *_: self.refresh(), _WATCHED)
 
     def refresh(self) -> None:
-        """Ask anew whatever may have changed and hand it to the views in one go."""
-        self._take(self._ask())
+        """Repeat the queries that may have new results, and update all views at once."""
+        self._apply(self._query_all())
 
     async def poll(self) -> None:
-        """Look for news: a new generation, or another minute for what depends on the clock."""
-        if monotonic() < self.rested_at:
+        """Refresh if the catalog has a new generation, or if the minute has changed."""
+        if monotonic() < self.next_poll_at:
             return
         is_new = self.library.generation != self.generation
         if is_new or wall_now(self.library.zone).minute != self.now.minute:
-            await self._ask_aside()
+            await self._refresh_in_thread()
 
     async def complete(self) -> None:
-        """Fetch what the first answer left out for the sake of speed."""
+        """Fetch the rows that the first answer left out to be fast."""
         if self.is_first:
             self.is_first = False
-            await self._ask_aside()
+            await self._refresh_in_thread()
 
-    async def _ask_aside(self) -> None:
-        """Ask in a thread, so that other visitors need not wait."""
-        asked, began = self._wanted(), monotonic()
-        found = await asyncio.get_running_loop().run_in_executor(None, self._ask)
-        self.rested_at = monotonic() + REST * (monotonic() - began)
-        # What was chosen meanwhile has been answered already, and with all rows.
-        if asked == self._wanted():
-            self._take(found)
+    async def _refresh_in_thread(self) -> None:
+        """Query in a thread, so that other visitors do not wait."""
+        request_key, began = self._request_key(), monotonic()
+        results = await asyncio.get_running_loop().run_in_executor(None, self._query_all)
+        self.next_poll_at = monotonic() + REST * (monotonic() - began)
+        # If the selection changed meanwhile, `refresh` has already answered it with all rows.
+        if request_key == self._request_key():
+            self._apply(results)
 
-    def _wanted(self) -> tuple[Any, ...]:
+    def _request_key(self) -> tuple[Any, ...]:
         return (*self.selection.key(), self.selection.item, self.selection.until)
 
-    def _take(self, found: dict[str, Any]) -> None:
-        self.generation = found.pop("generation")
-        changed = {name: value for name, value in found.items() if value is not getattr(self, name)}
+    def _apply(self, results: dict[str, Any]) -> None:
+        self.generation = results.pop("generation")
+        changed = {
+            name: value for name, value in results.items() if value is not getattr(self, name)
+        }
         self.param.update(**changed)
 
-    def _ask(self) -> dict[str, Any]:
+    def _query_all(self) -> dict[str, Any]:
         library, selection = self.library, self.selection
-        # Taken first: what arrives while asking is then asked again, not missed.
+        # Read first: an upload that arrives during the queries triggers another refresh.
         generation = library.generation
         now = wall_now(library.zone)
 
-        def kept(*key: Hashable, ask: Callable[[], Value]) -> Value:
+        def cached(*key: Hashable, ask: Callable[[], Value]) -> Value:
             return shared(library).get((generation, *key), ask)
 
         minute = now.replace(second=0, microsecond=0)
-        cameras = kept("cameras", minute, ask=library.cameras)
+        cameras = cached("cameras", minute, ask=library.cameras)
         span = heat_span(cameras, selection, now.date())
         limit = self._limit(cameras)
-        chosen = _Chosen.of(selection)
-        uploads = kept("uploads", chosen, limit, ask=lambda: find_uploads(library, chosen, limit))
+        filters = _Filters.of(selection)
+        uploads = cached(
+            "uploads", filters, limit, ask=lambda: find_uploads(library, filters, limit)
+        )
         return {
             "generation": generation,
             "now": minute,
             "cameras": cameras,
-            "short": kept("short", minute, ask=lambda: find_short(library)),
-            "troubles": kept("troubles", minute, ask=lambda: find_troubles(library)),
-            "unread": kept("unread", minute, ask=lambda: find_unread(library)),
-            "heat": kept("heat", span, ask=lambda: find_heat(library, span)),
+            "short": cached("short", minute, ask=lambda: find_short(library)),
+            "troubles": cached("troubles", minute, ask=lambda: find_troubles(library)),
+            "unread": cached("unread", minute, ask=lambda: find_unread(library)),
+            "heat": cached("heat", span, ask=lambda: find_heat(library, span)),
             "uploads": uploads,
             "near": None
             if len(uploads.frame)
-            else kept("near", chosen, ask=lambda: find_near(library, chosen)),
-            "item": self._item(kept, uploads),
+            else cached("near", filters, ask=lambda: find_near(library, filters)),
+            "item": self._item(cached, uploads),
         }
 
     def _limit(self, cameras: pd.DataFrame) -> int:
         total = int(cameras["snapshots"].sum() + cameras["clips"].sum()) if len(cameras) else 0
         return FIRST_ROWS if self.is_first and total > _SMALL_ROWS else MOST_ROWS
 
-    def _item(self, kept: Callable[..., Any], uploads: Uploads) -> UploadRecord | None:
+    def _item(self, cached: Callable[..., Any], uploads: Uploads) -> UploadRecord | None:
         media_id = self.selection.item
         if media_id is None:
             return None
         hint = partition_of(uploads.frame, media_id)
-        found: UploadRecord = kept(
+        record: UploadRecord = cached(
             "item", media_id, ask=lambda: find_item(self.library, media_id, *hint)
         )
-        return found
+        return record
 
 
 _WATCHED = ["cameras", "start", "end", "kind", "states", "until", "item"]
 
 
 @dataclass(frozen=True)
-class _Chosen:
-    """What is asked of `library.media`."""
+class _Filters:
+    """The filters of a `library.media` query."""
 
     cameras: tuple[str, ...]
     start: datetime | None
@@ -228,10 +233,10 @@ class _Chosen:
     states: tuple[str, ...]
 
     @classmethod
-    def of(cls, selection: Selection) -> _Chosen:
+    def of(cls, selection: Selection) -> _Filters:
         return cls(*selection.key())
 
-    def query(self, **changed: Any) -> dict[str, Any]:
+    def arguments(self, **changed: Any) -> dict[str, Any]:
         return {
             "camera": list(self.cameras) or None,
             "start": self.start,
@@ -243,47 +248,55 @@ class _Chosen:
 
 
 def find_short(library: Library) -> dict[str, str]:
-    """Return `only 9 of 14 days` by camera, for those whose disk cannot hold what is wanted."""
+    """Return texts such as `only 9 of 14 days` by camera, where the disk is too small."""
     try:
-        found = culling.rooms(library.settings, library.catalog)
+        cameras = culling.rooms(library.settings, library.catalog)
     except (OSError, LibraryError):
         return {}
     return {
-        one.camera: f"{one.text.removeprefix(f'{one.camera}: ')} days" for one in found if one.text
+        camera.camera: f"{camera.text.removeprefix(f'{camera.camera}: ')} days"
+        for camera in cameras
+        if camera.text
     }
 
 
 def find_troubles(library: Library) -> list[str]:
-    """Return what is wrong with this computer's clock and the upload tree, as sentences."""
-    doubt = timekeeping.trouble(library.settings, library.storage)
-    strange = own_tree.trouble(library.storage, library.settings.uploads)
-    found = obstacles.blocked(library.settings, library.storage, obstacles.UNREADABLE)
-    closed = [f"{one.text(library.zone)}. {one.advice}" for one in found]
-    return [one for one in (doubt, strange and strange.text, *closed) if one]
+    """Return sentences about problems with this computer's clock and the upload tree."""
+    clock_trouble = timekeeping.trouble(library.settings, library.storage)
+    tree_trouble = own_tree.trouble(library.storage, library.settings.uploads)
+    unreadable = obstacles.blocked(library.settings, library.storage, obstacles.UNREADABLE)
+    unreadable_texts = [
+        f"{obstacle.text(library.zone)}. {obstacle.advice}" for obstacle in unreadable
+    ]
+    return [
+        text
+        for text in (clock_trouble, tree_trouble and tree_trouble.text, *unreadable_texts)
+        if text
+    ]
 
 
 def find_unread(library: Library) -> list[UnreadFolder]:
-    """Return the folders that receive files which nothing reads, newest first."""
+    """Return the folders with files that no camera reads, newest first."""
     return places(library.settings, library.storage, library.catalog.manifest().cameras())
 
 
-def find_uploads(library: Library, chosen: _Chosen, limit: int) -> Uploads:
+def find_uploads(library: Library, filters: _Filters, limit: int) -> Uploads:
     """Return the newest `limit` uploads of a selection."""
     frame = library.media(
-        **chosen.query(), columns=GALLERY_COLUMNS, newest_first=True, limit=limit + 1
+        **filters.arguments(), columns=GALLERY_COLUMNS, newest_first=True, limit=limit + 1
     )
     shown, has_more = with_tiles(frame.head(limit), library.event_rules()), len(frame) > limit
     return Uploads(shown, has_more, payloads.blocks(shown, has_more=has_more))
 
 
-def find_near(library: Library, chosen: _Chosen) -> Near:
-    """Return what lies nearest to an empty range, with everything else chosen alike."""
+def find_near(library: Library, filters: _Filters) -> Near:
+    """Return the uploads closest to an empty range, with all other filters unchanged."""
     before = after = None
-    if chosen.start is not None:
-        query = chosen.query(start=None, end=chosen.start)
+    if filters.start is not None:
+        query = filters.arguments(start=None, end=filters.start)
         before = library.media(**query, columns=["start"], newest_first=True, limit=1)
-    if chosen.end is not None:
-        query = chosen.query(start=chosen.end, end=None)
+    if filters.end is not None:
+        query = filters.arguments(start=filters.end, end=None)
         after = library.media(**query, columns=["start"], limit=1)
     return Near(_only_start(before), _only_start(after))
 
@@ -297,7 +310,10 @@ def _only_start(frame: pd.DataFrame | None) -> datetime | None:
 def heat_span(
     cameras: pd.DataFrame, selection: Selection, today: date
 ) -> tuple[date, date, date | None, date | None]:
-    """Return the first and last day that the heatmaps show, and where a step leads each way."""
+    """Return the heatmaps' first and last day, and the last day of the range before and after.
+
+    The last two are None where there is nothing earlier or later.
+    """
     known = cameras["first"].dropna()
     oldest = known.min().date() if len(known) else today
     newest = max(today, cameras["latest"].dropna().max().date()) if len(known) else today
@@ -312,7 +328,7 @@ def heat_span(
 
 
 def _shown_day(selection: Selection, newest: date) -> date:
-    """Return the last day to show such that what is selected can be seen in it."""
+    """Return the last day to show so that the end of the selection is visible."""
     if selection.end is None:
         return newest
     end_day = (selection.end - timedelta(microseconds=1)).date()
@@ -320,7 +336,7 @@ def _shown_day(selection: Selection, newest: date) -> date:
 
 
 def find_heat(library: Library, span: tuple[date, date, date | None, date | None]) -> Heat:
-    """Return the counts by hour of the days of `span`."""
+    """Return the hourly counts for the days of `span` (see `heat_span`)."""
     first, last, earlier, later = span
     end = datetime.combine(last, time()) + timedelta(days=1)
     frame = library.activity(by="hour", start=datetime.combine(first, time()), end=end)
@@ -328,13 +344,13 @@ def find_heat(library: Library, span: tuple[date, date, date | None, date | None
 
 
 def partition_of(frame: pd.DataFrame, media_id: str) -> tuple[str | None, Any]:
-    """Return camera and date of an item where the frame has it: its look-up is then quick."""
+    """Return camera and date of an item, which speed up its look-up; None where unknown."""
     rows = frame.loc[frame["media_id"] == media_id, ["camera", "date"]]
     return (rows["camera"].iloc[0], rows["date"].iloc[0]) if len(rows) else (None, None)
 
 
 def find_item(library: Library, media_id: str, camera: str | None, day: Any) -> UploadRecord:
-    """Return an upload with its clip, key frames and snapshots, or with an `error` in words."""
+    """Return an upload with its clip, key frames and snapshots, or a record with an `error`."""
     try:
         upload = library.upload(media_id, camera, day)
     except QueryError as error:
@@ -357,7 +373,7 @@ def _clip_of(library: Library, upload: Upload) -> Upload | None:
 
 
 def _frames_of(library: Library, clip: Upload) -> pd.DataFrame:
-    # A day more: a clip that was cut off has no end, but may have pictures.
+    # A full day, because a clip that was cut off has no end but may have key frames.
     start, end = clip.start, clip.start + timedelta(days=1)
     frames = library.frames(clip.media_id, clip.camera, start, end)
     return frames.loc[:, ["offset_s", "thumb"]].dropna()
@@ -365,11 +381,11 @@ def _frames_of(library: Library, clip: Upload) -> pd.DataFrame:
 
 def _snapshots_of(library: Library, clip: Upload) -> pd.DataFrame:
     start, end = clip.start, clip.end or clip.start
-    found = library.media(
+    snapshots = library.media(
         clip.camera,
         start,
         end + timedelta(seconds=1),
         kind="snapshot",
         columns=["media_id", "start", "thumb", "clip_id"],
     )
-    return found.loc[(found["clip_id"] == clip.media_id) & found["thumb"].notna()]
+    return snapshots.loc[(snapshots["clip_id"] == clip.media_id) & snapshots["thumb"].notna()]

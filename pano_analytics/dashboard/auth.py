@@ -1,9 +1,9 @@
-"""The door: who comes in, by which login, and what those hear who do not.
+"""Access control: who is admitted, the login pages, and the answers to everybody else.
 
-Every request passes `Unadmitted` before any route is looked for, so a route
-that somebody adds, or that Panel brings along, is behind the login without
-asking for it. Four addresses are open: the login, the logout, the sign of life
-and the icon. Where the library has no user at all, only this computer may look.
+Every request passes `Unadmitted` before any route is matched, so new routes, and those
+of Panel, require the login by default. Four addresses are open to anybody: the login, the
+logout, `/liveness` and the icon. While the library has no user, only this computer has
+access.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ log = logging.getLogger(__name__)
 
 TEMPLATES = Path(__file__).with_name("templates")
 DEVICE, DEVICE_DAYS = "_device", 365.0
-"""A second cookie: that this browser was logged in before. It lets nobody in."""
+"""A second cookie that marks a browser that was logged in before. It grants no access."""
 OPEN = ("/login", "/logout", "/liveness", "/favicon.ico")
 
-# The name under which things are done where nobody logs in.
+# The visitor's name while the library has no users.
 LOCAL_VISITOR = "local"
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why a request does not come in: an HTTP status and a sentence for whoever asked."""
+    """Why a request is refused: an HTTP status and a sentence for the visitor."""
 
     status: int
     sentence: str
@@ -56,24 +56,24 @@ class Denial:
 def safe_next(wanted: str, prefix: str = "") -> str:
     """Return `wanted` if it is a path and query on this server, else the front page.
 
-    A backslash, a second slash or a control character would let a browser read
-    another host out of it (browsers drop tabs and newlines inside an address).
+    With a backslash, a second slash or a control character, a browser could take part of it
+    for another host (browsers drop tabs and newlines inside an address).
     """
-    front = f"{prefix}/"
-    plain = wanted.isascii() and wanted.isprintable() and not set(wanted) & set("\\ ")
-    if not plain or not wanted.startswith(front) or wanted.startswith("//"):
-        return front
-    return front if is_open(wanted.partition("?")[0], prefix) else wanted
+    front_page = f"{prefix}/"
+    is_plain = wanted.isascii() and wanted.isprintable() and not set(wanted) & set("\\ ")
+    if not is_plain or not wanted.startswith(front_page) or wanted.startswith("//"):
+        return front_page
+    return front_page if is_open(wanted.partition("?")[0], prefix) else wanted
 
 
 def is_open(path: str, prefix: str = "") -> bool:
-    """Return whether `path` answers to anybody."""
+    """Return whether `path` needs no login."""
     return path in [f"{prefix}{known}" for known in OPEN]
 
 
 @dataclass
 class AccessControl:
-    """Who may come in to the library in `folder`.
+    """Decide who has access to the library in `folder`.
 
     A session ends `session_days` after its login, and `idle_days` after its last request.
     """
@@ -99,12 +99,12 @@ class AccessControl:
 
     @cached_property
     def cookie(self) -> str:
-        """The cookie's name; two libraries on one host must not log each other out."""
+        """The cookie's name, different for each library: two on one host keep separate logins."""
         place = str(resolved(self.folder)).encode("utf-8", "surrogateescape")
         return f"pano_{hashlib.blake2b(place, digest_size=4).hexdigest()}"
 
     def cookie_for(self, request: HTTPServerRequest, prefix: str = "", what: str = "") -> str:
-        """Return the cookie's name for `request`: by HTTPS one that no HTTP page can set."""
+        """Return the cookie's name for `request`; over HTTPS, one that no HTTP page can set."""
         if request.protocol != "https":
             return self.cookie + what
         return f"{'__Secure-' if prefix else '__Host-'}{self.cookie}{what}"
@@ -116,16 +116,16 @@ class AccessControl:
 
     @cached_property
     def known_pool(self) -> ThreadPoolExecutor:
-        """For browsers that logged in before, who must not queue behind strangers."""
+        """The pool for browsers that logged in before, so that strangers do not delay them."""
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="known")
 
     def close(self) -> None:
-        """Check no more passwords."""
+        """Stop checking passwords."""
         for pool in (self.pool, self.known_pool):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def refusal(self, request: HTTPServerRequest, prefix: str = "") -> Denial | None:
-        """Return why `request` is not admitted, or None where it is."""
+        """Return why `request` is refused, or None if it is admitted."""
         if getattr(getattr(request.connection, "context", None), "is_crowded", False):
             return Denial(503, "Too many requests at once. Please try again in a moment.")
         if not is_same_origin(request):
@@ -135,41 +135,41 @@ class AccessControl:
         if is_open(request.path, prefix):
             return None
         try:
-            return self._stranger(request, prefix)
+            return self._check_login(request, prefix)
         except (PanoError, OSError) as error:
             log.error("all logins are refused: %s", error)
             return Denial(503, UNREADABLE)
 
-    def _stranger(self, request: HTTPServerRequest, prefix: str) -> Denial | None:
+    def _check_login(self, request: HTTPServerRequest, prefix: str) -> Denial | None:
         if not self.has_users():
-            return self._not_from_here(request)
+            return self._check_local(request)
         if self.session_of(request, prefix) is None:
             return Denial(401, "Please log in.")
         return None
 
     def has_users(self) -> bool:
-        """Return whether anybody can log in. Raises LibraryError where the list of them is gone."""
+        """Return whether anybody can log in. Raises LibraryError if the list of users is gone."""
         if self.users.all():
             self._had_users = bool(self._secret)  # made now, so that it outlives the list
             return True
         self.users.check_presence(self._had_users)
         return False
 
-    def _not_from_here(self, request: HTTPServerRequest) -> Denial | None:
+    def _check_local(self, request: HTTPServerRequest) -> Denial | None:
         if self.is_behind_proxy:
             return Denial(503, _NO_USERS_PROXY)
-        sign = sign_of_another(request)
-        return None if sign is None else Denial(403, _NO_USERS.format(sign=sign))
+        reason = sign_of_another(request)
+        return None if reason is None else Denial(403, _NO_USERS.format(reason=reason))
 
     def session_of(self, request: HTTPServerRequest, prefix: str = "") -> LoginSession | None:
         """Return the session whose cookie `request` carries, or None.
 
-        It ends with its days, with its user, and with a new password.
+        A session ends when it expires, when its user is removed, and when the password changes.
         """
-        kept = request.cookies.get(self.cookie_for(request, prefix))
-        if kept is None or not self.users.all() or len(kept.value) > 256:
+        cookie = request.cookies.get(self.cookie_for(request, prefix))
+        if cookie is None or not self.users.all() or len(cookie.value) > 256:
             return None
-        session = self.sessions.find(kept.value)
+        session = self.sessions.find(cookie.value)
         return session if session and self._is_valid(session) else None
 
     def _is_valid(self, session: LoginSession) -> bool:
@@ -177,7 +177,7 @@ class AccessControl:
         return user is not None and hmac.compare_digest(session.stamp, self._stamp(user.hashed))
 
     def visitor(self, request: HTTPServerRequest, prefix: str = "") -> str | None:
-        """Return the name of who is logged in, or None."""
+        """Return the name of the user who is logged in, or None."""
         session = self.session_of(request, prefix)
         return None if session is None else session.user
 
@@ -190,26 +190,26 @@ class AccessControl:
         return hmac.digest(self._secret, hashed.encode(), "sha256").hex()[:32]
 
     def ticket(self, name: str, address: str = "", browser: str = "") -> bytes:
-        """Begin a session of the user `name`; return the cookie that stands for it."""
+        """Begin a session of the user `name`; return the value of its cookie."""
         user = self.users.get(name)
         if user is None:
             raise KeyError(name)
         return self.sessions.begin(user.name, self._stamp(user.hashed), address, browser).encode()
 
     def device_mark(self, name: str) -> bytes:
-        """Return the cookie of a browser that the user `name` logged in from; it lets nobody in."""
+        """Return the cookie that marks a browser as used by `name`; it grants no access."""
         user = self.users.get(name)
         stamp = "" if user is None else self._stamp(user.hashed)
         value = json.dumps([secrets.token_hex(8), name, stamp])
         return create_signed_value(self._secret, f"{self.cookie}{DEVICE}", value)
 
     def known_device(self, request: HTTPServerRequest, name: str, prefix: str = "") -> str | None:
-        """Return what tells this browser from others, if `name` logged in from it before."""
-        kept = request.cookies.get(self.cookie_for(request, prefix, DEVICE))
-        if kept is None or len(kept.value) > 1024:
+        """Return the id of this browser if `name` logged in from it before, else None."""
+        cookie = request.cookies.get(self.cookie_for(request, prefix, DEVICE))
+        if cookie is None or len(cookie.value) > 1024:
             return None
         value = decode_signed_value(
-            self._secret, f"{self.cookie}{DEVICE}", kept.value, max_age_days=DEVICE_DAYS
+            self._secret, f"{self.cookie}{DEVICE}", cookie.value, max_age_days=DEVICE_DAYS
         )
         if value is None:
             return None
@@ -219,7 +219,7 @@ class AccessControl:
         return str(device) if is_theirs else None
 
     async def is_right(self, name: str, password: str, is_known: bool = False) -> bool:
-        """Return whether `password` opens for `name`, without holding up the event loop."""
+        """Return whether `password` is that of `name`, without blocking the event loop."""
         loop = asyncio.get_running_loop()
         pool = self.known_pool if is_known else self.pool
         return await loop.run_in_executor(pool, self.users.verify, name, password)
@@ -228,7 +228,7 @@ class AccessControl:
 UNREADABLE = "The list of users cannot be read; see the log of the server."
 _NO_USERS = (
     "There are no users yet, so the dashboard can only be opened on the computer that serves it, "
-    "and not through a proxy. This request is refused because {sign}. Add a user on that "
+    "and not through a proxy. This request is refused because {reason}. Add a user on that "
     "computer: pano user add NAME"
 )
 _NO_USERS_PROXY = (
@@ -238,14 +238,14 @@ _NO_USERS_PROXY = (
 
 
 def _names_a_document(request: HTTPServerRequest) -> bool:
-    # Bokeh takes the id of a document from whoever asks, so that two visitors who were
-    # given the same link would work on one document.
+    # Bokeh accepts a document id from the request: two visitors with the same link would
+    # share one document.
     is_named = {"bokeh-session-id", "bokeh-token"} & set(request.arguments)
     return bool(is_named) or "Bokeh-Session-Id" in request.headers
 
 
 class Unadmitted(Matcher):
-    """Matches every request that the door refuses; who is admitted gets a name on it."""
+    """Matches every request that is refused, and sets the visitor on every other request."""
 
     def __init__(self, door: AccessControl, prefix: str) -> None:
         self.door, self.prefix = door, prefix
@@ -254,11 +254,11 @@ class Unadmitted(Matcher):
         if self.door.refusal(request, self.prefix) is not None:
             return {}
         if not is_open(request.path, self.prefix):
-            self._name(request)
+            self._set_visitor(request)
         return None
 
-    def _name(self, request: HTTPServerRequest) -> None:
-        # Panel hands the request to the session, and so to the page: see server.visitor.
+    def _set_visitor(self, request: HTTPServerRequest) -> None:
+        # Panel passes the request to the session, and so to the page: see server.visitor.
         login = self.door.session_of(request, self.prefix)
         if login is not None:
             self.door.note(login)
@@ -269,14 +269,14 @@ class Unadmitted(Matcher):
 
 
 class Turnstile(RequestHandler):
-    """Answers what is not admitted: a page leads to the login and back, all else is refused."""
+    """Answers refused requests: pages redirect to the login, everything else gets an error."""
 
     def initialize(self, door: AccessControl, prefix: str) -> None:
         self.door, self.prefix = door, prefix
 
     def prepare(self) -> None:
         refusal = self.door.refusal(self.request, self.prefix)
-        if refusal is None:  # let in while we were getting here
+        if refusal is None:  # admitted since it was matched
             refusal = Denial(503, "Please try again.")
         self.set_header("Cache-Control", "no-store")
         if refusal.status == 401 and self._is_page():
@@ -288,13 +288,15 @@ class Turnstile(RequestHandler):
             self.finish(refusal.sentence + "\n")
 
     def _note(self, refusal: Denial) -> None:
-        # Whoever has yet to log in gets a 401; that is no event. The query may hold anything.
+        # A 401 before the login is normal. The query is not logged: it may contain anything.
         if refusal.status != 401:
-            asked = f"{self.request.method} {self.request.path}"
-            log.warning("refused %s from %s: %s", asked, peer_of(self.request), refusal.sentence)
+            request_line = f"{self.request.method} {self.request.path}"
+            log.warning(
+                "refused %s from %s: %s", request_line, peer_of(self.request), refusal.sentence
+            )
 
     def _is_page(self) -> bool:
-        # Browsers say what an answer is for; who does not say is taken for a reader of pages.
+        # Browsers say what they need the answer for; without that header, assume a page.
         is_asking = self.request.method in ("GET", "HEAD")
         is_upgrade = "upgrade" in self.request.headers.get("Connection", "").lower()
         mode = self.request.headers.get("Sec-Fetch-Mode", "navigate")
@@ -302,7 +304,7 @@ class Turnstile(RequestHandler):
 
 
 class _Form(RequestHandler):
-    """A page with a form, in the house's own template."""
+    """A page with a form, based on `door.html`."""
 
     def initialize(self, door: AccessControl, prefix: str) -> None:
         self.door, self.prefix = door, prefix
@@ -325,7 +327,7 @@ class _Form(RequestHandler):
         return str(self.request.remote_ip)
 
     async def end(self, sessions: list[LoginSession]) -> None:
-        """End these sessions, and close the pages that are open with them."""
+        """End these sessions and close their open pages."""
         loop = asyncio.get_running_loop()
         ids = [session.id for session in sessions]
         await loop.run_in_executor(self.door.known_pool, self.door.sessions.end, ids)
@@ -358,7 +360,7 @@ def _is_form(request: HTTPServerRequest) -> bool:
 
 
 class LoginHandler(_Form):
-    """The login. `next` (a path and query here) is where one wanted to go."""
+    """The login page. `next` is the path and query to go to after the login."""
 
     def get(self) -> None:
         wanted = safe_next(self.get_query_argument("next", ""), self.prefix)
@@ -385,7 +387,7 @@ class LoginHandler(_Form):
         name = self.get_body_argument("username", "")
         password = self.get_body_argument("password", "", strip=False)
         wanted = safe_next(self.get_body_argument("next", ""), self.prefix)
-        # Nothing so long can be right, and nothing so long is counted, checked or kept.
+        # Nothing longer can be right, so it is neither checked nor counted nor stored.
         is_possible = len(name) <= NAME_MAX_LENGTH and len(password) <= PASSWORD_MAX_LENGTH
         device = self.door.known_device(self.request, name, self.prefix) if is_possible else None
         key = f"device {device}" if device else self.address()
@@ -396,14 +398,14 @@ class LoginHandler(_Form):
             await self._admit(name)
             self.redirect(wanted, status=303)
         else:
-            # Back to the form by a redirect: reloading it must not try the password again.
-            again = f"{self.prefix}/login?failed=1&next={quote(wanted, safe='')}"
-            self.redirect(again, status=303)
+            # Redirect to the form, so that reloading it does not try the password again.
+            form_url = f"{self.prefix}/login?failed=1&next={quote(wanted, safe='')}"
+            self.redirect(form_url, status=303)
 
     async def _is_right(self, key: str, name: str, password: str, is_known: bool) -> bool:
         self.door.attempts.note(key)
         if not await self.door.is_right(name, password, is_known):
-            # A name that nobody has is not written down: it may be a password.
+            # An unknown name is not logged: it may be a password.
             known = self.door.users.get(name)
             who = f"as {known.name}" if known else "with an unknown name"
             log.warning("failed login %s from %s", who, self.address())
@@ -429,10 +431,10 @@ class LoginHandler(_Form):
         loop = asyncio.get_running_loop()
         ticket = await loop.run_in_executor(self.door.known_pool, begin)
         log.info("login of %s from %s", name, self.address())
-        self._hand_out("", ticket, self.door.session_days)
-        self._hand_out(DEVICE, self.door.device_mark(name), DEVICE_DAYS)
+        self._store_cookie("", ticket, self.door.session_days)
+        self._store_cookie(DEVICE, self.door.device_mark(name), DEVICE_DAYS)
 
-    def _hand_out(self, what: str, value: bytes, days: float) -> None:
+    def _store_cookie(self, what: str, value: bytes, days: float) -> None:
         self.set_cookie(
             self.door.cookie_for(self.request, self.prefix, what),
             value,
@@ -442,13 +444,13 @@ class LoginHandler(_Form):
 
 
 def cookie_options(protocol: str, prefix: str = "") -> dict[str, Any]:
-    """Return the cookie's attributes for an answer over `protocol` ("http" or "https")."""
+    """Return the cookie's attributes for a response over `protocol` ("http" or "https")."""
     place = prefix or "/"
     return {"httponly": True, "samesite": "Lax", "path": place, "secure": protocol == "https"}
 
 
 class LogoutHandler(_Form):
-    """The logout: asked for by a page of ours (a post), so that no foreign picture can do it."""
+    """The logout. It takes a POST, so that an image on another site cannot trigger it."""
 
     def get(self) -> None:
         self.render(
@@ -464,20 +466,20 @@ class LogoutHandler(_Form):
             await self.end([login])
         options = cookie_options(self.request.protocol, self.prefix)
         self.clear_cookie(self.door.cookie_for(self.request, self.prefix), **options)
-        # Pictures that the browser kept go with the login.
+        # Remove the pictures from the browser's cache as well.
         self.set_header("Clear-Site-Data", '"cache"')
         self.redirect(f"{self.prefix}/login", status=303)
 
 
 class SessionsHandler(_Form):
-    """Where one is logged in, for oneself: each session can be ended, and all others at once."""
+    """The visitor's own sessions: each other one can be ended, or all others at once."""
 
-    def _own(self) -> tuple[LoginSession | None, list[LoginSession]]:
+    def _own_sessions(self) -> tuple[LoginSession | None, list[LoginSession]]:
         login = self.door.session_of(self.request, self.prefix)
         return login, self.door.sessions.current(login.user) if login else []
 
     def get(self) -> None:
-        login, own = self._own()
+        login, own = self._own_sessions()
         self.render(
             "sessions.html",
             action=f"{self.prefix}/sessions",
@@ -488,16 +490,16 @@ class SessionsHandler(_Form):
         )
 
     async def post(self) -> None:
-        login, own = self._own()
+        login, own = self._own_sessions()
         wanted = self.get_body_argument("end", "")
-        # Only one's own are looked through, so nobody can end those of others.
-        others = [one for one in own if login is not None and one.id != login.id]
-        await self.end([one for one in others if wanted in ("others", one.id)])
+        # Only the visitor's own sessions are searched, so nobody can end another user's.
+        others = [session for session in own if login is not None and session.id != login.id]
+        await self.end([session for session in others if wanted in ("others", session.id)])
         self.redirect(f"{self.prefix}/sessions", status=303)
 
 
 class Provider(AuthProvider):
-    """The same door for Panel's own handlers, which ask again for themselves."""
+    """The same access control for Panel's own handlers, which check again themselves."""
 
     def __init__(self, door: AccessControl, prefix: str) -> None:
         self.door, self.prefix = door, prefix

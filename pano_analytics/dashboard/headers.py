@@ -1,8 +1,8 @@
-"""What every answer tells the browser: what a page may do, and what may be kept.
+"""Security headers of every response: what a page may do, and what browsers may cache.
 
-`Headers` puts these on whatever a handler answers, errors, redirects and static
-files included. Only a page may run scripts, and only those that
-carry the nonce of this one answer or come from a file of ours.
+`Headers` adds them to every response, including errors, redirects and static files. Only
+pages may run scripts, and only scripts that carry the nonce of the same response or come
+from this server's files.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from tornado.web import OutputTransform
 
 from pano_analytics.dashboard.origin import is_loopback, peer_of
 
-# Panel makes modules itself and imports them from blobs; they are imported by a script of
-# the page (see page.html), whose nonce goes with them. No other host is ever named.
+# Panel creates modules itself and imports them from blobs. A script of the page imports
+# them (see page.html), so its nonce covers them. No other host is allowed.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; "
     "style-src 'self' 'nonce-{nonce}'; img-src 'self' data: blob:; media-src 'self' blob:; "
     "font-src 'self' data:; connect-src 'self'; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-# A form: the page that sees passwords runs no script.
+# Forms: a page that takes passwords runs no script.
 FORM_POLICY = (
     "default-src 'none'; style-src 'nonce-{nonce}'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-# Pictures, clips, sentences: nothing in them is run. Chromium shows a picture in a page of
-# its own, in these three styles.
+# Pictures, clips and plain text run nothing. Chromium shows a picture in a page of its own,
+# which uses these three styles.
 PLAIN_POLICY = (
     "default-src 'none'; img-src 'self'; media-src 'self'; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'none'; style-src-attr 'unsafe-hashes' "
@@ -48,14 +48,14 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-# Without subdomains, which may be other machines of the house.
+# Without includeSubDomains: subdomains may be other machines.
 STRICT_TRANSPORT = "max-age=31536000"
 
 
 def nonce_of(request: Any) -> str:
-    """Return the nonce of the answer to `request`, made when it is first asked for.
+    """Return the nonce of the response to `request`, created on the first call.
 
-    Bokeh shows pages a copy of the request, so it has to be made before they are.
+    Bokeh gives pages a copy of the request, so call this before the page is built.
     """
     if getattr(request, "nonce", None) is None:
         request.nonce = secrets.token_urlsafe(16)
@@ -63,18 +63,18 @@ def nonce_of(request: Any) -> str:
 
 
 def kept_by_browsers(request: HTTPServerRequest) -> str:
-    """Return the Cache-Control of pictures and clips.
+    """Return the Cache-Control header of pictures and clips.
 
-    A browser that can be told at the logout to forget them (by HTTPS, or on this
-    computer) may keep them, and asks each time whether it may show them. Others
-    keep nothing, for going back shows what was kept without asking.
+    Over HTTPS, or on this computer, the logout can clear the browser's cache; there the
+    browser may cache them and revalidates each time. Other browsers store nothing, because
+    going back in the history shows cached pictures without asking the server.
     """
-    is_told = request.protocol == "https" or is_loopback(request.host_name)
-    return "private, no-cache" if is_told and peer_of(request) else "private, no-store"
+    can_be_cleared = request.protocol == "https" or is_loopback(request.host_name)
+    return "private, no-cache" if can_be_cleared and peer_of(request) else "private, no-store"
 
 
 class Headers(OutputTransform):
-    """Puts the headers above on every answer, whichever handler gives it."""
+    """Adds the headers above to every response, from any handler."""
 
     def __init__(self, request: HTTPServerRequest) -> None:
         self._request = request

@@ -1,9 +1,8 @@
-"""What strangers may take of the server before anybody has logged in: connections, time, bytes.
+"""Limits for visitors who have not logged in: connections, time and bytes.
 
-`BoundedServer` takes the place of Tornado's HTTP server. It never waits for a
-slow visitor: where an address, or all of them together, hold too many
-connections, the one that has kept the server waiting longest is closed for the
-new one. Half-sent requests can therefore fill the room and shut nobody out.
+`BoundedServer` replaces Tornado's HTTP server. When one address, or all of them together,
+hold too many connections, the connection that has kept the server waiting longest is closed
+in favour of the new one. Half-sent requests therefore cannot lock anybody out.
 """
 
 from __future__ import annotations
@@ -27,30 +26,30 @@ log = logging.getLogger(__name__)
 
 # Browsers open six connections to a host, and one for each open page.
 PER_ADDRESS = 64
-# Behind a proxy: requests at a time. A browser may send 128 at once by HTTP/2.
+# Simultaneous requests per client behind a proxy. A browser may send 128 over HTTP/2.
 PER_CLIENT = 256
 TOTAL = 1024
 DESCRIPTORS = 8192
-# Strangers get short answers: who has not read one by then does not mean to.
+# Visitors without a login get short responses, which nobody needs longer to read.
 ANSWER_S = 10.0
 PAUSE_S, FREED_AT_ONCE = 1.0, 16
 ACCEPTED_AT_ONCE = 128
 WEBSOCKET_BYTES = 256 * 1024
 
 HTTP_LIMITS: dict[str, Any] = {
-    # From when the server begins to wait until the last line of the headers.
+    # From when the server starts to wait until the end of the headers.
     "idle_connection_timeout": 20.0,
     "body_timeout": 20.0,
     "max_header_size": 32 * 1024,
-    # The largest thing that is ever posted is the login form.
+    # The largest request body is the login form.
     "max_body_size": 16 * 1024,
     "max_buffer_size": 1024 * 1024,
 }
 
 
 def network_of(address: str) -> str:
-    """Return what is counted as one visitor: an IPv4 address, or the /64 of an IPv6 address."""
-    # One household holds 2^64 addresses of IPv6.
+    """Return what counts as one visitor: an IPv4 address, or the /64 network of an IPv6 one."""
+    # One household has 2^64 IPv6 addresses.
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -60,11 +59,11 @@ def network_of(address: str) -> str:
 
 
 class Attempts:
-    """Failed logins of the last minutes, by whoever tries: 10 in 5 minutes, then one waits.
+    """Counts failed logins, and makes whoever fails 10 times in 5 minutes wait.
 
-    They are counted by address, and for a browser that was logged in before by that
-    browser, so that strangers can lock nobody out, whatever names they try. Many
-    addresses of one network of IPv6 count together as well. `clock` gives seconds.
+    Attempts count per address, and per browser for one that was logged in before, so that
+    strangers cannot lock users out by trying their names. The addresses of one IPv6 network
+    also count together. `clock` returns seconds.
     """
 
     LIMIT, NETWORK_LIMIT, WINDOW_S, KEPT = 10, 100, 300.0, 10_000
@@ -74,11 +73,11 @@ class Attempts:
         self._failed: dict[str, deque[float]] = {}
 
     def wait_s(self, key: str) -> float:
-        """Return the seconds until another try is heard; 0.0 where it is heard now."""
+        """Return the seconds until another attempt is allowed; 0.0 if it is allowed now."""
         return max(self._wait_s(*counted) for counted in self._counted(key))
 
     def note(self, key: str) -> None:
-        """Count a try: before it is checked, or many at once would all pass."""
+        """Count an attempt. Call this before checking it, or many at once would all pass."""
         for name, limit in self._counted(key):
             tries = self._failed.pop(name, deque(maxlen=limit))
             tries.append(self._clock())
@@ -87,7 +86,7 @@ class Attempts:
             del self._failed[next(iter(self._failed))]
 
     def forget(self, key: str) -> None:
-        """Start again from zero after a right password."""
+        """Reset the count after a successful login."""
         self._failed.pop(key, None)
 
     def _counted(self, key: str) -> list[tuple[str, int]]:
@@ -102,7 +101,7 @@ class Attempts:
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process hold as many open files as the system allows it, up to DESCRIPTORS."""
+    """Raise the limit of open files of this process as far as allowed, up to DESCRIPTORS."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -110,14 +109,14 @@ def raise_descriptor_limit() -> None:
 
 
 def most_connections() -> int:
-    """Return how many connections there may be, which leaves half of the descriptors for files."""
+    """Return the maximum number of connections; half of the descriptors stay free for files."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return TOTAL if soft == resource.RLIM_INFINITY else max(8, min(TOTAL, soft // 2))
 
 
 @dataclass(eq=False, slots=True)
 class Held:
-    """One open connection: who holds it, and since when (s) it waits or is being answered."""
+    """One open connection; `since` is when its wait or its response began, in seconds."""
 
     stream: Any
     peer: str
@@ -125,28 +124,30 @@ class Held:
     since: float
     is_waiting: bool = True
     client: str | None = None
-    """Behind a proxy, whose request is being answered."""
+    """Behind a proxy, the client whose request is being answered."""
 
     def may_go(self, now: float) -> bool:
-        """Return whether it may be closed for another: no whole request came, or a stranger
-        does not read the answer, which is short.
+        """Return whether it may be closed in favour of another.
+
+        It may while its request is incomplete, or when a visitor without a login takes too
+        long to read the response.
         """
         return self.is_waiting or not (self.context.is_admitted or now - self.since < ANSWER_S)
 
 
 class Connections:
-    """The open connections, and which of them has to go when there is no room for another."""
+    """The open connections; decides which one is closed when a new one needs its place."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._held: dict[Any, Held] = {}
 
     def admit(self, stream: Any, peer: str, context: Any, per_address: int | None) -> bool:
-        """Take `stream` in, closing another one where needed. False where none can go."""
+        """Add `stream`, closing another connection if needed; return False if none may go."""
         self._forget_closed()
-        mine = [held for held in self._held.values() if held.peer == peer]
-        is_full = per_address is not None and len(mine) >= per_address
-        if is_full and not self._close_longest(self._that_may_go(mine)):
+        from_peer = [held for held in self._held.values() if held.peer == peer]
+        is_full = per_address is not None and len(from_peer) >= per_address
+        if is_full and not self._close_longest(self._closable(from_peer)):
             return False
         if len(self._held) >= most_connections() and not self.make_room():
             return False
@@ -154,14 +155,14 @@ class Connections:
         return True
 
     def make_room(self) -> bool:
-        """Close a connection of whoever keeps the server waiting most; False where nobody does."""
-        idle = self._that_may_go(self._held.values())
-        most = Counter(held.peer for held in idle).most_common(1)
-        return self._close_longest([held for held in idle if held.peer == most[0][0]])
+        """Close a connection of the peer with the most idle ones; return False if none is idle."""
+        idle = self._closable(self._held.values())
+        busiest = Counter(held.peer for held in idle).most_common(1)
+        return self._close_longest([held for held in idle if held.peer == busiest[0][0]])
 
-    def _that_may_go(self, among: Iterable[Held]) -> list[Held]:
+    def _closable(self, connections: Iterable[Held]) -> list[Held]:
         now = self._clock()
-        return [held for held in among if held.may_go(now)]
+        return [held for held in connections if held.may_go(now)]
 
     def _close_longest(self, idle: list[Held]) -> bool:
         if not idle:
@@ -181,12 +182,12 @@ class Connections:
             held.since, held.is_waiting, held.client = self._clock(), True, None
 
     def begin(self, stream: Any) -> None:
-        """Note that a whole request came on `stream`."""
+        """Note that a whole request has arrived on `stream`."""
         if held := self._held.get(stream):
             held.since, held.is_waiting = self._clock(), False
 
     def of_client(self, stream: Any, client: str) -> int:
-        """Note that `stream` carries a request of `client`; return how many such there are."""
+        """Note a request of `client` on `stream`; return how many requests `client` has open."""
         if held := self._held.get(stream):
             held.client = client
         return sum(
@@ -195,20 +196,20 @@ class Connections:
 
 
 class Context(_HTTPRequestContext):
-    """What is known of a connection; behind a proxy, of whoever it speaks for."""
+    """The data of a connection; behind a proxy, that of the client it forwards."""
 
     is_crowded = False
-    """Whether this client has too many requests at a time."""
+    """Whether this client has too many simultaneous requests."""
     is_admitted = False
-    """Whether the request at hand passed the door."""
+    """Whether the current request was admitted."""
 
     def __init__(self, stream: Any, address: Any, *more: Any) -> None:
         super().__init__(stream, address, *more)
         self.local = stream.socket.getsockname() if isinstance(address, tuple) else None
 
     def _apply_xheaders(self, headers: Any) -> None:
-        # The last entry of X-Forwarded-For is what the proxy itself has seen. Most proxies
-        # pass on an X-Real-IP that the visitor made up, so that one counts only alone.
+        # The proxy itself appends the last entry of X-Forwarded-For. Most proxies pass on an
+        # X-Real-IP that the visitor made up, so it counts only without X-Forwarded-For.
         if "X-Forwarded-For" in headers:
             headers = headers.copy()
             headers.pop("X-Real-Ip", None)
@@ -216,7 +217,7 @@ class Context(_HTTPRequestContext):
 
 
 class BoundedServer(HTTPServer):
-    """Tornado's HTTP server with a bound on everything that visitors can make it hold."""
+    """Tornado's HTTP server with limits on everything that visitors can make it hold."""
 
     def initialize(  # type: ignore[override]
         self, request_callback: Any, **options: Any
@@ -242,9 +243,9 @@ class BoundedServer(HTTPServer):
     def handle_stream(self, stream: Any, address: Any) -> None:
         peer = network_of(str(address[0])) if isinstance(address, tuple) and address else ""
         context = Context(stream, address, self.protocol, self.trusted_downstream)
-        # All visitors of a proxy come from its address.
-        most = None if self.xheaders else PER_ADDRESS
-        if not self.connections.admit(stream, peer, context, most):
+        # Behind a proxy, all visitors have its address.
+        limit = None if self.xheaders else PER_ADDRESS
+        if not self.connections.admit(stream, peer, context, limit):
             log.warning("a connection from %s was refused: too many are open", peer)
             stream.close()
             return
@@ -259,7 +260,7 @@ class BoundedServer(HTTPServer):
 
 
 class IncomingRequest(HTTPMessageDelegate):
-    """One request on its way in: the server waits until it is whole."""
+    """One incoming request; the server waits until it is complete."""
 
     def __init__(self, connections: Connections, inner: HTTPMessageDelegate, conn: Any) -> None:
         self._connections, self._inner = connections, inner
@@ -285,7 +286,7 @@ class IncomingRequest(HTTPMessageDelegate):
 
 
 class Acceptor:
-    """Accepts connections on `listener`; where there are no descriptors left, it waits a while."""
+    """Accepts connections on `listener`; pauses when no file descriptors are left."""
 
     def __init__(
         self,
@@ -304,7 +305,7 @@ class Acceptor:
         self._loop.add_handler(self._listener, self._accept, IOLoop.READ)
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Stop accepting connections."""
         self._is_stopped = True
         if self._timer is not None:
             self._loop.remove_timeout(self._timer)
@@ -327,7 +328,7 @@ class Acceptor:
             self._take(connection, address)
 
     def _pause(self, error: OSError) -> None:
-        # The connection stays in the queue: accepting again at once would fail for ever.
+        # The connection stays in the queue: accepting it again at once would keep failing.
         log.error(
             "cannot accept connections at the moment; next attempt in %g s: %s", PAUSE_S, error
         )

@@ -1,8 +1,8 @@
-"""The page's JavaScript modules in one script, so that the page needs one request and no build.
+"""Bundle the page's JavaScript modules into one script, so that it needs no build step.
 
 Modules are files with `import { a, b } from "./name.js"` and `export` before a function, a
 class or a constant. Each becomes a function that is called once, in the order of imports;
-what it exports is passed to the modules that import it. Other forms of import and export
+its exports are passed to the modules that import it. Other forms of import and export
 are refused, as are circular imports.
 """
 
@@ -18,7 +18,7 @@ _OTHER = re.compile(r"^(?:import|export)\b.*", re.M)
 
 
 def joined(entry: str, read: Callable[[str], str]) -> str:
-    """Return one classic script that runs the module `entry` and all that it imports.
+    """Return one classic script that runs the module `entry` and everything it imports.
 
     `read` returns the text of a module by its name. Raises ValueError for a form of import
     or export that is not understood, and for circular imports.
@@ -45,6 +45,6 @@ def joined(entry: str, read: Callable[[str], str]) -> str:
 def _wrapped(name: str, source: str) -> str:
     exported = [match[1] for match in _EXPORT.finditer(source)]
     body = _IMPORT.sub(r"const { \1 } = modules.\2", _EXPORT.sub("", source))
-    if strange := _OTHER.search(body):
-        raise ValueError(f"{name}.js: this import or export is not understood: {strange[0]}")
+    if unsupported := _OTHER.search(body):
+        raise ValueError(f"{name}.js: this import or export is not understood: {unsupported[0]}")
     return f"modules.{name} = (() => {{\n{body}\nreturn {{ {', '.join(exported)} }}\n}})();\n"

@@ -1,13 +1,12 @@
-"""Which program of this computer is at the other end of a connection, as far as Linux tells.
+"""Find the local program at the other end of a connection, as far as Linux shows it.
 
-A proxy or forwarder that changes nothing in what it passes on cannot be told from
-a browser by the request. But a browser belongs to a person, and takes no
-connections from other machines.
+A proxy or forwarder that passes requests on unchanged cannot be recognised by the request.
+But a browser runs under a person's account, and accepts no connections from other machines.
 """
 
 from __future__ import annotations
 
-# pathlib takes ten times as long, and a visitor waits.
+# pathlib takes ten times as long, while a visitor waits.
 # ruff: noqa: PTH115, PTH116
 import ipaddress
 import os
@@ -37,24 +36,24 @@ class TcpSocket:
 
 
 def forwards(peer: Any, local: Any) -> str | None:
-    """Return why the program that connected from `peer` to `local` is no person's browser.
+    """Return why the program that connected from `peer` to `local` is not a person's browser.
 
-    Both are socket addresses of this computer. None where it may be one, and where the
-    system does not tell.
+    Both are socket addresses of this computer. Returns None if it may be a browser, or if
+    the system does not show the program.
     """
     table = _table()
-    found = _between(table, peer, local)
-    if found is None:
+    peer_socket = _socket_between(table, peer, local)
+    if peer_socket is None:
         return None
-    if _is_system(found.uid):
-        return f"it comes from a program of the system account {found.uid}"
+    if _is_system(peer_socket.uid):
+        return f"it comes from a program of the system account {peer_socket.uid}"
     open_to_others = {
-        wire.inode
-        for wire in map(_wire, filter(_LISTENER.search, table))
-        if wire.uid == found.uid and not _LOOPBACK.match(wire.here)
+        listener.inode
+        for listener in map(_parse_socket, filter(_LISTENER.search, table))
+        if listener.uid == peer_socket.uid and not _LOOPBACK.match(listener.here)
     }
-    # Looking through programs takes a while: not where there is nothing to be found.
-    if open_to_others and _sockets_beside(found) & open_to_others:
+    # Searching the programs takes a while, so do it only if there is something to find.
+    if open_to_others and _sockets_of_program(peer_socket) & open_to_others:
         return "it comes from a program that other machines can connect to"
     return None
 
@@ -71,47 +70,47 @@ def _table() -> list[str]:
     return lines
 
 
-def _wire(line: str) -> TcpSocket:
+def _parse_socket(line: str) -> TcpSocket:
     fields = line.split()
     return TcpSocket(fields[1], fields[3], int(fields[7]), fields[9])
 
 
-def _between(table: list[str], peer: Any, local: Any) -> TcpSocket | None:
-    """Return the socket at the other end: its own end is `peer`, the far one `local`."""
+def _socket_between(table: list[str], peer: Any, local: Any) -> TcpSocket | None:
+    """Return the socket whose own address is `peer` and whose remote address is `local`."""
     for is_mapped in (False, True):
         ends = f" {_hex(peer, is_mapped)} {_hex(local, is_mapped)} "
         for line in table:
             if ends in line:
-                return _wire(line)
+                return _parse_socket(line)
     return None
 
 
 def _hex(end: Any, is_mapped: bool) -> str:
-    """Return a socket address as the table has it, IPv4 as it is or mapped into IPv6."""
+    """Return a socket address in the format of the table, IPv4 plain or mapped into IPv6."""
     address = ipaddress.ip_address(str(end[0]).partition("%")[0])
     plain = getattr(address, "ipv4_mapped", None) or address
     packed = plain.packed
     if is_mapped and plain.version == 4:
         packed = bytes(10) + b"\xff\xff" + packed
-    # In words of four bytes, each with its last byte first.
+    # In little-endian words of four bytes.
     words = [packed[at : at + 4][::-1].hex().upper() for at in range(0, len(packed), 4)]
     return f"{''.join(words)}:{int(end[1]):04X}"
 
 
-def _sockets_beside(wire: TcpSocket) -> set[str]:
-    """Return the inodes of all sockets of the program that holds `wire`; none if it is ours."""
-    # The newest first: whoever connects now has mostly not run for long.
+def _sockets_of_program(sock: TcpSocket) -> set[str]:
+    """Return the inodes of all sockets of the program that holds `sock`; empty for this one."""
+    # Newest first: a program that connects now has usually not run for long.
     for number in sorted(map(int, filter(str.isdigit, os.listdir(PROC))), reverse=True):
-        with suppress(OSError):  # it ended meanwhile, or is another's
+        with suppress(OSError):  # it has ended, or belongs to another user
             folder = f"{PROC}/{number}"
-            if number != os.getpid() and os.stat(folder).st_uid == wire.uid:
-                inodes = set(_sockets_of(f"{folder}/fd"))
-                if wire.inode in inodes:
+            if number != os.getpid() and os.stat(folder).st_uid == sock.uid:
+                inodes = set(_sockets_in(f"{folder}/fd"))
+                if sock.inode in inodes:
                     return inodes
     return set()
 
 
-def _sockets_of(folder: str) -> Iterator[str]:
+def _sockets_in(folder: str) -> Iterator[str]:
     for name in os.listdir(folder):
         with suppress(OSError):  # closed meanwhile
             target = os.readlink(f"{folder}/{name}")

@@ -1,8 +1,7 @@
-"""Where a request comes from: this computer, a page of ours, or through a proxy.
+"""Where a request comes from: this computer, one of our pages, or a proxy.
 
-Without a user the dashboard answers to the person at this computer only. A
-request proves that by everything it carries: any sign that a proxy or another
-program passed it on is enough to refuse it.
+While there are no users, the dashboard answers only the person at this computer. Any sign
+that a proxy or another program passed a request on is enough to refuse it.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from tornado.httputil import HTTPServerRequest, split_host_and_port
 
 from pano_analytics.dashboard.neighbour import forwards
 
-# What browsers and plain HTTP clients send by themselves. Proxies add headers under
-# names that no list can exhaust (X-Forwarded-For, Via, CF-Ray, Tailscale-User-Login ...),
-# so whatever is not named here counts as one of theirs.
+# The headers that browsers and plain HTTP clients send. Proxies add too many different ones
+# to list (X-Forwarded-For, Via, CF-Ray, Tailscale-User-Login ...), so any header that is not
+# named here counts as one of theirs.
 CLIENT_HEADERS = re.compile(
     r"accept(-charset|-encoding|-language)?|alt-used|cache-control|connection|content-length|"
     r"content-type|cookie|device-memory|dnt|downlink|dpr|ect|expect|host|"
@@ -42,18 +41,18 @@ def is_loopback(host: str) -> bool:
 
 
 def peer_of(request: HTTPServerRequest) -> str:
-    """Return the address at the other end of the connection, whatever headers say."""
+    """Return the address at the other end of the connection; headers do not affect it."""
     context = getattr(request.connection, "context", None)
     address: Any = getattr(context, "address", None)
-    # A Unix socket has no address, and a proxy at its other end.
+    # A Unix socket has no address; at its other end is a proxy.
     return str(address[0]) if isinstance(address, tuple) and address else ""
 
 
 def is_same_origin(request: HTTPServerRequest) -> bool:
-    """Return whether `request` comes from a page of ours, or from no page at all.
+    """Return whether `request` comes from one of our pages, or from no page at all.
 
-    Browsers send Origin with every post, every websocket and every foreign
-    fetch, and Sec-Fetch-Site with whatever a page embeds.
+    Browsers send Origin with every POST, websocket and cross-origin fetch, and
+    Sec-Fetch-Site with everything that a page embeds.
     """
     origin = request.headers.get("Origin")
     if origin is not None:
@@ -68,8 +67,8 @@ def _is_our_origin(origin: str, request: HTTPServerRequest) -> bool:
         scheme, netloc = urlsplit(origin)[:2]
     except ValueError:
         return False
-    # A page that came by HTTP may have been changed on its way. The reverse is a proxy
-    # that speaks HTTPS and does not say so.
+    # A page that came over HTTP may have been tampered with. The reverse case is a proxy that
+    # serves HTTPS without saying so.
     is_downgraded = request.protocol == "https" and scheme != "https"
     return netloc.lower() == request.host.lower() and not is_downgraded
 
@@ -77,8 +76,8 @@ def _is_our_origin(origin: str, request: HTTPServerRequest) -> bool:
 def sign_of_another(request: HTTPServerRequest) -> str | None:
     """Return what shows that `request` was not made on this computer for this computer.
 
-    None where nothing does. The name in the address bar counts too: a foreign
-    page may let its own host name resolve to 127.0.0.1 (DNS rebinding).
+    Returns None if nothing does. The host name counts too: another site may let its own
+    name resolve to 127.0.0.1 (DNS rebinding).
     """
     peer = peer_of(request)
     if not is_loopback(peer):
@@ -89,15 +88,15 @@ def sign_of_another(request: HTTPServerRequest) -> str | None:
 
 
 def _forwarder(request: HTTPServerRequest) -> str | None:
-    """Return why the program at the other end is no browser; asked once for each connection."""
+    """Return why the program at the other end is not a browser; cached per connection."""
     context: Any = getattr(request.connection, "context", None)
     local = getattr(context, "local", None)
     if local is None:
         return None
     if not hasattr(context, "forwarder"):
         context.forwarder = forwards(context.address, local)
-    found: str | None = context.forwarder
-    return found
+    reason: str | None = context.forwarder
+    return reason
 
 
 def _wrong_host(request: HTTPServerRequest) -> str | None:
@@ -110,7 +109,7 @@ def _wrong_host(request: HTTPServerRequest) -> str | None:
 
 
 def _trace_of_proxy(request: HTTPServerRequest) -> str | None:
-    # nginx speaks HTTP/1.0 to what it stands in front of, unless told otherwise.
+    # nginx uses HTTP/1.0 to its upstream, unless configured otherwise.
     if request.version != "HTTP/1.1":
         return f"it uses {request.version}"
     for name in request.headers:
@@ -120,11 +119,13 @@ def _trace_of_proxy(request: HTTPServerRequest) -> str | None:
 
 
 def _odd_connection(request: HTTPServerRequest) -> str | None:
-    wishes = [wish.strip().lower() for wish in request.headers.get("Connection", "").split(",")]
-    if "upgrade" in wishes and "Upgrade" not in request.headers:
+    options = [
+        option.strip().lower() for option in request.headers.get("Connection", "").split(",")
+    ]
+    if "upgrade" in options and "Upgrade" not in request.headers:
         return "it asks to upgrade the connection without naming a protocol"
     # nginx puts these two in front of the headers that it passes on.
     names = [name.lower() for name in request.headers]
-    if "close" in wishes and names[:2] == ["host", "connection"] and len(names) > 2:
+    if "close" in options and names[:2] == ["host", "connection"] and len(names) > 2:
         return "it closes the connection as proxies do"
     return None

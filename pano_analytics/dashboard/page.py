@@ -1,4 +1,4 @@
-"""The page: the parts in their places, drawn from what stands in it, then kept up to date."""
+"""The page: its parts are drawn from data in the HTML, then kept up to date."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HERE = Path(__file__).parent
 
 
 def build(library: Library) -> pn.Template:
-    """Return the dashboard of `library` for the session at hand."""
+    """Return the dashboard of `library` for the current session."""
     selection = Selection()  # type: ignore[no-untyped-call]
     selection.follow(_search(), library.camera_names())
     answers = Answers(library, selection)
@@ -42,22 +42,22 @@ def build(library: Library) -> pn.Template:
     request = _request()
     template.add_variable("nonce", nonce_of(request) if request is not None else "")
     template.add_variable("who", request.visitor if getattr(request, "login", "") else "")
-    _keep_up(answers)
+    _start_polling(answers)
     return template
 
 
 def _search() -> str:
-    """Return the query text of the request that made this session."""
-    given = pn.state.session_args if pn.state.curdoc else {}
+    """Return the query string of the request that started this session."""
+    arguments = pn.state.session_args if pn.state.curdoc else {}
     pairs = [
         (name, value.decode("utf-8", "replace"))
-        for name, values in (given or {}).items()
+        for name, values in (arguments or {}).items()
         for value in values
     ]
     return f"?{urlencode(pairs)}" if pairs else ""
 
 
-def _keep_up(answers: Answers) -> None:
+def _start_polling(answers: Answers) -> None:
     if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
         return
 
@@ -65,33 +65,33 @@ def _keep_up(answers: Answers) -> None:
         try:
             await answers.poll()
         except Exception:
-            # A catalog that cannot be read for a moment must not end the looking for news.
+            # Keep polling if the catalog cannot be read for a moment.
             log.exception("the dashboard could not look for new uploads")
 
-    # Panel takes a coroutine function; its annotation asks for a coroutine.
+    # Panel accepts a coroutine function; its annotation says coroutine.
     pn.state.add_periodic_callback(poll, period=POLL_MS)  # type: ignore[arg-type]
 
 
 def _first(texts: dict[str, str]) -> str:
-    """Return one JSON object of each part's text, safe inside a script element."""
+    """Return one JSON object of all parts' data, safe inside a script element."""
     body = ",".join(f'"{part}":{text}' for part, text in texts.items())
-    # "</script>" and "<!--" would end or derail the element, wherever a camera's name puts them.
+    # A camera's name may contain "</script>" or "<!--", which would end the element.
     return f"{{{body}}}".replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
 def _request() -> Any:
-    """Return the request that made this session, or None."""
+    """Return the request that started this session, or None."""
     context = pn.state.curdoc.session_context if pn.state.curdoc else None
     return getattr(context, "request", None)
 
 
 def _nonced(markup: str, nonce: str) -> str:
-    """Return Panel's own script elements with the nonce; none of them holds text of others.
+    """Return Panel's own script elements with the nonce; none of them contains user data.
 
     The shim for browsers that cannot import modules is left out: it needs eval.
     """
-    kept = re.sub(r"<script[^>]*(esms-options|/es-module-shims)[^>]*>.*?</script>", "", markup)
-    return re.sub(r"<script(?=[ >])", f'<script nonce="{nonce}"', kept)
+    scripts = re.sub(r"<script[^>]*(esms-options|/es-module-shims)[^>]*>.*?</script>", "", markup)
+    return re.sub(r"<script(?=[ >])", f'<script nonce="{nonce}"', scripts)
 
 
 @cache

@@ -1,7 +1,7 @@
-"""Frames into the compact JSON that the page draws from; every time already in words or wall clock.
+"""Convert frames to the compact JSON that the page draws.
 
-The browser's own zone has no say: it is only ever given text, and seconds of
-wall clock since the midnight that begins an upload's camera-day.
+The browser's time zone has no effect: times are sent as text, or as wall-clock seconds of
+the library's zone since midnight of the upload's camera-day.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def dumps(value: Any) -> str:
 
 
 def when_text(moment: datetime, now: datetime) -> str:
-    """Return a wall-clock time as people say it: `Today 14:03`, `Thu 19 Nov 14:03`."""
+    """Return a wall-clock time as text, such as `Today 14:03` or `Thu 19 Nov 14:03`."""
     days = (now.date() - moment.date()).days
     if days in (0, 1):
         return f"{('Today', 'Yesterday')[days]} {moment:%H:%M}"
@@ -61,7 +61,7 @@ def when_text(moment: datetime, now: datetime) -> str:
 
 
 def bar(selection: Selection, cameras: Sequence[str], now: datetime, zone: str) -> Json:
-    """Return the selection in words, and the choices beside it."""
+    """Return the selection as text, and the other choices."""
     earlier, later = neighbour_ranges(selection.start, selection.end, now)
     return {
         "label": range_label(selection.start, selection.end, now.year),
@@ -98,7 +98,7 @@ def _bounds(wanted: Range | None, year: int) -> Json | None:
 
 
 def overview(cameras: pd.DataFrame, now: datetime, short: Mapping[str, str] | None = None) -> Json:
-    """Return what the cards of all cameras show; `short` says whose disk is too small."""
+    """Return the content of all camera cards; `short` maps cameras to disk warnings."""
     short = short or {}
     return {
         "cameras": [
@@ -110,9 +110,10 @@ def overview(cameras: pd.DataFrame, now: datetime, short: Mapping[str, str] | No
 
 
 def unread(places: Iterable[UnreadFolder], zone: ZoneInfo) -> list[Json]:
-    """Return what the notice of folders that receive unread files says."""
+    """Return the notices about folders with files that no camera reads."""
     return [
-        {"text": one.text(zone), "advice": one.advice, "snippet": one.snippet} for one in places
+        {"text": place.text(zone), "advice": place.advice, "snippet": place.snippet}
+        for place in places
     ]
 
 
@@ -141,7 +142,7 @@ def _text(value: Any) -> str:
 
 
 def _web(url: Any) -> str | None:
-    """Return an address that is safe as a link; a script in disguise is none."""
+    """Return an address that is safe as a link, else None (such as for `javascript:`)."""
     text = _text(url)
     return safe_link(text)
 
@@ -150,7 +151,10 @@ def _web(url: Any) -> str | None:
 
 
 def activity(heat: Heat, cameras: pd.DataFrame, selection: Selection, now: datetime) -> Json:
-    """Return hour-by-day counts a camera, newest day first; null where nothing can be known."""
+    """Return hour-by-day counts per camera, newest day first.
+
+    Counts are null before a camera's first upload and in the future.
+    """
     days = [heat.last - timedelta(days=back) for back in range((heat.last - heat.first).days + 1)]
     first = dict(zip(cameras["camera"], cameras["first"], strict=True))
     counts = hourly(heat.frame)
@@ -180,7 +184,7 @@ def _day(day: date) -> Json:
 
 
 def hourly(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return, a camera, the counts by wall-clock hour; the two passes of an autumn hour are one."""
+    """Return the counts by wall-clock hour per camera; a repeated autumn hour counts as one."""
     frame = frame.assign(hour=frame["bucket"].dt.tz_localize(None))
     sums = frame.groupby(["camera", "hour"], sort=False)[["snapshots", "clips"]].sum()
     return {str(name): part.droplevel(0) for name, part in sums.groupby(level=0, sort=False)}
@@ -202,7 +206,8 @@ def _heatmap(
     table = (pd.DataFrame() if counts is None else counts).reindex(hours, fill_value=0)
     columns = {
         column: [
-            int(value) if sure else None for value, sure in zip(table[column], known, strict=True)
+            int(value) if is_known else None
+            for value, is_known in zip(table[column], known, strict=True)
         ]
         if column in table
         else [None] * len(hours)
@@ -216,9 +221,10 @@ def _heatmap(
 
 
 def blocks(frame: pd.DataFrame, *, has_more: bool) -> tuple[Block, ...]:
-    """Return the uploads of `frame` day by day, newest first; `has_more` tells it was cut off.
+    """Return one block per day of `frame`, newest first.
 
-    `frame` has its tiles (`tiles.with_tiles`).
+    `frame` has the columns of `tiles.with_tiles`. With `has_more`, the oldest day may be
+    incomplete.
     """
     if frame.empty:
         return ()
@@ -268,20 +274,20 @@ def _coded(values: pd.Series) -> tuple[list[str], list[int]]:
 
 
 def _tiles(rows: pd.DataFrame) -> list[int | str]:
-    """Return the tile of each row: the place of the row that names it, or its name."""
+    """Return the tile of each row: the index of the row that names it, else its media_id."""
     places = {media_id: at for at, media_id in enumerate(rows["media_id"])}
-    # An event over midnight may be named by a row of another day.
+    # An event across midnight may be named by a row of another day.
     return [places.get(tile, tile) for tile in rows["tile"]]
 
 
 def wall_seconds(rows: pd.DataFrame, day: date) -> list[int]:
-    """Return the starts in seconds of wall clock since `day` began, floored."""
+    """Return the starts in wall-clock seconds since midnight of `day`, rounded down."""
     starts = rows["start"].fillna(rows["arrived"]).dt.tz_localize(None)
     return [int(s) for s in (starts - pd.Timestamp(day)).dt.total_seconds() // 1]
 
 
 def span_seconds(rows: pd.DataFrame) -> list[float]:
-    """Return how long each upload lasts by its times, else by what decodes; 0 for a snapshot."""
+    """Return each upload's length in seconds: by its times, else as decoded; 0 for a snapshot."""
     by_clock = (rows["end"] - rows["start"]).dt.total_seconds()
     spans = by_clock.where(by_clock > 0).fillna(rows["duration_s"]).fillna(0)
     return [round(float(s), 1) for s in spans.where(rows["kind"] == "clip", 0)]
@@ -295,10 +301,10 @@ def gallery_head(
     is_known: bool,
     is_unread: bool = False,
 ) -> Json:
-    """Return the gallery's own words: how many, what is wrong with some, and why it is empty.
+    """Return the gallery's texts: the counts, the problems, and why it is empty.
 
-    `is_known` tells whether the library holds any upload at all, `is_unread` whether files
-    came that nothing reads.
+    `is_known` is True if the library has any upload at all, `is_unread` if files arrived
+    that no camera reads.
     """
     frame = uploads.frame
     return {
@@ -373,14 +379,14 @@ def _near_link(label: str, moment: datetime | None) -> Json | None:
 # --- The open item.
 
 
-def item(found: UploadRecord, zone: ZoneInfo) -> Json:
-    """Return everything the viewer shows of one upload."""
-    upload = found.upload
+def item(record: UploadRecord, zone: ZoneInfo) -> Json:
+    """Return everything that the viewer shows about one upload."""
+    upload = record.upload
     if upload is None:
-        return {"id": found.media_id, "error": found.error}
+        return {"id": record.media_id, "error": record.error}
     midnight = datetime.combine(upload.date, time())
     return {
-        "id": found.media_id,
+        "id": record.media_id,
         "row": _viewer_row(upload, _since(midnight, upload.start, zone)),
         "when": present.when(upload, zone),
         "badges": [
@@ -393,9 +399,9 @@ def item(found: UploadRecord, zone: ZoneInfo) -> Json:
         "fps": upload.fps,
         "duration_s": upload.duration_s,
         "codec": upload.codec,
-        "clip": _clip_moment(upload, found.clip),
-        "strip": _strip(found, midnight, zone),
-        "call": item_call(found.media_id, upload.camera, upload.date),
+        "clip": _clip_moment(upload, record.clip),
+        "strip": _strip(record, midnight, zone),
+        "call": item_call(record.media_id, upload.camera, upload.date),
     }
 
 
@@ -420,31 +426,31 @@ def _since(midnight: datetime, moment: datetime, zone: ZoneInfo) -> float:
     return round((wall - midnight).total_seconds(), 1)
 
 
-# Nothing of these can be played.
+# Clips in these states cannot be played.
 _NOT_PLAYED = ("damaged", "unsupported", "empty", *GONE_STATES)
 
 
 def _clip_moment(upload: Upload, clip: Upload | None) -> Json | None:
-    """Return the clip that holds a snapshot, and when in its file."""
+    """Return the clip that contains a snapshot, and the position in its file in seconds."""
     if clip is None or upload.kind == "clip" or clip.state in _NOT_PLAYED:
         return None
     elapsed = (upload.start - clip.start).total_seconds() * clip.file_s_per_s
     return {"id": clip.media_id, "at": round(max(0.0, elapsed), 1)}
 
 
-def _strip(found: UploadRecord, midnight: datetime, zone: ZoneInfo) -> list[Json]:
-    """Return key frames and snapshots of the moment in the order of the wall clock."""
-    clip = found.clip
-    if clip is None or found.frames is None or found.snapshots is None:
+def _strip(record: UploadRecord, midnight: datetime, zone: ZoneInfo) -> list[Json]:
+    """Return the clip's key frames and snapshots, in order of wall-clock time."""
+    clip = record.clip
+    if clip is None or record.frames is None or record.snapshots is None:
         return []
     begin, scale = _since(midnight, clip.start, zone), clip.file_s_per_s
     keys = [
         {"t": round(offset, 2), "wall": round(begin + offset / scale, 1), "thumb": thumb}
-        for offset, thumb in zip(found.frames["offset_s"], found.frames["thumb"], strict=True)
+        for offset, thumb in zip(record.frames["offset_s"], record.frames["thumb"], strict=True)
     ]
     stills = [
         {"id": media_id, "wall": _since(midnight, start, zone), "thumb": thumb}
-        for media_id, start, thumb in found.snapshots[["media_id", "start", "thumb"]].itertuples(
+        for media_id, start, thumb in record.snapshots[["media_id", "start", "thumb"]].itertuples(
             index=False
         )
     ]

@@ -1,9 +1,8 @@
-"""The dashboard for plain `panel serve`: the door and the addresses, as a plugin of Panel.
+"""The dashboard for plain `panel serve`: access control and routes as a Panel plugin.
 
 `panel serve apps/dashboard.py --plugins pano_analytics.dashboard.plugin` imports this
-before its server is made. The library is the one that `PANO_LIBRARY` names,
-else that of `PANO_CONFIG` or `./pano.toml`. Without the plugin the page says
-how to start it and shows nothing.
+before it creates its server. The library is the one in `PANO_LIBRARY`, else that of
+`PANO_CONFIG` or `./pano.toml`. Without the plugin, the page only says how to start it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pano_analytics.library import Library
 
 ENVIRONMENT = "PANO_LIBRARY"
 
-# What Panel asks of a plugin; our addresses come with the guard, before Panel's own.
+# Panel requires this name in a plugin; `guard` adds our routes, before Panel's own.
 ROUTES: list[tuple[str, type]] = []
 
 

@@ -1,4 +1,4 @@
-"""What the library said, as records that travel from Answers to Views."""
+"""Query results as records, which Answers passes to the views."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pano_analytics.model.upload import Upload
 
 @dataclass(frozen=True)
 class Block:
-    """The uploads of one day as JSON, with a digest by which news are told from what is known."""
+    """The uploads of one day as JSON, with a digest that changes with the content."""
 
     day: str
     text: str
@@ -21,9 +21,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Uploads:
-    """The uploads of a selection, newest first, and the same day by day as JSON.
+    """The uploads of a selection, newest first, and the same as one block of JSON per day.
 
-    `has_more` tells that older ones were left out.
+    `has_more` is True if older ones were left out.
     """
 
     frame: pd.DataFrame
@@ -33,7 +33,10 @@ class Uploads:
 
 @dataclass(frozen=True)
 class Heat:
-    """Counts by camera and hour of the days [`first`, `last`], and how far one can step."""
+    """Counts per camera and hour from `first` to `last`, both included.
+
+    `earlier` and `later` are the last days of the ranges before and after, None at the ends.
+    """
 
     frame: pd.DataFrame
     first: date
@@ -44,7 +47,7 @@ class Heat:
 
 @dataclass(frozen=True)
 class UploadRecord:
-    """One upload with what belongs to it: its clip, the clip's key frames and snapshots."""
+    """One upload with its clip, and the clip's key frames and snapshots."""
 
     media_id: str
     upload: Upload | None = None

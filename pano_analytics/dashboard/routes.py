@@ -1,8 +1,8 @@
-"""The addresses of pictures and clips: plain files with ranges, behind the same login.
+"""The routes of pictures and clips: plain files with ranges, behind the same login.
 
-Media never travel over the websocket. An address names a row of the catalog,
-never a path: what is served is what `library.source` finds for that row, and
-only if it is a regular file below the upload root once every link is followed.
+Media are never sent over the websocket. An address names a row of the catalog, never a path:
+the file is the one that `library.source` returns for that row, and it is served only if it
+is a regular file below the upload root after all links are resolved.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _UNKNOWN = "There is no upload with this address in the catalog."
 
 
 class RequestRefused(HTTPError):
-    """A request that gets a status and one plain sentence instead of a file."""
+    """The answer to a request is a status and one sentence instead of a file."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(status, sentence.replace("%", "%%"))
@@ -49,18 +49,18 @@ class RequestRefused(HTTPError):
 
 @dataclass(frozen=True, slots=True)
 class ServedFile:
-    """One upload that can be served, and its file, links followed."""
+    """One upload that can be served, and the path of its file with links resolved."""
 
     upload: Upload
     file: Path
 
 
 class FileFinder:
-    """Finds what the addresses mean, in threads, so that the event loop is never held up."""
+    """Finds the files for addresses, in threads, so that the event loop is never blocked."""
 
     def __init__(self, library: Library, clips: ClipCache) -> None:
         self.library, self.clips = library, clips
-        self._making: dict[tuple[str, bool], asyncio.Future[Path]] = {}
+        self._conversions: dict[tuple[str, bool], asyncio.Future[Path]] = {}
 
     @cached_property
     def _readers(self) -> ThreadPoolExecutor:
@@ -68,11 +68,11 @@ class FileFinder:
 
     @cached_property
     def _makers(self) -> ThreadPoolExecutor:
-        # A transcode takes a core for seconds; pictures must not queue behind it.
+        # Transcoding keeps a core busy for seconds; pictures must not wait for it.
         return ThreadPoolExecutor(max_workers=2, thread_name_prefix="clips")
 
     async def thumbnail(self, path: str) -> bytes:
-        """Return the JPEG whose locator is in an address; raises Refused."""
+        """Return the JPEG whose locator is in `path`. Raises RequestRefused."""
         locator = locators.in_url(path)
         if locator is None:
             raise RequestRefused(404, "There is no thumbnail with this address.")
@@ -85,7 +85,7 @@ class FileFinder:
             raise RequestRefused(404, "This thumbnail is not in the library.") from error
 
     async def item(self, camera: str, day: str, media_id: str) -> ServedFile:
-        """Return the upload that an address names; raises Refused."""
+        """Return the upload that an address names. Raises RequestRefused."""
         return await self._read(lambda: self._item(camera, day, media_id))
 
     def _item(self, camera: str, day: str, media_id: str) -> ServedFile:
@@ -117,16 +117,19 @@ class FileFinder:
             raise RequestRefused(410, "This upload is no longer in the upload folder.") from error
 
     async def clip(self, item: ServedFile, transcode: bool) -> Path:
-        """Return a clip as MP4 that browsers play, made once however many ask; raises Refused."""
+        """Return a clip as an MP4 for browsers; simultaneous requests share one conversion.
+
+        Raises RequestRefused.
+        """
         if not item.upload.is_moving:
             raise RequestRefused(415, "This upload is a picture, not a clip.")
-        asked = (item.upload.media_id, transcode)
-        if asked not in self._making:
-            self._making[asked] = self._start(item.file, *asked)
-            self._making[asked].add_done_callback(lambda _: self._making.pop(asked))
+        key = (item.upload.media_id, transcode)
+        if key not in self._conversions:
+            self._conversions[key] = self._start(item.file, *key)
+            self._conversions[key].add_done_callback(lambda _: self._conversions.pop(key))
         try:
-            # One visitor who goes away must not cancel it for the others.
-            return await asyncio.shield(self._making[asked])
+            # A visitor who leaves must not cancel it for the others.
+            return await asyncio.shield(self._conversions[key])
         except MediaError as error:
             raise RequestRefused(422, str(error)) from error
 
@@ -136,24 +139,24 @@ class FileFinder:
 
         return asyncio.get_running_loop().run_in_executor(self._makers, make)
 
-    async def _read(self, deed: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, deed)
+    async def _read(self, read: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
     def close(self) -> None:
-        """Start nothing more; what is being read or made is finished."""
+        """Start no more work; reads and conversions that are running finish."""
         for pool in (self._readers, self._makers):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def disposition(name: str, is_download: bool) -> str:
-    """Return the Content-Disposition for `name`: plain ASCII, and in full after RFC 5987."""
+    """Return the Content-Disposition for `name`, in ASCII and, if needed, as in RFC 5987."""
     kind = "attachment" if is_download else "inline"
-    plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
-    in_full = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
-    return f'{kind}; filename="{plain}"{in_full}'
+    ascii_name = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
+    full_name = "" if ascii_name == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'{kind}; filename="{ascii_name}"{full_name}'
 
 
-def _is_asked(handler: RequestHandler, name: str) -> bool:
+def _has_flag(handler: RequestHandler, name: str) -> bool:
     return handler.get_query_argument(name, "0") not in ("0", "", "false")
 
 
@@ -168,13 +171,13 @@ class _Plain(RequestHandler):
         self.finish(sentence + "\n")
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        # A picture that is gone is told to who asked for it; the log has other readers.
+        # Refused requests are not logged: the response already says why.
         if not isinstance(value, RequestRefused):
             super().log_exception(typ, value, tb)
 
 
 class _Member(_Plain, AuthRequestHandler):
-    """Asks for the login itself, though nobody without one should get here."""
+    """Requires a login a second time, although `Unadmitted` already does."""
 
     async def prepare(self) -> None:
         if self.current_user is None:
@@ -182,20 +185,20 @@ class _Member(_Plain, AuthRequestHandler):
 
 
 class ThumbnailHandler(_Member):
-    """`/thumb/<locator>.jpg`: a browser that has it is told so, without reading it again."""
+    """`/thumb/<locator>.jpg`: answers 304 without reading it if the browser has it."""
 
-    def initialize(self, shelf: FileFinder) -> None:
-        self.shelf = shelf
+    def initialize(self, files: FileFinder) -> None:
+        self.files = files
 
     async def get(self, _path: str) -> None:
         asked = self.request.path
-        # Packs never change, so what a browser has is still right; whether it may show it is not.
+        # Packs never change, so a cached picture stays valid; the login may not.
         self.set_header("Etag", f'"{hashlib.blake2b(asked.encode(), digest_size=12).hexdigest()}"')
         self.set_header("Cache-Control", kept_by_browsers(self.request))
         if self.check_etag_header():
             self.set_status(304)
             return
-        self.write(await self.shelf.thumbnail(asked))
+        self.write(await self.files.thumbnail(asked))
         self.set_header("Content-Type", "image/jpeg")
 
     def compute_etag(self) -> None:
@@ -211,12 +214,12 @@ class MediaHandler(_Member, StaticFileHandler):
     file: Path
     kind: str
 
-    def initialize(self, shelf: FileFinder) -> None:  # type: ignore[override]
-        self.shelf, self.root, self.default_filename = shelf, "", None
+    def initialize(self, files: FileFinder) -> None:  # type: ignore[override]
+        self.files, self.root, self.default_filename = files, "", None
 
     async def get(self, path: str, include_body: bool = True) -> None:
         camera, day, media_id = path.rsplit("/", 2)
-        self.item = await self.shelf.item(camera, day, media_id)
+        self.item = await self.files.item(camera, day, media_id)
         self.file = await self.find()
         self.kind = media_type(_head(self.file))
         self._drop_stale_range()
@@ -227,7 +230,7 @@ class MediaHandler(_Member, StaticFileHandler):
         return self.item.file
 
     def _drop_stale_range(self) -> None:
-        # A range of another version would be glued to what the browser already has.
+        # The browser would append a range of another version to the bytes it already has.
         condition = self.request.headers.get("If-Range")
         if condition is not None and condition != self.compute_etag():
             self.request.headers.pop("Range", None)
@@ -240,11 +243,11 @@ class MediaHandler(_Member, StaticFileHandler):
         return str(self.file)
 
     def compute_etag(self) -> str | None:
-        # Tornado would hash the whole file, and keep that hash when the file changes.
+        # Tornado would hash the whole file, and keep the hash after the file changes.
         if not hasattr(self, "file"):
             return None
-        found = self.file.stat()
-        return f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"'
+        status = self.file.stat()
+        return f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"'
 
     def get_content_type(self) -> str:
         return self.kind
@@ -254,20 +257,20 @@ class MediaHandler(_Member, StaticFileHandler):
 
     def set_extra_headers(self, path: str) -> None:
         self.set_header("Cache-Control", kept_by_browsers(self.request))
-        is_download = _is_asked(self, "download") or self.kind == "application/octet-stream"
-        name = download_name(self.item.upload, self.shelf.library.zone, _ENDINGS.get(self.kind))
+        is_download = _has_flag(self, "download") or self.kind == "application/octet-stream"
+        name = download_name(self.item.upload, self.files.library.zone, _SUFFIXES.get(self.kind))
         self.set_header("Content-Disposition", disposition(name, is_download))
 
 
-# Of a file whose content is known; of any other the name's own.
-_ENDINGS = {"image/jpeg": ".jpg", "image/png": ".png", "video/mp4": ".mp4"}
+# By detected content; other files keep the suffix of their name.
+_SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "video/mp4": ".mp4"}
 
 
 class ClipHandler(MediaHandler):
-    """`/clip/<camera>/<date>/<media_id>.mp4`: the clip as browsers and players play it."""
+    """`/clip/<camera>/<date>/<media_id>.mp4`: the clip as an MP4 that browsers can play."""
 
     async def find(self) -> Path:
-        return await self.shelf.clip(self.item, _is_asked(self, "transcode"))
+        return await self.files.clip(self.item, _has_flag(self, "transcode"))
 
 
 def _head(file: Path) -> bytes:
@@ -279,7 +282,7 @@ def _head(file: Path) -> bytes:
 
 
 class LivenessHandler(_Plain):
-    """`/liveness`: that the server answers, and nothing else."""
+    """`/liveness`: shows only that the server responds."""
 
     async def get(self) -> None:
         self.set_header("Cache-Control", "no-store")
@@ -289,28 +292,28 @@ class LivenessHandler(_Plain):
 
 
 class NotServed(_Plain):
-    """An address that Panel brings along and that has no use here."""
+    """A route of Panel that is not used here."""
 
     async def prepare(self) -> None:
         raise RequestRefused(404, "There is no page at this address.")
 
 
 def routes(
-    shelf: FileFinder, prefix: str
+    files: FileFinder, prefix: str
 ) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
-    """Return the rules of all addresses of this module, below `prefix`."""
+    """Return the routes of this module, below `prefix`."""
     three = r"([^/]+/[^/]+/[^/]+)"
     return [
         (rf"{prefix}/liveness", LivenessHandler, {}),
-        (rf"{prefix}/thumb/(.+)\.jpg", ThumbnailHandler, {"shelf": shelf}),
-        (rf"{prefix}/media/{three}", MediaHandler, {"shelf": shelf}),
-        (rf"{prefix}/clip/{three}\.mp4", ClipHandler, {"shelf": shelf}),
-        # It lets pages of other sites embed the dashboard, with a token to its session.
+        (rf"{prefix}/thumb/(.+)\.jpg", ThumbnailHandler, {"files": files}),
+        (rf"{prefix}/media/{three}", MediaHandler, {"files": files}),
+        (rf"{prefix}/clip/{three}\.mp4", ClipHandler, {"files": files}),
+        # It would let other sites embed the dashboard, with a token for its session.
         (r".*/autoload\.js", NotServed, {}),
     ]
 
 
-def library_shelf(library: Library) -> FileFinder:
-    """Return the shelf of `library`, with its cache of playable clips."""
+def library_files(library: Library) -> FileFinder:
+    """Return the file finder of `library`, with its cache of playable clips."""
     folder = library.folder / "cache" / "clips"
     return FileFinder(library, ClipCache(folder, library.settings.cache_limit_mb * 1_000_000))

@@ -1,8 +1,8 @@
-"""What a visitor chose, as it stands in the address: cameras, range, kind, states, open item.
+"""The visitor's selection, stored in the address: cameras, range, kind, states, open item.
 
-Every value of an address is checked by itself: a bad one is left out with a
-plain notice, the others hold. Range ends are wall-clock text of the library's
-zone, so that a link means the same hours wherever it is opened.
+Each value of an address is checked separately: an invalid one is ignored with a notice, and
+the others apply. Range bounds are wall-clock times of the library's zone, so a link means the
+same hours wherever it is opened.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from pano_analytics.model.upload import KINDS, STATES
 MODES = ("moments", "files")
 _MEDIA_ID = re.compile(r"[0-9a-f]{16}")
 _MOST_VALUES = 200
-_SHOWN = 60
+_QUOTED_LENGTH = 60
 
 
 class Selection(param.Parameterized):
     """The state of one visitor's page.
 
-    `start` and `end` are naive wall-clock times of the library's zone, half-open
-    as everywhere; `until` is the last day that the heatmaps show; `item` is a
-    `media_id` and `at` a moment in its clip, in seconds.
+    `start` and `end` are naive wall-clock times of the library's zone, and `end` is
+    exclusive. `until` is the last day that the heatmaps show. `item` is a `media_id`, and
+    `at` a position in its clip, in seconds.
     """
 
     cameras = param.ClassSelector(class_=tuple, default=())
@@ -46,32 +46,32 @@ class Selection(param.Parameterized):
     notices = param.ClassSelector(class_=tuple, default=())
 
     def follow(self, search: str, cameras: Sequence[str]) -> None:
-        """Take over what the query text `search` says; `cameras` are the ones that exist."""
+        """Apply the query string `search`; `cameras` are the names that exist."""
         reading = read(search, cameras)
         self.param.update(**reading.values, notices=tuple(reading.notices))
 
     @property
     def search(self) -> str:
-        """The query text that leads here, with its `?`; empty where nothing is chosen."""
+        """The query string of this selection, with its `?`; empty if nothing is selected."""
         return write(self.param.values())
 
     def key(self) -> tuple[Any, ...]:
-        """Return what decides which uploads are meant: equal keys, equal galleries."""
+        """Return the values that determine which uploads the gallery shows."""
         return (self.cameras, self.start, self.end, self.kind, self.states)
 
 
 @dataclass(slots=True)
 class SearchReading:
-    """What an address says: parameter values, and a notice for each part that was left out."""
+    """The values in an address, and a notice for each one that was ignored."""
 
     values: dict[str, Any] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
 
 def read(search: str, cameras: Sequence[str]) -> SearchReading:
-    """Read a query text value by value; raises nothing."""
+    """Parse a query string value by value; invalid values become notices, not errors."""
     reading = SearchReading()
-    given = _parsed(search, reading.notices)
+    given = _parse_query(search, reading.notices)
     reading.values = {
         "cameras": _known(given, "camera", cameras, reading.notices),
         "states": _known(given, "state", STATES, reading.notices),
@@ -83,11 +83,11 @@ def read(search: str, cameras: Sequence[str]) -> SearchReading:
         "item": _item(given, reading.notices),
         "at": _offset(given, reading.notices),
     }
-    _drop_turned_range(reading)
+    _drop_reversed_range(reading)
     return reading
 
 
-def _parsed(search: str, notices: list[str]) -> dict[str, list[str]]:
+def _parse_query(search: str, notices: list[str]) -> dict[str, list[str]]:
     try:
         return parse_qs(search.lstrip("?"), max_num_fields=_MOST_VALUES, errors="replace")
     except ValueError:
@@ -96,24 +96,26 @@ def _parsed(search: str, notices: list[str]) -> dict[str, list[str]]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return text if len(text) <= _QUOTED_LENGTH else f"{text[:_QUOTED_LENGTH]}…"
 
 
 def _known(
     given: dict[str, list[str]], name: str, known: Iterable[str], notices: list[str]
 ) -> tuple[str, ...]:
-    found = {one: alike.find(one, known) for one in given.get(name, ())}
+    matches = {text: alike.find(text, known) for text in given.get(name, ())}
     notices += [
-        f"There is no {name} named “{_short(one)}”." for one, meant in found.items() if not meant
+        f"There is no {name} named “{_short(text)}”."
+        for text, match in matches.items()
+        if not match
     ]
-    return tuple(dict.fromkeys(meant for meant in found.values() if meant))
+    return tuple(dict.fromkeys(match for match in matches.values() if match))
 
 
 def _one(
     given: dict[str, list[str]], name: str, known: Sequence[str], notices: list[str]
 ) -> str | None:
-    found = _known(given, name, known, notices)
-    return found[0] if found else None
+    matches = _known(given, name, known, notices)
+    return matches[0] if matches else None
 
 
 def _moment(given: dict[str, list[str]], name: str, notices: list[str]) -> datetime | None:
@@ -129,13 +131,16 @@ def _moment(given: dict[str, list[str]], name: str, notices: list[str]) -> datet
 
 
 def parse_moment(text: str) -> datetime | None:
-    """Return the naive wall time that `2026-11-22`, `2026-11-22T14` or `2026-11-22T14:30` means."""
+    """Parse `2026-11-22`, `2026-11-22T14` or `2026-11-22T14:30` as a naive wall-clock time.
+
+    Returns None for anything else.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    # A zone would be a second opinion about whose clock is meant. Years at the
-    # ends of the calendar leave no room for a step or an offset.
+    # An offset would contradict the library's zone. Years near the ends of the calendar leave
+    # no room for a step or an offset.
     if moment.tzinfo is not None or not 1971 <= moment.year <= 9000:
         return None
     return moment.replace(microsecond=0)
@@ -164,7 +169,7 @@ def _offset(given: dict[str, list[str]], notices: list[str]) -> float | None:
     return None
 
 
-def _drop_turned_range(reading: SearchReading) -> None:
+def _drop_reversed_range(reading: SearchReading) -> None:
     start, end = reading.values["start"], reading.values["end"]
     if start and end and end <= start:
         reading.notices.append("The time range ends before it begins; its end was ignored.")
@@ -172,7 +177,7 @@ def _drop_turned_range(reading: SearchReading) -> None:
 
 
 def write(values: dict[str, Any]) -> str:
-    """Return the query text of Selection's `values`: the inverse of `read`."""
+    """Return the query string of Selection's `values`: the inverse of `read`."""
     pairs: list[tuple[str, str]] = [("camera", name) for name in values["cameras"]]
     pairs += [("from", text_of(values["start"])), ("to", text_of(values["end"]))]
     pairs += [("kind", values["kind"] or "")]
@@ -186,7 +191,7 @@ def write(values: dict[str, Any]) -> str:
 
 
 def text_of(moment: datetime | None) -> str:
-    """Return the shortest text of a wall time, one form for each: a day, an hour, a minute."""
+    """Return a wall-clock time as ISO text, as short as possible: a day, an hour, a minute."""
     if moment is None:
         return ""
     if moment.second:
@@ -200,18 +205,18 @@ def text_of(moment: datetime | None) -> str:
 
 
 def range_label(start: datetime | None, end: datetime | None, year: int | None = None) -> str:
-    """Return the range in words, such as `Sun 22 Nov, 14:00 – 15:00`; `year` is left unsaid."""
+    """Return the range as text, such as `Sun 22 Nov, 14:00 – 15:00`; `year` is omitted."""
     if start is None and end is None:
         return "All time"
     if start is None:
-        return f"Until {_spoken(end, year)}"
+        return f"Until {_moment_text(end, year)}"
     if end is None:
-        return f"Since {_spoken(start, year)}"
+        return f"Since {_moment_text(start, year)}"
     if _is_midnight(start) and _is_midnight(end):
         return _days_label(start.date(), end.date() - timedelta(days=1), year)
     if start.date() == end.date() or end == _midnight(start.date() + timedelta(days=1)):
         return f"{_day_text(start, year)}, {start:%H:%M} – {end:%H:%M}"
-    return f"{_spoken(start, year)} – {_spoken(end, year)}"
+    return f"{_moment_text(start, year)} – {_moment_text(end, year)}"
 
 
 def _days_label(first: date, last: date, year: int | None) -> str:
@@ -221,7 +226,7 @@ def _days_label(first: date, last: date, year: int | None) -> str:
     return f"{begin} – {last.day} {last:%b}{_year_text(last, year)}"
 
 
-def _spoken(moment: datetime | None, year: int | None) -> str:
+def _moment_text(moment: datetime | None, year: int | None) -> str:
     if moment is None:
         return ""
     return _day_text(moment, year) + ("" if _is_midnight(moment) else f", {moment:%H:%M}")
@@ -245,19 +250,19 @@ def _is_midnight(moment: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A named half-open range of wall-clock times; None is open."""
+    """A named range of wall-clock times; `end` is exclusive, and None means unbounded."""
 
     name: str
     start: datetime | None = None
     end: datetime | None = None
 
     def is_of(self, selection: Selection) -> bool:
-        """Tell whether this is the range that is chosen."""
+        """Return whether this range is the selected one."""
         return (self.start, self.end) == (selection.start, selection.end)
 
 
 def quick_ranges(now: datetime) -> list[Range]:
-    """Return the ranges that are one click away; those that reach to `now` stay open."""
+    """Return the ranges of the quick buttons; those that reach to `now` have no end."""
     today = _midnight(now.date())
     days = [today - timedelta(days=count) for count in (1, 6, 13)]
     hour = now.replace(minute=0, second=0, microsecond=0, tzinfo=None)
@@ -274,7 +279,7 @@ def quick_ranges(now: datetime) -> list[Range]:
 def neighbour_ranges(
     start: datetime | None, end: datetime | None, now: datetime
 ) -> tuple[Range | None, Range | None]:
-    """Return the ranges of the same length before and after; None where there is none."""
+    """Return the ranges of the same length before and after; None if there is none."""
     if start is None:
         return None, None
     stop = end or _after(now, start)
@@ -296,5 +301,5 @@ def _stepped(name: str, start: datetime, end: datetime) -> Range | None:
 
 
 def wall_now(zone: ZoneInfo) -> datetime:
-    """Return the wall-clock time of `zone`, naive."""
+    """Return the current wall-clock time of `zone`, naive."""
     return datetime.now(zone).replace(tzinfo=None)

@@ -1,7 +1,7 @@
-"""The process that serves the dashboard: its door, its addresses, its headers, its end.
+"""The server process of the dashboard: access control, routes, headers and shutdown.
 
-`guard` puts every Panel server that is started afterwards in this process
-behind the door, whether `serve` starts it or plain `panel serve` does.
+`guard` adds access control to every Panel server that this process starts afterwards,
+whether `serve` or plain `panel serve` starts it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-# Read by Panel and Bokeh when they are imported: scripts and styles from this host only.
+# Panel and Bokeh read this on import: load scripts and styles from this host only.
 os.environ["BOKEH_RESOURCES"] = "server"
 
 import bokeh.server.server
@@ -38,7 +38,7 @@ from pano_analytics.dashboard.auth import AccessControl
 from pano_analytics.dashboard.headers import Headers
 from pano_analytics.dashboard.limits import WEBSOCKET_BYTES, BoundedServer, raise_descriptor_limit
 from pano_analytics.dashboard.origin import is_loopback
-from pano_analytics.dashboard.routes import library_shelf, routes
+from pano_analytics.dashboard.routes import library_files, routes
 from pano_analytics.dashboard.tls import LOOK_EVERY_MS, Certificate
 from pano_analytics.errors import PanoError
 
@@ -60,38 +60,37 @@ class ServeError(PanoError):
 
 
 def guard(library: Library) -> AccessControl:
-    """Put every Panel server that starts from now on in this process behind the door of `library`.
+    """Add the access control of `library` to every Panel server that this process starts later.
 
-    Panel offers no way to hand it another application class or HTTP server, and a
-    plugin of `panel serve` none to reach them, so the classes are exchanged where Bokeh
-    looks them up.
+    Panel has no option for another application class or HTTP server, and a plugin of
+    `panel serve` cannot reach them, so the classes are replaced where Bokeh looks them up.
     """
-    said = library.settings.dashboard
+    settings = library.settings.dashboard
     door = AccessControl(
         library.folder,
-        session_days=said.session_days,
-        idle_days=said.session_idle_days,
-        is_behind_proxy=said.behind_proxy,
+        session_days=settings.session_days,
+        idle_days=settings.session_idle_days,
+        is_behind_proxy=settings.behind_proxy,
     )
     bokeh_settings.resources.set_value("server")
-    guarded = type("GuardedTornado", (_Guarded,), {"door": door, "shelf": library_shelf(library)})
+    guarded = type("GuardedTornado", (_Guarded,), {"door": door, "files": library_files(library)})
     bokeh.server.server.BokehTornado = guarded  # type: ignore[attr-defined, assignment]
     bokeh.server.server.HTTPServer = BoundedServer  # type: ignore[attr-defined]
     return door
 
 
 class _Guarded(BokehTornado):
-    """Bokeh's application with the door in front, and our addresses before its own."""
+    """Bokeh's application with access control, and our routes before its own."""
 
     door: AccessControl
-    shelf: Any
+    files: Any
     rounds_ms = 2_000
 
     def __init__(self, *args: Any, prefix: str | None = None, **kwargs: Any) -> None:
         place = _prefix(prefix)
         kwargs |= self._settings(place)
         super().__init__(*args, prefix=prefix, **kwargs)
-        # The door itself compares Origin with Host, which no list made at start can do.
+        # Access control compares Origin with Host, which a fixed list cannot do.
         self.websocket_origins.add("*")
         self.add_handlers(r".*", self._rules(place))
         self._sockets: WeakSet[Any] = WeakSet()
@@ -101,12 +100,12 @@ class _Guarded(BokehTornado):
         return {
             "auth_provider": auth.Provider(self.door, prefix),
             "transforms": [GZipContentEncoding, Headers],
-            # Bokeh writes cookies and headers into the page, where any script can read them.
+            # Bokeh would write cookies and headers into the page, where any script can read them.
             "include_cookies": [],
             "include_headers": None,
             "exclude_cookies": None,
             "exclude_headers": ["Cookie", "Authorization"],
-            # Documents have ids that only this process can make, new ones for each page.
+            # Only this process can create document ids, and each page gets a new one.
             "generate_session_ids": True,
             "sign_sessions": True,
             "secret_key": secrets.token_bytes(32),
@@ -120,20 +119,20 @@ class _Guarded(BokehTornado):
             (rf"{prefix}/login", auth.LoginHandler, known),
             (rf"{prefix}/logout", auth.LogoutHandler, known),
             (rf"{prefix}/sessions", auth.SessionsHandler, known),
-            # Bokeh has it at the root only, where a proxy may serve something else.
+            # Bokeh serves it at the root only, where a proxy may serve something else.
             (rf"{prefix}/favicon\.ico", IcoHandler, {"app": self}),
-            *routes(self.shelf, prefix),
+            *routes(self.files, prefix),
         ]
 
     def new_connection(self, protocol: Any, socket: Any, context: Any, session: Any) -> Any:
-        made_for = getattr(session.document.session_context.request, "login", None)
-        if made_for != getattr(socket.request, "login", None):
+        page_login = getattr(session.document.session_context.request, "login", None)
+        if page_login != getattr(socket.request, "login", None):
             raise ProtocolError("this page belongs to another login")
         self._sockets.add(socket)
         return super().new_connection(protocol, socket, context, session)
 
     def turn_out(self) -> None:
-        """Close the open pages of those who would not be let in any more."""
+        """Close the open pages of visitors who are no longer admitted."""
         for page in list(self._sockets):
             if self.door.refusal(page.request, self.prefix) is not None:
                 page.close(1008, "logged out")
@@ -144,7 +143,7 @@ class _Guarded(BokehTornado):
 
     def stop(self, wait: bool = True) -> None:
         self._rounds.stop()
-        self.shelf.close()
+        self.files.close()
         self.door.close()
         super().stop(wait)
 
@@ -155,9 +154,9 @@ def _prefix(prefix: str | None) -> str:
 
 
 def visitor() -> str | None:
-    """Return who looks at the page of the current session ("local" where nobody logs in).
+    """Return the visitor of the current session ("local" while there are no users).
 
-    None where no door was passed: outside a session, or on a server without guard.
+    Returns None outside a session, and on a server without `guard`.
     """
     context = pn.state.curdoc.session_context if pn.state.curdoc else None
     name: str | None = getattr(getattr(context, "request", None), "visitor", None)
@@ -165,7 +164,7 @@ def visitor() -> str | None:
 
 
 def page(library: Library) -> Any:
-    """Return the dashboard for one session, or a plain page that says why there is none."""
+    """Return the dashboard for one session, or a plain page that says why it cannot be shown."""
     if visitor() is None:
         return trouble(
             "It was started without its login page. Start it with `pano serve`, or run `panel "
@@ -186,7 +185,7 @@ def page(library: Library) -> Any:
 
 
 def trouble(sentence: str) -> pn.Template:
-    """Return what stands in the browser where a page cannot be shown: one that runs no script."""
+    """Return a page without scripts that shows `sentence` instead of the dashboard."""
     template = pn.Template(_trouble())
     template.add_variable("sentence", sentence)
     return template
@@ -200,36 +199,35 @@ def _trouble() -> jinja2.Template:
 
 def serve(
     library: Library,
-    said: Dashboard | None = None,
+    settings: Dashboard | None = None,
     *,
     announce: Callable[[str], object] = print,
     warn: Callable[[str], object] = log.warning,
 ) -> None:
-    """Serve the dashboard of `library` until SIGTERM or SIGINT, as `said` (else its settings) asks.
+    """Serve the dashboard of `library` until SIGTERM or SIGINT.
 
-    `announce` is told one line with the address, `warn` one for each thing that
-    is unwise. Raises ServeError where nobody has a login and others could
-    look, and where the port cannot be had; CertificateError where HTTPS cannot
-    be spoken.
+    `settings` defaults to those of the library. `announce` gets one line with the address,
+    `warn` one line per risk. Raises ServeError if there is no user and other computers could
+    connect, or if the port is not available, and CertificateError if HTTPS is not possible.
     """
-    said = said or library.settings.dashboard
+    settings = settings or library.settings.dashboard
     raise_descriptor_limit()
-    check_address(library.folder, said.address, said.behind_proxy)
-    certificate = Certificate(said, library.folder) if said.is_secure else None
+    check_address(library.folder, settings.address, settings.behind_proxy)
+    certificate = Certificate(settings, library.folder) if settings.is_secure else None
     server = assemble(
         library,
-        said.address,
-        said.port,
-        prefix=said.prefix,
+        settings.address,
+        settings.port,
+        prefix=settings.prefix,
         http_server_kwargs={
-            "xheaders": said.behind_proxy,
+            "xheaders": settings.behind_proxy,
             "ssl_options": certificate and certificate.context,
         },
     )
-    # Whoever reads the address may end the server at once: it ends in order from here on.
-    _end_in_order(server)
-    announce(_greeting(library, said, server.port))
-    if _is_overheard(said):
+    # A caller may stop the server as soon as it reads the address: handle signals before that.
+    _handle_signals(server)
+    announce(_greeting(library, settings, server.port))
+    if _is_unencrypted(settings):
         warn(OVERHEARD)
     run(server, certificate)
 
@@ -240,9 +238,9 @@ OVERHEARD = (
 )
 
 
-def _is_overheard(said: Dashboard) -> bool:
-    is_private = said.is_secure or said.behind_proxy
-    return not is_private and not all(map(is_loopback, _resolved(said.address)))
+def _is_unencrypted(settings: Dashboard) -> bool:
+    is_private = settings.is_secure or settings.behind_proxy
+    return not is_private and not all(map(is_loopback, _resolved(settings.address)))
 
 
 def assemble(
@@ -254,7 +252,7 @@ def assemble(
     """
     guard(library)
     http = options.pop("http_server_kwargs", {})
-    # Loaded before the first visitor comes, who would otherwise wait for it.
+    # Import it now, so that the first visitor does not wait for it.
     importlib.import_module("pano_analytics.dashboard.page")
     try:
         server: Server = pn.serve(  # type: ignore[no-untyped-call]
@@ -275,9 +273,9 @@ def assemble(
 
 
 def run(server: Server, certificate: Certificate | None = None) -> None:
-    """Run `server` until SIGTERM or SIGINT, then end it in order."""
+    """Run `server` until SIGTERM or SIGINT, then shut it down cleanly."""
     loop: Any = server.io_loop
-    _end_in_order(server)
+    _handle_signals(server)
     server.start()
     renewal = PeriodicCallback(certificate.refresh, LOOK_EVERY_MS) if certificate else None
     if renewal is not None:
@@ -288,16 +286,16 @@ def run(server: Server, certificate: Certificate | None = None) -> None:
         server.stop(wait=False)
 
 
-def _end_in_order(server: Server) -> None:
+def _handle_signals(server: Server) -> None:
     loop: Any = server.io_loop
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.asyncio_loop.add_signal_handler(number, loop.stop)
 
 
 def check_address(folder: Path, address: str, is_behind_proxy: bool = False) -> None:
-    """Raise ServeError where the library in `folder` has no user and others could look.
+    """Raise ServeError if the library in `folder` has no user and other computers could connect.
 
-    They could at any address but this computer's own, and behind a proxy at every one.
+    They can at every address except loopback ones, and behind a proxy at any address.
     """
     users = Users(folder)
     if users.all():
@@ -313,15 +311,14 @@ def check_address(folder: Path, address: str, is_behind_proxy: bool = False) -> 
     raise ServeError(
         f"expected at least one user to serve the dashboard on {address or 'every address'}, where "
         f"other computers can reach it; there is none. Add one with `pano user add NAME`, or "
-        f"serve on "
-        f"127.0.0.1."
+        f"serve on 127.0.0.1."
     )
 
 
 def _resolved(address: str) -> list[str]:
     try:
-        # No address at all means every one of them.
-        return [str(found[4][0]) for found in socket.getaddrinfo(address or "0.0.0.0", None)]
+        # An empty address means all addresses.
+        return [str(entry[4][0]) for entry in socket.getaddrinfo(address or "0.0.0.0", None)]
     except OSError as error:
         raise ServeError(
             f"expected an address of this computer, got {address!r} ({error.strerror}). "
@@ -341,10 +338,10 @@ def _port_error(error: OSError, address: str, port: int) -> PanoError:
     )
 
 
-def _greeting(library: Library, said: Dashboard, port: int | None) -> str:
-    scheme = "https" if said.is_secure else "http"
-    host = socket.gethostname() if said.address in ("", "0.0.0.0", "::") else said.address
+def _greeting(library: Library, settings: Dashboard, port: int | None) -> str:
+    scheme = "https" if settings.is_secure else "http"
+    host = socket.gethostname() if settings.address in ("", "0.0.0.0", "::") else settings.address
     known = Users(library.folder).all()
     note = "" if known else " (this computer only; run `pano user add NAME` to allow others)"
     name = f"[{host}]" if ":" in host else host
-    return f"Dashboard: {scheme}://{name}:{port}{said.prefix}/{note}"
+    return f"Dashboard: {scheme}://{name}:{port}{settings.prefix}/{note}"

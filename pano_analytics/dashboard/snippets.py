@@ -1,4 +1,4 @@
-"""The exact Python call behind each figure, so that what is seen can be had as a DataFrame."""
+"""The Python call behind each view, which returns the same data as a DataFrame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pano_analytics.dashboard.selection import Selection, text_of
 
 
 def media_call(selection: Selection) -> str:
-    """Return the call that gives the uploads of the gallery."""
+    """Return the call for the uploads of the gallery."""
     return _call(
         "media",
         camera=_names(selection.cameras),
@@ -22,18 +22,18 @@ def media_call(selection: Selection) -> str:
 
 
 def activity_call(first: date, last: date) -> str:
-    """Return the call that gives the counts of the heatmaps."""
+    """Return the call for the counts of the heatmaps."""
     end = last + timedelta(days=1)
     return _call("activity", by="hour", start=first.isoformat(), end=end.isoformat())
 
 
 def cameras_call() -> str:
-    """Return the call that gives the overview."""
+    """Return the call for the overview."""
     return _call("cameras")
 
 
 def item_call(media_id: str, camera: str, day: date | datetime) -> str:
-    """Return the call that gives one upload."""
+    """Return the call for one upload."""
     return f"library.item({media_id!r}, {camera!r}, '{day:%Y-%m-%d}')"
 
 

@@ -9,17 +9,17 @@ import pandas as pd
 
 from pano_analytics.analysis.events import Rule, covers, event_ids
 
-# Uploads that form no event: pictures at set times that follow each other so closely share a tile.
+# Scheduled pictures that form no event share a tile when they follow each other this closely.
 _BURST = Rule(timedelta(seconds=15), longest=None, scheduled=True)
 
 
 def with_tiles(uploads: pd.DataFrame, rules: Mapping[str, Rule]) -> pd.DataFrame:
     """Return `uploads` with the columns `tile` (a `media_id`) and `is_cover`.
 
-    Uploads of an event share a tile, whose name is the `event_id`. Of the others (scheduled
-    ones) a clip shares its tile with the snapshots that it holds, and so do the pictures of
-    a burst. `uploads` are what is shown: what a filter leaves out is in no event here.
-    `is_cover` marks the upload whose picture the tile shows.
+    The uploads of an event share a tile, which is the `event_id`. Of the scheduled uploads, a
+    clip shares its tile with the snapshots taken during it, and the pictures of a burst share
+    one. Only `uploads` count: those excluded by a filter are in no event here. `is_cover`
+    marks the upload whose picture the tile shows.
     """
     tile = event_ids(uploads, rules)
     rest = uploads[tile.isna()]

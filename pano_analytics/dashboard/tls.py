@@ -1,4 +1,4 @@
-"""HTTPS: the certificate that browsers are shown, renewed while the dashboard is served."""
+"""HTTPS: the server's certificate, renewed while the dashboard runs."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ LOOK_EVERY_MS = 24 * 3600 * 1000
 
 
 class Certificate:
-    """The certificate that `said` names, or our own in the library at `folder`.
+    """The certificate that `settings` name, or our own in the library at `folder`.
 
-    `context` is for the server and stays the same; `refresh` loads what changed
-    on the disk into it. Raises CertificateError where it cannot be used.
+    The server uses `context` all the time; `refresh` loads changed files into it. Raises
+    CertificateError if the certificate cannot be used.
     """
 
-    def __init__(self, said: Dashboard, folder: Path) -> None:
-        self._said, self._folder = said, folder
+    def __init__(self, settings: Dashboard, folder: Path) -> None:
+        self._settings, self._folder = settings, folder
         self.context: ssl.SSLContext = certificates.server_context(*self._files())
 
     def _files(self) -> tuple[Path, Path]:
-        said = self._said
-        if said.certificate is not None and said.key is not None:
-            return said.certificate, said.key
-        return certificates.ensure_certificate(self._folder / certificates.FOLDER, [said.address])
+        settings = self._settings
+        if settings.certificate is not None and settings.key is not None:
+            return settings.certificate, settings.key
+        return certificates.ensure_certificate(
+            self._folder / certificates.FOLDER, [settings.address]
+        )
 
     def refresh(self) -> None:
-        """Renew our own where it ends soon, and load what lies there now for new connections."""
+        """Renew our own certificate if it expires soon, and use the current files from now on."""
         try:
             certificates.load(self.context, *self._files())
         except (PanoError, OSError) as error:
-            # The one in use goes on being shown.
+            # The server keeps using the current one.
             log.error("the certificate could not be renewed: %s", error)

@@ -1,8 +1,8 @@
-"""The parts of the page: each hears from the browser what was chosen, and tells it what changed.
+"""The parts of the page: each receives the browser's messages and sends it what changed.
 
-A part draws itself from what stands in the page when it comes. The `PageSocket`, the
-one Panel component of the page, carries nothing but changes after that, so
-that pictures do not wait for scripts and a websocket.
+A part is first drawn from data in the HTML. After that, the `PageSocket`, the one Panel
+component of the page, sends only changes, so that pictures do not wait for scripts and a
+websocket.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class PageSocket(JSComponent):
-    """The line between the page and the server: JSON text each way, addressed to a part."""
+    """The connection between page and server: JSON messages in both directions, per part."""
 
     _esm = """
     export function render({ model }) {
@@ -35,11 +35,11 @@ class PageSocket(JSComponent):
         self._parts: dict[str, View] = {}
 
     def add(self, view: View) -> None:
-        """Hand over what the browser says to the part of `view`."""
+        """Pass the browser's messages for the part of `view` to it."""
         self._parts[view.part] = view
 
-    def say(self, part: str, text: str) -> None:
-        """Send JSON text to a part; only once a browser listens, else it would be lost."""
+    def send(self, part: str, text: str) -> None:
+        """Send JSON text to a part, unless no browser is connected yet."""
         if self.is_ready:
             self._send_msg(f'{{"part":"{part}","message":{text}}}')
 
@@ -49,13 +49,13 @@ class PageSocket(JSComponent):
         if data.get("ready"):
             self.is_ready = True
             for view in self._parts.values():
-                view.tell()
+                view.send_changes()
         elif data.get("part") in self._parts:
-            self._parts[data["part"]].hear(data)
+            self._parts[data["part"]].receive(data)
 
 
 class View:
-    """A part of the page that shows one JSON value, and says it anew when it has changed."""
+    """A part of the page that shows one JSON value, and sends it again when it has changed."""
 
     part: ClassVar[str]
     watches: ClassVar[tuple[str, ...]] = ()
@@ -63,26 +63,26 @@ class View:
     def __init__(self, wire: PageSocket, library: Library, answers: Answers) -> None:
         self.wire, self.library = wire, library
         self.answers, self.selection = answers, answers.selection
-        self.first = self.said = self.text()
-        answers.param.watch(lambda *_: self.tell(), list(self.watches))
+        self.first = self.last_sent = self.text()
+        answers.param.watch(lambda *_: self.send_changes(), list(self.watches))
         wire.add(self)
 
     def text(self) -> str:
-        """Return what the part shows now, as JSON."""
+        """Return the current content of the part, as JSON."""
         raise NotImplementedError
 
-    def tell(self) -> None:
-        """Send what the part shows now, unless the browser has it already."""
-        if self.wire.is_ready and (text := self.text()) != self.said:
-            self.said = text
-            self.wire.say(self.part, text)
+    def send_changes(self) -> None:
+        """Send the current content of the part, unless the browser already has it."""
+        if self.wire.is_ready and (text := self.text()) != self.last_sent:
+            self.last_sent = text
+            self.wire.send(self.part, text)
 
-    def hear(self, message: dict[str, Any]) -> None:
-        """Take a message of the part in the browser; most have nothing to say."""
+    def receive(self, message: dict[str, Any]) -> None:
+        """Handle a message from the browser; most parts send none."""
 
 
 class Address(View):
-    """The address bar: the browser says where it is, and is told where the selection went."""
+    """The address bar: the browser sends its address, and receives the selection's."""
 
     part = "address"
 
@@ -90,17 +90,17 @@ class Address(View):
         self._is_following = False
         super().__init__(*args)
         chosen = [name for name in self.selection.param if name not in ("name", "notices")]
-        self.selection.param.watch(lambda *_: self.tell(), chosen)
+        self.selection.param.watch(lambda *_: self.send_changes(), chosen)
 
     def text(self) -> str:
         return payloads.dumps({"search": self.selection.search})
 
-    def tell(self) -> None:
-        # What the browser itself has just said need not be repeated to it.
+    def send_changes(self) -> None:
+        # The browser already has the address that it has just sent.
         if not self._is_following:
-            super().tell()
+            super().send_changes()
 
-    def hear(self, message: dict[str, Any]) -> None:
+    def receive(self, message: dict[str, Any]) -> None:
         search = message.get("search")
         if not isinstance(search, str):
             return
@@ -109,18 +109,18 @@ class Address(View):
             self.selection.follow(search, self.library.camera_names())
         finally:
             self._is_following = False
-            self.said = self.text()
+            self.last_sent = self.text()
 
 
 class SelectionBar(View):
-    """When, which cameras, what kind: the selection in words and in reach."""
+    """The filters: time range, cameras, kind and states."""
 
     part = "bar"
     watches = ("cameras", "now", "uploads")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.selection.param.watch(lambda *_: self.tell(), [*_CHOICES, "notices"])
+        self.selection.param.watch(lambda *_: self.send_changes(), [*_CHOICES, "notices"])
 
     def text(self) -> str:
         names = self.answers.cameras["camera"].tolist()
@@ -129,7 +129,7 @@ class SelectionBar(View):
 
 
 class Overview(View):
-    """Each camera: latest picture, when, count today, silent or not, its own pages."""
+    """One card per camera: latest picture and its time, today's count, silence, links."""
 
     part = "overview"
     watches = ("cameras", "now", "short", "troubles", "unread")
@@ -143,14 +143,14 @@ class Overview(View):
 
 
 class Activity(View):
-    """A heatmap a camera, hour by day, with the selected hours marked."""
+    """One heatmap per camera, hour by day, with the selected hours marked."""
 
     part = "activity"
     watches = ("heat", "cameras", "now")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.selection.param.watch(lambda *_: self.tell(), _CHOICES)
+        self.selection.param.watch(lambda *_: self.send_changes(), _CHOICES)
 
     def text(self) -> str:
         answers = self.answers
@@ -170,49 +170,49 @@ class Gallery(View):
         self._sent: dict[str, bytes] = {}
         self._item: Any = None
         super().__init__(*args)
-        self.answers.param.watch(lambda *_: self.tell_item(), ["item"])
+        self.answers.param.watch(lambda *_: self.send_item(), ["item"])
 
     def text(self) -> str:
-        """Return the whole of it, as it stands in a new page."""
+        """Return the whole content, for a new page."""
         self._sent.clear()
         self._item = self.answers.item
         return self._message(payloads.dumps(self._detail()))
 
-    def tell(self) -> None:
+    def send_changes(self) -> None:
         if not self.wire.is_ready:
             return
         if self.answers.is_first:
             pn.state.execute(self.answers.complete)
         message = self._message()
-        if message != self.said:
-            self.said = message
-            self.wire.say(self.part, message)
-        self.tell_item()
+        if message != self.last_sent:
+            self.last_sent = message
+            self.wire.send(self.part, message)
+        self.send_item()
 
-    def tell_item(self) -> None:
+    def send_item(self) -> None:
         """Send the details of the open item."""
         if self.wire.is_ready and self.answers.item is not self._item:
             self._item = self.answers.item
             if self._item is not None:
-                self.wire.say(self.part, f'{{"detail":{payloads.dumps(self._detail())}}}')
+                self.wire.send(self.part, f'{{"detail":{payloads.dumps(self._detail())}}}')
 
     def _detail(self) -> dict[str, Any] | None:
-        found = self.answers.item
-        return None if found is None else payloads.item(found, self.library.zone)
+        record = self.answers.item
+        return None if record is None else payloads.item(record, self.library.zone)
 
     def _message(self, detail: str = "null") -> str:
-        """Return head and days as JSON; a day goes in only where the browser has another one."""
+        """Return the head and the days as JSON, without the days that the browser already has."""
         key = self.selection.key()
         if key != self._key:
             self._key = key
             self._sent.clear()
         days = self.answers.uploads.blocks
-        news = [day for day in days if self._sent.get(day.day) != day.digest]
-        self._sent |= {day.day: day.digest for day in news}
+        changed = [day for day in days if self._sent.get(day.day) != day.digest]
+        self._sent |= {day.day: day.digest for day in changed}
         head = payloads.dumps(self._head())
         order = payloads.dumps([day.day for day in days])
         selection = payloads.dumps(repr(key))
-        body = ",".join(day.text for day in news)
+        body = ",".join(day.text for day in changed)
         return (
             f'{{"selection":{selection},"order":{order},"head":{head},'
             f'"blocks":[{body}],"detail":{detail}}}'

@@ -1,4 +1,4 @@
-// One heatmap a camera, hour by day: each cell is a link to that hour of that camera.
+// One heatmap per camera, hour by day: each cell links to that hour of that camera.
 
 import { asDataFrame, h, icon, refill, setRoaming } from "./dom.js"
 import { STEPS, cellLabel, hourRange, isSelected, level, nextDay, pad } from "./hours.js"
@@ -72,7 +72,7 @@ function focusCell(host, target) {
   target.focus()
 }
 
-// Each heatmap is one stop in the tab order: its selected hour, else its newest.
+// Each heatmap has one tab stop: its selected hour, else its newest.
 function setStops(host) {
   for (const grid of host.querySelectorAll(".grid")) {
     const all = [...grid.querySelectorAll("[data-roam]")]

@@ -1,11 +1,11 @@
-// The address bar, tied to the server's Selection: whatever changes one reaches the other.
+// Keeps the address bar and the server's Selection in sync, in both directions.
 
 import { go, onAddress } from "./links.js"
 
 export const address = (place, line) => {
-  const tell = () => line.send({ search: location.search })
-  onAddress(tell)
+  const sendSearch = () => line.send({ search: location.search })
+  onAddress(sendSearch)
   line.listen(({ search }) => { if (search !== location.search) go(search || location.pathname) })
-  // What was clicked before the connection stood is said as soon as it does.
-  if (line.data.search !== location.search) tell()
+  // Clicks from before the connection was open are sent once it is.
+  if (line.data.search !== location.search) sendSearch()
 }

@@ -1,4 +1,4 @@
-// Where each tile of the gallery lies: arithmetic on widths, rows and columns, in CSS pixels.
+// The layout of the gallery: columns, rows and positions of tiles, in CSS pixels.
 
 export const GAP = 10
 export const CAPTION = 30
@@ -17,7 +17,7 @@ export function shapeOf(width) {
 }
 
 /**
- * Give each day its top and height; return the height of all.
+ * Set the top and height of each day; return the total height.
  * @param {import("./types").Day[]} days
  * @param {import("./types").Shape} shape
  */
@@ -69,8 +69,8 @@ export function offsetOf(index, shape) {
 }
 
 /**
- * Return the tile above (-1) or below (1) another; across days it keeps the column, as far as
- * the other row reaches. Null at the end.
+ * Return the tile above (-1) or below (1) another, or null at the end. Across days it stays in
+ * the same column, or takes the last tile of a shorter row.
  * @param {import("./types").Day[]} days
  * @param {import("./types").Shape} shape
  * @param {{ day: import("./types").Day, index: number }} place

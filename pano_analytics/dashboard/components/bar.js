@@ -1,4 +1,4 @@
-// The selection in words and in reach of the hand: when, which cameras, what kind, in which state.
+// The filter bar: time range, cameras, kind and state.
 
 import { h, icon, refill } from "./dom.js"
 import { followLinks, go, onSelection, query } from "./links.js"
@@ -31,7 +31,7 @@ function stepLink(target, key, name, label) {
   return h("a", { class: "button", href: query({ ...bounds(target), ...NOTHING_OPEN }), "data-go": true, "data-key": key, "aria-label": `${label}: ${target.label}`, title: `${label}: ${target.label}` }, icon(name))
 }
 
-// The label of a step is for people; only its bounds belong into the address.
+// Only the bounds of a range belong in the address, not its label.
 const bounds = (range) => range && { from: range.from, to: range.to }
 
 function rangeForm(data, close) {
@@ -140,18 +140,18 @@ function buttons(host, help) {
 
 export const bar = (place, line) => {
   const help = helpDialog()
-  const [when, quick, what, said] = ["slot", "slot", "slot", "slot"].map((name) => h("div", { class: name }))
+  const [when, quick, what, messages] = ["slot", "slot", "slot", "slot"].map((name) => h("div", { class: name }))
   const host = h("header", { class: "bar" })
   host.append(
     h("div", { class: "first" }, h("a", { class: "brand", href: "?", "data-go": true, "aria-label": "Panopticon: everything" }, h("i", {}), h("span", {}, "Panopticon")), when, buttons(host, help)),
-    h("div", { class: "second" }, quick, what), said, help)
+    h("div", { class: "second" }, quick, what), messages, help)
   const draw = () => {
     const data = line.data
-    // Somebody who is typing a time must not lose it to news from the server.
+    // Keep an open range form: an update from the server must not discard what is being typed.
     if (!when.querySelector(".range[open]")) refill(when, whenRow(data))
     refill(quick, quickRow(data))
     refill(what, whatRow(data))
-    refill(said, notices(data))
+    refill(messages, notices(data))
   }
   const keys = shortcuts(host, help)
   followLinks(host)
@@ -164,6 +164,6 @@ export const bar = (place, line) => {
   line.listen(draw)
   draw()
   place.append(host)
-  // What sticks below the bar needs its height, and many cameras make it higher.
+  // Elements that stick below the bar need its height, which grows with many cameras.
   new ResizeObserver(() => document.documentElement.style.setProperty("--bar", `${place.offsetHeight}px`)).observe(place)
 }

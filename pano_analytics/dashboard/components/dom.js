@@ -1,6 +1,6 @@
-// Elements: what all parts of the page make them with.
+// Helpers to create and update elements, used by all parts of the page.
 //
-// Text only ever enters the page as text nodes and attributes: a camera may be called "<img onerror>".
+// Text enters the page only as text nodes and attributes: a camera's name may be "<img onerror>".
 
 const SVG = "http://www.w3.org/2000/svg"
 
@@ -54,7 +54,7 @@ export function isPlainClick(event) {
   return event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey
 }
 
-// navigator.clipboard exists only on https and localhost, and a box at home has neither.
+// navigator.clipboard exists only over HTTPS and on localhost, which a home server may not have.
 async function copyText(text) {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text)
   const area = h("textarea", { style: "position:fixed;opacity:0" })
@@ -67,12 +67,12 @@ async function copyText(text) {
 }
 
 export function copyButton(label, text) {
-  const say = h("span", {}, label)
-  const button = h("button", { class: "quiet", type: "button" }, icon("copy"), say)
+  const caption = h("span", {}, label)
+  const button = h("button", { class: "quiet", type: "button" }, icon("copy"), caption)
   button.addEventListener("click", async () => {
     await copyText(typeof text === "function" ? text() : text)
-    say.textContent = "Copied"
-    setTimeout(() => { say.textContent = label }, 1500)
+    caption.textContent = "Copied"
+    setTimeout(() => { caption.textContent = label }, 1500)
   })
   return button
 }
@@ -83,7 +83,7 @@ export function asDataFrame(call) {
     h("div", { class: "frame-body" }, h("code", { tabindex: "0" }, call), copyButton("Copy", call)))
 }
 
-// Rebuild the inside of `host` and leave the focus where it was.
+// Replace the children of `host`, keeping the focus on the same element.
 export function refill(host, ...children) {
   const focused = document.activeElement
   const key = focused instanceof HTMLElement && host.contains(focused) && focused.dataset.key
@@ -93,7 +93,7 @@ export function refill(host, ...children) {
   if (key) host.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true })
 }
 
-// Arrow keys walk through `[data-roam]` elements; one of them is in the tab order.
+// Arrow keys move between `[data-roam]` elements; one of them is in the tab order.
 export function setRoaming(elements, current) {
   for (const element of elements) element.tabIndex = element === current ? 0 : -1
 }

@@ -1,4 +1,4 @@
-// The gallery: thousands of thumbnails of which only those in view exist, newest first.
+// The gallery: thousands of thumbnails, newest first; only those in view have elements.
 
 import { GAP, HEADING, between, offsetOf, placeOf, shapeOf, stack, vertical } from "./arrange.js"
 import { asDataFrame, h, icon, isPlainClick, refill, setRoaming } from "./dom.js"
@@ -27,7 +27,7 @@ function tile(moment) {
   return element
 }
 
-// Resting on a tile runs through its snapshots, so that most need not be opened.
+// Hovering over a tile plays its snapshots, so that most need not be opened.
 function previewOnHover(element, stills) {
   if (!matchMedia("(hover: hover) and (prefers-reduced-motion: no-preference)").matches) return
   let timer = null
@@ -45,7 +45,7 @@ function previewOnHover(element, stills) {
   element.addEventListener("mouseleave", stop)
 }
 
-// --- The grid: where each tile would be, and elements for the ones in view.
+// --- The grid: the position of each tile, and elements for the ones in view.
 
 class Grid {
   constructor(host) {
@@ -77,7 +77,7 @@ class Grid {
     this.draw()
   }
 
-  // The first tile in view stays where it is while rows come in above it.
+  // The first tile in view keeps its position when rows are added above it.
   anchor() {
     const top = this.host.getBoundingClientRect().top
     if (top >= 0 || !this.flat.length) return null
@@ -242,7 +242,7 @@ class Gallery {
     this.line.listen((message) => message.detail ? this.receiveDetail(message.detail) : this.receive(message))
   }
 
-  // Going back to another selection leads to the place where one stood in it.
+  // Going back to another selection restores its scroll position.
   noteReturn(event) {
     const key = query({ item: null, t: null })
     if (key !== this.key) this.returning = event.type === "popstate" ? event.state?.scroll ?? 0 : null
@@ -286,7 +286,7 @@ class Gallery {
     this.drawHead()
   }
 
-  // A new selection starts at its top; going back finds the place where one was.
+  // A new selection starts at the top; going back restores the scroll position.
   arrive() {
     const scroll = this.returning
     this.returning = null
@@ -364,7 +364,7 @@ class Gallery {
     return { index, total: flat.length, previous: flat[index - 1]?.lead, next: index < 0 ? null : flat[index + 1]?.lead }
   }
 
-  // What shares a tile with this one and has a picture, in the order of time.
+  // The uploads with a picture that share a tile with this one, in order of time.
   stills(id) {
     const moment = this.grid.flat.find(({ key }) => key === this.leads.get(id))
     const seen = moment?.members.filter((row) => row.thumb) ?? []

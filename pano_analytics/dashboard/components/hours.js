@@ -2,7 +2,7 @@
 
 import { count } from "./words.js"
 
-// Fixed steps, twice as many files each: a shade means the same on every camera and every day.
+// Fixed steps, each doubling the files: a shade means the same for all cameras and days.
 export const STEPS = [1, 2, 4, 8, 16, 32]
 
 /** @param {number} files */
@@ -39,8 +39,8 @@ export function cellLabel(day, hour, snapshots, clips) {
 }
 
 /**
- * Return whether the camera's hour lies in the selection. The bounds are wall-clock text of
- * one form, so that comparing text compares times.
+ * Return whether the camera's hour lies in the selection. The bounds are wall-clock text in
+ * one format, so that comparing text compares times.
  * @param {import("./types").Selection} selection
  * @param {string} camera
  * @param {{ from: string, to: string }} range

@@ -1,7 +1,7 @@
-// The line of one part of the page to the server.
+// The connection of one part of the page to the server.
 //
-// The page draws itself at once from the answers inside it. The connection follows a second
-// later, and from then on carries what changes.
+// The page is first drawn from the data in its HTML. The connection opens a moment later, and
+// from then on delivers changes.
 
 export class Line {
   constructor(part, data) {

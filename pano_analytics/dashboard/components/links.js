@@ -1,4 +1,4 @@
-// The address: the one place where the selection lives, and links that change it.
+// The address, which stores the selection, and links that change it.
 
 import { isPlainClick } from "./dom.js"
 import { patched } from "./query.js"
@@ -20,8 +20,8 @@ export function go(href, { replace = false } = {}) {
   window.dispatchEvent(new Event("pano:address"))
 }
 
-// Going to where one came from is going back, so that opening and closing ten
-// pictures does not leave twenty steps behind.
+// Going to the previous address goes back in the history, so that opening and closing ten
+// pictures does not add twenty entries.
 export function goBackTo(href) {
   const target = new URL(href, location.href)
   if (history.state?.from === target.search) history.back()
@@ -33,7 +33,7 @@ export function onAddress(callback) {
   window.addEventListener("popstate", callback)
 }
 
-// As onAddress, but only when something other than the open picture changed.
+// Like onAddress, but ignores changes of the open picture.
 export function onSelection(callback) {
   const key = () => query({ item: null, t: null })
   let last = key()
@@ -44,7 +44,7 @@ export function onSelection(callback) {
   })
 }
 
-// Links are real ones (a middle click opens the same view anew); a plain click stays in the page.
+// Links are real (a middle click opens the view in a new tab); a plain click stays in the page.
 export function followLinks(root) {
   root.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-go]")

@@ -1,12 +1,13 @@
-// What an upload is to the viewer: moving or not, its addresses, its strip of pictures.
+// An upload in the viewer: whether it is a clip, its addresses, its strip of pictures.
 
 const PICTURES = new Set(["jpeg", "png", "gif", "webp", "bmp", "tiff", "avif"])
 
-/** States of which there is nothing to show at full size. */
+/** States that have nothing to show at full size. */
 export const UNSHOWABLE = new Set(["damaged", "unsupported", "empty", "missing", "culled"])
 
 /**
- * What was found in the file decides, if it was opened: the kind only follows from its name.
+ * Return whether an upload plays as a clip: by the file's content if it was opened, else by the kind,
+ * which comes from its name.
  * @param {{ codec?: string | null, kind: string }} row
  */
 export const isMoving = (row) => row.codec ? !PICTURES.has(row.codec) : row.kind === "clip"
@@ -20,8 +21,8 @@ export const mediaPath = (row) => `media/${encodeURIComponent(row.camera)}/${row
 export const clipPath = (row) => `clip/${encodeURIComponent(row.camera)}/${row.date}/${row.id}.mp4`
 
 /**
- * Return the clip's key frames and snapshots among the other uploads of the same moment, in
- * the order of time. `wall` counts seconds from midnight of a row's own date.
+ * Return the clip's key frames and snapshots merged with the other uploads of the same moment,
+ * in order of time. `wall` counts seconds from midnight of a row's own date.
  * @template {{ id?: string | null, wall: number, date?: string }} Frame
  * @param {Frame[]} own
  * @param {Frame[]} others

@@ -1,4 +1,4 @@
-// The cameras: latest picture, when, how many today, silent or not, their own pages.
+// The camera cards: latest picture and its time, today's count, silence, links.
 
 import { asDataFrame, h, icon, refill } from "./dom.js"
 import { followLinks, onSelection, query } from "./links.js"
@@ -33,7 +33,7 @@ function cameraCard(camera) {
     camera.description && h("p", { class: "muted", title: camera.description }, camera.description))
 }
 
-// Files that no camera's name scheme explains: without this they would be nowhere on the page.
+// Files that match no camera's name scheme: nothing else on the page shows them.
 function unreadNotice(place) {
   return h("details", { class: "unread" },
     h("summary", {}, icon("warn"), h("span", {}, place.text)),
@@ -41,7 +41,8 @@ function unreadNotice(place) {
     place.snippet && h("pre", {}, place.snippet))
 }
 
-// What holds culling or ingest back: this computer's clock, or another disk at the uploads' place.
+// Problems that stop culling or ingest: this computer's clock, or another disk in place of
+// the uploads.
 function troubleNotice(text) {
   return h("p", { class: "unread trouble" }, icon("warn"), text[0].toUpperCase() + text.slice(1))
 }

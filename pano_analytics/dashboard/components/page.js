@@ -1,4 +1,4 @@
-// The page as a whole: parts are put in their places, tied to the server, and brought back after a cut.
+// The whole page: mounts its parts, connects them to the server, reloads after a lost connection.
 
 import { activity } from "./activity.js"
 import { address } from "./address.js"
@@ -14,9 +14,9 @@ const PARTS = { bar, overview, activity, gallery, address }
 const lines = {}
 
 function byId(id) {
-  const found = document.getElementById(id)
-  if (!found) throw new Error(`the page has no element ${id}`)
-  return found
+  const element = document.getElementById(id)
+  if (!element) throw new Error(`the page has no element ${id}`)
+  return element
 }
 
 function mount() {
@@ -28,7 +28,7 @@ function mount() {
   }
 }
 
-// Called by the page's one Panel component once it stands.
+// Called by the page's one Panel component once it is rendered.
 function connect(model) {
   model.on("msg:custom", (text) => {
     const { part, message } = JSON.parse(text)
@@ -40,8 +40,8 @@ function connect(model) {
   document.documentElement.dataset.connected = "true"
 }
 
-// The server may have been restarted, the laptop asleep: all that was chosen
-// lives in the address, so that loading the page again brings it back.
+// The server may have restarted, or the laptop slept. The address holds the whole selection,
+// so reloading the page restores it.
 let recovering = false
 async function recover() {
   if (recovering) return

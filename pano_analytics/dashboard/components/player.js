@@ -1,4 +1,4 @@
-// The clip: play, seek, speed, and plain words with a way out where the browser cannot.
+// The clip player: play, seek, speed, and alternatives if the browser cannot play the clip.
 
 import { h, icon } from "./dom.js"
 import { nextSpeed, scaleOf, within } from "./playing.js"
@@ -7,9 +7,9 @@ import { clock, length } from "./words.js"
 const HEVC = 'video/mp4; codecs="hvc1.1.6.L93.B0"'
 
 export class Player {
-  // clip: {src, poster, wall, span_s, duration_s, codec, at}; `wall` is the clip's start as
-  // wall-clock seconds. The file's own length differs from what the clock says it covers,
-  // so that moments are scaled by span_s / duration.
+  // clip: {src, poster, wall, span_s, duration_s, codec, at}; `wall` is the clip's start in
+  // wall-clock seconds. The length of the file differs from the time that it covers, so times
+  // are scaled by span_s / duration.
   constructor(clip, { onTime, onDuration }) {
     this.clip = clip
     this.onTime = onTime
@@ -148,7 +148,7 @@ export class Player {
   stop() {
     this.video.pause()
     this.video.removeAttribute("src")
-    // Without this Chromium keeps the connection of an abandoned clip open.
+    // Without this, Chromium keeps the connection of an unused clip open.
     this.video.load()
   }
 }

@@ -1,12 +1,12 @@
-// The clock of a clip and its speeds.
+// The times of a clip and its speeds.
 
 export const SPEEDS = [0.25, 0.5, 1, 2, 4]
 
 /**
- * Return the seconds of wall clock that one second of the file stands for.
+ * Return the wall-clock seconds per second of the file.
  *
- * A file's own length differs from the span that its name gives. Of a clip that was cut off
- * only the beginning exists, and that runs at its real speed.
+ * The length of a file differs from the span in its name. A clip that was cut off contains only
+ * its beginning, which runs at real speed.
  * @param {{ isCut?: boolean, span_s?: number }} clip
  * @param {number} length
  */
@@ -16,7 +16,7 @@ export function scaleOf(clip, length) {
 }
 
 /**
- * Return the next faster (1) or slower (-1) speed; `around` goes from the last to the first.
+ * Return the next faster (1) or slower (-1) speed; with `around`, the first follows the last.
  * @param {number} speed
  * @param {number} direction
  */

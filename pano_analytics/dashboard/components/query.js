@@ -1,7 +1,7 @@
-// The query of the address, where the selection lives.
+// The query string of the address, which stores the selection.
 
 /**
- * Return the query text of `base` with each name of `patch` set; null removes a name.
+ * Return the query string of `base` with each name of `patch` set; null removes a name.
  * @param {string} base
  * @param {Record<string, string | number | null | undefined | readonly (string | number)[]>} patch
  */

@@ -25,8 +25,8 @@ export function unpack(block) {
 const locator = (block, thumb) => thumb && `${block.packs[thumb[0]]}/${thumb[1]}`
 
 /**
- * Return the tiles of `rows` (newest first), in that order. In the mode "moments", the uploads
- * share a tile that the server gave the same one; else each upload has its own.
+ * Return the tiles of `rows` (newest first), in that order. In the mode "moments", uploads to
+ * which the server gave the same tile share it; otherwise each upload has its own.
  * @param {import("./types").Row[]} rows
  * @param {string} mode
  * @returns {import("./types").Moment[]}
@@ -42,7 +42,7 @@ export function moments(rows, mode) {
   }
   return [...groups.values()].map((newestFirst) => {
     const members = newestFirst.reverse()
-    // The first clip names the tile, else the first picture, however much follows.
+    // The first clip names the tile, else the first picture, whatever uploads follow.
     const lead = members.find((row) => row.kind === "clip") ?? members[0]
     const stills = members.filter((row) => row.kind !== "clip" && row !== lead)
     const clips = members.filter((row) => row.kind === "clip")
@@ -52,7 +52,7 @@ export function moments(rows, mode) {
 }
 
 /**
- * Return the days that have tiles, in the order of `blocks`; a tile belongs to its lead's day.
+ * Return the days that have tiles, in the order of `blocks`; a tile is on the day of its lead.
  * @param {import("./types").Moment[]} all
  * @param {{ date: string, label: string, complete: boolean, noun?: string }[]} blocks
  * @returns {import("./types").Day[]}

@@ -7,7 +7,7 @@ export interface Block {
   complete: boolean
   cameras: string[]
   states: string[]
-  /** What a tile says of each state; empty for a complete upload. */
+  /** The badge of each state; empty for a complete upload. */
   words: string[]
   packs: string[]
   codecs: (string | null)[]
@@ -21,7 +21,7 @@ export interface Block {
   kind: number[]
   state: number[]
   thumb: ([number, string] | null)[]
-  /** The upload that names the tile: an index of this block, or an id of another day. */
+  /** The upload that names the tile: an index in this block, or an id on another day. */
   tile: (number | string)[]
   cover: number[]
   codec: number[]
@@ -45,7 +45,7 @@ export interface Row {
   doubt: unknown
 }
 
-/** The uploads that share a tile, in the order of time. */
+/** The uploads that share a tile, in order of time. */
 export interface Moment {
   key: string
   lead: Row
@@ -67,7 +67,7 @@ export interface Day {
   height: number
 }
 
-/** A gallery of some width: columns, the width of a tile, the height of a row. */
+/** The layout of a gallery: columns, width of a tile, height of a row. */
 export interface Shape {
   columns: number
   tile: number

@@ -1,7 +1,7 @@
-// The viewer: one file at full size over everything else, its clip, its neighbours, its facts.
+// The viewer: one file at full size above the page, with its clip, its neighbours and details.
 //
-// What it shows is said by the address (item, t); it opens at once from the row
-// that the gallery has, and fills in when the server's details arrive.
+// The address (item, t) determines what it shows. It opens at once with the gallery's row, and
+// adds the server's details when they arrive.
 
 import { asDataFrame, copyButton, h, icon, isPlainClick, refill } from "./dom.js"
 import { followLinks, go, goBackTo, query } from "./links.js"
@@ -48,7 +48,7 @@ export class Viewer {
     if (localStorage.getItem("pano-details") === "off") this.dialog.classList.add("plain")
   }
 
-  // --- What is shown.
+  // --- Content.
 
   show(row, at) {
     const same = this.row?.id === row.id && this.dialog.open
@@ -65,7 +65,7 @@ export class Viewer {
     this.drawNeighbours()
   }
 
-  // An item that the gallery has no row of: wait for the server's details.
+  // The gallery has no row of this item: wait for the server's details.
   wait(id) {
     this.clear()
     this.waiting = id
@@ -178,7 +178,7 @@ export class Viewer {
     return h("div", { class: "note" }, icon("warn"), h("h3", {}, title), h("p", {}, text), h("p", { class: "reason" }))
   }
 
-  // A snapshot of a clip leads into the clip at its own moment.
+  // A snapshot of a clip links to its moment in the clip.
   drawClipLink() {
     const of = this.detail.clip
     if (!of || this.row.kind === "clip" || this.stage.querySelector(".play-clip")) return
@@ -214,7 +214,7 @@ export class Viewer {
     this.strip.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" })
   }
 
-  // The clip's key frames and snapshots, among the other pictures and clips of the same moment.
+  // The clip's key frames and snapshots, with the other pictures and clips of the same moment.
   frames(clip) {
     return mergedStrip(this.detail.strip, this.stills(this.row.id), clip, this.row.date)
   }
@@ -227,7 +227,7 @@ export class Viewer {
     else if (link.dataset.t) this.showKept(link)
   }
 
-  // Of a clip that was removed there is nothing to seek in: its key frames are all there is.
+  // A clip that was removed cannot seek: only its key frames are left.
   showKept(link) {
     const kept = this.stage.querySelector(".kept")
     if (kept) kept.src = link.querySelector("img").src
@@ -249,18 +249,18 @@ export class Viewer {
       copyButton("Copy link", () => this.linkHere()), asDataFrame(detail.call))
   }
 
-  // The link carries the moment of the clip.
+  // The link includes the position in the clip.
   linkHere() {
     const now = this.player?.video.currentTime
     return new URL(query({ item: this.row.id, t: now ? now.toFixed(1) : null }), location.href).href
   }
 
-  // --- What is done.
+  // --- Actions.
 
   open() {
     this.dialog.showModal()
     document.documentElement.style.overflow = "hidden"
-    // Not on a button: the space bar shall play and not close.
+    // Not on a button: the space bar must play, not close.
     this.stage.focus()
   }
 

@@ -1,5 +1,5 @@
-// Times and numbers in words. The server sends wall-clock seconds of the library's zone, and
-// only those are shown: the zone of the browser has no say.
+// Times and numbers as text. The server sends wall-clock seconds of the library's zone, and they
+// are shown unchanged: the browser's time zone has no effect.
 
 /** @param {number} seconds */
 export function clock(seconds, withSeconds = true) {

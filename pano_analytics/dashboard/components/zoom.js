@@ -1,4 +1,4 @@
-// Pan and zoom of whatever lies on a stage: wheel, pinch, drag, double click, keys.
+// Pan and zoom of the content of a stage: wheel, pinch, drag, double click, keys.
 
 import { WHOLE, kept, swipe, zoomed } from "./view.js"
 
@@ -100,7 +100,7 @@ export class Zoom {
     if (this.view.scale === 1 && event.pointerType === "touch" && step) this.onSwipe(step)
   }
 
-  // Two taps in one place are a double click, on a phone and with a mouse alike.
+  // Two taps in one place count as a double click, by touch and by mouse.
   tap(event) {
     const last = this.lastTap
     const isSecond = last && event.timeStamp - last.time < TAP.time
