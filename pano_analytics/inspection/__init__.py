@@ -1,9 +1,9 @@
-"""What is really in one uploaded file, found in one reading of it.
+"""Inspect what an uploaded file really contains, reading it once.
 
 `inspect_file` opens a file once, hashes and decodes the same bytes, and returns an
-`Inspection`. It writes nothing. Bad contents are a state with a reason in words; only a
-path that is no readable file, or a file that changes while it is read, is an error. The
-rules and the choice of the grid are in `docs/design/inspect.md`.
+`Inspection`. It writes nothing. Bad contents result in a state with a reason; only a path
+that is not a readable file, or a file that changes while it is read, is an error. The rules
+and the choice of the grid are in `docs/design/inspect.md`.
 """
 
 from pano_analytics.inspection.files import MediaChanged, inspect_file

@@ -1,4 +1,4 @@
-"""Clips: whole or cut, how long they play, and a strip of key frames."""
+"""Inspect clips: whether they are complete, how long they play, and a strip of key frames."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 _HELD_PICTURES = 8
 _SHORT_SHARE = 0.6
 _SHORT_S = 3.0
-# Formats whose packets may be whole though the last picture is not: its end is only where
-# the decoder finds it.
+# Formats whose last packet may look complete although the last picture is not: only the
+# decoder notices its end.
 _ENDS_IN_PICTURES = frozenset(("mpegts", "mpeg", "h264", "hevc", "mpegvideo", "m4v", "hxvs"))
-# Containers whose header tells a length of its own; an MP4 tells its samples instead, and
-# an AVI without its own size tells nonsense.
+# Containers whose header declares a length. An MP4 declares its samples instead, and the
+# length in an AVI is wrong if its size is missing.
 _DECLARE_LENGTH = frozenset(("matroska", "flv", "asf"))
 
 
@@ -50,12 +50,12 @@ def inspect_clip(upload: Opened, format_name: str, expected_s: float | None) -> 
     content = upload.content
     verdict = verdict_of(content, format_name, upload.size_bytes)
     try:
-        clip = _walked(content, format_name)
+        clip = _scan(content, format_name)
     except (Undecodable, Unsupported) as reason:
-        # What is cut off cannot tell what it was.
+        # If the file is cut off, its kind cannot be determined.
         raise (Undecodable(f"{verdict.reason}; {reason}") if verdict.reason else reason) from reason
     if format_name in BARE_STREAMS:
-        _settle_rate(clip, expected_s)
+        _set_rate(clip, expected_s)
     trouble = verdict.reason or clip.trouble
     if format_name in _DECLARE_LENGTH or (format_name == "avi" and verdict.says == "whole"):
         trouble = trouble or _too_short(clip.duration_s, clip.declared_s, "it declares")
@@ -76,9 +76,9 @@ def inspect_clip(upload: Opened, format_name: str, expected_s: float | None) -> 
     )
 
 
-def _settle_rate(clip: Walked, expected_s: float | None) -> None:
-    """Spread the pictures of a stream that tells no times over the length its name promises."""
-    if expected_s is None or clip.is_rate_told or not clip.pictures or clip.duration_s <= 0:
+def _set_rate(clip: ClipScan, expected_s: float | None) -> None:
+    """Spread the pictures of a stream without times over the length in the file name."""
+    if expected_s is None or clip.has_frame_rate or not clip.pictures or clip.duration_s <= 0:
         return
     scale = expected_s / clip.duration_s
     clip.duration_s, clip.fps = expected_s, round(clip.pictures / expected_s, 3)
@@ -100,8 +100,8 @@ def _dhav_clock(content: BinaryIO) -> datetime | None:
 
 
 @dataclass
-class Walked:
-    """What one walk over a clip's packets gathers."""
+class ClipScan:
+    """The results of reading all packets of a clip once."""
 
     codec: str | None = None
     clock: datetime | None = None
@@ -112,32 +112,32 @@ class Walked:
     trouble: str | None = None
     note: str | None = None
     pictures: int = 0
-    is_rate_told: bool = True
+    has_frame_rate: bool = True
     declared_s: float | None = None
     frames: list[Frame] = field(default_factory=list)
 
 
-def _walked(content: BinaryIO, format_name: str) -> Walked:
-    """Walk over all packets of a clip, and decode a few key frames spread over it."""
+def _scan(content: BinaryIO, format_name: str) -> ClipScan:
+    """Read all packets of a clip, and decode a few key frames spread over it."""
     import av
 
-    # An edit list may hide samples, and samples are what is counted here.
+    # Ignore edit lists: they may hide samples, which are counted here.
     options = {"ignore_editlist": "1"} if format_name == "mov" else None
     try:
         with open_clip(content, format_name, options) as container:
-            return _walk(container, format_name)
+            return _scan_container(container, format_name)
     except (av.FFmpegError, MemoryError, EOFError, ValueError, OSError) as error:
         raise refusal(error, "no clip can be read from it: {}") from error
 
 
-def _walk(container: InputContainer, format_name: str) -> Walked:
+def _scan_container(container: InputContainer, format_name: str) -> ClipScan:
     stream = _pictures_of(container)
     packets = Packets(stream, has_tail=format_name in _ENDS_IN_PICTURES)
     trouble = packets.gather(container)
     offsets_s, period_s = steady_times(packets.times_s(), declared_period_s(stream))
     codec = stream.codec_context.codec.canonical_name
-    clip = Walked(codec, _creation_clock(container), trouble=trouble)
-    clip.pictures, clip.is_rate_told = len(offsets_s), bool(stream.codec_context.framerate)
+    clip = ClipScan(codec, _creation_clock(container), trouble=trouble)
+    clip.pictures, clip.has_frame_rate = len(offsets_s), bool(stream.codec_context.framerate)
     if offsets_s:
         clip.duration_s = offsets_s[-1] + period_s
         clip.fps = round(1 / period_s, 3) if period_s else None
@@ -153,7 +153,7 @@ def _walk(container: InputContainer, format_name: str) -> Walked:
 
 
 def _pictures_of(container: InputContainer) -> VideoStream:
-    """Return the stream of moving pictures; a cover picture beside it is not one."""
+    """Return the video stream, ignoring cover pictures."""
     streams = container.streams
     if not streams.video and streams.audio:
         raise Unsupported("it has sound but no pictures")
@@ -170,7 +170,7 @@ def _pictures_of(container: InputContainer) -> VideoStream:
 
 
 def _creation_clock(container: InputContainer) -> datetime | None:
-    """Return the time in an MP4's header as the camera meant it: local, though labelled UTC."""
+    """Return the time in an MP4's header: the camera's local time, although labelled UTC."""
     try:
         clock = datetime.fromisoformat(container.metadata.get("creation_time", ""))
     except ValueError:
@@ -178,9 +178,11 @@ def _creation_clock(container: InputContainer) -> datetime | None:
     return clock.replace(tzinfo=None, microsecond=0) if 2000 <= clock.year < 2100 else None
 
 
-def _decode_strip(clip: Walked, stream: VideoStream, keys: list[tuple[float, Packet[Any]]]) -> None:
+def _decode_strip(
+    clip: ClipScan, stream: VideoStream, keys: list[tuple[float, Packet[Any]]]
+) -> None:
     context = stream.codec_context
-    # One thread: ingest already runs one process a core.
+    # One thread: ingest already runs one process per core.
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_PIXELS)}
     turn = None
@@ -190,7 +192,7 @@ def _decode_strip(clip: Walked, stream: VideoStream, keys: list[tuple[float, Pac
         if error is not None and is_out_of_memory(error):
             too_large = error
         if picture is not None:
-            # One matrix holds for the whole clip, and asking for it takes half a millisecond.
+            # The matrix is the same for the whole clip, and reading it takes half a millisecond.
             turn = turn or orientation_of(picture)
             clip.width, clip.height = upright_size(picture.width, picture.height, turn)
             clip.frames.append(_strip_frame(offset_s, picture, _pixel_aspect(stream), turn))
@@ -202,9 +204,9 @@ def _decode_strip(clip: Walked, stream: VideoStream, keys: list[tuple[float, Pac
 
 
 def _has_room_for(context: VideoCodecContext) -> bool:
-    """Tell whether as many pictures as decoders hold fit into what this process may take.
+    """Return whether the pictures that a decoder holds fit in the memory limit.
 
-    Decoders that get no memory often say that the data is invalid.
+    Decoders that get no memory often report invalid data instead.
     """
     try:
         bytearray(_HELD_PICTURES * context.width * context.height * 3 // 2)
@@ -214,7 +216,7 @@ def _has_room_for(context: VideoCodecContext) -> bool:
 
 
 def _pixel_aspect(stream: VideoStream) -> float:
-    """Return width : height of a pixel; some cameras store wide pictures as 640x480."""
+    """Return the aspect ratio of a pixel; some cameras store wide pictures as 640x480."""
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     return float(aspect) if aspect and 0.25 <= aspect <= 4 else 1.0
 

@@ -1,4 +1,4 @@
-"""Reading one file once: its SHA-256, its format, and whether it changed meanwhile."""
+"""Read one file once: its SHA-256, its format, and whether it changed meanwhile."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ class MediaChanged(MediaError):
 
 
 def inspect_file(path: Path, kind: str, expected_duration_s: float | None = None) -> Inspection:
-    """Return what is really in the file at `path`, read once.
+    """Return what the file at `path` really contains, reading it once.
 
-    `kind` is "snapshot" or "clip", as the name says; contents of the other kind are read
-    as what they are. `expected_duration_s` is the length that a clip's name promises, in
-    seconds. Raises MediaChanged where the file changed meanwhile, and MediaError where
-    there is no regular file to read; contents never raise.
+    `kind` is "snapshot" or "clip", according to the name; contents of the other kind are
+    inspected as what they are. `expected_duration_s` is the length in a clip's name, in
+    seconds. Raises MediaChanged if the file changed meanwhile, and MediaError if `path` is
+    not a readable regular file; bad contents never raise.
     """
     if kind not in KINDS:
         raise MediaError(f"expected the kind snapshot or clip, got {kind!r}")
     with open_media(path) as (file, before):
         content, sha256 = _read(path, file, before.st_size)
         upload = Opened(content, before.st_size, path.suffix.lower(), cast(Kind, kind))
-        found = _inspected(upload, expected_duration_s)
+        inspection = _inspect(upload, expected_duration_s)
         _check_unchanged(path, before, os.fstat(file.fileno()))
-    return replace(found, sha256=sha256)
+    return replace(inspection, sha256=sha256)
 
 
-def _inspected(upload: Opened, expected_s: float | None) -> Inspection:
+def _inspect(upload: Opened, expected_s: float | None) -> Inspection:
     if upload.size_bytes == 0:
         return Inspection("empty", "0 bytes: the upload has no content")
     try:
@@ -62,10 +62,10 @@ def _inspected(upload: Opened, expected_s: float | None) -> Inspection:
 
 
 def _read(path: Path, file: BinaryIO, size_bytes: int) -> tuple[BinaryIO, str]:
-    """Return the contents, in memory where they are small, and the SHA-256 of the whole."""
+    """Return the contents, in memory if they are small, and the SHA-256 of the whole file."""
     try:
         if size_bytes <= _IN_MEMORY_BYTES:
-            # One byte more than there should be: what grew meanwhile shows, and is told.
+            # Read one byte more than expected, to notice a file that has grown.
             data = file.read(size_bytes + 1) or b""
             return BytesIO(data), hashlib.sha256(data).hexdigest()
         digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""What is kept of a picture: a thumbnail and a luminance grid."""
+"""Create what the library stores of a picture: a thumbnail and a luminance grid."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 THUMBNAIL_WIDTH = 480
-"""Pixels across a snapshot's thumbnail; smaller pictures keep their size."""
+"""The width of a snapshot's thumbnail in pixels; smaller pictures keep their size."""
 STRIP_THUMBNAIL_WIDTH = 320
-"""Pixels across a thumbnail of a clip's strip of key frames."""
+"""The width of the thumbnails of a clip's key frames, in pixels."""
 _JPEG_QUALITY = 75
 _FINE_PX = 5
 _FOUR_TIMES = [min(255, 4 * level) for level in range(256)]
 
 
 def upright(picture: Image, orientation: int) -> Image:
-    """Return a picture turned for display, by the `orientation` that EXIF counts from 1 to 8."""
+    """Return a picture turned for display by its EXIF `orientation`, 1 to 8."""
     from PIL.Image import Transpose
 
     turns = {
@@ -42,7 +42,7 @@ def frame_of(offset_s: float, image: Image, pixel_aspect: float, width: int) -> 
 
 
 def _eight_bits(image: Image) -> Image:
-    """Return a picture of any mode as RGB; 16-bit grey is scaled, which Pillow would clip."""
+    """Return a picture of any mode as RGB; scale 16-bit grey, which Pillow would clip."""
     if image.mode.startswith(("I", "F")):
         grey = image.convert("F")
         most = 65535.0 if image.mode.startswith("I;16") else cast("float", grey.getextrema()[1])
@@ -54,21 +54,21 @@ def _eight_bits(image: Image) -> Image:
 def luminance_grid(light: Image, rows: int, columns: int) -> tuple[Image, Image]:
     """Return two pictures of `columns` x `rows` cells: their means, and 4 x their deviations.
 
-    `light` is of mode L and any size. The deviation is the mean absolute one, from the
-    cell's own mean, among _FINE_PX x _FINE_PX points a cell whatever the picture's size,
-    so that snapshots and clips compare; at 64 levels and more it stands at 255.
+    `light` has mode L and any size. The deviation is the mean absolute deviation from the
+    cell's mean, of _FINE_PX x _FINE_PX points per cell for any size, so that snapshots and
+    clips are comparable; from 64 levels on, its value is 255.
     """
     from PIL.Image import Resampling
     from PIL.ImageChops import difference
 
     fine = _boxed(light, columns * _FINE_PX, rows * _FINE_PX)
     mean = fine.reduce(_FINE_PX)
-    away = difference(fine, mean.resize(fine.size, Resampling.NEAREST))
-    return mean, away.point(_FOUR_TIMES).reduce(_FINE_PX)
+    deviation = difference(fine, mean.resize(fine.size, Resampling.NEAREST))
+    return mean, deviation.point(_FOUR_TIMES).reduce(_FINE_PX)
 
 
 def _boxed(light: Image, width: int, height: int) -> Image:
-    """Return the mean light in each of `width` x `height` boxes, by the quickest way."""
+    """Return the mean luminance of each of `width` x `height` boxes, by the fastest method."""
     from PIL.Image import Resampling
 
     factor = light.width // width
@@ -78,7 +78,7 @@ def _boxed(light: Image, width: int, height: int) -> Image:
 
 
 def _grid(light: Image) -> bytes:
-    """Return the grid of GRID_SHAPE, plane by plane and row by row, one byte a cell."""
+    """Return the grid of shape GRID_SHAPE in row-major order, one byte per cell."""
     _, rows, columns = GRID_SHAPE
     return b"".join(p.tobytes() for p in luminance_grid(light, rows, columns))
 
@@ -89,7 +89,7 @@ def _thumbnail(picture: Image, pixel_aspect: float, width: int) -> bytes:
     target = fitted(round(picture.width * pixel_aspect), picture.height, width)
     if picture.size != target:
         picture = picture.resize(target, Resampling.BICUBIC)
-    # Pillow would copy the camera's comment into the thumbnail.
+    # Otherwise Pillow copies the camera's comment into the thumbnail.
     picture.info = {}
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
@@ -97,6 +97,6 @@ def _thumbnail(picture: Image, pixel_aspect: float, width: int) -> bytes:
 
 
 def fitted(width: int, height: int, limit: int) -> tuple[int, int]:
-    """Return the size within `limit` across and twice that down, never enlarged."""
+    """Return the size scaled down to at most `limit` wide and 2 x `limit` high."""
     scale = min(1.0, limit / width, 2 * limit / height)
     return max(1, round(width * scale)), max(1, round(height * scale))

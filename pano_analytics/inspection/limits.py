@@ -1,4 +1,4 @@
-"""Limits: what is larger is not decoded."""
+"""Size limits: larger files are not decoded."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ MAX_PIXELS = 50_000_000
 MAX_SNAPSHOT_BYTES = 64 << 20
 """A snapshot larger than this is not decoded."""
 STRIP_FRAMES = 16
-"""At most so many key frames of a clip are kept, spread evenly, first and last included."""
+"""The most key frames kept of a clip, evenly spread and with the first and last."""
 TOO_LARGE = "too large to look at: declares {} x {} pixels, more than {}; not decoded"

@@ -1,4 +1,4 @@
-"""One opened upload: its contents, and what its name says about them."""
+"""An open upload: its contents, and what its name says about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pano_analytics.model.upload import Kind
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """One opened file: its contents, and what its name says of them."""
+    """An open file: its contents, and what its name says about them."""
 
     content: BinaryIO
     size_bytes: int
@@ -25,9 +25,9 @@ class Opened:
 
 
 def note_of(upload: Opened, format_name: str) -> str | None:
-    """Return what to say of a picture or clip whose name promises something else.
+    """Return a note for a picture or clip whose suffix says something else, else None.
 
-    Which container a clip lies in makes no difference to anybody.
+    A clip in another container than its suffix says gets no note: it makes no difference.
     """
     is_picture = format_name in sniff.PICTURES
     if is_picture and (upload.ending is None or format_name not in upload.ending.formats):

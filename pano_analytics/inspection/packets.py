@@ -25,7 +25,7 @@ _SLICES = re.compile(b"\0\0\1([\1-\xaf])")
 class Packets:
     """The times of a clip's pictures, and some key packets spread evenly over it.
 
-    Whatever the length of the clip, few of its key packets are held in memory.
+    Memory is bounded: few key packets are held, whatever the length of the clip.
     """
 
     def __init__(self, stream: VideoStream, *, has_tail: bool = False) -> None:
@@ -41,10 +41,10 @@ class Packets:
         self._last_key: tuple[int, Packet[Any]] | None = None
         self._keys = 0
         self._stride = 1
-        self._is_hollow = False
+        self._has_hole = False
 
     def gather(self, container: InputContainer) -> str | None:
-        """Walk over all packets; return what is wrong with them, if anything."""
+        """Read all packets; return what is wrong with them, or None."""
         import av
 
         is_cut = False
@@ -54,17 +54,17 @@ class Packets:
                 self._add(packet)
                 if self._counts.total() >= MAX_PACKETS:
                     self.is_too_many = True
-                    return self._flaw(is_cut)
+                    return self._damage(is_cut)
         except (av.FFmpegError, MemoryError, EOFError, ValueError, OSError) as error:
             if is_out_of_memory(error):
                 raise refusal(error) from error
             return f"the rest cannot be read: {error_words(error)}"
-        return self._missing(container) or self._flaw(is_cut)
+        return self._missing(container) or self._damage(is_cut)
 
-    def _flaw(self, is_cut: bool) -> str | None:
+    def _damage(self, is_cut: bool) -> str | None:
         if is_cut:
             return "its last packet is cut off"
-        return "part of it is filled with zeros" if self._is_hollow else None
+        return "part of it is filled with zeros" if self._has_hole else None
 
     def _add(self, packet: Packet[Any]) -> None:
         if packet.is_corrupt:
@@ -72,8 +72,8 @@ class Packets:
         self._counts[packet.stream_index] += 1
         if packet.stream_index != self.stream_index:
             return
-        # No coded picture begins with zeros: they are a hole that the upload never filled.
-        self._is_hollow = self._is_hollow or (
+        # No coded picture begins with zeros: here the upload has left a hole in the file.
+        self._has_hole = self._has_hole or (
             self.codec != "rawvideo" and not any(memoryview(packet)[:16])
         )
         self._ticks.append((packet.dts, packet.pts))
@@ -85,9 +85,10 @@ class Packets:
             self._tail.append(packet)
 
     def times_s(self) -> list[float]:
-        """Return when each picture was decoded, in file order; shown, where no more is told.
+        """Return the decoding time of each picture in seconds, in file order.
 
-        A picture without a time repeats the one before, a step that steady_times replaces.
+        Without decoding times, these are the display times. A picture without a time repeats
+        the previous one, a step of 0 that steady_times replaces.
         """
         which = 0 if any(ticks[0] is not None for ticks in self._ticks) else 1
         clock = (ticks[which] for ticks in self._ticks)
@@ -113,12 +114,12 @@ class Packets:
         return [held[round(i * (len(held) - 1) / (count - 1))] for i in range(count)]
 
     def _missing(self, container: InputContainer) -> str | None:
-        """Hold the packets counted against the samples that an MP4 declares."""
+        """Compare the number of packets with the samples that an MP4 declares."""
         if not container.format.name.startswith("mov"):
             return None
         for stream in container.streams:
             counted, declared = self._counts[stream.index], stream.frames
-            # Plain sound (PCM) declares each tick as a sample, and many come in one packet.
+            # PCM sound declares each tick as a sample, and one packet contains many.
             if declared == stream.duration and stream.type == "audio":
                 continue
             if stream.type in ("video", "audio") and counted < declared:
@@ -127,10 +128,10 @@ class Packets:
         return None
 
     def tail_trouble(self) -> str | None:
-        """Decode what follows the last key frame: a picture that was cut off shows an error.
+        """Decode what follows the last key frame, and return whether the last picture is cut off.
 
-        Only the very last picture is judged. Where the one before it does not decode
-        either, the stream is one that this decoder finds fault with, and nothing is told.
+        Returns a text or None. If the picture before the last one does not decode either,
+        this decoder has problems with the whole stream, and the result is None.
         """
         if not self._tail or len(self._tail) == _MOST_TAIL_PACKETS:
             return None
@@ -143,16 +144,16 @@ class Packets:
 
 
 def _lacks_slices(packets: Sequence[Packet[Any]]) -> bool:
-    """Tell whether the last picture of MPEG-1 or MPEG-2 ends higher than the one before.
+    """Return whether the last picture of MPEG-1 or MPEG-2 has fewer rows than the previous one.
 
-    Its decoder fills what lacks from the picture before, without a word.
+    Its decoder silently fills missing rows from the previous picture.
     """
     last_rows = [max(_SLICES.findall(bytes(packet)), default=b"") for packet in packets[-2:]]
     return last_rows[-1] < last_rows[0]
 
 
 def _strict_decoder(codec: str) -> VideoCodecContext:
-    """Return a decoder that takes no picture of which anything is missing."""
+    """Return a decoder that rejects incomplete pictures."""
     from av.codec import CodecContext
 
     context = cast("VideoCodecContext", CodecContext.create(codec, "r"))

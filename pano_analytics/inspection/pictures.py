@@ -1,4 +1,4 @@
-"""Still pictures: their header, limits, orientation, clock, and how much of them decodes."""
+"""Inspect still pictures: header, limits, orientation, clock, and how much decodes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def inspect_picture(upload: Opened, format_name: str) -> Inspection:
 
 
 def _orientation(image: ImageFile) -> int:
-    """Return how EXIF says that the picture is to be turned for display, 1 to 8."""
+    """Return the EXIF orientation of a picture, 1 to 8."""
     from PIL.Image import Exif
 
     if image.format == "TIFF" or "exif" not in image.info:
@@ -65,7 +65,7 @@ def _orientation(image: ImageFile) -> int:
         exif.load(image.info["exif"])
         return _valid_orientation(exif.get(_ORIENTATION_TAG))
     except Exception:
-        # Whatever a hostile header makes the reader raise: browsers do not turn it either.
+        # A hostile header can make the reader raise anything; browsers do not turn it either.
         return UPRIGHT
 
 
@@ -74,30 +74,30 @@ def _valid_orientation(value: object) -> int:
 
 
 def _open_picture(data: bytes, format_name: str) -> ImageFile:
-    """Read the header and hold what it declares against the limits; decode nothing."""
+    """Read the header and check the limits, without decoding."""
     try:
         image = _reader(format_name)(BytesIO(data))
     except Exception as error:
-        # Readers of hostile bytes raise whatever comes, and a file must never end a run.
+        # Hostile bytes can make a reader raise anything, and a file must never end a run.
         if _is_about_format(error):
             raise Unsupported(
                 f"a {format_name} picture of a kind that pano does not read: {error_words(error)}"
             ) from error
         raise refusal(error, f"the {format_name} header is broken: {{}}") from error
     _check_limits(data, image)
-    # All bytes are at hand: handing them over in pieces would only copy them again.
+    # All bytes are in memory: passing them in blocks would only copy them again.
     image.decodermaxblock = max(len(data), image.decodermaxblock)
     return image
 
 
 def _is_about_format(error: Exception) -> bool:
-    """Tell whether a reader says that it does not know a sort of picture, not that it is broken."""
+    """Return whether `error` means that the format is not supported, rather than broken."""
     words = str(error).lower()
     return any(word in words for word in _OF_FORMAT)
 
 
 def _reader(format_name: str) -> Callable[[BytesIO], ImageFile]:
-    """Return Pillow's reader of one format: no search for it, and the limits are ours."""
+    """Return Pillow's reader of one format, without detection and without Pillow's limits."""
     if format_name == "JPEG":
         from PIL.JpegImagePlugin import jpeg_factory
 
@@ -125,7 +125,7 @@ def _other_readers() -> dict[str, Callable[[BytesIO], ImageFile]]:
 
 def _check_limits(data: bytes, image: ImageFile) -> None:
     width, height = image.size
-    # Only a JPEG decodes at a reduced scale; the others cost all their pixels.
+    # Only a JPEG decodes at a reduced scale; others need memory for all pixels.
     limit = MAX_PIXELS if image.format in ("JPEG", "MPO") else _MAX_PLAIN_PIXELS
     if width * height <= 0:
         raise Undecodable(f"declares {width} x {height} pixels")
@@ -133,13 +133,13 @@ def _check_limits(data: bytes, image: ImageFile) -> None:
         _refuse_size(data, image, limit)
     if image.format == "TIFF" and _DNG_VERSION_TAG in image.tag_v2:  # type: ignore[attr-defined]
         raise Unsupported("a raw picture (DNG): pano does not read this format")
-    # Each scan of a progressive picture costs a pass over all pixels, however few its bytes.
+    # Each scan of a progressive picture is a pass over all pixels, however few bytes it has.
     if "progressive" in image.info and data.count(b"\xff\xda") > _MAX_JPEG_SCANS:
         raise Undecodable(f"more than {_MAX_JPEG_SCANS} scans in one picture: not decoded")
 
 
 def _refuse_size(data: bytes, image: ImageFile, limit: int) -> NoReturn:
-    """Raise for a picture that is too large to look at: whole, as far as is told, or cut."""
+    """Raise for a picture that is too large: Undecodable if it is cut off, else Unsupported."""
     verdict = verdict_of(BytesIO(data), image.format or "", len(data))
     words = TOO_LARGE.format(*image.size, limit)
     if verdict.says == "cut":
@@ -148,14 +148,14 @@ def _refuse_size(data: bytes, image: ImageFile, limit: int) -> NoReturn:
 
 
 def _snapshot_clock(image: ImageFile) -> datetime | None:
-    """Return the clock of an Amcrest or Dahua comment; each JPEG may carry several comments."""
+    """Return the clock in an Amcrest or Dahua comment; a JPEG may have several comments."""
     segments = getattr(image, "applist", ())
     clocks = (dhav.read_comment(payload) for marker, payload in segments if marker == "COM")
     return next((clock for clock in clocks if clock is not None), None)
 
 
 def _decode_picture(data: bytes, image: ImageFile) -> tuple[Image, str | None]:
-    """Return the picture, reduced for its thumbnail, and what is wrong with it if anything."""
+    """Return the picture, reduced for its thumbnail, and what is wrong with it, or None."""
     is_progressive = "progressive" in image.info
     trouble = _load(image)
     if trouble is None:
@@ -169,7 +169,10 @@ def _decode_picture(data: bytes, image: ImageFile) -> tuple[Image, str | None]:
 
 
 def _load(image: ImageFile) -> str | None:
-    """Decode in place, a JPEG at the smallest scale that fills the thumbnail."""
+    """Decode in place, a JPEG at the smallest scale that fills the thumbnail.
+
+    Returns what is wrong with the picture, or None.
+    """
     target = fitted(image.width, image.height, THUMBNAIL_WIDTH)
     try:
         image.draft(None, target)
@@ -185,8 +188,8 @@ def _load(image: ImageFile) -> str | None:
 
 
 def _decoded_rows(image: ImageFile) -> int:
-    """Return how many rows were decoded before the data ended: the rest is still all black."""
-    # Without a tile left to decode, load() gives what there is instead of trying again.
+    """Return how many rows were decoded before the data ended; the others are still black."""
+    # With no tiles left to decode, load() does not try to decode again.
     image.tile = []
     try:
         image.load()
@@ -197,9 +200,9 @@ def _decoded_rows(image: ImageFile) -> int:
 
 
 def _coarse_picture(data: bytes) -> Image | None:
-    """Return what the scans present of a progressive JPEG give, or None.
+    """Return the picture from the complete scans of a cut-off progressive JPEG, or None.
 
-    Its decoder waits for the end marker before it gives any row, so one is added.
+    The decoder returns no row before the end marker, so add one.
     """
     image = _open_picture(data + b"\xff\xd9", "JPEG")
     if _load(image) is not None:

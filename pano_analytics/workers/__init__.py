@@ -1,1 +1,1 @@
-"""Where work runs: processes with limits, and the crew that opens files."""
+"""Worker processes: with limits for opening untrusted files, and in parallel batches."""

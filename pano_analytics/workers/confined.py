@@ -1,8 +1,9 @@
-"""Hostile files are opened in processes with limits: memory, processor time, and a deadline.
+"""Open untrusted files in processes with limits: memory, processor time and a deadline.
 
-A file costs what it is, not what it claims. A process that opens uploads is `confine`d:
-beyond its limit it gets no memory, and beyond its processor time the kernel ends it. Workers
-of ingest are such processes; everybody else hands the work to one with `call`.
+A file can then use only limited resources, whatever it declares. A process that opens uploads
+calls `confine`: beyond its limit it gets no memory, and beyond its processor time the kernel
+ends it. Ingest workers are such processes; all other code passes the work to one with
+`call`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any, NoReturn
 from pano_analytics.errors import MediaError
 
 MEMORY_BYTES = 512 << 20
-"""What looking at one file may take; 8 megapixels of H.265 take 165 MB."""
+"""The memory limit for opening one file; 8 megapixels of H.265 take 165 MB."""
 
 _IDLE_S = 60.0
 _DATA_PAGES = 5  # the field of /proc/self/statm
@@ -36,28 +37,28 @@ _is_confined = False
 
 
 class Ended(Exception):
-    """The work was ended or failed; the text continues a sentence: "took longer than 60 s"."""
+    """The work was stopped or failed; the message continues a sentence: "took longer than 60 s"."""
 
 
 def confine(memory_bytes: int = MEMORY_BYTES) -> None:
-    """Limit this process, once and for good, to `memory_bytes` more than it holds now.
+    """Limit this process permanently to `memory_bytes` more than it uses now.
 
-    RLIMIT_DATA counts private memory that may be written to, and neither the address
-    space that thread pools reserve nor the libraries that are mapped, as RLIMIT_AS does.
+    RLIMIT_DATA counts private writable memory. RLIMIT_AS would also count the address space
+    that thread pools reserve, and mapped libraries.
     """
     global _is_confined
     if _is_confined:
         return
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[_DATA_PAGES])
-    _lower(resource.RLIMIT_DATA, pages * resource.getpagesize() + memory_bytes)
-    _lower(resource.RLIMIT_CORE, 0)
+    _lower_limit(resource.RLIMIT_DATA, pages * resource.getpagesize() + memory_bytes)
+    _lower_limit(resource.RLIMIT_CORE, 0)
     _is_confined = True
 
 
-def _lower(which: int, limit: int) -> None:
-    _, hard = resource.getrlimit(which)
+def _lower_limit(resource_id: int, limit: int) -> None:
+    _, hard = resource.getrlimit(resource_id)
     limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(which, (limit, limit))
+    resource.setrlimit(resource_id, (limit, limit))
 
 
 def allow(cpu_s: float) -> None:
@@ -69,7 +70,7 @@ def allow(cpu_s: float) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether `error` is the answer to a wish for memory beyond the limit."""
+    """Return whether `error` means that the memory limit was reached."""
     return isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
 
 
@@ -85,10 +86,10 @@ def call(
 ) -> Any:
     """Return `function(*arguments)`, called in a confined process.
 
-    The function is named by its module, and what goes in and comes out is JSON: what a
-    hostile file makes of that process is read as data. Raises MediaError as the function
-    does, and Ended after `limit_s` seconds, after `cpu_s` seconds of processor time, where
-    the memory does not suffice, or where the process ends.
+    The function is passed by name, and arguments and result as JSON, so that a process under
+    a hostile file's control can return only data. Raises MediaError if the function does, and
+    Ended after `limit_s` seconds, after `cpu_s` seconds of processor time, if the memory does
+    not suffice, or if the process ends.
     """
     job = {
         "module": function.__module__,
@@ -96,22 +97,22 @@ def call(
         "arguments": arguments,
         "cpu_s": cpu_s,
     }
-    child = _taken(memory_bytes)
+    child = _take_child(memory_bytes)
     try:
         reply = child.ask(job, limit_s)
     except BaseException:
         child.end()
         raise
     if "value" in reply:
-        _give_back(child)
+        _return_child(child)
         return reply["value"]
-    # What a bad file left in that process is nobody else's.
+    # Do not reuse a process after an error: a bad file may have left it in a bad state.
     child.end()
     raise MediaError(reply["error"]) if "error" in reply else Ended(reply["failed"])
 
 
 class _Child:
-    """A confined process that does one job after another."""
+    """A confined process that runs one job after another."""
 
     def __init__(self, memory_bytes: int) -> None:
         self.memory_bytes = memory_bytes
@@ -124,7 +125,7 @@ class _Child:
         )
 
     def ask(self, job: dict[str, Any], limit_s: float) -> dict[str, Any]:
-        """Return the reply to a job; raises Ended."""
+        """Return the reply to a job. Raises Ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
@@ -136,30 +137,30 @@ class _Child:
             raise Ended(f"took longer than {limit_s:g} s")
         line = self.process.stdout.readline()
         if not line.endswith(b"\n"):
-            raise Ended(_how(self.process.wait(), job["cpu_s"]))
+            raise Ended(_ending_of(self.process.wait(), job["cpu_s"]))
         return dict(json.loads(line))
 
     def end(self) -> None:
-        """End the process, whatever it is doing."""
+        """Kill the process."""
         self.process.kill()
         self.process.communicate()
 
 
-def _how(code: int, cpu_s: float) -> str:
+def _ending_of(code: int, cpu_s: float) -> str:
     if code == -signal.SIGXCPU:
         return f"took more than {cpu_s:g} s of processor time"
-    return f"ended its process ({_name(-code)})" if code < 0 else "ended its process"
+    return f"ended its process ({_signal_name(-code)})" if code < 0 else "ended its process"
 
 
-def _name(number: int) -> str:
+def _signal_name(number: int) -> str:
     return signal.strsignal(number) or f"signal {number}"
 
 
-# One stays for whoever asks next: starting it takes a good part of a second on a small box.
+# Keep one idle process: starting one takes most of a second on a small machine.
 _idle: deque[_Child] = deque()
 
 
-def _taken(memory_bytes: int) -> _Child:
+def _take_child(memory_bytes: int) -> _Child:
     try:
         child = _idle.pop()
     except IndexError:
@@ -170,7 +171,7 @@ def _taken(memory_bytes: int) -> _Child:
     return _Child(memory_bytes)
 
 
-def _give_back(child: _Child) -> None:
+def _return_child(child: _Child) -> None:
     if _idle:
         child.end()
         return
@@ -184,7 +185,7 @@ def _dismiss(child: _Child) -> None:
     try:
         _idle.remove(child)
     except ValueError:
-        return  # at work, or gone
+        return  # busy, or already ended
     child.end()
 
 
@@ -201,13 +202,13 @@ os.register_at_fork(after_in_child=_idle.clear)
 
 
 def attend(memory_bytes: int) -> None:
-    """Do the jobs that come on standard input until it closes. For `call` alone."""
-    # The caller is signalled too, and ends this one by closing its input.
+    """Run the jobs from standard input until it closes. Only for `call`."""
+    # The caller gets these signals too, and ends this process by closing its input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     replies = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.umask(0o077)
-    os.dup2(2, 1)  # a library that prints must not speak in a reply
+    os.dup2(2, 1)  # output of a library must not mix with the replies
     threading.Thread(target=_end_with_caller, daemon=True).start()
     confine(memory_bytes)
     for line in sys.stdin.buffer:
@@ -216,7 +217,7 @@ def attend(memory_bytes: int) -> None:
 
 def _end_with_caller() -> NoReturn:
     poll = select.poll()
-    poll.register(0, 0)  # nothing but that the other end was closed
+    poll.register(0, 0)  # wait only for the other end to close
     poll.poll()
     os._exit(1)
 
@@ -229,7 +230,7 @@ def _reply(job: dict[str, Any]) -> dict[str, Any]:
     except MediaError as error:
         return {"error": str(error)}
     except Exception as error:
-        # Whatever hostile bytes make a library raise: it is told, and costs this process.
+        # Hostile bytes can make a library raise anything. The caller then ends this process.
         if is_out_of_memory(error):
             return {"failed": "needs more memory than the limit per file"}
         return {"failed": f"failed: {type(error).__name__}: {error}"}

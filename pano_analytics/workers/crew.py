@@ -1,7 +1,7 @@
-"""Work in parallel through an executor: a process that dies loses its batch, tried again.
+"""Run work in parallel through an executor; the batch of a process that dies is retried.
 
-The executor is the seam for more than one machine: a process pool here, a cluster's client
-elsewhere (`workers/executors.py`).
+Any `concurrent.futures.Executor` can do the work: a process pool on this machine, or the
+client of a cluster (`workers/executors.py`).
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ from pano_analytics.errors import NoProcess
 from pano_analytics.workers.confined import confine
 from pano_analytics.workers.executors import MakeExecutor, ProcessPool, WorkerPool, adapted
 
-# A process may be ended by chance before it has begun; not so often.
-_STARTS = 3
-# How often a pool that has not answered yet is looked at.
-_LOOK_S = 0.5
+# How often a pool is started before giving up: a process may be killed during its start.
+_MAX_STARTS = 3
+# The interval of checks on a pool that has not responded yet.
+_CHECK_S = 0.5
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# What those who open files need: all that a watching process keeps loaded twice.
+# The modules that workers need, loaded before they are forked. A process that watches has
+# them in memory as well, so the lists are short.
 OPENING = ("av", "PIL.JpegImagePlugin", "pano_analytics.inspection", "pano_analytics.cli")
 LOOKING = ("pano_analytics.ingest.look", "pano_analytics.cli")
 
 
 def begin(needed: Sequence[str]) -> None:
-    """Start what workers are forked from, which loads the modules `needed`; does not wait for it.
+    """Start the fork server, which loads the modules `needed`, without waiting for it.
 
-    Once a process; a pool that comes first does the same.
+    Only the first call in a process has an effect; creating a pool also makes it.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(needed))
@@ -49,10 +50,10 @@ def begin(needed: Sequence[str]) -> None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Turn what comes of processes and threads that cannot be started into NoProcess."""
+    """Convert the errors of processes and threads that cannot be started to NoProcess."""
     try:
         yield
-    except (OSError, EOFError) as error:  # of a pipe whose other end did not come to be
+    except (OSError, EOFError) as error:  # EOFError: the other end of a pipe was never opened
         raise NoProcess.of(error) from error
     except RuntimeError as error:
         if not NoProcess.matches(error):
@@ -61,21 +62,21 @@ def starting() -> Iterator[None]:
 
 
 def pool(workers: int) -> ProcessPool:
-    """Return the usual executor: processes started clean (no inherited locks or threads).
+    """Return the default executor: clean processes, without inherited locks or threads.
 
-    They are forked from one that has loaded what they need and does nothing
-    else: starting one costs next to nothing, and what is loaded they share.
+    They are forked from a process that only loads the modules they need, so starting one is
+    cheap, and they share the memory of those modules.
     """
     begin(OPENING)
     return ProcessPool(workers, _begin_work)
 
 
 def _begin_work() -> None:
-    """Live and die with the run that started this process.
+    """Make this process end only with the run that started it.
 
-    Ctrl-C and a service manager signal the whole group: the run alone answers,
-    and closes the pool. A run that was killed closes nothing, so its end is
-    watched for; a pool's own pipes stay open as long as another worker lives.
+    Ctrl-C and a service manager signal the whole group, but only the run handles the signal,
+    and closes the pool. A killed run closes nothing, so a thread waits for its end; the pool's
+    own pipes stay open while any other worker lives.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -88,9 +89,9 @@ _is_worker = False
 
 
 def confine_worker() -> None:
-    """Limit the memory of a pool's process, for good; nothing in any other process.
+    """Limit the memory of a pool's process permanently; do nothing in any other process.
 
-    For work that opens hostile files: listing a huge folder may take what it takes.
+    For work that opens untrusted files; listing a huge folder, for example, has no limit.
     """
     if _is_worker:
         confine()
@@ -111,8 +112,8 @@ def cores() -> int:
 
 
 @dataclass
-class _Sent(Generic[Task, Result]):
-    """A batch under way, and the pool that has it."""
+class _Submitted(Generic[Task, Result]):
+    """A submitted batch, and the executor that runs it."""
 
     batch: list[Task]
     executor: WorkerPool
@@ -120,7 +121,7 @@ class _Sent(Generic[Task, Result]):
 
 
 class _Lost(Exception):
-    """What came of a batch will never be known; the text says what became of its process."""
+    """The result of a batch is lost; the message says what happened to its process."""
 
     def __init__(self, what: str, is_late: bool = False) -> None:
         super().__init__(what)
@@ -128,14 +129,13 @@ class _Lost(Exception):
 
 
 class Crew(Generic[Task, Result]):
-    """Does `work` on tasks, batch by batch, and gives the results in their order.
+    """Runs `work` on tasks in batches, and yields the results in the order of the tasks.
 
-    `work` takes a batch and returns one result a task; both must pickle. A
-    batch whose process died, or is still at it `limit_s` after all before it
-    was done, is done again task by task, in new processes. A task that kills
-    its process twice, or takes longer than that alone, becomes
-    `given_up(task, what it did)`. Memory is bounded: only a few batches are
-    under way or waiting to be taken at once.
+    `work` takes a batch and returns one result per task; both must be picklable. A batch
+    whose process died, or that is not done `limit_s` seconds after all earlier ones, is
+    repeated task by task in new processes. A task that kills its process twice, or alone
+    takes longer than `limit_s`, results in `given_up(task, reason)`. Memory is bounded: only
+    a few batches are submitted or waiting to be collected at a time.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class Crew(Generic[Task, Result]):
         self._drop()
 
     def warm(self, prepare: Callable[[], None]) -> None:
-        """Have a process started and `prepare` called in it, so that no first task waits."""
+        """Start a process and call `prepare` in it, so that the first task does not wait."""
         with starting():
             if self._executor is None:
                 self._executor = adapted(self._make())
@@ -170,102 +170,102 @@ class Crew(Generic[Task, Result]):
             self._executor = None
 
     def run(self, tasks: Iterable[Task]) -> Generator[Result, None, None]:
-        """Yield one result a task, in their order; what is no longer asked for is called off."""
-        under_way: deque[_Sent[Task, Result]] = deque()
+        """Yield one result per task, in order; closing the generator cancels pending batches."""
+        pending: deque[_Submitted[Task, Result]] = deque()
         batches = _batches(tasks, self._batch)
         try:
             while True:
-                while len(under_way) < self._window and (batch := next(batches, None)):
-                    under_way.append(self._send(batch))
-                if not under_way:
+                while len(pending) < self._window and (batch := next(batches, None)):
+                    pending.append(self._submit(batch))
+                if not pending:
                     return
-                yield from self._collect(under_way.popleft())
+                yield from self._collect(pending.popleft())
         finally:
-            for sent in under_way:
-                if sent.future is not None:
-                    sent.future.cancel()
+            for submitted in pending:
+                if submitted.future is not None:
+                    submitted.future.cancel()
 
-    def _send(self, batch: list[Task]) -> _Sent[Task, Result]:
-        """Hand a batch over; without a future where the pool is broken (it is done again)."""
-        executor = self._executor or self._started()
+    def _submit(self, batch: list[Task]) -> _Submitted[Task, Result]:
+        """Submit a batch; without a future if the pool is broken (the batch is then repeated)."""
+        executor = self._executor or self._new_executor()
         try:
             with starting():
-                return _Sent(batch, executor, executor.submit(self._work, batch))
+                return _Submitted(batch, executor, executor.submit(self._work, batch))
         except executor.lost:
-            return _Sent(batch, executor, None)
+            return _Submitted(batch, executor, None)
 
-    def _started(self) -> WorkerPool:
-        """Return a new executor, one process of which has started; raises NoProcess."""
-        for left in reversed(range(_STARTS)):
+    def _new_executor(self) -> WorkerPool:
+        """Return a new executor with at least one started process. Raises NoProcess."""
+        for left in reversed(range(_MAX_STARTS)):
             with starting():
                 executor = self._executor = adapted(self._make())
             try:
                 with starting():
-                    # What a process needs to start is no task's time.
+                    # The start of a process must not count towards a task's time limit.
                     _wait(executor, executor.submit(_ready))
                 return executor
-            except executor.lost as error:  # no task had a part in it
+            except executor.lost as error:  # not the fault of a task
                 self._drop()
                 if not left:
                     raise NoProcess.of(error) from error
         raise AssertionError("unreachable")
 
-    def _results(self, sent: _Sent[Task, Result]) -> list[Result]:
-        """Return what came of a batch, the oldest under way; raises _Lost."""
+    def _results(self, submitted: _Submitted[Task, Result]) -> list[Result]:
+        """Return the results of the oldest submitted batch. Raises _Lost."""
         lost = _Lost("ended its process, twice")
         try:
-            if sent.future is not None:
-                return sent.future.result(self._limit_s)
+            if submitted.future is not None:
+                return submitted.future.result(self._limit_s)
         except FutureTimeout:
-            if sent.future is None or sent.future.done():  # the work's own, of a slow network
+            if submitted.future is None or submitted.future.done():  # raised by the work
                 raise
             lost = _Lost(f"took longer than {self._limit_s:g} s", is_late=True)
-            sent.executor.kill()
-        except sent.executor.lost:
+            submitted.executor.kill()
+        except submitted.executor.lost:
             pass
-        if sent.executor is self._executor:  # others of this pool are lost with it, once
+        if submitted.executor is self._executor:  # drop a pool only once
             self._drop()
         raise lost
 
-    def _collect(self, sent: _Sent[Task, Result]) -> list[Result]:
+    def _collect(self, submitted: _Submitted[Task, Result]) -> list[Result]:
         try:
-            return self._results(sent)
+            return self._results(submitted)
         except _Lost:
-            return [self._alone(task) for task in sent.batch]
+            return [self._run_alone(task) for task in submitted.batch]
 
-    def _alone(self, task: Task) -> Result:
-        """Do one task by itself, so that only the one that harms its process is blamed."""
+    def _run_alone(self, task: Task) -> Result:
+        """Run one task alone, so that only a task that kills its process is given up."""
         try:
-            return self._once(task)
+            return self._run_once(task)
         except _Lost as lost:
             if lost.is_late:
                 return self._given_up(task, str(lost))
         try:
-            return self._once(task)
+            return self._run_once(task)
         except _Lost as lost:
             return self._given_up(task, str(lost))
 
-    def _once(self, task: Task) -> Result:
-        return self._results(self._send([task]))[0]
+    def _run_once(self, task: Task) -> Result:
+        return self._results(self._submit([task]))[0]
 
 
 def _wait(executor: WorkerPool, first: Future[None]) -> None:
-    """Wait for the first result; raises NoProcess where the thread that hands it over ended.
+    """Wait for the first result. Raises NoProcess if the pool's manager thread has ended.
 
-    A pool whose own thread could not start another tells nobody.
+    A pool does not report that its manager thread could not start a process.
     """
     while True:
         try:
-            return first.result(_LOOK_S)
+            return first.result(_CHECK_S)
         except FutureTimeout:
             if executor.is_dead() and not first.done():
-                executor.kill()  # else this process would wait for them when it ends
+                executor.kill()  # otherwise this process would wait for them at its end
                 ended = RuntimeError("a thread of the pool has ended")
                 raise NoProcess.of(ended) from None
 
 
 def _ready() -> None:
-    """Do nothing: whoever did it has started."""
+    """Do nothing; a result shows that the process has started."""
 
 
 def _batches(tasks: Iterable[Task], size: int) -> Iterator[list[Task]]:
