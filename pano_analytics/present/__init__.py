@@ -1,4 +1,4 @@
-"""Uploads in words, names and badges, the same on every page; clips for browsers (`clips`)."""
+"""Texts, names and badges for uploads, shared by all pages; clips for browsers (`clips`)."""
 
 from pano_analytics.present.details import facts, when
 from pano_analytics.present.marks import (

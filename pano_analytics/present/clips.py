@@ -1,8 +1,8 @@
-"""Clips that browsers play: any camera's clip as MP4, made on first request and kept.
+"""Clips for browsers: convert any camera's clip to MP4 on first request, and cache it.
 
-Almost always the pictures are only packed anew, which takes milliseconds; they are
-encoded anew only where a caller asks for it. Time inside a clip follows the rules of
-`formats.demux.steady_times`, so that a camera that sets its clock breaks no clip.
+Usually the pictures are only repackaged, which takes milliseconds. They are encoded again
+if the caller asks for it, or if browsers cannot show them from an MP4. Times in a clip follow
+`formats.demux.steady_times`, so a clip survives a change of its camera's clock.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 _PLAYED_EVERYWHERE = frozenset(("h264", "vp8", "vp9", "av1"))
 _PLAYED_BY_SOME = frozenset(("hevc",))
-# What an MP4 holds so that browsers show it; all else is encoded as H.264.
+# Codecs that browsers show from an MP4; all others are encoded as H.264.
 _COPIED = frozenset(("h264", "hevc", "vp9", "av1"))
-# H.264 of more bits or finer colours is played by hardly any browser.
+# Hardly any browser plays H.264 with more bits or finer chroma.
 _PLAYED_PIXELS = frozenset(("yuv420p", "yuvj420p"))
-# Mirrored clips are turned by encoding: browsers do not agree about mirrors.
+# Mirrored clips are encoded the right way round: browsers treat mirroring differently.
 _MIRRORED = frozenset((2, 4, 5, 7))
 _TURNS = {
     2: ("hflip",),
@@ -50,18 +50,18 @@ _TURNS = {
     7: ("transpose=clock_flip",),
     8: ("transpose=cclock",),
 }
-# What an MP4 may hold so that browsers hear it; all else is encoded as AAC.
-_HEARD = frozenset(("aac", "mp3"))
+# Audio codecs that browsers play from an MP4; all others are encoded as AAC.
+_PLAYED_AUDIO = frozenset(("aac", "mp3"))
 _TICKS = 90_000
 _TICK = Fraction(1, _TICKS)
-# Coarser than the clock of any track, so that two packets never share a tick there.
+# Coarser than the time base of any track, so that no two packets share a tick.
 _SMALLEST_STEP = 12
 _FARTHEST_START_S = 10.0
 _LONGEST_DELAY_S = 2.0
 _KEY_EVERY_S = 2
 _LEFTOVER_S = 3600.0
 _LOCKS = 64
-# What one clip may take: at 12 megapixels, encoding takes 720 MB, the rest below 100 MB.
+# The memory limit per clip: encoding 12 megapixels takes 720 MB, the rest below 100 MB.
 _MEMORY_BYTES = 1 << 30
 _LIMIT_S, _CPU_S = 300.0, 60.0
 _ENCODE_LIMIT_S, _ENCODE_CPU_S = 3600.0, 3600.0
@@ -69,20 +69,21 @@ _ENCODE_THREADS = 2
 
 
 def browser_plays(codec: str | None) -> bool | Literal["maybe"]:
-    """Return whether browsers play the video codec; "maybe" where only some do (HEVC)."""
+    """Return whether browsers play the video codec; "maybe" if only some do (HEVC)."""
     return "maybe" if codec in _PLAYED_BY_SOME else codec in _PLAYED_EVERYWHERE
 
 
 def codec_of(path: Path) -> str:
-    """Return the codec of a clip's pictures as FFmpeg calls it. Raises MediaError."""
+    """Return FFmpeg's name of a clip's video codec. Raises MediaError."""
     return str(_confined(_codec_of, path))
 
 
 def needs_remux(path: Path) -> bool:
-    """Return whether a clip must be repackaged before a browser is given it.
+    """Return whether a clip must be repackaged before a browser can play it.
 
-    Not needed for a complete MP4 of H.264 with sound that browsers support, wherever its
-    index lies: they ask for the ranges they need. Raises MediaError if it is not a clip.
+    A complete MP4 with H.264, and with sound that browsers support, can be played as it is,
+    wherever its index is: browsers request the ranges they need. Raises MediaError if it is
+    not a clip.
     """
     return bool(_confined(_needs_remux, path))
 
@@ -93,7 +94,7 @@ def _codec_of(path: str) -> str:
 
 
 def _codec_name(video: Any) -> str:
-    # The decoder of AV1 has a name of its own.
+    # For AV1, the name of the decoder differs from that of the codec.
     return str(video.codec_context.codec.canonical_name)
 
 
@@ -103,18 +104,18 @@ def _needs_remux(path: str) -> bool:
             return True
         sounds = {audio.codec_context.name for audio in _audios(container)}
         video = _video(container)
-        if _codec_name(video) != "h264" or not sounds <= _HEARD:
+        if _codec_name(video) != "h264" or not sounds <= _PLAYED_AUDIO:
             return True
-        return _is_to_be_encoded(container, video)
+        return _needs_encoding(container, video)
 
 
 def _must_encode(path: str) -> bool:
-    """Return whether a copy of the pictures would not be shown as they are meant."""
+    """Return whether browsers would show copied pictures wrongly or not at all."""
     with _clip_at(Path(path)) as clip, clip.opened() as container:
-        return _is_to_be_encoded(container, _video(container))
+        return _needs_encoding(container, _video(container))
 
 
-def _is_to_be_encoded(container: InputContainer, video: Any) -> bool:
+def _needs_encoding(container: InputContainer, video: Any) -> bool:
     codec = _codec_name(video)
     if codec not in _COPIED:
         return True
@@ -139,11 +140,11 @@ def _first_picture(container: InputContainer, video: Any) -> Any:
 def remux(source: Path, target: Path) -> None:
     """Repackage the clip `source` as an MP4 at `target` that starts at 0, index first.
 
-    Pictures are copied where browsers show them from an MP4, and encoded as by `transcode`
-    where they do not (MPEG-2, Motion JPEG, WMV, mirrored pictures, ...). Sound is copied
-    too, or encoded as AAC. A partial clip gives what it holds. `target` appears complete or
-    not at all, and an older one does not survive a failure. The clip is opened in a process
-    of its own, with limits of memory and time. Raises MediaError.
+    Pictures are copied if browsers show them from an MP4, else encoded as by `transcode`
+    (MPEG-2, Motion JPEG, WMV, mirrored pictures, ...). Sound is copied too, or encoded as
+    AAC. A partial clip results in the part that can be read. `target` is written completely
+    or not at all, and an existing one is removed on failure. The clip is opened in a separate
+    process with limits of memory and time. Raises MediaError.
     """
     _make(source, target, lambda: _transcode if _confined(_must_encode, source) else _remux)
 
@@ -151,7 +152,8 @@ def remux(source: Path, target: Path) -> None:
 def transcode(source: Path, target: Path) -> None:
     """Encode the clip `source` as H.264 and AAC into an MP4 that every browser plays.
 
-    Takes up to about the clip's own length on a small machine; otherwise as `remux`.
+    On a small machine this takes up to about the length of the clip. In all other respects
+    it works like `remux`.
     """
     _make(source, target, lambda: _transcode)
 
@@ -159,12 +161,12 @@ def transcode(source: Path, target: Path) -> None:
 # --- limits -------------------------------------------------------------------------------
 
 
-def _confined(deed: Callable[..., Any], source: Path, *arguments: str) -> Any:
-    """Return `deed(source, ...)`, done in a confined process. Raises MediaError."""
-    is_encoding = deed is _transcode
+def _confined(function: Callable[..., Any], source: Path, *arguments: str) -> Any:
+    """Return `function(source, ...)`, called in a confined process. Raises MediaError."""
+    is_encoding = function is _transcode
     try:
         return confined.call(
-            deed,
+            function,
             str(source.absolute()),
             *arguments,
             limit_s=_ENCODE_LIMIT_S if is_encoding else _LIMIT_S,
@@ -190,7 +192,7 @@ def _transcode(source: str, part: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Clip:
-    """An open clip, to be walked over more than once."""
+    """An open clip, which can be read more than once."""
 
     content: BinaryIO
     format_name: str
@@ -202,19 +204,19 @@ class _Clip:
 
 @contextmanager
 def _clip_at(path: Path) -> Iterator[_Clip]:
-    with open_media(path) as (content, status), _plain_words(path):
+    with open_media(path) as (content, status), _media_errors(path):
         format_name = sniff.format_of(content, status.st_size, "clip")
         verdict = verdict_of(content, format_name, status.st_size)
         yield _Clip(content, format_name, verdict.says == "cut")
 
 
 @contextmanager
-def _plain_words(path: Path) -> Iterator[None]:
-    """Turn what FFmpeg and the disk raise into an error that names the clip."""
+def _media_errors(path: Path) -> Iterator[None]:
+    """Convert errors of FFmpeg and the disk to a MediaError that names the clip."""
     import av
 
     try:
-        with _disk_words(path):
+        with _disk_errors(path):
             yield
     except (Undecodable, Unsupported) as error:
         raise MediaError(f"{path.name} cannot be played: {error}") from error
@@ -223,7 +225,7 @@ def _plain_words(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _disk_words(path: Path) -> Iterator[None]:
+def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -256,7 +258,7 @@ def _audios(container: InputContainer) -> list[Any]:
 
 @dataclass(slots=True)
 class _Track:
-    """The times of one stream's packets, in seconds: as found, then settled from 0."""
+    """The times of one stream's packets: as in the file in seconds, then `settled` in ticks."""
 
     fallback_s: float
     decoded_s: list[float | None] = field(default_factory=list)
@@ -270,11 +272,11 @@ class _Track:
         self.shown_s.append(None if packet.pts is None else packet.pts * tick_s)
 
     def start_s(self) -> float:
-        """Return when the first packet is decoded, by the container's own clock."""
+        """Return the decoding time of the first packet, by the container's clock, in seconds."""
         return demux.filled_times(self._clock())[0]
 
     def settle(self, start_s: float) -> None:
-        """Give each packet its ticks (decoded, shown), the first one decoded at `start_s`."""
+        """Set the ticks (decoding, display) of each packet; the first is decoded at `start_s`."""
         clock = self._clock()
         steady_s, period_s = demux.steady_times(demux.filled_times(clock), self.fallback_s)
         self.period = max(_SMALLEST_STEP, round(period_s * _TICKS))
@@ -284,7 +286,7 @@ class _Track:
             self.settled.append((last, last + round(delay_s * _TICKS)))
 
     def _delays(self, clock: Sequence[float | None], steady_s: list[float]) -> Iterator[float]:
-        """Yield how long after its decoding each picture is shown: pictures may be reordered."""
+        """Yield the seconds from decoding to display of each picture: they may be reordered."""
         moved = [new - own for own, new in zip(clock, steady_s, strict=True) if own is not None]
         moves = iter(moved)
         move_s = moved[0] if moved else 0.0
@@ -299,12 +301,12 @@ class _Track:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a first walk over a clip settles: times by stream, and where the pictures begin.
+    """The results of a first pass over a clip: times by stream, and where the pictures begin.
 
-    `first` counts the packets of pictures before the first key frame that decodes on its
-    own; `key` is that packet where it is not the very first one, whose headers FFmpeg
-    has taken for all: then its own are to be taken instead. `turn` is how its picture is
-    to be turned for display (`demux.orientation_of`).
+    `first` is the number of video packets before the first key frame that decodes on its
+    own. `key` is that packet unless it is the very first one; its headers then replace those
+    of the first packet, which FFmpeg uses for the whole clip. `turn` is the orientation of
+    its picture (`demux.orientation_of`).
     """
 
     tracks: dict[int, _Track]
@@ -313,10 +315,10 @@ class _Plan:
     turn: int
 
 
-def _planned(container: InputContainer) -> _Plan:
-    """Walk over a clip's packets and settle their times, the pictures from 0."""
+def _make_plan(container: InputContainer) -> _Plan:
+    """Read a clip's packets and set their times, with the pictures starting at 0."""
     video = _video(container)
-    # A decoder's threads cost more to start than one picture to decode.
+    # Starting a decoder's threads takes longer than decoding one picture.
     video.codec_context.thread_count = 1
     tracks = {video.index: _Track(demux.declared_period_s(video))}
     first, key, turn = 0, b"", demux.UPRIGHT
@@ -338,12 +340,12 @@ def _settle(tracks: dict[int, _Track], video: int) -> None:
     zero_s = tracks[video].start_s()
     for track in tracks.values():
         start_s = track.start_s() - zero_s
-        # Sound that seems to begin far off does so by a wrong clock.
+        # If sound seems to start much earlier or later, its clock is wrong.
         track.settle(start_s if abs(start_s) <= _FARTHEST_START_S else 0.0)
 
 
 def _packets(container: InputContainer) -> Iterator[Packet[Any]]:
-    """Yield the whole packets of a clip, up to where it can be read."""
+    """Yield the complete packets of a clip, as far as it can be read."""
     import av
 
     try:
@@ -360,7 +362,7 @@ def _packets(container: InputContainer) -> Iterator[Packet[Any]]:
 
 
 class _Sink(Protocol):
-    """Where the packets of one stream go; `count` of them have arrived in the MP4."""
+    """Writes the packets of one stream; `count` of them are in the MP4."""
 
     count: int
 
@@ -369,7 +371,7 @@ class _Sink(Protocol):
 
 
 class _Copied:
-    """A stream whose packets are taken as they are."""
+    """A stream whose packets are copied."""
 
     def __init__(
         self,
@@ -381,13 +383,13 @@ class _Copied:
         self.output, self.count = output, 0
         self.stream: Any = output.add_stream_from_template(stream, opaque=True)
         if key and (stream.codec_context.extradata or b"\0").startswith(b"\0"):
-            # Headers come within the stream, and the first ones may be broken: FFmpeg's
-            # muxer spends minutes on what its decoder refuses at once.
+            # The headers are in the stream, and the first ones may be broken: FFmpeg's muxer
+            # spends minutes on headers that its decoder rejects at once.
             self.stream.codec_context.extradata = key
         if turn != demux.UPRIGHT:
             self.stream.set_display_matrix(demux.matrix_of(turn))
         if stream.codec_context.name == "hevc":
-            # The only mark by which Apple's players take HEVC in an MP4.
+            # Apple's players accept HEVC in an MP4 only with this tag.
             self.stream.codec_context.codec_tag = "hvc1"
 
     def put(self, packet: Packet[Any], ticks: tuple[int, int], period: int) -> None:
@@ -397,11 +399,11 @@ class _Copied:
         self.count += 1
 
     def finish(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: copied packets are not buffered."""
 
 
 class _Sound:
-    """A stream of sound encoded as AAC, its samples counted without a gap."""
+    """A stream of sound encoded as AAC, with continuous sample times."""
 
     def __init__(self, output: OutputContainer, stream: Any) -> None:
         self.output, self.context, self.count = output, stream.codec_context, 0
@@ -436,14 +438,14 @@ class _Pictures:
         fps = Fraction(1 / demux.declared_period_s(stream)).limit_denominator(1000)
         self.stream: Any = output.add_stream("libx264", rate=fps)
         encoder = self.stream.codec_context
-        # Chroma at half the size wants even numbers.
+        # Chroma at half the size needs even dimensions.
         self.turns = _TURNS.get(turn, ())
         wide, high = demux.upright_size(self.context.width, self.context.height, turn)
         encoder.width, encoder.height = wide & ~1 or 2, high & ~1 or 2
         encoder.pix_fmt, encoder.time_base = "yuv420p", _TICK
         aspect = self.context.sample_aspect_ratio or Fraction(1)
         encoder.sample_aspect_ratio = 1 / aspect if turn >= 5 else aspect
-        # Each picture that the encoder looks ahead at or refers to later is held in memory.
+        # Pictures for look-ahead and as references stay in memory, so keep their number small.
         encoder.options = {
             "preset": "veryfast",
             "crf": "23",
@@ -461,10 +463,10 @@ class _Pictures:
 
     def _encode(self, picture: Any) -> None:
         encoder = self.stream.codec_context
-        fitted = _turned(picture, self.turns).reformat(encoder.width, encoder.height, "yuv420p")
+        frame = _turned(picture, self.turns).reformat(encoder.width, encoder.height, "yuv420p")
         self.last = max(self.last + _SMALLEST_STEP, picture.pts or 0)
-        fitted.pts, fitted.time_base, fitted.pict_type = self.last, _TICK, 0
-        self._mux(self.stream.encode(fitted))
+        frame.pts, frame.time_base, frame.pict_type = self.last, _TICK, 0
+        self._mux(self.stream.encode(frame))
 
     def _mux(self, packets: list[Packet[Any]]) -> None:
         self.output.mux(packets)
@@ -478,7 +480,7 @@ class _Pictures:
 
 
 def _turned(picture: Any, turns: tuple[str, ...]) -> Any:
-    """Return a picture turned for display by FFmpeg's filters."""
+    """Return a picture turned by FFmpeg's filters `turns`."""
     if not turns:
         return picture
     from av.filter import Graph
@@ -512,16 +514,18 @@ def _set_time(packet: Packet[Any], ticks: tuple[int, int], period: int) -> None:
 _PictureSink = Callable[[Any, Any, bytes, int], _Sink]
 
 
-def _make(source: Path, target: Path, chosen: Callable[[], Callable[[str, str], None]]) -> None:
-    """Write the clip beside `target` under another name, then let it appear at once."""
+def _make(
+    source: Path, target: Path, choose_function: Callable[[], Callable[[str, str], None]]
+) -> None:
+    """Write the clip under a temporary name beside `target`, then rename it."""
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        _confined(chosen(), source, str(part.absolute()))
-        with _disk_words(source):
+        _confined(choose_function(), source, str(part.absolute()))
+        with _disk_errors(source):
             sync_path(part)
             part.replace(target)
     except MediaError:
-        # What is asked for now cannot be had: an older answer would be a wrong one.
+        # An older file would be of another version of the clip.
         target.unlink(missing_ok=True)
         raise
     finally:
@@ -535,8 +539,8 @@ def _write_at(source: Path, part: Path, picture_sink: _PictureSink) -> None:
 
 def _write(clip: _Clip, part: Path, picture_sink: _PictureSink) -> None:
     with clip.opened() as container:
-        plan = _planned(container)
-    if not _muxed(clip, part, plan, picture_sink, has_sound=True) and not _muxed(
+        plan = _make_plan(container)
+    if not _mux_clip(clip, part, plan, picture_sink, has_sound=True) and not _mux_clip(
         clip, part, plan, picture_sink, has_sound=False
     ):
         raise Undecodable("none of its pictures can be stored in an MP4")
@@ -545,20 +549,20 @@ def _write(clip: _Clip, part: Path, picture_sink: _PictureSink) -> None:
 
 
 def _shows_a_picture(part: Path) -> bool:
-    """Return whether a key frame of the MP4 decodes: broken headers pack without complaint."""
-    with part.open("rb") as content, demux.open_clip(content, "mov") as made:
-        stream = _video(made)
+    """Return whether a key frame of the MP4 decodes: the muxer accepts broken headers."""
+    with part.open("rb") as content, demux.open_clip(content, "mov") as container:
+        stream = _video(container)
         stream.codec_context.thread_count = 1
-        keys = (packet for packet in made.demux(stream) if packet.size and packet.is_keyframe)
+        keys = (packet for packet in container.demux(stream) if packet.size and packet.is_keyframe)
         return any(demux.decode_key(stream.codec_context, packet) for packet in keys)
 
 
-def _muxed(
+def _mux_clip(
     clip: _Clip, part: Path, plan: _Plan, picture_sink: _PictureSink, *, has_sound: bool
 ) -> int:
-    """Write the MP4 and return how many packets of pictures went into it.
+    """Write the MP4 and return the number of its video packets.
 
-    Broken sound can spoil the whole file's header, so a second try goes without.
+    Broken sound can spoil the header of the whole file, so the caller retries without sound.
     """
     import av
 
@@ -570,20 +574,22 @@ def _muxed(
         sinks = {video.index: picture_sink(output, video, plan.key, plan.turn)}
         if has_sound:
             sinks.update(_sound_sinks(container, output))
-        return _poured(container, plan, sinks, video.index)
+        return _mux_packets(container, plan, sinks, video.index)
 
 
 def _sound_sinks(container: InputContainer, output: OutputContainer) -> dict[int, _Sink]:
-    """Return the sink of the first stream of sound that says what it is."""
+    """Return the sink of the first audio stream with known parameters, by stream index."""
     for stream in _audios(container):
         context = stream.codec_context
         if context.sample_rate and context.channels:
-            sink = _Copied if context.name in _HEARD else _Sound
+            sink = _Copied if context.name in _PLAYED_AUDIO else _Sound
             return {stream.index: sink(output, stream)}
     return {}
 
 
-def _poured(container: InputContainer, plan: _Plan, sinks: dict[int, _Sink], video: int) -> int:
+def _mux_packets(
+    container: InputContainer, plan: _Plan, sinks: dict[int, _Sink], video: int
+) -> int:
     import av
 
     seen = dict.fromkeys(plan.tracks, 0)
@@ -594,7 +600,7 @@ def _poured(container: InputContainer, plan: _Plan, sinks: dict[int, _Sink], vid
         if track is None or number >= len(track.settled) or index not in sinks:
             continue
         if index != video or number >= plan.first:
-            # A packet that will not go is left out.
+            # Skip packets that cannot be written.
             with suppress(av.FFmpegError, ValueError):
                 sinks[index].put(packet, track.settled[number], track.period)
     for sink in sinks.values():
@@ -608,32 +614,33 @@ def _poured(container: InputContainer, plan: _Plan, sinks: dict[int, _Sink], vid
 
 @dataclass(frozen=True, slots=True)
 class ClipCache:
-    """Playable clips made on first request, kept in `folder` below `limit_bytes` in all.
+    """A cache of playable clips in `folder`, of at most `limit_bytes` in total.
 
-    Safe for any number of threads and processes: whoever asks second waits for the first.
-    The clips used longest ago go first; what is in use by a reader can still be read.
+    Clips are converted on first request. Safe for any number of threads and processes: a
+    second request waits for the first. The least recently used clips are evicted; an open one
+    stays readable.
     """
 
     folder: Path
     limit_bytes: int
 
     def playable(self, source: Path, key: str, *, transcode: bool = False) -> Path:
-        """Return an MP4 of `source` for a browser: `source` itself where that will do.
+        """Return the path of an MP4 of `source` for a browser: `source` itself if it plays.
 
-        `key` names the clip for good (a `media_id`); one that was replaced since is made
-        anew. With `transcode` pictures that not every browser plays are encoded anew.
-        Raises MediaError where nothing can be played.
+        `key` identifies the clip (a `media_id`); if its file was replaced, it is converted
+        again. With `transcode`, pictures that not every browser plays are encoded as H.264.
+        Raises MediaError if nothing can be played.
         """
         status = _status(source)
-        made = self._place(key, status, transcode)
-        if _touch(made):
-            return made
+        target = self._place(key, status, transcode)
+        if _mark_used(target):
+            return target
         if _plays_as_it_is(str(source), status.st_size, status.st_mtime_ns):
             return source
-        with self._locked(made.name):
-            if not _touch(made):
-                self._make(source, made, transcode)
-        return made
+        with self._locked(target.name):
+            if not _mark_used(target):
+                self._make(source, target, transcode)
+        return target
 
     def _place(self, key: str, status: os.stat_result, transcode: bool) -> Path:
         version = f"{status.st_size}.{status.st_mtime_ns}.{'h264' if transcode else 'own'}"
@@ -641,7 +648,7 @@ class ClipCache:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """Hold one of a few locks: each opening of its file is a holder of its own."""
+        """Hold one of a fixed number of lock files; each open file descriptor locks separately."""
         self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         lock = self.folder / f".lock-{int(name[:8], 16) % _LOCKS:02}"
@@ -650,18 +657,18 @@ class ClipCache:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _make(self, source: Path, made: Path, is_transcode: bool) -> None:
+    def _make(self, source: Path, target: Path, is_transcode: bool) -> None:
         before = _status(source)
         encode = is_transcode and browser_plays(codec_of(source)) is not True
-        (transcode if encode else remux)(source, made)
+        (transcode if encode else remux)(source, target)
         after = _status(source)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            made.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
             raise MediaError(f"{source.name} is still being converted: try again in a moment")
-        self._evict(made)
+        self._evict(target)
 
     def _evict(self, newest: Path) -> None:
-        """Remove what was used longest ago until all fit, and what a killed run left."""
+        """Remove the least recently used clips over the limit, and leftovers of killed runs."""
         kept = []
         for path in self.folder.iterdir():
             with suppress(OSError):
@@ -690,8 +697,8 @@ def _status(source: Path) -> os.stat_result:
         raise MediaError(f"{source} cannot be played: {error.strerror}") from error
 
 
-def _touch(path: Path) -> bool:
-    """Note that `path` was used, by its time of access only: caches go by the other one."""
+def _mark_used(path: Path) -> bool:
+    """Set the access time of `path` only: browser caches depend on the modification time."""
     try:
         os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
     except FileNotFoundError:
@@ -701,5 +708,5 @@ def _touch(path: Path) -> bool:
 
 @lru_cache(maxsize=4096)
 def _plays_as_it_is(path: str, _size_bytes: int, _mtime_ns: int) -> bool:
-    """Remember the answer for each version of a file: a player asks for many ranges of it."""
+    """Cache the result per version of a file: a player requests many ranges of it."""
     return not needs_remux(Path(path))

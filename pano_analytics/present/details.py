@@ -1,4 +1,4 @@
-"""What is known of an upload, name by name."""
+"""The known details of an upload, as pairs of name and text."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pano_analytics.wording import day_label, many
 
 
 def when(upload: Upload, zone: ZoneInfo) -> str:
-    """Return `Sunday 22 November 2026, 14:03:11 – 14:03:38 CET`, its end for a clip only."""
+    """Return `Sunday 22 November 2026, 14:03:11 – 14:03:38 CET`; only a clip has an end."""
     start = upload.start.astimezone(zone)
     text = f"{day_label(start)}, {start:%H:%M:%S}"
     if upload.kind == "clip" and upload.end is not None:
         end = upload.end.astimezone(zone)
-        # A clip may run over a change of the clocks.
+        # The UTC offset may change during a clip.
         first = "" if f"{start:%Z}" == f"{end:%Z}" else f" {start:%Z}"
         return f"{text}{first} – {end:%H:%M:%S %Z}"
     return f"{text} {start:%Z}"
 
 
 def facts(upload: Upload, zone: ZoneInfo) -> list[tuple[str, str]]:
-    """Return what is known of an upload: names and texts, without what is not known."""
+    """Return the known details of an upload as (name, text) pairs."""
     return [(name, text) for name, text in _facts(upload, zone) if text]
 
 
@@ -56,10 +56,10 @@ def _moment(moment: datetime | None, clock: ZoneClock) -> str:
 
 
 def _camera_clock(upload: Upload, zone: ZoneInfo) -> str:
-    """Return what the camera said, where that is not the time shown anyway."""
-    told = upload.wall_start
-    is_shown = told == upload.start.astimezone(zone).replace(tzinfo=None)
-    return "" if told is None or is_shown else f"{told:%Y-%m-%d %H:%M:%S}"
+    """Return the camera's own time, or nothing if it equals the displayed time."""
+    camera_time = upload.wall_start
+    is_shown = camera_time == upload.start.astimezone(zone).replace(tzinfo=None)
+    return "" if camera_time is None or is_shown else f"{camera_time:%Y-%m-%d %H:%M:%S}"
 
 
 def _clock_error(offset_s: float | None) -> str:

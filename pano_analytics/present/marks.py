@@ -1,4 +1,4 @@
-"""What must be known before trusting an upload: words for its state, and for a doubtful time."""
+"""Badges that warn about an upload: about its state, or about an uncertain time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pano_analytics.model.upload import Upload
 
 
 class Badge(NamedTuple):
-    """A word, and the reason in a sentence."""
+    """A short label, and the reason as a sentence."""
 
     word: str
     reason: str
@@ -39,9 +39,9 @@ STATE_COUNTS: dict[str, str] = {
     "culled": "{n} removed to free space",
     "complete": "{n} complete",
 }
-"""How many uploads are in a state, to be filled with the number `n`; worst first."""
+"""Texts for the number of uploads in a state, to be formatted with `n`; worst first."""
 
-# What a start rests on other than plainly the name (docs/design/time.md).
+# By `time_source`, for starts that do not come only from the name (docs/design/time.md).
 TIME_BADGES: dict[str, Badge] = {
     "name+arrival": Badge(
         "Repeated hour",
@@ -79,26 +79,26 @@ _TIME_SOURCES = {
 
 
 def badges(upload: Upload) -> list[Badge]:
-    """Return what must be known before trusting an upload, with the reason; mostly nothing."""
-    found = []
+    """Return the warnings about an upload; usually none."""
+    result = []
     if upload.state in STATE_BADGES:
         word, reason = STATE_BADGES[upload.state]
-        found.append(Badge(word, upload.state_reason or reason))
+        result.append(Badge(word, upload.state_reason or reason))
     source = upload.time_source or "name"
     if source != "name":
         other = Badge("Time uncertain", f"Its time comes from: {source}.")
-        found.append(TIME_BADGES.get(source, other))
-    return found
+        result.append(TIME_BADGES.get(source, other))
+    return result
 
 
 def time_source(upload: Upload) -> str:
-    """Return where the start of an upload comes from: `the file’s name`."""
+    """Return where the start of an upload comes from, such as `the file’s name`."""
     source = upload.time_source or "name"
     return _TIME_SOURCES.get(source, source)
 
 
 def culled_on(upload: Upload, zone: ZoneInfo) -> str:
-    """Return `Culled on 20 November 2026`, empty for what was not culled."""
+    """Return `Culled on 20 November 2026`, or an empty text if it was not culled."""
     if upload.state != "culled" or upload.culled_at is None:
         return ""
     moment = upload.culled_at.astimezone(zone)

@@ -1,4 +1,4 @@
-"""Times, lengths and counts in words, of one zone, as the clock on the wall shows them."""
+"""Times, lengths and counts as text, in the wall-clock time of one zone."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def short_day(day: date) -> str:
 
 
 class ZoneClock:
-    """Says times of one zone so that the two passes of an autumn hour are told apart.
+    """Formats times in one zone; in a repeated autumn hour, the text includes the zone.
 
-    Times given are aware, of any zone.
+    The times passed in are aware, in any zone.
     """
 
     def __init__(self, zone: ZoneInfo) -> None:
@@ -27,15 +27,15 @@ class ZoneClock:
     def minute(self, moment: datetime) -> str:
         """Return `14:03`."""
         local = moment.astimezone(self.zone)
-        return f"{local:%H:%M}{self._pass(local)}"
+        return f"{local:%H:%M}{self._zone_suffix(local)}"
 
     def second(self, moment: datetime) -> str:
         """Return `14:03:11`."""
         local = moment.astimezone(self.zone)
-        return f"{local:%H:%M:%S}{self._pass(local)}"
+        return f"{local:%H:%M:%S}{self._zone_suffix(local)}"
 
     def span(self, start: datetime, end: datetime) -> str:
-        """Return `14:03 – 14:20`, or `14:03` where both are of one minute."""
+        """Return `14:03 – 14:20`, or `14:03` if both are in the same minute."""
         first, last = self.minute(start), self.minute(end)
         return first if first == last else f"{first} – {last}"
 
@@ -44,23 +44,23 @@ class ZoneClock:
         local = moment.astimezone(self.zone)
         return f"{short_day(local)} {local.year}, {self.minute(local)}"
 
-    def _pass(self, local: datetime) -> str:
+    def _zone_suffix(self, local: datetime) -> str:
         wall = local.replace(tzinfo=None)
         return f" {local:%Z}" if self._wall.is_repeated(wall) else ""
 
 
 def counts(snapshots: int, clips: int) -> str:
-    """Return `14 pictures, 3 clips`, without what there is none of."""
-    said = [
+    """Return `14 pictures, 3 clips`, omitting zero counts."""
+    parts = [
         many(int(number), noun)
         for number, noun in ((snapshots, "picture"), (clips, "clip"))
         if number
     ]
-    return ", ".join(said) or "nothing"
+    return ", ".join(parts) or "nothing"
 
 
 def clip_length(seconds: float) -> str:
-    """Return `0:27`, or nothing where it is not known."""
+    """Return `0:27`, or an empty text if the length is unknown."""
     whole = round(seconds)
     if not whole:
         return ""
