@@ -1,1 +1,1 @@
-"""The static site: pages of pictures beside clips that need no server and hardly any script."""
+"""The static site: pages with pictures and clips that need no server and almost no script."""

@@ -1,7 +1,7 @@
-"""Making a site: the days that changed, then each camera's page, then the first one.
+"""Build a site: the days that changed, then each camera's page, then the first page.
 
-The order keeps links alive under whoever is looking: what is new is written
-before what was there leads to it, and removed is what nothing leads to any more.
+The order keeps links valid for visitors during a build: new files are written before
+existing pages link to them, and files are removed only when no page links to them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ASSETS = ("pano.css", "pano.js")
 
 @dataclass(frozen=True, slots=True)
 class DueDay:
-    """One camera's day whose pages are to be made, and what stands for what they are made of."""
+    """One camera's day whose pages must be written, and a digest of their inputs."""
 
     camera: Shown
     day: str
@@ -41,7 +41,7 @@ class DueDay:
 
 @dataclass(slots=True)
 class BuildProgress:
-    """What making days came to, of `total`; `stale` are files that no page leads to any more."""
+    """The progress over `total` days; `stale` are files per folder that no page links to."""
 
     total: int
     days: int = 0
@@ -55,29 +55,31 @@ def build(
     site: SiteFolder,
     known: BuiltDays,
     root_id: str,
-    looked: Mapping[str, Any],
+    fingerprints: Mapping[str, Any],
     is_full: bool,
     progress: Progress | None,
 ) -> SiteSummary:
-    """Bring the pages of `site` up to date; its lock is held. Returns what was done.
+    """Update the pages of `site`, whose lock the caller holds; return a summary.
 
-    `looked` stands for the catalog and for all else that pages are made of.
+    `fingerprints` identify the catalog and all other inputs of the pages.
     """
     began = time.monotonic()
     library = Library.of(settings)
     shown = Shown.all_of(library)
     work = SiteRun(library, site, shown, datetime.now(UTC))
-    due = _due(work, known, str(looked["rest"]), is_full)
-    new = [one for one in due if one.key not in known.days]
-    _promise(work, known, root_id, due)
-    tally = BuildProgress(total=len(due))
-    _make_days(work, new, known, is_full, tally, progress)
+    due_days = _due(work, known, str(fingerprints["rest"]), is_full)
+    new_days = [day for day in due_days if day.key not in known.days]
+    _record_plan(work, known, root_id, due_days)
+    tally = BuildProgress(total=len(due_days))
+    _make_days(work, new_days, known, is_full, tally, progress)
     _make_new_cameras(work, known)
-    _make_days(work, [one for one in due if one not in new], known, is_full, tally, progress)
-    _make_faces(work, known)
+    _make_days(
+        work, [day for day in due_days if day not in new_days], known, is_full, tally, progress
+    )
+    _make_overviews(work, known)
     _sweep(work, known, tally)
     silence = work.next_silence()
-    known.looked = {**looked, "due": silence and silence.isoformat()}
+    known.fingerprints = {**fingerprints, "due": silence and silence.isoformat()}
     site.save(known)
     return _summary(work, known, tally, time.monotonic() - began)
 
@@ -100,42 +102,44 @@ def _summary(work: SiteRun, known: BuiltDays, tally: BuildProgress, seconds: flo
 
 
 def _due(work: SiteRun, known: BuiltDays, rest: str, is_full: bool) -> list[DueDay]:
-    """Return the days whose pages are to be made, newest first."""
+    """Return the days whose pages must be written, newest first."""
     manifest = work.library.catalog.manifest()
-    found = []
+    due = []
     for camera in work.shown:
-        parts = camera.parts(manifest)
+        paths = camera.parts(manifest)
         for day in camera.days:
-            one = DueDay(camera, day, _digest(work, camera, day, [rest, *parts[day]]))
-            if is_full or not _is_made(work.site, known.days.get(one.key), one):
-                found.append(one)
-    return sorted(found, key=lambda one: one.day, reverse=True)
+            due_day = DueDay(camera, day, _digest(work, camera, day, [rest, *paths[day]]))
+            if is_full or not _is_current(work.site, known.days.get(due_day.key), due_day):
+                due.append(due_day)
+    return sorted(due, key=lambda due_day: due_day.day, reverse=True)
 
 
-def _is_made(site: SiteFolder, before: BuiltDay | None, one: DueDay) -> bool:
-    if before is None or before.inputs != one.digest:
+def _is_current(site: SiteFolder, built: BuiltDay | None, due_day: DueDay) -> bool:
+    if built is None or built.inputs != due_day.digest:
         return False
-    return len(site.own(one.key, names.IN_DAY)) == before.files
+    return len(site.own(due_day.key, names.IN_DAY)) == built.files
 
 
-def _digest(work: SiteRun, camera: Shown, day: str, made_of: list[str]) -> str:
-    """Return what stands for all that a day's pages show and lead to."""
-    beside = [camera.day_beside(day, step) for step in (-1, 1)]
-    ends = [near and (near, *camera.ends_of(near)) for near in beside]
+def _digest(work: SiteRun, camera: Shown, day: str, parts: list[str]) -> str:
+    """Return a digest of everything that a day's pages show and link to."""
+    neighbours = [camera.day_beside(day, step) for step in (-1, 1)]
+    ends = [neighbour and (neighbour, *camera.ends_of(neighbour)) for neighbour in neighbours]
     others = [other.folder for other in work.shown if day in other.days]
     is_packing = camera.is_packing(day, work.settings.site.clip_days)
-    said = json.dumps([camera.name, day, made_of, ends, others, is_packing])
-    return blake2b(said.encode(), digest_size=8).hexdigest()
+    content = json.dumps([camera.name, day, parts, ends, others, is_packing])
+    return blake2b(content.encode(), digest_size=8).hexdigest()
 
 
-def _promise(work: SiteRun, known: BuiltDays, root_id: str, due: list[DueDay]) -> None:
-    """Name folders as the site's own before anything is in them, and days before they change.
+def _record_plan(work: SiteRun, known: BuiltDays, root_id: str, due: list[DueDay]) -> None:
+    """Save the site's folders before they get any files, and mark days before they change.
 
-    A run that is killed leaves days that are to be made, whatever it was told.
+    After a killed run, the next one therefore writes the unfinished days again.
     """
     cameras = sorted({*known.cameras, *(camera.folder for camera in work.shown)})
-    known.root_id, known.cameras, known.looked = root_id, cameras, {}
-    known.days |= {one.key: replace(known.days.get(one.key, BuiltDay()), inputs="") for one in due}
+    known.root_id, known.cameras, known.fingerprints = root_id, cameras, {}
+    known.days |= {
+        due_day.key: replace(known.days.get(due_day.key, BuiltDay()), inputs="") for due_day in due
+    }
     work.site.save(known)
 
 
@@ -150,28 +154,28 @@ def _make_days(
     tally: BuildProgress,
     progress: Progress | None,
 ) -> None:
-    """Make the pages of each day, and note it in the list."""
-    for one in due:
-        known.days[one.key] = _make_day(work, one, is_full, tally)
+    """Write the pages of each day, and record it in the list."""
+    for due_day in due:
+        known.days[due_day.key] = _make_day(work, due_day, is_full, tally)
         tally.days += 1
         if progress:
             progress("days", tally.days, tally.total)
 
 
-def _make_day(work: SiteRun, one: DueDay, is_full: bool, tally: BuildProgress) -> BuiltDay:
-    """Make one day's pages. Where a clip waits for room, the next run makes them again."""
-    there = work.site.own(one.key, names.IN_DAY)
-    maker = Maker(work.site, work.library, one.key, is_full, there)
-    day = DayPages(work, one.camera, one.day, maker)
+def _make_day(work: SiteRun, due_day: DueDay, is_full: bool, tally: BuildProgress) -> BuiltDay:
+    """Write one day's pages. If a clip waits for disk space, the next run writes them again."""
+    existing = work.site.own(due_day.key, names.IN_DAY)
+    maker = Maker(work.site, work.library, due_day.key, is_full, existing)
+    day = DayPages(work, due_day.camera, due_day.day, maker)
     kept = day.write() | maker.kept
-    tally.stale[one.key] = there - kept
+    tally.stale[due_day.key] = existing - kept
     tally.packed += maker.packed
     tally.waiting += maker.waiting
-    return BuiltDay("" if maker.waiting else one.digest, len(kept), day.cuts)
+    return BuiltDay("" if maker.waiting else due_day.digest, len(kept), day.cuts)
 
 
 def _make_new_cameras(work: SiteRun, known: BuiltDays) -> None:
-    """Write the pages of cameras that had none: days that were there may lead to them now."""
+    """Write the pages of new cameras, before existing days link to them."""
     for name in _ASSETS:
         work.site.put(*pages.asset(name))
     for camera in work.shown:
@@ -179,7 +183,7 @@ def _make_new_cameras(work: SiteRun, known: BuiltDays) -> None:
             _make_camera(work, camera, known)
 
 
-def _make_faces(work: SiteRun, known: BuiltDays) -> None:
+def _make_overviews(work: SiteRun, known: BuiltDays) -> None:
     """Write each camera's page, and the first page."""
     for camera in work.shown:
         _make_camera(work, camera, known)
@@ -191,11 +195,11 @@ def _make_camera(work: SiteRun, camera: Shown, known: BuiltDays) -> None:
     work.site.put(f"{camera.folder}/{names.INDEX}", page)
 
 
-# --- what goes
+# --- removal
 
 
 def _sweep(work: SiteRun, known: BuiltDays, tally: BuildProgress) -> None:
-    """Remove what no page leads to any more, and only what is the site's own."""
+    """Remove the files that no page links to, and only the site's own."""
     site = work.site
     for folder, stale in tally.stale.items():
         site.remove(folder, sorted(stale))

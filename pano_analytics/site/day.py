@@ -1,4 +1,4 @@
-"""The pages of one camera's day: its uploads together, and each by itself."""
+"""The pages of one camera's day: pages with many uploads, and one page per upload."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pano_analytics.site.made import Maker
 from pano_analytics.site.shown import Shown, SiteRun
 from pano_analytics.wording import day_label
 
-# How many neighbours an upload is shown among, to each side.
-_NEAR = 4
+# How many neighbours are shown before and after an upload.
+_NEIGHBOURS = 4
 
 
 class DayPages:
-    """What one camera's day is made of; `write` writes its pages, `cuts` says where they part."""
+    """The content of one camera's day; `write` writes its pages, and `cuts` are their bounds."""
 
     def __init__(self, work: SiteRun, camera: Shown, day: str, maker: Maker) -> None:
         self.work, self.camera, self.day, self.maker = work, camera, day, maker
@@ -27,42 +27,42 @@ class DayPages:
         self.items = self._items()
 
     def _items(self) -> dict[str, PageUpload]:
-        said, site = self.work.settings, self.work.site
-        uploads = names.uploads_from_day(site.root, said.uploads, said.site.media_url)
-        is_packing = self.camera.is_packing(self.day, said.site.clip_days)
+        settings, site = self.work.settings, self.work.site
+        uploads = names.uploads_from_day(site.root, settings.uploads, settings.site.media_url)
+        is_packing = self.camera.is_packing(self.day, settings.site.clip_days)
         describer = Describer(self.maker, self.work.clock, uploads, is_packing)
         frames = self._frames()
         return {
-            one.upload.media_id: describer.item(one, frames.get(one.upload.media_id, []))
-            for one in self.entries
+            entry.upload.media_id: describer.item(entry, frames.get(entry.upload.media_id, []))
+            for entry in self.entries
         }
 
     def _frames(self) -> dict[str, list[tuple[float, str]]]:
-        """Return offset and locator of each clip's key frames."""
+        """Return (offset in seconds, thumbnail locator) of each clip's key frames, by media_id."""
         uploads = [one.upload for one in self.entries]
         clips = [upload.media_id for upload in uploads if upload.kind == "clip"]
         if not clips:
             return {}
         start = min(upload.start for upload in uploads)
-        # Clips begin within the day, and their pictures follow within a day of that.
+        # Clips start within the day, and their key frames follow within one more day.
         end = max(upload.start for upload in uploads) + timedelta(days=1)
-        found = self.work.library.frames(clips, self.camera.name, start, end)
-        found = found[found["thumb"].notna()].sort_values(["media_id", "offset_s"])
+        frames = self.work.library.frames(clips, self.camera.name, start, end)
+        frames = frames[frames["thumb"].notna()].sort_values(["media_id", "offset_s"])
         return {
-            str(media_id): list(zip(part["offset_s"].tolist(), part["thumb"].tolist(), strict=True))
-            for media_id, part in found.groupby("media_id")
+            str(media_id): list(zip(rows["offset_s"].tolist(), rows["thumb"].tolist(), strict=True))
+            for media_id, rows in frames.groupby("media_id")
         }
 
     def write(self) -> set[str]:
-        """Write all pages of the day, single ones first; return their names."""
+        """Write all pages of the day, and return their names."""
         written = {}
         place = self._places()
         ordered = [self.items[one.upload.media_id] for one in self.entries]
         for at, item in enumerate(ordered):
-            written[item.page] = self._single(item, at, ordered, place[item.id])
+            written[item.page] = self._upload_page(item, at, ordered, place[item.id])
         for at in range(len(self.pages)):
-            written[self.names[at]] = self._together(at)
-        # What is new first: pages that were there lead to it, not before it is there.
+            written[self.names[at]] = self._day_page(at)
+        # New pages first, so that existing pages never link to a missing one.
         for name in sorted(written, key=lambda name: name in self.maker.there):
             self.work.site.put(f"{self.camera.folder}/{self.day}/{name}", written[name])
         return set(written)
@@ -75,7 +75,7 @@ class DayPages:
             for one in moment.entries
         }
 
-    # --- links to the days around
+    # --- links to neighbouring days
 
     def _day_link(self, step: int) -> Link | None:
         day = self.camera.day_beside(self.day, step)
@@ -83,7 +83,7 @@ class DayPages:
             return None
         return Link(f"../{day}/{names.INDEX}", short_day(plan.day_of(day)))
 
-    def _beyond(self, step: int) -> Link | None:
+    def _neighbour_link(self, step: int) -> Link | None:
         """Return the link to the last upload of the day before, or the first of the day after."""
         day = self.camera.day_beside(self.day, step)
         if day is None:
@@ -94,11 +94,17 @@ class DayPages:
 
     # --- single
 
-    def _single(self, item: PageUpload, at: int, ordered: list[PageUpload], place: str) -> bytes:
-        earlier = Link(ordered[at - 1].page, ordered[at - 1].time) if at else self._beyond(-1)
+    def _upload_page(
+        self, item: PageUpload, at: int, ordered: list[PageUpload], place: str
+    ) -> bytes:
+        earlier = (
+            Link(ordered[at - 1].page, ordered[at - 1].time) if at else self._neighbour_link(-1)
+        )
         is_last = at + 1 == len(ordered)
-        later = self._beyond(1) if is_last else Link(ordered[at + 1].page, ordered[at + 1].time)
-        low = max(0, min(at - _NEAR, len(ordered) - 2 * _NEAR - 1))
+        later = (
+            self._neighbour_link(1) if is_last else Link(ordered[at + 1].page, ordered[at + 1].time)
+        )
+        low = max(0, min(at - _NEIGHBOURS, len(ordered) - 2 * _NEIGHBOURS - 1))
         return pages.render(
             "one.html",
             up="../../",
@@ -108,7 +114,7 @@ class DayPages:
             back=f"{place}#u-{item.id}",
             earlier=earlier,
             later=later,
-            near=ordered[low : low + 2 * _NEAR + 1],
+            near=ordered[low : low + 2 * _NEIGHBOURS + 1],
             middle=at - low,
             **self.work.common,
         )
@@ -119,7 +125,7 @@ class DayPages:
 
     # --- together
 
-    def _together(self, at: int) -> bytes:
+    def _day_page(self, at: int) -> bytes:
         earlier = Link(self.names[at - 1], "this day") if at else self._day_link(-1)
         is_newest = at + 1 == len(self.pages)
         later = self._day_link(1) if is_newest else Link(self.names[at + 1], "this day")
@@ -128,7 +134,7 @@ class DayPages:
             up="../../",
             camera=self.camera.name,
             label=day_label(plan.day_of(self.day)),
-            # Of full pages the number: what they say must not change with each upload.
+            # Full pages show their number instead: they must not change with each upload.
             counts=self.camera.counts(self.day) if is_newest else f"page {at + 1}",
             periods=self._periods(self.pages[at]),
             earlier=earlier,
@@ -138,7 +144,7 @@ class DayPages:
         )
 
     def _others(self) -> list[Link]:
-        """Return the cameras that have pages of this day, this one among them."""
+        """Return links to all cameras with pages for this day, including this one."""
         return [
             Link(f"../../{other.folder}/{self.day}/{names.INDEX}", other.name)
             for other in self.work.shown
@@ -156,7 +162,7 @@ class DayPages:
         ]
 
     def _period(self, first_id: str, moments: list[plan.PlannedMoment]) -> Period:
-        """Return a period as far as it is on this page: what a full page says stays as it is."""
+        """Return the part of a period on this page, so that a full page never changes."""
         uploads = [one.upload for moment in moments for one in moment.entries]
         clips = sum(upload.kind == "clip" for upload in uploads)
         starts = [upload.start for upload in uploads]

@@ -1,4 +1,4 @@
-"""The pages above the days: one a camera, and the first, from which all else is reached."""
+"""The pages above the days: one per camera, and the first page, which links to everything."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pano_analytics.site.shown import Shown, SiteRun
 from pano_analytics.wording import day_label, many, safe_link
 
 _LATEST = 12
-# Periods of the newest days are shown with a picture each, older ones in words.
+# Periods of the newest days have a picture each, older ones only text.
 _PICTURED_DAYS = 3
-# Shades of an hour: each takes twice as many files.
+# Shades of an hour: each stands for twice as many files as the previous one.
 _LEVELS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodLink:
-    """A period of activity, from the pages above: where, when, how much, a picture."""
+    """A link to a period of activity: its address, time, counts and a picture."""
 
     camera: str
     href: str
@@ -36,7 +36,7 @@ class PeriodLink:
 
 @dataclass(frozen=True, slots=True)
 class HourLink:
-    """One hour of a day: how much was uploaded, as level 0 to 6, and where it is shown."""
+    """One hour of a day: the number of uploads, also as level 0 to 6, and the address."""
 
     hour: int
     number: int
@@ -46,7 +46,7 @@ class HourLink:
 
 @dataclass(frozen=True, slots=True)
 class DayLink:
-    """One day of a camera: where, how much in all and by hour, and its periods, newest first."""
+    """One day of a camera: its address, counts in total and by hour, and periods, newest first."""
 
     href: str
     label: str
@@ -58,13 +58,13 @@ class DayLink:
 
 
 def _period_links(
-    work: SiteRun, camera: Shown, known: BuiltDays, found: pd.DataFrame
+    work: SiteRun, camera: Shown, known: BuiltDays, periods: pd.DataFrame
 ) -> list[PeriodLink]:
-    """Return the periods `found` (rows of the camera's), addresses from the camera's folder."""
-    pictures = _pictures_of(camera, found)
+    """Return links to `periods` (rows of `camera.periods`), relative to the camera's folder."""
+    pictures = _pictures_of(camera, periods)
     columns = ["day", "period", "start", "end", "snapshots", "clips", "first_id"]
     links = []
-    for day, period, start, end, snapshots, clips, first_id in found[columns].itertuples(
+    for day, period, start, end, snapshots, clips, first_id in periods[columns].itertuples(
         index=False
     ):
         cuts = known.days[f"{camera.folder}/{day}"].cuts
@@ -84,10 +84,10 @@ def _period_links(
     return links
 
 
-def _pictures_of(camera: Shown, found: pd.DataFrame) -> dict[tuple[str, int], str]:
-    """Return the thumbnail of the upload in the middle of each period, by day and number."""
+def _pictures_of(camera: Shown, periods: pd.DataFrame) -> dict[tuple[str, int], str]:
+    """Return a thumbnail for each period, of its middle upload, by (day, period number)."""
     rows = camera.uploads
-    rows = rows[rows["day"].isin(found["day"].unique()) & rows["thumb"].notna()]
+    rows = rows[rows["day"].isin(periods["day"].unique()) & rows["thumb"].notna()]
     grouped = rows.groupby(["day", "period"])
     middle = rows[grouped.cumcount() == grouped["thumb"].transform("size") // 2]
     chosen = middle[["day", "period", "media_id", "version"]].itertuples(index=False)
@@ -99,7 +99,7 @@ def _pictures_of(camera: Shown, found: pd.DataFrame) -> dict[tuple[str, int], st
 
 def camera_page(work: SiteRun, camera: Shown, known: BuiltDays) -> bytes:
     """Return one camera's page."""
-    return _CameraPage(work, camera, known).made()
+    return _CameraPage(work, camera, known).render()
 
 
 class _CameraPage:
@@ -108,7 +108,7 @@ class _CameraPage:
     def __init__(self, work: SiteRun, camera: Shown, known: BuiltDays) -> None:
         self.work, self.camera, self.known = work, camera, known
 
-    def made(self) -> bytes:
+    def render(self) -> bytes:
         """Return the page."""
         return pages.render(
             "camera.html",
@@ -146,7 +146,7 @@ class _CameraPage:
 
 
 def _hours(rows: pd.DataFrame, links: list[PeriodLink]) -> Iterable[HourLink]:
-    """Yield a day's 24 hours; the two passes of an autumn hour are one."""
+    """Yield a day's 24 hours; a repeated autumn hour counts as one."""
     hours = rows["start"].dt.hour
     numbers = hours.value_counts()
     periods = rows["period"].astype(int).groupby(hours).first()
@@ -158,7 +158,7 @@ def _hours(rows: pd.DataFrame, links: list[PeriodLink]) -> Iterable[HourLink]:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One camera: its latest picture, its newest upload, its own pages. From the root."""
+    """One camera: latest picture, newest upload, links; addresses are relative to the root."""
 
     name: str
     href: str
@@ -174,45 +174,45 @@ class Card:
 
 
 def _card(work: SiteRun, camera: Shown) -> Card:
-    said, rows = work.settings.camera(camera.name), camera.uploads
+    settings, rows = work.settings.camera(camera.name), camera.uploads
     picture, page = _latest_of(camera)
     return Card(
         name=camera.name,
         href=f"{camera.folder}/{names.INDEX}",
-        description=said.description,
+        description=settings.description,
         picture=picture,
         picture_href=page,
         when=work.clock.when(rows["start"].iloc[-1]) if len(rows) else "",
         is_silent=camera.is_silent(work.now),
         counts=camera.counts(),
         days=many(len(camera.days), "day"),
-        live=safe_link(said.live_url or ""),
-        admin=safe_link(said.admin_url or ""),
+        live=safe_link(settings.live_url or ""),
+        admin=safe_link(settings.admin_url or ""),
     )
 
 
 def _latest_of(camera: Shown) -> tuple[str | None, str]:
-    """Return a camera's newest picture, and the page of its upload; from the root."""
+    """Return the addresses of a camera's newest picture and its page, relative to the root."""
     rows = camera.uploads
-    shown = rows[rows["thumb"].notna()]
-    for at in (shown if len(shown) else rows).index[-1:]:
+    with_picture = rows[rows["thumb"].notna()]
+    for at in (with_picture if len(with_picture) else rows).index[-1:]:
         day, media_id, version, thumb = rows.loc[at, ["day", "media_id", "version", "thumb"]]
-        place = f"{camera.folder}/{day}/"
-        picture = None if pd.isna(thumb) else place + names.picture_of(media_id, version)
-        return picture, place + names.page_of(media_id)
+        folder = f"{camera.folder}/{day}/"
+        picture = None if pd.isna(thumb) else folder + names.picture_of(media_id, version)
+        return picture, folder + names.page_of(media_id)
     return None, ""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One day on the first page: which cameras have pages of it, and how much."""
+    """One day on the first page: for each camera a link with the number of uploads, or None."""
 
     label: str
     cells: tuple[tuple[str, Link | None], ...]
 
 
 def first_page(work: SiteRun, known: BuiltDays) -> bytes:
-    """Return the page that all else is reached from."""
+    """Return the first page, which links to everything else."""
     return pages.render(
         "index.html",
         up="",
@@ -226,13 +226,13 @@ def first_page(work: SiteRun, known: BuiltDays) -> bytes:
 
 
 def _latest(work: SiteRun, known: BuiltDays) -> list[PeriodLink]:
-    """Return the newest periods of all cameras, addresses from the root."""
-    found = []
+    """Return links to the newest periods of all cameras, relative to the root."""
+    links = []
     for camera in work.shown:
         for link in _period_links(work, camera, known, camera.periods.tail(_LATEST)):
             picture = f"{camera.folder}/{link.picture}" if link.picture else None
-            found.append(replace(link, href=f"{camera.folder}/{link.href}", picture=picture))
-    return sorted(found, key=lambda link: (link.start, link.camera), reverse=True)[:_LATEST]
+            links.append(replace(link, href=f"{camera.folder}/{link.href}", picture=picture))
+    return sorted(links, key=lambda link: (link.start, link.camera), reverse=True)[:_LATEST]
 
 
 def _lines(work: SiteRun) -> list[Line]:

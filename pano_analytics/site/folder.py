@@ -1,9 +1,9 @@
-"""The folder of a site: whose it is, what is in it, and that only what changed is written.
+"""The folder of a site: its owner and its content; only changed files are written.
 
-A list, `.pano-site.json`, names the folders that are the site's own and what
-each day's pages were made of. It is swapped before a new folder is filled and
-after all is done, so that a killed run leaves nothing that the next one would
-not know as its own. Other people's files are never touched.
+A list, `.pano-site.json`, contains the folders that belong to the site and a digest of the
+inputs of each day's pages. It is replaced before a new folder is filled and at the end of a
+run, so the next run recognises all files that a killed run leaves. Other files are never
+touched.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pano_analytics.store.storage import Storage, StorageFull
 
 LIST, LOCK = ".pano-site.json", ".pano-site.lock"
 FORMAT = 1
-# What a file system or a file manager lays into any folder.
+# Files that a file system or a file manager creates in any folder.
 _ALWAYS_THERE = frozenset(("lost+found", ".DS_Store", LOCK))
-# Syncing file by file costs a commit of the file system each.
+# Up to this number, files are synced one by one; each costs a file system commit.
 _FEW = 64
 
 
@@ -45,11 +45,11 @@ class SiteFull(PanoError):
 
 @dataclass(frozen=True, slots=True)
 class BuiltDay:
-    """What the list knows of one camera's day.
+    """The entry of one camera's day in the list.
 
-    `inputs` stands for all that its pages were made of, empty where they are
-    to be made again; `files` counts what lies in its folder; `cuts` are the
-    first uploads of its pages, oldest first: start in microseconds, media_id.
+    `inputs` is a digest of everything its pages were made from, empty if they must be
+    written again. `files` is the number of files in its folder. `cuts` are the first uploads
+    of its pages, oldest first: start in microseconds, media_id.
     """
 
     inputs: str = ""
@@ -59,34 +59,34 @@ class BuiltDay:
 
 @dataclass(slots=True)
 class BuiltDays:
-    """The list: `days` by `camera folder/date`; `looked` says what was last looked at."""
+    """The list: `days` by `camera folder/date`; `fingerprints` identify the last inputs."""
 
     root_id: str | None = None
-    looked: Mapping[str, Any] = field(default_factory=dict)
+    fingerprints: Mapping[str, Any] = field(default_factory=dict)
     days: dict[str, BuiltDay] = field(default_factory=dict)
     cameras: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, text: bytes) -> BuiltDays:
-        """Read a list; ValueError, KeyError, TypeError or AttributeError where it is none."""
-        said = json.loads(text)
-        if said["format"] != FORMAT:
-            raise ValueError(f"format {said['format']!r}")
-        strange = [key for key in said["days"] if not names.DAY_FOLDER.fullmatch(key)]
-        if strange:
-            raise ValueError(f"the folder {strange[0]!r}")
+        """Parse a list. Raises ValueError, KeyError, TypeError or AttributeError if invalid."""
+        document = json.loads(text)
+        if document["format"] != FORMAT:
+            raise ValueError(f"format {document['format']!r}")
+        invalid = [key for key in document["days"] if not names.DAY_FOLDER.fullmatch(key)]
+        if invalid:
+            raise ValueError(f"the folder {invalid[0]!r}")
         days = {
             key: BuiltDay(inputs, files, tuple((us, first) for us, first in cuts))
-            for key, (inputs, files, cuts) in said["days"].items()
+            for key, (inputs, files, cuts) in document["days"].items()
         }
-        return cls(said["root_id"], said["looked"], days, said["cameras"])
+        return cls(document["root_id"], document["looked"], days, document["cameras"])
 
     def encode(self) -> bytes:
         document = {
             "about": "Written by `pano site`, which replaces and removes pages in this folder.",
             "format": FORMAT,
             "root_id": self.root_id,
-            "looked": self.looked,
+            "looked": self.fingerprints,
             "cameras": self.cameras,
             "days": {
                 key: [day.inputs, day.files, day.cuts] for key, day in sorted(self.days.items())
@@ -96,7 +96,7 @@ class BuiltDays:
 
 
 class SiteFolder:
-    """A folder that is a site, or is to become one; `written` and `removed` count files."""
+    """A folder that is, or will be, a site; `written` and `removed` record changed files."""
 
     def __init__(self, root: Path, readers: Readers = "group") -> None:
         self.root = root
@@ -105,7 +105,7 @@ class SiteFolder:
         self.removed = 0
 
     def known(self) -> BuiltDays:
-        """Return the list; an empty one where there is none. SettingsError if it is not ours."""
+        """Return the list, empty for a new folder. Raises SettingsError if it is not a site."""
         try:
             return BuiltDays.of(self.storage.read(LIST))
         except FileNotFoundError:
@@ -124,19 +124,19 @@ class SiteFolder:
     def _refuse_other_content(self) -> None:
         if not self.root.exists():
             return
-        there = set(os.listdir(self.root)) - _ALWAYS_THERE
-        # A list that was being written when its run was killed: nothing else is there then.
-        found = sorted(name for name in there if not names.LEFT_LIST.fullmatch(name))
-        if found:
+        names_there = set(os.listdir(self.root)) - _ALWAYS_THERE
+        # A run killed while it wrote its first list leaves only this file.
+        others = sorted(name for name in names_there if not names.LEFT_LIST.fullmatch(name))
+        if others:
             raise SettingsError(
                 f"{self.root}: expected a new or empty folder, or a site that pano wrote; found "
-                f"{found[0]!r}. Choose a folder that is used only for the site, since pages in it "
+                f"{others[0]!r}. Choose a folder that is used only for the site, since pages in it "
                 f"are replaced and removed."
             )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder; SiteBusy where another run does, SiteFull where the disk is full."""
+        """Lock the folder. Raises SiteBusy if another run has it, SiteFull if the disk is full."""
         try:
             with self.storage.lock(LOCK):
                 yield
@@ -151,7 +151,7 @@ class SiteFolder:
             ) from error
 
     def save(self, known: BuiltDays) -> None:
-        """Swap the list, after all that was written is on the disk."""
+        """Replace the list, after syncing all written files to the disk."""
         if len(self.written) <= _FEW:
             self.storage.sync(name for name in self.written if self.storage.exists(name))
         else:
@@ -159,7 +159,7 @@ class SiteFolder:
         self.storage.replace(LIST, known.encode())
 
     def put(self, name: str, data: bytes) -> None:
-        """Let the file `name` appear, or be another, in one step; nothing if it is that already."""
+        """Write the file `name` atomically, unless it already has this content."""
         if self._holds(name, data):
             return
         self.storage.put(name, lambda file: _write(file, data))
@@ -173,21 +173,21 @@ class SiteFolder:
             return False
 
     def own(self, folder: str, pattern: re.Pattern[str]) -> set[str]:
-        """Return the names in `folder` that only the site itself gives; none where it is not."""
+        """Return the file names in `folder` that match `pattern`; empty if there is no folder."""
         try:
-            found = os.listdir(self.storage.path(folder))
+            file_names = os.listdir(self.storage.path(folder))
         except (FileNotFoundError, NotADirectoryError):
             return set()
-        return {name for name in found if pattern.fullmatch(name)}
+        return {name for name in file_names if pattern.fullmatch(name)}
 
-    def remove(self, folder: str, found: Iterable[str]) -> None:
-        """Remove files of the site's own, and the folder if that leaves it empty."""
-        for name in found:
+    def remove(self, folder: str, file_names: Iterable[str]) -> None:
+        """Remove files of the site from `folder`, and the folder if it is then empty."""
+        for name in file_names:
             self.storage.remove(f"{folder}/{name}" if folder else name)
             self.removed += 1
 
     def clear(self, folder: str, pattern: re.Pattern[str]) -> None:
-        """Remove all of the site's own from a folder, and the folder if nothing else is in it."""
+        """Remove all of the site's files from a folder, and the folder if it is then empty."""
         self.remove(folder, self.own(folder, pattern))
         try:
             self.storage.path(folder).rmdir()
@@ -195,7 +195,7 @@ class SiteFolder:
             return
 
     def is_whole(self, known: BuiltDays) -> bool:
-        """Tell whether all that the list promises lies there, by number."""
+        """Return whether all days are complete, by their number of files."""
         return (self.root / names.INDEX).exists() and all(
             day.inputs and len(self.own(key, names.IN_DAY)) == day.files
             for key, day in known.days.items()
@@ -207,9 +207,9 @@ def _write(file: IO[bytes], data: bytes) -> None:
 
 
 def refuse_place(folder: Path, uploads: Path | None, library: Path | None) -> None:
-    """Raise SettingsError where pages do not belong: in the uploads, in or around the library.
+    """Raise SettingsError if `folder` is in the uploads, or in or around the library.
 
-    Also where something other than a folder is there, such as a link that leads nowhere.
+    Also raises it if `folder` exists but is not a folder, such as a broken link.
     """
     if os.path.lexists(folder) and not folder.is_dir():
         what = "a link to no folder" if folder.is_symlink() else "a file"

@@ -1,4 +1,4 @@
-"""What templates are given: uploads, moments and periods in words and addresses."""
+"""The data of the templates: uploads, moments and periods as texts and addresses."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from pano_analytics.site.made import Maker, Playable, Sheet
 from pano_analytics.site.plan import PlannedMoment, PlannedUpload
 from pano_analytics.wording import day_label
 
-# The width of kept thumbnails; pages only need it to keep a place of the right shape.
+# The width of thumbnails, which pages use to reserve space of the right shape.
 _THUMB_PX = 480
-# Shown as they are, though nothing or not all of them was decoded.
+# States of pictures that are shown at full size, although not all of them may decode.
 _SHOWN_WHOLE = frozenset(("complete", "partial", "unread"))
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFrame:
-    """One key frame on a clip's sheet: when, and where in the file."""
+    """One key frame on a clip's sheet: its time, and its position in the file."""
 
     time: str
     offset_s: str
@@ -39,9 +39,9 @@ class KeyFrame:
 class PageUpload:
     """One upload as pages show it. Addresses are relative to its day's folder.
 
-    `media` is the upload itself, None where no address leads to it; `thumb` its
-    thumbnail, `width` and `height` the thumbnail's shape. `video` is what plays
-    in a page, `trouble` why nothing does.
+    `media` is the address of the upload itself, or None if there is none. `thumb` is its
+    thumbnail, `width` and `height` the size of that in pixels. `video` is the file that plays
+    in the page, `trouble` the reason if none does.
     """
 
     id: str
@@ -69,7 +69,7 @@ class PageUpload:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A moment as a day's page shows it: a clip with its pictures, or pictures of none."""
+    """A moment on a day's page: a clip with its pictures, or pictures without a clip."""
 
     clip: PageUpload | None
     pictures: tuple[PageUpload, ...]
@@ -87,7 +87,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where a page leads: the address, and in words what is there."""
+    """A link: its address and text."""
 
     href: str
     text: str
@@ -95,7 +95,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Describer:
-    """Turns rows into items; `uploads` begins addresses of uploads, from a day's folder."""
+    """Converts uploads to page data; `uploads` is the prefix of addresses, from a day's folder."""
 
     maker: Maker
     clock: ZoneClock
@@ -103,7 +103,7 @@ class Describer:
     is_packing: bool
 
     def item(self, entry: PlannedUpload, frames: Sequence[tuple[float, str]]) -> PageUpload:
-        """Return one upload as pages show it, its thumbnail, sheet and clip made if need be."""
+        """Return one upload as pages show it, creating its thumbnail, sheet and clip if needed."""
         upload, zone = entry.upload, self.clock.zone
         is_clip = upload.is_moving
         media = None if self.uploads is None else names.upload_address(self.uploads, upload.path)
@@ -170,7 +170,7 @@ def _trouble(playable: Playable | None, media: str | None) -> str:
 
 
 def group_of(moment: PlannedMoment, items: dict[str, PageUpload]) -> Group:
-    """Return a moment in items: newest first as on the whole page, but for a clip's pictures."""
+    """Return a moment as page data: newest first, except for a clip's pictures."""
     pictures = tuple(items[one.upload.media_id] for one in moment.pictures)
     if moment.clip is None:
         return Group(None, pictures[::-1])

@@ -1,7 +1,7 @@
-"""The files beside a day's pages: thumbnails, sheets of key frames, clips that browsers play.
+"""The files of a day's pages: thumbnails, sheets of key frames, clips for browsers.
 
-A name holds eight digits of the upload's own hash, so that what lies there
-under a name is right, and nothing is read or made twice.
+A file name contains eight digits of the upload's hash, so an existing file is always valid,
+and no file is created twice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pano_analytics.site.plan import PlannedUpload
 
 _SHEET_COLUMNS, _MOST_KEYS, _CELL_PX = 4, 8, 320
 _PLAYED_AS_FILE = frozenset((".mp4", ".m4v", ".mov"))
-# Clips are a comfort: they must not be what fills the disk that cameras upload to.
+# Clips are optional: they must not fill the disk that cameras upload to.
 _ROOM_SHARE, _ROOM_BYTES = 0.05, 1_000_000_000
 
 Playing = Literal["upload", "packed", "not"]
@@ -31,9 +31,9 @@ Playing = Literal["upload", "packed", "not"]
 
 @dataclass(frozen=True, slots=True)
 class Playable:
-    """How a clip plays in a page: the upload itself, a file beside the page, or not.
+    """How a clip plays in a page: from the upload itself, from a converted file, or not.
 
-    `note` says why not, where the clip's state does not, or what to know before.
+    `note` is the reason if it does not play, unless its state says so, or a hint.
     """
 
     how: Playing
@@ -42,7 +42,7 @@ class Playable:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Key frames of a clip in one picture: its file, its size, and when each was."""
+    """The key frames of a clip in one picture: file, size in pixels, and offsets in seconds."""
 
     file: str
     width: int
@@ -52,7 +52,7 @@ class Sheet:
 
 @dataclass(slots=True)
 class Maker:
-    """Makes what one day's pages show; `kept` are the names of all that belongs there."""
+    """Creates the files of one day's pages; `kept` are the names of all files to keep."""
 
     site: SiteFolder
     library: Library
@@ -64,12 +64,12 @@ class Maker:
     waiting: int = 0
 
     def thumbnail(self, entry: PlannedUpload) -> str | None:
-        """Return the name of an upload's thumbnail, made if need be; None where there is none."""
+        """Return the name of an upload's thumbnail, created if needed, or None."""
         upload = entry.upload
         if upload.thumb is None:
             return None
         name = names.picture_of(upload.media_id, entry.version)
-        if self._lacks(name):
+        if self._needs(name):
             try:
                 self._put(name, self.library.thumbnail_bytes(upload.thumb))
             except MediaError:
@@ -77,16 +77,16 @@ class Maker:
         self.kept.add(name)
         return name
 
-    def _lacks(self, name: str) -> bool:
+    def _needs(self, name: str) -> bool:
         return self.is_full or name not in self.there
 
     def _put(self, name: str, data: bytes) -> None:
         self.site.put(f"{self.folder}/{name}", data)
 
     def sheet(self, entry: PlannedUpload, frames: Sequence[tuple[float, str]]) -> Sheet | None:
-        """Return a clip's key frames as one picture; None where there are not two of them.
+        """Return a clip's key frames as one picture, or None if there are fewer than two.
 
-        `frames` are offset (seconds) and locator, in order; of many, eight are taken.
+        `frames` are (offset in seconds, locator) pairs in order; at most eight are used.
         """
         chosen = _spread(frames, _MOST_KEYS)
         if len(chosen) < 2:
@@ -95,15 +95,15 @@ class Maker:
         wide, high = _cell(entry.upload)
         columns = min(len(chosen), _SHEET_COLUMNS)
         lines = -(-len(chosen) // columns)
-        if self._lacks(name):
+        if self._needs(name):
             try:
-                self._put(name, self._drawn([locator for _, locator in chosen], (wide, high)))
+                self._put(name, self._draw_sheet([locator for _, locator in chosen], (wide, high)))
             except (MediaError, OSError):
                 return None
         self.kept.add(name)
         return Sheet(name, columns * wide, lines * high, tuple(offset for offset, _ in chosen))
 
-    def _drawn(self, locators: Sequence[str], cell: tuple[int, int]) -> bytes:
+    def _draw_sheet(self, locators: Sequence[str], cell: tuple[int, int]) -> bytes:
         from PIL import Image
 
         columns = min(len(locators), _SHEET_COLUMNS)
@@ -118,7 +118,7 @@ class Maker:
         return drawn.getvalue()
 
     def playable(self, entry: PlannedUpload, is_packing: bool) -> Playable:
-        """Return how a clip plays in a page, packing it anew where that is wanted and needed."""
+        """Return how a clip plays in a page, converting it if `is_packing` and needed."""
         upload = entry.upload
         if upload.state not in SHOWN_STATES:
             return Playable("not")
@@ -147,7 +147,7 @@ class Maker:
         return Playable("packed", note)
 
     def _pack(self, upload: Upload, name: str) -> str:
-        """Pack a clip anew; return why it could not be, or nothing."""
+        """Convert a clip; return the reason if that failed, else an empty text."""
         target = self.site.storage.path(f"{self.folder}/{name}")
         try:
             source = self.library.source(upload)
@@ -180,5 +180,5 @@ def _cell(upload: Upload) -> tuple[int, int]:
     width, height = upload.width, upload.height
     if not width or not height or width < 1 or height < 1:
         return _CELL_PX, _CELL_PX * 9 // 16
-    # A picture of one line must not make a sheet of none, nor a tall one a tower.
+    # Limit the height, for pictures of one line and for very tall ones.
     return _CELL_PX, min(2 * _CELL_PX, max(16, round(_CELL_PX * height / width)))

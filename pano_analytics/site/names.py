@@ -1,4 +1,4 @@
-"""What the files of a site are called, and how a page spells the way to another file."""
+"""The names of a site's files, and the addresses of files in its pages."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pano_analytics.model.upload import decode_path, resolved
 INDEX = "index.html"
 DAY_FORMAT = "%Y-%m-%d"
 
-# Everything that is ever removed from a site has such a name, and lies in a
-# folder that the site's own list names.
+# Only files with such names are ever removed from a site, and only in folders that are in
+# the site's own list.
 _ID, _VERSION = r"[0-9a-f]{16}", r"[0-9a-f]{8}"
 _TEMPORARY = r".+\.[0-9a-f]{8}\.pano-tmp"
 _UNFINISHED = rf"\.{_ID}-{_VERSION}\.mp4\.{_VERSION}\.part"
@@ -33,9 +33,9 @@ DAY_FOLDER = re.compile(rf"{_FOLDER}/\d{{4}}-\d\d-\d\d")
 
 
 def folder_of(camera: str) -> str:
-    """Return the folder of a camera's pages: its name where that is plain, else words and a hash.
+    """Return the folder of a camera's pages: its name if it is plain, else words and a hash.
 
-    Fits every file system and address: small letters, digits, `-` and `_`.
+    The result works in every file system and address: lower-case letters, digits, `-`, `_`.
     """
     if _PLAIN.fullmatch(camera):
         return camera
@@ -45,46 +45,46 @@ def folder_of(camera: str) -> str:
 
 
 def digest(text: str) -> str:
-    """Return 8 hex digits that stand for `text`."""
+    """Return a digest of `text`, 8 hexadecimal digits."""
     return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
 
 
 def page_of(media_id: str) -> str:
-    """Return the page that shows one upload; it stays for as long as the upload does."""
+    """Return the name of an upload's page, which never changes."""
     return f"{media_id}.html"
 
 
 def picture_of(media_id: str, version: str) -> str:
-    """Return the thumbnail of an upload; another `version` is another picture."""
+    """Return the name of an upload's thumbnail; `version` changes with the picture."""
     return f"{media_id}-{version}.jpg"
 
 
 def keys_of(media_id: str, version: str) -> str:
-    """Return the sheet of a clip's key frames."""
+    """Return the name of the sheet of a clip's key frames."""
     return f"{media_id}-{version}-keys.jpg"
 
 
 def clip_of(media_id: str, version: str) -> str:
-    """Return a clip packed anew for browsers."""
+    """Return the name of a clip converted for browsers."""
     return f"{media_id}-{version}.mp4"
 
 
 def uploads_from_day(site: Path, uploads: Path | None, media_url: str | None) -> str | None:
-    """Return what leads from a day's pages to the upload root, as the beginning of an address.
+    """Return the address of the upload root from a day's pages, as a prefix, or None.
 
-    None where nothing does. A relative `media_url` starts at the site's own root.
+    A relative `media_url` is relative to the root of the site.
     """
     if media_url is not None:
-        is_whole = media_url.startswith(("/", "http://", "https://"))
-        return media_url if is_whole else f"../../{media_url}"
+        is_absolute = media_url.startswith(("/", "http://", "https://"))
+        return media_url if is_absolute else f"../../{media_url}"
     if uploads is None:
         return None
-    there = os.path.relpath(resolved(uploads), resolved(site) / "camera" / "day")
-    return quote(os.fsencode(there)) + "/"
+    relative = os.path.relpath(resolved(uploads), resolved(site) / "camera" / "day")
+    return quote(os.fsencode(relative)) + "/"
 
 
 def upload_address(beginning: str, path: str) -> str:
-    """Return the address of the upload `path` (as in the column): byte by byte as on the disk."""
+    """Return the address of the upload `path` (as in the column), with its bytes as on disk."""
     return beginning + quote(decode_path(path))
 
 
@@ -94,8 +94,8 @@ def page_name(number: int, pages: int) -> str:
 
 
 def policy(media_url: str | None) -> str:
-    """Return the policy of every page: nothing but the site's own files and the uploads."""
-    # `file:` is what 'self' does not mean for a page opened from disk.
+    """Return the Content-Security-Policy of every page: only the site's files and the uploads."""
+    # 'self' does not include `file:` for a page opened from disk.
     own = "'self' file:"
     host = re.match(r"https?://[^/]+", media_url or "")
     media = f"{own} {host[0]}" if host else own

@@ -1,7 +1,6 @@
-"""What is shown: each camera's days, their moments, and which page holds what.
+"""Plan what is shown: each camera's days, their moments, and the page of each.
 
-Days here are those of the library's zone, so that a page holds what a clock on
-the wall calls a day, also of a camera whose own clock is in another zone.
+Days are those of the library's zone, also for a camera whose clock is in another zone.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ COLUMNS = (
     "clock_offset_s", "path", "size_bytes", "arrived", "state", "state_reason", "clip_id",
     "width", "height", "fps", "duration_s", "codec", "sha256", "thumb",
 )  # fmt: skip
-# Pictures a page; what is left of a day makes a page of its own if it is so many.
+# Uploads per page; the rest of a day gets its own page if it has at least ENOUGH.
 FULL, ENOUGH = 100, 50
-# A clip may hold hundreds of pictures: its moment goes on the next page then.
+# A clip may have hundreds of pictures: then its moment continues on the next page.
 _LONGEST = 60
 
 Cut = tuple[int, str]
@@ -38,8 +37,8 @@ Cut = tuple[int, str]
 class PlannedUpload:
     """An upload on a day's page.
 
-    `start` is in the library's zone, `version` changes with the content, `period` counts
-    within the day.
+    `start` is in the library's zone, `version` changes with the content, and `period` is its
+    number within the day.
     """
 
     upload: Upload
@@ -49,12 +48,12 @@ class PlannedUpload:
 
     @property
     def key(self) -> Cut:
-        """What uploads are sorted by."""
+        """The sort key: start in microseconds, and media_id."""
         return epoch_us(self.upload.start.replace(tzinfo=None)), self.upload.media_id
 
 
 def entries_of(rows: pd.DataFrame) -> list[PlannedUpload]:
-    """Return uploads (rows of `with_periods`) one by one, in their order."""
+    """Return the uploads of `rows` (from `with_periods`), in the same order."""
     return [
         PlannedUpload(
             Upload.of(row), row["start"].to_pydatetime(), row["version"], int(row["period"])
@@ -67,31 +66,31 @@ def uploads_of(library: Library, camera: str, days: int) -> pd.DataFrame:
     """Return the uploads of the newest `days` days that still have some, sorted by start.
 
     The columns are COLUMNS and `day` (ISO, in the library's zone), `version`
-    (changes with the content) and `period` (number within the day). Empty where
-    nothing is.
+    (changes with the content) and `period` (number within the day). The frame is empty
+    if there are no uploads.
     """
-    # One more: a day here may reach into two of the camera's own.
+    # One more: a day here may overlap two days of the camera's zone.
     newest = islice(library.catalog.manifest().newest_first([camera]), days + 1)
     starts = [part.first_us for _, part in newest if part.first_us is not None]
     since = pd.Timestamp(min(starts), unit="us", tz="UTC") if starts else None
-    found = library.media(camera, start=since, columns=COLUMNS)
-    # Pages go with their media.
-    return _shown(found[~found["state"].isin(GONE_STATES)].copy(), days)
+    uploads = library.media(camera, start=since, columns=COLUMNS)
+    # Uploads without media have no pages.
+    return _shown(uploads[~uploads["state"].isin(GONE_STATES)].copy(), days)
 
 
-def _shown(found: pd.DataFrame, days: int) -> pd.DataFrame:
-    found["start"] = found["start"].fillna(found["arrived"])
-    found["day"] = found["start"].dt.strftime(names.DAY_FORMAT)
-    newest = sorted(found["day"].unique())[-days:]
-    found = found[found["day"].isin(newest)].sort_values(["start", "media_id"], kind="stable")
-    content = found["sha256"].fillna("").astype(object) + found["thumb"].fillna("").astype(object)
-    whole = found["sha256"].str[:8]
-    found["version"] = whole.where(whole.notna(), content.map(names.digest))
-    return found.reset_index(drop=True)
+def _shown(rows: pd.DataFrame, days: int) -> pd.DataFrame:
+    rows["start"] = rows["start"].fillna(rows["arrived"])
+    rows["day"] = rows["start"].dt.strftime(names.DAY_FORMAT)
+    newest = sorted(rows["day"].unique())[-days:]
+    rows = rows[rows["day"].isin(newest)].sort_values(["start", "media_id"], kind="stable")
+    content = rows["sha256"].fillna("").astype(object) + rows["thumb"].fillna("").astype(object)
+    file_hash = rows["sha256"].str[:8]
+    rows["version"] = file_hash.where(file_hash.notna(), content.map(names.digest))
+    return rows.reset_index(drop=True)
 
 
 def with_periods(uploads: pd.DataFrame, gap: timedelta) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return uploads with their period's number, and the periods, each within its day.
+    """Return the uploads with period numbers, and the periods, numbered within each day.
 
     Periods end at midnight, so that a day's pages change with that day only.
     Their columns are those of `analysis.periods` and `day`.
@@ -103,7 +102,7 @@ def with_periods(uploads: pd.DataFrame, gap: timedelta) -> tuple[pd.DataFrame, p
 
 @dataclass(frozen=True, slots=True)
 class PlannedMoment:
-    """A clip with the pictures that lie in it, or pictures that lie in none, in order of time."""
+    """A clip with the pictures taken during it, or pictures without a clip, in order of time."""
 
     period: int
     clip: PlannedUpload | None
@@ -120,9 +119,9 @@ class PlannedMoment:
 
 def moments_of(entries: Sequence[PlannedUpload]) -> list[PlannedMoment]:
     """Return the moments of one day's uploads, oldest first."""
-    clips = {one.upload.media_id: one for one in entries if one.upload.kind == "clip"}
+    clips = {entry.upload.media_id: entry for entry in entries if entry.upload.kind == "clip"}
     held: dict[str, list[PlannedUpload]] = defaultdict(list)
-    found: list[PlannedMoment] = []
+    moments: list[PlannedMoment] = []
     for entry in entries:
         holder = entry.upload.clip_id
         if entry.upload.kind == "clip":
@@ -130,9 +129,9 @@ def moments_of(entries: Sequence[PlannedUpload]) -> list[PlannedMoment]:
         if holder is not None and holder in clips:
             held[holder].append(entry)
         else:
-            found.append(PlannedMoment(entry.period, None, (entry,)))
-    found += [part for key, clip in clips.items() for part in _parts(clip, held[key])]
-    return sorted(found, key=lambda moment: moment.key)
+            moments.append(PlannedMoment(entry.period, None, (entry,)))
+    moments += [part for key, clip in clips.items() for part in _parts(clip, held[key])]
+    return sorted(moments, key=lambda moment: moment.key)
 
 
 def _parts(clip: PlannedUpload, pictures: list[PlannedUpload]) -> Iterable[PlannedMoment]:
@@ -143,7 +142,7 @@ def _parts(clip: PlannedUpload, pictures: list[PlannedUpload]) -> Iterable[Plann
 
 
 def pages_of(moments: Sequence[PlannedMoment]) -> list[list[PlannedMoment]]:
-    """Return a day's moments page by page, oldest first; a full page stays as it is for good."""
+    """Return a day's moments by page, oldest first; a full page never changes."""
     pages: list[list[PlannedMoment]] = [[]]
     for moment in moments:
         if _size(pages[-1]) >= FULL:
@@ -159,27 +158,27 @@ def _size(page: Iterable[PlannedMoment]) -> int:
 
 
 def cuts_of(pages: Sequence[Sequence[PlannedMoment]]) -> tuple[Cut, ...]:
-    """Return the first upload of each page."""
+    """Return the key of each page's first upload."""
     return tuple(page[0].key for page in pages if page)
 
 
 def page_holding(cuts: Sequence[Cut], key: Cut) -> str:
-    """Return the name of the page that the moment beginning with `key` is on."""
+    """Return the name of the page with the moment that begins with `key`."""
     return names.page_name(max(0, bisect_right(list(cuts), key) - 1), max(1, len(cuts)))
 
 
 def joined(moments: Iterable[PlannedMoment]) -> list[PlannedMoment]:
-    """Return moments with neighbouring pictures of no clip as one, within their period."""
-    found: list[PlannedMoment] = []
+    """Return moments, with consecutive pictures without a clip merged within their period."""
+    result: list[PlannedMoment] = []
     for moment in moments:
-        last = found[-1] if found else None
+        last = result[-1] if result else None
         if last and not last.clip and not moment.clip and last.period == moment.period:
-            found[-1] = PlannedMoment(last.period, None, (*last.pictures, *moment.pictures))
+            result[-1] = PlannedMoment(last.period, None, (*last.pictures, *moment.pictures))
         else:
-            found.append(moment)
-    return found
+            result.append(moment)
+    return result
 
 
 def day_of(text: str) -> date:
-    """Return the date of a `day`."""
+    """Return the date of a `day` text (ISO)."""
     return date.fromisoformat(text)

@@ -1,7 +1,7 @@
-"""`update()`: bring a site's pages up to date, or find at once that they are.
+"""`update()`: update a site's pages, or return quickly if they are current.
 
-What a quiet run imports is little: pages are only made, with all that this
-takes, where the catalog, the settings, the code or a camera's silence changed.
+A run without changes imports little: pages are built, with everything that needs, only if
+the catalog, the settings, the code or the silence of a camera changed.
 """
 
 from __future__ import annotations
@@ -29,30 +29,29 @@ def update(
     is_full: bool = False,
     progress: Progress | None = None,
 ) -> SiteSummary:
-    """Write the pages that changed into `folder` and remove what is no longer to be shown.
+    """Write the changed pages to `folder`, and remove what is no longer shown.
 
-    With `is_full` every page is made and held against what is there. Raises
-    SettingsError where the folder is not the site's to write in, LibraryError
-    where there is no library, StrangeTree where the uploads are not those that the
-    library knows, SiteBusy, SiteFull.
+    With `is_full`, every page is built and compared with the existing file. Raises
+    SettingsError if the site may not use the folder, LibraryError if there is no library,
+    StrangeTree if the uploads are not those of the library, SiteBusy and SiteFull.
     """
     refuse_place(folder, settings.uploads, settings.library)
     site, home = SiteFolder(folder, settings.site.readers), _home(settings)
-    site.known()  # refused before anything is made
+    site.known()  # raises before the lock file is created
     with site.locked():
         known = site.known()
         _refuse_other_library(folder, known, home)
-        looked = _looked_at(settings, folder)
-        if not is_full and _is_current(site, known, looked):
+        fingerprints = _fingerprints(settings, folder)
+        if not is_full and _is_current(site, known, fingerprints):
             return SiteSummary(folder, len(known.cameras), len(known.days))
-        # Both open tables, with Arrow: a quiet run loads neither.
+        # Both import Arrow, which a run without changes does not need.
         from pano_analytics.site import build
         from pano_analytics.store import own_tree
 
         if settings.uploads is not None and settings.uploads.is_dir():
-            # Another disk may be mounted there: no page goes for what it lacks.
+            # Another disk may be mounted there: do not remove pages because of that.
             own_tree.require(Storage(settings.library or folder), settings.uploads)
-        return build.build(settings, site, known, home.root_id, looked, is_full, progress)
+        return build.build(settings, site, known, home.root_id, fingerprints, is_full, progress)
 
 
 def _home(settings: Settings) -> Home:
@@ -69,51 +68,51 @@ def _refuse_other_library(folder: Path, known: BuiltDays, home: Home) -> None:
         )
 
 
-def _looked_at(settings: Settings, folder: Path) -> dict[str, object]:
-    """Return what stands for all that pages are made of: the catalog, the settings, the code."""
-    said = settings.model_dump(mode="json", include=set(_SAID))
+def _fingerprints(settings: Settings, folder: Path) -> dict[str, object]:
+    """Return fingerprints of all inputs of the pages: catalog, settings and code."""
+    values = settings.model_dump(mode="json", include=set(_SETTINGS))
     places = [str(resolved(path)) for path in (folder, settings.uploads) if path is not None]
-    rest = json.dumps([said, places, _code()], sort_keys=True)
+    other_inputs = json.dumps([values, places, _code()], sort_keys=True)
     return {
         "catalog": _stamp(settings),
         "unread": _unread(settings),
-        "rest": blake2b(rest.encode(), digest_size=8).hexdigest(),
+        "rest": blake2b(other_inputs.encode(), digest_size=8).hexdigest(),
     }
 
 
-# `NAME` of `ingest.unread` and `ingest.obstacles`, not imported: a quiet run loads little.
+# `NAME` of `ingest.unread` and `ingest.obstacles`, which are not imported to load little.
 UNREAD, OBSTACLES = "state/unread.json", "state/obstacles.json"
 
 
 def _unread(settings: Settings) -> str:
     assert settings.library is not None
-    known = [_page(settings.library, name) for name in (UNREAD, OBSTACLES)]
-    if not any(known):
+    contents = [_read_state(settings.library, name) for name in (UNREAD, OBSTACLES)]
+    if not any(contents):
         return ""
     ignored = repr(settings.doctor.ignore).encode()
-    return blake2b(b"".join(known) + ignored, digest_size=8).hexdigest()
+    return blake2b(b"".join(contents) + ignored, digest_size=8).hexdigest()
 
 
-def _page(library: Path, name: str) -> bytes:
+def _read_state(library: Path, name: str) -> bytes:
     try:
         return Storage(library).read(name)
     except OSError:
         return b""
 
 
-_SAID = ("uploads", "zone", "silent_after_hours", "cameras", "site")
+_SETTINGS = ("uploads", "zone", "silent_after_hours", "cameras", "site")
 
 
 def _stamp(settings: Settings) -> list[int] | None:
-    # The manifest is swapped with each change of the catalog.
+    # The manifest is replaced at each change of the catalog.
     assert settings.library is not None
-    found = catalog_stamp(Storage(settings.library))
-    return None if found is None else list(found)
+    stamp = catalog_stamp(Storage(settings.library))
+    return None if stamp is None else list(stamp)
 
 
 @cache
 def _code() -> str:
-    """Return a digest of this room and the version: new code makes new pages."""
+    """Return a digest of this package and the version: new code builds new pages."""
     own = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in _CODE)
     content = b"\0".join(path.read_bytes() for path in own)
     return blake2b(content + version("pano-analytics").encode(), digest_size=8).hexdigest()
@@ -122,9 +121,9 @@ def _code() -> str:
 _CODE = (".py", ".html", ".css", ".js")
 
 
-def _is_current(site: SiteFolder, known: BuiltDays, looked: dict[str, object]) -> bool:
-    due = known.looked.get("due")
+def _is_current(site: SiteFolder, known: BuiltDays, fingerprints: dict[str, object]) -> bool:
+    due = known.fingerprints.get("due")
     if due is not None and datetime.now(UTC) >= datetime.fromisoformat(str(due)):
         return False
-    before = {key: known.looked.get(key) for key in looked}
-    return before == looked and site.is_whole(known)
+    before = {key: known.fingerprints.get(key) for key in fingerprints}
+    return before == fingerprints and site.is_whole(known)

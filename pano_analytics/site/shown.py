@@ -1,4 +1,4 @@
-"""What one run has in hand: the library, and of each camera the uploads and periods to show."""
+"""The data of one run: the library, and each camera's uploads and periods to show."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class Shown:
 
     @classmethod
     def of(cls, library: Library, name: str, arrived: datetime | None) -> Shown:
-        """Return what is shown of a camera; `arrived` is when its last upload did.
+        """Return the data of one camera; `arrived` is the arrival of its last upload.
 
-        That upload may be gone since.
+        That upload may have been removed since.
         """
         silent = silent_from(arrived, library.settings.silent_after_hours_of(name))
-        said = library.settings.site
-        uploads = plan.uploads_of(library, name, said.days)
-        numbered, found = plan.with_periods(uploads, timedelta(seconds=said.period_gap_s))
-        return cls(name, names.folder_of(name), numbered, found, silent)
+        settings = library.settings.site
+        uploads = plan.uploads_of(library, name, settings.days)
+        numbered, periods = plan.with_periods(uploads, timedelta(seconds=settings.period_gap_s))
+        return cls(name, names.folder_of(name), numbered, periods, silent)
 
     @classmethod
     def all_of(cls, library: Library) -> tuple[Shown, ...]:
-        """Return what is shown of each camera."""
+        """Return the data of each camera."""
         known = library.cameras().set_index("camera")["arrived"].dropna()
         arrived = {str(name): moment.to_pydatetime() for name, moment in known.items()}
         return tuple(cls.of(library, name, arrived.get(name)) for name in library.camera_names())
@@ -65,30 +65,30 @@ class Shown:
         return self._by_day[day]
 
     def entries_of(self, day: str) -> list[plan.PlannedUpload]:
-        """Return a day's uploads one by one, by start."""
+        """Return a day's uploads as planned uploads, by start."""
         return plan.entries_of(self._by_day[day])
 
     def counts(self, day: str | None = None) -> str:
-        """Return how many pictures and clips there are, of one day or in all."""
+        """Return the number of pictures and clips as text, of one day or in total."""
         kinds = (self.uploads if day is None else self._by_day[day])["kind"]
         return counts(int((kinds == "snapshot").sum()), int((kinds == "clip").sum()))
 
     def day_beside(self, day: str, step: int) -> str | None:
-        """Return the day before (-1) or after (1) that has uploads."""
+        """Return the previous (-1) or next (1) day with uploads, or None."""
         at = self.days.index(day) + step
         return self.days[at] if 0 <= at < len(self.days) else None
 
     def ends_of(self, day: str) -> tuple[str, str]:
-        """Return the first and last upload of a day."""
+        """Return the media_id of the first and last upload of a day."""
         ids = self._by_day[day]["media_id"]
         return ids.iloc[0], ids.iloc[-1]
 
     def is_packing(self, day: str, clip_days: int) -> bool:
-        """Tell whether the day is one of those whose clips are packed for browsers."""
+        """Return whether clips of this day are converted for browsers."""
         return bool(clip_days) and day in self.days[-clip_days:]
 
     def parts(self, manifest: Manifest) -> dict[str, list[str]]:
-        """Return for each day the parts that its uploads, or what belongs to them, stand in."""
+        """Return the paths of the Parquet files with each day's uploads and their other rows."""
         tables = [manifest.table(name) for name in TABLES if TABLES[name].is_by_day]
         return {
             day: [
@@ -101,13 +101,13 @@ class Shown:
         }
 
     def is_silent(self, now: datetime) -> bool:
-        """Tell whether the camera is silent at `now`."""
+        """Return whether the camera is silent at `now`."""
         return self.silent_from is None or self.silent_from <= now
 
 
 @dataclass(frozen=True)
 class SiteRun:
-    """One run: the library, the site's folder, the cameras, and what all templates are given."""
+    """One run: the library, the site's folder, the cameras, and values for all templates."""
 
     library: Library
     site: SiteFolder
@@ -120,31 +120,31 @@ class SiteRun:
 
     @cached_property
     def clock(self) -> ZoneClock:
-        """Says times of the library's zone."""
+        """Formats times in the library's zone."""
         return ZoneClock(self.library.zone)
 
     @cached_property
     def common(self) -> dict[str, Any]:
-        """What every template is given."""
-        said = self.settings.site
-        return {"policy": names.policy(said.media_url), "dashboard": said.dashboard_url}
+        """Values for every template."""
+        settings = self.settings.site
+        return {"policy": names.policy(settings.media_url), "dashboard": settings.dashboard_url}
 
     @cached_property
     def notices(self) -> list[tuple[str, str, str]]:
-        """What is not read: the folder and why, what to do, and lines to paste ("": none)."""
+        """Unread folders: a text, advice, and settings to paste, which may be empty."""
         storage, zone = self.library.storage, self.library.zone
         unread = places(self.settings, storage, self.library.catalog.manifest().cameras())
-        closed = obstacles.blocked(self.settings, storage, obstacles.UNREADABLE)
+        unreadable = obstacles.blocked(self.settings, storage, obstacles.UNREADABLE)
         return [
-            *((one.text(zone), one.advice, one.snippet) for one in unread),
-            *((one.text(zone), one.advice, "") for one in closed),
+            *((notice.text(zone), notice.advice, notice.snippet) for notice in unread),
+            *((notice.text(zone), notice.advice, "") for notice in unreadable),
         ]
 
     def keys(self) -> Iterable[str]:
-        """Yield the folder of each camera's day that is shown."""
+        """Yield the folder of each shown camera-day."""
         return (f"{camera.folder}/{day}" for camera in self.shown for day in camera.days)
 
     def next_silence(self) -> datetime | None:
-        """Return when the next camera falls silent."""
-        coming = [camera.silent_from for camera in self.shown]
-        return min((at for at in coming if at and at > self.now), default=None)
+        """Return when the next camera becomes silent, or None."""
+        times = [camera.silent_from for camera in self.shown]
+        return min((at for at in times if at and at > self.now), default=None)

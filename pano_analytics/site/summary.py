@@ -1,4 +1,4 @@
-"""What a run of `pano site` did, and how it is told meanwhile."""
+"""The result of `pano site`, and its progress callback."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class SiteSummary:
-    """What a run did.
+    """The result of a run.
 
-    `days` counts the camera-days shown, `days_made` those whose pages were made
-    anew; `written` the files that were new or different, `clips_packed` those
-    of them that are clips; `clips_waiting` had no room.
+    `days` counts the camera-days shown, `days_made` those whose pages were written again,
+    `written` the new or changed files, `clips_packed` the converted clips, and
+    `clips_waiting` those without disk space.
     """
 
     folder: Path
