@@ -131,7 +131,7 @@ class AccessControl:
         if not is_same_origin(request):
             return Denial(403, "This address only accepts requests from its own pages.")
         if _names_a_document(request):
-            return Denial(403, "Each visitor gets their own page; it cannot be chosen.")
+            return Denial(403, "Each visitor gets a new page; its id cannot be chosen.")
         if is_open(request.path, prefix):
             return None
         try:

@@ -72,7 +72,7 @@ def _clock_error(offset_s: float | None) -> str:
 def _length(upload: Upload) -> str:
     if upload.kind != "clip":
         return ""
-    parts = [f"{upload.span_s:.0f} s by its times"]
+    parts = [f"{upload.span_s:.0f} s from start to end"]
     if upload.duration_s:
         parts.append(f"{upload.duration_s:.1f} s in the file")
     if upload.fps:

@@ -45,17 +45,17 @@ STATE_COUNTS: dict[str, str] = {
 TIME_BADGES: dict[str, Badge] = {
     "name+arrival": Badge(
         "Repeated hour",
-        "The end of daylight saving time repeats this hour. The arrival of the file tells which "
-        "of the two it was.",
+        "The end of daylight saving time repeats this hour. The time of arrival shows "
+        "which of the two it was.",
     ),
     "name+neighbours": Badge(
         "Repeated hour",
-        "The end of daylight saving time repeats this hour. Other uploads of these minutes tell "
-        "which of the two it was.",
+        "The end of daylight saving time repeats this hour. Other uploads from the same "
+        "minutes show which of the two it was.",
     ),
     "guess": Badge(
         "Time uncertain",
-        "The end of daylight saving time repeats this hour, and nothing tells which of the two it "
+        "The end of daylight saving time repeats this hour, and nothing shows which of the two it "
         "was. The first is assumed.",
     ),
     "gap": Badge(
