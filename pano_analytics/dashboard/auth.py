@@ -331,8 +331,10 @@ class _Form(RequestHandler):
         loop = asyncio.get_running_loop()
         ids = [session.id for session in sessions]
         await loop.run_in_executor(self.door.known_pool, self.door.sessions.end, ids)
-        for one in sessions:
-            log.info("session %s of %s ended from %s", one.short_id, one.user, self.address())
+        for session in sessions:
+            log.info(
+                "session %s of %s ended from %s", session.short_id, session.user, self.address()
+            )
         turn_out = getattr(self.application, "turn_out", None)
         if turn_out is not None:
             turn_out()

@@ -59,7 +59,7 @@ def network_of(address: str) -> str:
 
 
 class Attempts:
-    """Counts failed logins, and makes whoever fails 10 times in 5 minutes wait.
+    """Counts failed logins; after 10 in 5 minutes, further attempts must wait.
 
     Attempts count per address, and per browser for one that was logged in before, so that
     strangers cannot lock users out by trying their names. The addresses of one IPv6 network

@@ -47,6 +47,10 @@ _DECLARE_LENGTH = frozenset(("matroska", "flv", "asf"))
 
 
 def inspect_clip(upload: Opened, format_name: str, expected_s: float | None) -> Inspection:
+    """Return the inspection of a clip, whose name gives the length `expected_s` if known.
+
+    Raises Undecodable or Unsupported.
+    """
     content = upload.content
     verdict = verdict_of(content, format_name, upload.size_bytes)
     try:

@@ -37,6 +37,7 @@ def upright(picture: Image, orientation: int) -> Image:
 
 
 def frame_of(offset_s: float, image: Image, pixel_aspect: float, width: int) -> Frame:
+    """Return the grid and the thumbnail, at most `width` pixels wide, of a picture."""
     picture = image if image.mode in ("RGB", "L") else _eight_bits(image)
     return Frame(offset_s, _grid(picture.convert("L")), _thumbnail(picture, pixel_aspect, width))
 

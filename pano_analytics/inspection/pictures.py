@@ -29,6 +29,7 @@ _OF_FORMAT = ("cannot handle", "supported", "unknown", "unrecognized", "not avai
 
 
 def inspect_picture(upload: Opened, format_name: str) -> Inspection:
+    """Return the inspection of a still picture. Raises Undecodable or Unsupported."""
     if upload.size_bytes > MAX_SNAPSHOT_BYTES:
         raise Unsupported(
             f"too large to look at: {upload.size_bytes} bytes, more than {MAX_SNAPSHOT_BYTES}; "

@@ -39,7 +39,7 @@ class DayPages:
 
     def _frames(self) -> dict[str, list[tuple[float, str]]]:
         """Return (offset in seconds, thumbnail locator) of each clip's key frames, by media_id."""
-        uploads = [one.upload for one in self.entries]
+        uploads = [entry.upload for entry in self.entries]
         clips = [upload.media_id for upload in uploads if upload.kind == "clip"]
         if not clips:
             return {}
@@ -57,7 +57,7 @@ class DayPages:
         """Write all pages of the day, and return their names."""
         written = {}
         place = self._places()
-        ordered = [self.items[one.upload.media_id] for one in self.entries]
+        ordered = [self.items[entry.upload.media_id] for entry in self.entries]
         for at, item in enumerate(ordered):
             written[item.page] = self._upload_page(item, at, ordered, place[item.id])
         for at in range(len(self.pages)):
@@ -69,10 +69,10 @@ class DayPages:
 
     def _places(self) -> dict[str, str]:
         return {
-            one.upload.media_id: name
+            entry.upload.media_id: name
             for name, page in zip(self.names, self.pages, strict=True)
             for moment in page
-            for one in moment.entries
+            for entry in moment.entries
         }
 
     # --- links to neighbouring days
@@ -163,7 +163,7 @@ class DayPages:
 
     def _period(self, first_id: str, moments: list[plan.PlannedMoment]) -> Period:
         """Return the part of a period on this page, so that a full page never changes."""
-        uploads = [one.upload for moment in moments for one in moment.entries]
+        uploads = [entry.upload for moment in moments for entry in moment.entries]
         clips = sum(upload.kind == "clip" for upload in uploads)
         starts = [upload.start for upload in uploads]
         ends = [upload.end for upload in uploads if upload.end is not None]

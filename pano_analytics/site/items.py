@@ -171,7 +171,7 @@ def _trouble(playable: Playable | None, media: str | None) -> str:
 
 def group_of(moment: PlannedMoment, items: dict[str, PageUpload]) -> Group:
     """Return a moment as page data: newest first, except for a clip's pictures."""
-    pictures = tuple(items[one.upload.media_id] for one in moment.pictures)
+    pictures = tuple(items[entry.upload.media_id] for entry in moment.pictures)
     if moment.clip is None:
         return Group(None, pictures[::-1])
     return Group(items[moment.clip.upload.media_id], pictures)
