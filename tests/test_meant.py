@@ -48,8 +48,8 @@ def test_what_resembles_nothing_gets_no_guess() -> None:
     with pytest.raises(SettingsError) as caught:
         check({"xyzzy": 1})
     assert "mean" not in str(caught.value)
-    assert alike.meant("xyzzy", ["porch", "yard"]) == ""
-    assert alike.meant(["Proch", "yrd"], ["porch", "yard"]) == " Did you mean 'porch' or 'yard'?"
+    assert alike.hint("xyzzy", ["porch", "yard"]) == ""
+    assert alike.hint(["Proch", "yrd"], ["porch", "yard"]) == " Did you mean 'porch' or 'yard'?"
 
 
 def test_an_unknown_name_in_a_library_is_answered_with_the_one_that_was_meant(

@@ -207,7 +207,7 @@ def _ignored(library: Library) -> set[tuple[str | None, str]]:
             raise SettingsError(
                 f"doctor.ignore: expected a finding's word ({known}), or a camera and a word, "
                 f"such as 'barn: {next(iter(WORDS))}'; got {entry!r}."
-                f"{alike.meant(word.strip(), WORDS)}"
+                f"{alike.hint(word.strip(), WORDS)}"
             )
         ignored.add((alike.key(camera.strip()) or None, word.strip()))
     return ignored

@@ -1,4 +1,4 @@
-"""The library: what notebooks, pages and scripts hold."""
+"""The library: the interface that notebooks, pages and scripts use."""
 
 from pano_analytics.library.library import COLUMNS, Library, open
 

@@ -1,7 +1,7 @@
-"""What the library answers about events: they are computed from the uploads, each time.
+"""Event queries of the library: events are computed from the uploads on each call.
 
-An event may reach beyond the range that was asked for. So uploads are fetched around the
-range, further out until every event that touches it is known whole.
+An event may extend beyond the requested range. So uploads are fetched around the range, in
+growing steps, until every event that overlaps it is complete.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from pano_analytics.analysis.events import COLUMNS, Rule, event_ids, events
 from pano_analytics.errors import QueryError
 from pano_analytics.model import arguments
 
-# What is needed to make events of uploads.
+# The columns needed to compute events from uploads.
 NEEDED = (
     *("media_id", "camera", "kind", "trigger", "start", "end", "arrived", "state"),
     *("clip_id", "thumb", "channel"),
 )
-# How far around a range is looked at first, and how much further each time.
+# How far around a range uploads are fetched first, and the factor by which that grows.
 _MARGIN = timedelta(hours=1)
-_FURTHER = 4
-_LONG = timedelta(days=40_000)
+_GROWTH = 4
+_MAX_MARGIN = timedelta(days=40_000)
 
 Fetch = Callable[[datetime | None, datetime | None], pd.DataFrame]
 
 
 def chosen_columns(columns: Any) -> list[str] | None:
-    """Return the columns of events that were asked for; None for all."""
+    """Return the requested columns of events; None for all."""
     chosen = arguments.names(columns, "columns", COLUMNS)
     if chosen == []:
         raise QueryError(f"columns: expected at least one of {', '.join(COLUMNS)}; got none.")
@@ -38,7 +38,7 @@ def chosen_columns(columns: Any) -> list[str] | None:
 
 
 def chosen_ids(event_id: Any) -> list[str]:
-    """Return the ids of events that were asked for."""
+    """Return the requested ids of events."""
     wanted = arguments.names(event_id, "event_id")
     if wanted is None:
         raise QueryError(
@@ -50,10 +50,10 @@ def chosen_ids(event_id: Any) -> list[str]:
 def around(
     fetch: Fetch, rules: Mapping[str, Rule], first: datetime | None, last: datetime | None
 ) -> pd.DataFrame:
-    """Return uploads that contain all members of each event that overlaps [first, last).
+    """Return uploads that include all members of each event that overlaps [first, last).
 
     `fetch` returns the uploads that overlap a range, with the columns `NEEDED`, without
-    those that form no event. Events that do not overlap the range may be there in part.
+    those that form no event. Events that do not overlap the range may be incomplete.
     """
     longest = [rule.longest_us for rule in (Rule(), *rules.values())]
     low = None if first is None else first - _MARGIN
@@ -66,9 +66,9 @@ def around(
         is_early = low is not None and bool((runs["start"] - runs["gap"] <= low).any())
         if not is_late and not is_early:
             return uploads
-        margin *= _FURTHER
+        margin *= _GROWTH
         if is_early and first is not None:
-            low = None if margin > _LONG else first - margin
+            low = None if margin > _MAX_MARGIN else first - margin
         if is_late:
             high = runs["end"].max().to_pydatetime() + margin
 
@@ -79,9 +79,9 @@ def _runs(
     first: datetime | None,
     last: datetime | None,
 ) -> pd.DataFrame:
-    """Return `start, end, gap` of what is connected and overlaps the range, of any length.
+    """Return `start, end, gap` of the unlimited runs of uploads that overlap the range.
 
-    Where an event is cut for its length depends on the beginning of all that is connected.
+    Where an event is cut because of its length depends on where the whole run begins.
     """
     endless = {name: Rule(rule.gap, None, rule.scheduled) for name, rule in rules.items()}
     runs = overlapping(events(uploads, endless), first, last)
@@ -90,26 +90,26 @@ def _runs(
     return runs.assign(gap=pd.to_timedelta(gap))[["start", "end", "gap"]]
 
 
-def overlapping(found: pd.DataFrame, first: datetime | None, last: datetime | None) -> pd.DataFrame:
+def overlapping(rows: pd.DataFrame, first: datetime | None, last: datetime | None) -> pd.DataFrame:
     """Return the events that overlap [first, last), as uploads do."""
-    keep = pd.Series(True, found.index)
+    keep = pd.Series(True, rows.index)
     if first is not None:
-        keep &= (found["start"] >= first) | (found["end"] > first)
+        keep &= (rows["start"] >= first) | (rows["end"] > first)
     if last is not None:
-        keep &= found["start"] < last
-    return found[keep]
+        keep &= rows["start"] < last
+    return rows[keep]
 
 
 def with_ids(uploads: pd.DataFrame, rules: Mapping[str, Rule]) -> pd.DataFrame:
-    """Return the uploads with a column `event_id`, those that form none left out."""
+    """Return the uploads with a column `event_id`, without those that form no event."""
     return uploads.assign(event_id=event_ids(uploads, rules)).dropna(subset="event_id")
 
 
 def members(wanted: Sequence[str], seeds: pd.DataFrame, numbered: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `numbered` that share an event with one of the uploads `wanted`.
 
-    `seeds` are the rows of those uploads, `numbered` uploads with their `event_id`.
-    Raises QueryError for what is no upload, or an upload of no event.
+    `seeds` are the rows of those uploads; `numbered` has uploads with their `event_id`.
+    Raises QueryError for an unknown id, and for an upload that belongs to no event.
     """
     missing = [name for name in wanted if name not in set(seeds["media_id"])]
     if missing:

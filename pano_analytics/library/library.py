@@ -1,4 +1,4 @@
-"""`open()`: the library that notebooks, faces and side rooms hold in the hand."""
+"""`open()` and `Library`: the interface for notebooks, the dashboard, the site and scripts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from pano_analytics import settings as settings_room
+from pano_analytics import settings as settings_module
 from pano_analytics.analysis import activity
 from pano_analytics.analysis.events import COLUMNS as EVENT_COLUMNS
 from pano_analytics.analysis.events import Rule, events
 from pano_analytics.analysis.silence import is_silent
 from pano_analytics.errors import LibraryError, MediaError, QueryError, SettingsError
-from pano_analytics.library import events as event_answers
+from pano_analytics.library import events as event_queries
 from pano_analytics.library.queries import Queries
 from pano_analytics.model import alike, arguments
 from pano_analytics.model.tables import MEDIA, named
@@ -39,7 +39,7 @@ from pano_analytics.wording import many
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Names = Any  # a name, or several: a list, a Series, an array, a row or a frame that has them
+Names = Any  # one name, or several: a list, a Series, an array, a row or a frame with them
 Moment = Any  # text, date, datetime or Timestamp; naive means the library's zone
 
 _NAMES = tuple(column.name for column in MEDIA.columns)
@@ -49,17 +49,17 @@ COLUMNS: tuple[str, ...] = (_NAMES[0], "camera", "date", *_NAMES[1:])
 def open(where: str | os.PathLike[str] | None = None) -> Library:
     """Open the library at `where`: its folder, or the `pano.toml` that names it.
 
-    Without `where` the settings file is looked for as the command line does.
-    Raises LibraryError where there is no library, SettingsError for a bad file.
+    Without `where`, look for the settings file as the command line does.
+    Raises LibraryError if there is no library, SettingsError for an invalid file.
     """
-    path = settings_room.find() if where is None else _path(where)
+    path = settings_module.find() if where is None else _path(where)
     if path is None:
         raise LibraryError(
             "expected a library folder or a pano.toml; none was given, and there is none in this "
             "folder. Create one with `pano ingest --uploads DIR --library LIB`."
         )
     if path.suffix == ".toml":
-        return Library.of(settings_room.load(path), str(path))
+        return Library.of(settings_module.load(path), str(path))
     return Library(path, _known_settings(path))
 
 
@@ -84,9 +84,9 @@ def _known_settings(folder: Path) -> Settings:
 
 
 class Library:
-    """A catalog of uploads and the questions one can ask of it.
+    """A catalog of uploads, and the queries of it.
 
-    Frames come back with times aware in `zone`; naive times given mean `zone`, a date
+    Returned frames have times aware in `zone`. Naive times passed in mean `zone`; a date
     means its first moment. Ranges are half-open, [start, end), and select by overlap.
     """
 
@@ -100,7 +100,7 @@ class Library:
 
     @classmethod
     def of(cls, settings: Settings, origin: str = "settings") -> Library:
-        """Return the library that `settings` name; it may be empty still."""
+        """Return the library that `settings` name; it may still be empty."""
         if settings.library is None:
             raise SettingsError(f"{origin}: expected `library`, the folder of the library; add it.")
         return cls(settings.library, settings)
@@ -112,7 +112,7 @@ class Library:
         return f"<Library {self.folder}: {many(rows, 'upload')} of {cameras}>"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the library, and a row for each camera."""
+        """Return the HTML that a notebook shows: the library, and one row per camera."""
         shown = self.cameras()[["camera", "snapshots", "clips", "first", "latest", "is_silent"]]
         return f"<p>{escape(repr(self))}</p>{shown.to_html(index=False, na_rep='', escape=True)}"
 
@@ -122,7 +122,7 @@ class Library:
 
     @property
     def settings(self) -> Settings:
-        """The settings, with a table for each camera that a template told apart so far."""
+        """The settings, with a table for each camera that a template has created so far."""
         generation = self.generation
         if self._followed[0] != generation:
             self._followed = (generation, split.followed(self._settings, self.storage))
@@ -130,26 +130,26 @@ class Library:
 
     @property
     def uploads(self) -> Path | None:
-        """The upload root, as last ingested or set."""
+        """The upload root, from the last ingest or the settings."""
         return self._settings.uploads
 
     @property
     def generation(self) -> int:
-        """A number that grows with each change of the catalog; asking costs one stat."""
+        """A number that grows with each change of the catalog; reading it costs one stat."""
         return self.catalog.manifest().generation
 
     def parts(self, table: str = "media") -> list[str]:
         """Return the Parquet files of exactly one generation of a table, for other tools.
 
-        The next commit moves those away that it replaces: read them soon, and ask again where
-        one is missing. Raises QueryError for a table that does not exist, saying which do.
+        The next commit moves the files that it replaces: read them soon, and call this again
+        if one is missing. Raises QueryError, with the known tables, for an unknown table.
         """
         for left in reversed(range(_TRIES)):
             parts = self.catalog.manifest().table(named(table).name).values()
             paths = [self.storage.path(part.path) for part in parts]
             if not left or all(path.exists() for path in paths):
                 break
-            time.sleep(_PAUSE_S)  # a commit that moves its parts into the tree
+            time.sleep(_PAUSE_S)  # a commit is moving its parts into the tree
         return [str(path) for path in paths]
 
     def media(
@@ -168,8 +168,8 @@ class Library:
 
         `camera`, `kind` and `state` take a name or several. The columns are those of
         `docs/columns.md`; `camera` is a category in the order of `camera_names()`.
-        Raises QueryError for a name that does not exist, saying which do, and for a
-        range that is empty or lies in the future.
+        Raises QueryError for an unknown name, listing the known ones, and for a range that
+        is empty or in the future.
         """
         chosen = arguments.names(columns, "columns", COLUMNS)
         if chosen == []:
@@ -183,14 +183,14 @@ class Library:
                 conditions.append(f"list_contains(?::VARCHAR[], {column})")
                 values.append(wanted)
         direction = "DESC" if arguments.yes_or_no(newest_first, "newest_first") else "ASC"
-        most = arguments.whole(limit, "limit")
+        max_rows = arguments.whole(limit, "limit")
         statement = (
             f"SELECT {', '.join(_quoted(name) for name in chosen or COLUMNS)} FROM {{source}} "
             f"{_where(conditions)} ORDER BY start {direction}, camera, path {direction}"
-            + (f" LIMIT {most}" if most is not None else "")
+            + (f" LIMIT {max_rows}" if max_rows is not None else "")
         )
-        found = self._queries.ask(statement, self._select(cameras, first, last), values)
-        return self._in_camera_order(found)
+        rows = self._queries.ask(statement, self._select(cameras, first, last), values)
+        return self._in_camera_order(rows)
 
     def events(
         self,
@@ -204,41 +204,42 @@ class Library:
     ) -> pd.DataFrame:
         """Return the events that overlap [start, end), one row each, sorted by start.
 
-        An event is the uploads of one camera and channel that overlap, or of which each
-        starts within `event_gap_s` after all before it have ended, up to `event_max_s`
-        after the first; a clip and the snapshots it holds are never parted. Scheduled uploads
-        form no events; those of deleted files are still events. The columns are those of
-        `docs/columns.md`; an event is whole also where it reaches beyond the range. Computed
-        from the uploads each time: a range makes it quick. Raises QueryError as `media` does.
+        An event consists of uploads of one camera and channel: each starts at most
+        `event_gap_s` after all earlier ones have ended, and at most `event_max_s` after the
+        first. A clip and the snapshots it covers are never separated. Scheduled uploads form
+        no events; uploads whose file was deleted still do. The columns are those of
+        `docs/columns.md`; an event is complete even if it extends beyond the range. Events
+        are computed from the uploads on each call: give a range to make it fast. Raises
+        QueryError as `media` does.
         """
-        chosen = event_answers.chosen_columns(columns)
+        chosen = event_queries.chosen_columns(columns)
         cameras = self._cameras_named(camera)
         first, last = self._range(start, end)
         is_reversed = arguments.yes_or_no(newest_first, "newest_first")
-        most = arguments.whole(limit, "limit")
+        max_rows = arguments.whole(limit, "limit")
         rules = self.event_rules()
-        uploads = event_answers.around(
-            lambda low, high: self._triggered(cameras, low, high, event_answers.NEEDED),
+        uploads = event_queries.around(
+            lambda low, high: self._triggered(cameras, low, high, event_queries.NEEDED),
             rules,
             first,
             last,
         )
-        found = event_answers.overlapping(events(uploads, rules), first, last)
-        ordered = self._in_camera_order(found).sort_values(
+        rows = event_queries.overlapping(events(uploads, rules), first, last)
+        ordered = self._in_camera_order(rows).sort_values(
             ["start", "camera", "channel"], ascending=[not is_reversed, True, True], kind="stable"
         )
-        shown = ordered if most is None else ordered.head(most)
+        shown = ordered if max_rows is None else ordered.head(max_rows)
         return shown[chosen or list(EVENT_COLUMNS)].reset_index(drop=True)
 
     def members(self, event_id: Names) -> pd.DataFrame:
         """Return the uploads of events: `event_id` and the columns of `media`, sorted by start.
 
-        `event_id` takes an id or several, or rows or a frame of `events`. An id that was
-        given before events were merged or split leads to the event that its upload belongs
-        to now, whose id is then in the column. Raises QueryError for what is no id of this
+        `event_id` takes one id or several, or rows or a frame of `events`. An id from before
+        events were merged or split leads to the event that its upload belongs to now; the
+        column has the id of that event. Raises QueryError for an id that is not in this
         library, and for the id of an upload that forms no event.
         """
-        wanted = event_answers.chosen_ids(event_id)
+        wanted = event_queries.chosen_ids(event_id)
         rules = self.event_rules()
         seeds = self._queries.ask(
             "SELECT media_id, camera, start FROM {source} "
@@ -246,25 +247,25 @@ class Library:
             list(self.catalog.manifest().media.values()),
             [wanted],
         )
-        # Without an upload there is no range, and no camera to look at.
+        # Without a matching upload there is no range and no camera to query.
         cameras = sorted(seeds["camera"].unique())
         first = last = None
         if cameras:
             first, last = seeds["start"].min(), seeds["start"].max() + timedelta(microseconds=1)
-        uploads = event_answers.around(
+        uploads = event_queries.around(
             lambda low, high: self._triggered(cameras, low, high, COLUMNS), rules, first, last
         )
-        numbered = event_answers.with_ids(uploads, rules)
-        found = event_answers.members(wanted, seeds, numbered)
-        return self._in_camera_order(found)[["event_id", *COLUMNS]].reset_index(drop=True)
+        numbered = event_queries.with_ids(uploads, rules)
+        rows = event_queries.members(wanted, seeds, numbered)
+        return self._in_camera_order(rows)[["event_id", *COLUMNS]].reset_index(drop=True)
 
     def event_rules(self) -> dict[str, Rule]:
-        """Return by camera what makes an event, as it is set; see `analysis.events`."""
-        told = self.settings
+        """Return the rule for events of each camera, from the settings; see `analysis.events`."""
+        settings = self.settings
         return {
             name: Rule(
-                timedelta(seconds=told.event_gap_s_of(name)),
-                timedelta(seconds=told.event_max_s_of(name)),
+                timedelta(seconds=settings.event_gap_s_of(name)),
+                timedelta(seconds=settings.event_max_s_of(name)),
             )
             for name in {*self.camera_names(), *self.catalog.manifest().cameras()}
         }
@@ -276,7 +277,7 @@ class Library:
         last: datetime | None,
         columns: Iterable[str],
     ) -> pd.DataFrame:
-        """Return the uploads that overlap the range and that something triggered, by start."""
+        """Return the uploads that overlap the range and are not scheduled, sorted by start."""
         conditions, values = _overlap(first, last)
         conditions.append("trigger IS DISTINCT FROM 'scheduled'")
         statement = (
@@ -286,10 +287,10 @@ class Library:
         return self._queries.ask(statement, self._select(cameras, first, last), values)
 
     def _in_camera_order(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the frame with its column `camera` as a category, in the order of the settings."""
+        """Return the frame with `camera` as a category, in the order of the settings."""
         if "camera" not in frame:
             return frame
-        # The catalog may have learnt of a camera since the names were asked.
+        # A camera may have been added to the catalog since the query ran.
         order = dict.fromkeys([*self.camera_names(), *frame["camera"].unique()])
         return frame.assign(camera=pd.Categorical(frame["camera"], list(order), ordered=True))
 
@@ -307,12 +308,15 @@ class Library:
         first, last = instant(start, self.zone, "start"), instant(end, self.zone, "end")
         if first and last and last <= first:
             raise QueryError(_empty_range(start, end, is_same=first == last))
-        if first and self._is_to_come(first):
+        if first and self._is_in_future(first):
             raise QueryError(f"start: expected a time in the past; {start!r} is in the future.")
         return first, last
 
-    def _is_to_come(self, moment: datetime) -> bool:
-        """Tell whether nothing can have come after `moment`, whoever's clock is wrong."""
+    def _is_in_future(self, moment: datetime) -> bool:
+        """Return whether `moment` is in the future and later than every upload.
+
+        A day is added, and the last upload counts, because a clock may be wrong.
+        """
         if moment < datetime.now(UTC) + timedelta(days=1):
             return False
         return from_epoch_us(self.catalog.manifest().total().last_us or 0) < moment
@@ -321,10 +325,10 @@ class Library:
         return arguments.names(camera, "camera", self.camera_names() or None)
 
     def camera_names(self) -> list[str]:
-        """Return the names of all cameras, those set but never heard of included."""
-        told = self.settings.names
+        """Return the names of all cameras, including those in the settings without uploads."""
+        configured = self.settings.names
         known = self.catalog.manifest().cameras()
-        return [*told, *(name for name in known if alike.find(name, told) is None)]
+        return [*configured, *(name for name in known if alike.find(name, configured) is None)]
 
     def activity(
         self,
@@ -336,15 +340,16 @@ class Library:
     ) -> pd.DataFrame:
         """Return how many uploads began in each bucket: `camera, bucket, snapshots, clips`.
 
-        `by` is "hour" or "day" (buckets along the timeline: the aware local time
-        at which they begin) or "weekday" (its English name, a category, Monday first). Every
-        camera has every bucket, with zeros where nothing came: from `start` to
-        `end`, or from the first to the last upload of the chosen cameras.
+        `by` is "hour" or "day" (the bucket is the aware local time at which it begins) or
+        "weekday" (the bucket is the English name, a category, Monday first). Every camera
+        has every bucket from `start` to `end`, or from the first to the last upload of the
+        selected cameras; counts are zero where nothing was uploaded. Raises QueryError as
+        `media` does.
         """
         if not isinstance(by, str) or by not in activity.BUCKETS:
             raise QueryError(
                 f"by: expected one of {', '.join(activity.BUCKETS)}; got {by!r}."
-                f"{alike.meant(str(by), activity.BUCKETS)}"
+                f"{alike.hint(str(by), activity.BUCKETS)}"
             )
         cameras = self._cameras_named(camera)
         if cameras is None:
@@ -357,7 +362,10 @@ class Library:
     def _counts(
         self, cameras: list[str], first: datetime | None, last: datetime | None
     ) -> pd.DataFrame:
-        """Return snapshots and clips by camera and quarter of an hour, which no zone splits."""
+        """Return numbers of snapshots and clips by camera and quarter of an hour (UTC).
+
+        The hours and days of every zone consist of whole quarters.
+        """
         conditions, values = [], []
         if first is not None:
             conditions.append("start >= ?")
@@ -376,11 +384,11 @@ class Library:
     def cameras(self) -> pd.DataFrame:
         """Return one row per camera: its settings, its latest picture, and if it is silent.
 
-        `first`, `latest` and `arrived` are aware local times (NaT where nothing
-        ever came), `today` counts the uploads since local midnight, `snapshots`
-        and `clips` all rows. A camera is silent when its last upload arrived
-        longer ago than `silent_after_hours`, whether its file still exists or not.
-        Addresses hold no passwords.
+        `first`, `latest` and `arrived` are aware local times (NaT for a camera without
+        uploads); `today` counts the uploads since local midnight, `snapshots` and `clips`
+        count all rows. A camera is silent when its last upload arrived longer ago than
+        `silent_after_hours`, whether its file still exists or not. Addresses contain no
+        passwords.
         """
         now = datetime.now(UTC)
         rows = [self._camera(name, now) for name in self.camera_names()]
@@ -392,7 +400,7 @@ class Library:
         return self._in_camera_order(frame)
 
     def _camera(self, name: str, now: datetime) -> dict[str, Any]:
-        said = self.settings.camera(name)
+        settings = self.settings.camera(name)
         manifest = self.catalog.manifest()
         total = manifest.total([name])
         newest = islice(manifest.newest_first([name]), _LOOK_BACK)
@@ -400,9 +408,9 @@ class Library:
         arrived = latest.get("arrived")
         return {
             "camera": name,
-            "description": said.description,
-            "admin_url": said.admin_url,
-            "live_url": said.live_url,
+            "description": settings.description,
+            "admin_url": settings.admin_url,
+            "live_url": settings.live_url,
             "first": _from_us(total.first_us),
             **latest,
             "today": self._today(name, now),
@@ -412,14 +420,14 @@ class Library:
         }
 
     def _latest(self, parts: Iterable[Part]) -> dict[str, Any]:
-        """Return the newest upload and the newest picture; `parts` are the newest first."""
-        found: dict[str, Any] = {}
+        """Return the newest upload and the newest picture; `parts` are sorted newest first."""
+        latest: dict[str, Any] = {}
         for part in parts:
             for column, value in self._newest_of(part).items():
-                found.setdefault(column, value)
-            if "latest_thumb" in found:
+                latest.setdefault(column, value)
+            if "latest_thumb" in latest:
                 break
-        return found
+        return latest
 
     def _newest_of(self, part: Part) -> dict[str, Any]:
         frame = self._queries.ask(
@@ -444,34 +452,35 @@ class Library:
     def item(self, media_id: Any, camera: Any = None, date: Any = None) -> dict[str, Any]:
         """Return one upload as a dictionary of its columns; times aware in `zone`, nulls None.
 
-        `media_id` may also be a row. Quick when `camera` and `date` (its partition) are
-        given; where they are outdated the whole catalog is asked. Raises QueryError if
-        there is none.
+        `media_id` may also be a row. Fast when `camera` and `date` (its partition) are
+        given; if they are outdated, the whole catalog is searched. Raises QueryError if
+        there is no such upload.
         """
         identity = arguments.identity(media_id)
         manifest = self.catalog.manifest()
         hints = arguments.names(camera, "camera") or [""]
         hinted = None if date is None else manifest.media.get(CameraDay(hints[0], _as_date(date)))
         for parts in ([hinted] if hinted else [], list(manifest.media.values())):
-            found = self._queries.ask(
+            rows = self._queries.ask(
                 f"SELECT {', '.join(_quoted(name) for name in COLUMNS)} FROM {{source}} "
                 "WHERE media_id = ?",
                 parts,
                 [identity],
             )
-            if len(found):
-                return _plain(found.iloc[0])
+            if len(rows):
+                return _plain(rows.iloc[0])
         raise QueryError(f"expected the media_id of an upload in the catalog, got {identity!r}.")
 
     def upload(self, media_id: Any, camera: Any = None, date: Any = None) -> Upload:
-        """Return one upload as `item` does, as a record: nothing else is passed on in the package.
+        """Return one upload as an `Upload`, the record that the rest of the package uses.
 
-        Its times are in UTC. Raises QueryError if there is none.
+        Takes the arguments of `item`. Times are in UTC. Raises QueryError if there is no such
+        upload.
         """
         return Upload.of(self.item(media_id, camera, date))
 
     def _row(self, row: Any, column: str) -> dict[str, Any]:
-        """Return a row that has `column`: the given one, or looked up by its media_id."""
+        """Return a row that has `column`: the given one, or the one with its media_id."""
         given = arguments.row(row)
         return self.item(given) if isinstance(given, str) or column not in given else given
 
@@ -482,14 +491,15 @@ class Library:
         start: Moment = None,
         end: Moment = None,
     ) -> pd.DataFrame:
-        """Return the pictures kept of files.
+        """Return the pictures stored for uploads.
 
         Columns: `media_id, offset_s, thumb, grid, grid_version, camera, date`.
 
-        A snapshot has one at offset 0, a clip one for each key frame; `grid` holds
-        luminance bytes, plane by plane and row by row, of the shape
-        `pano_analytics.model.grid.GRID_SHAPE` (planes, rows, columns). With `start`
-        or `end` those that show a moment in [start, end): the upload's start and `offset_s` later.
+        A snapshot has one at offset 0, a clip one per key frame; `grid` holds luminance
+        bytes, plane by plane and row by row, in the shape
+        `pano_analytics.model.grid.GRID_SHAPE` (planes, rows, columns). `start` and `end`
+        select the pictures taken in [start, end): at the upload's start plus `offset_s`
+        seconds. Raises QueryError as `media` does.
         """
         cameras = self._cameras_named(camera)
         first, last = self._range(start, end)
@@ -501,65 +511,65 @@ class Library:
             values.append(wanted)
         for sign, bound in ((">=", first), ("<", last)):
             if bound is not None:
-                conditions.append(f"{_SHOWN} {sign} ?")
+                conditions.append(f"{_TAKEN_AT} {sign} ?")
                 values.append(bound)
         uploads = self._select(cameras, first, last) if first or last else []
-        beside = _BESIDE if first or last else ""
-        found = self._queries.ask(
+        join = _WITH_START if first or last else ""
+        rows = self._queries.ask(
             "SELECT media_id, offset_s, thumb, grid, grid_version, camera, date "
-            f"FROM {{source}} AS pictures {beside} {_where(conditions)} "
+            f"FROM {{source}} AS pictures {join} {_where(conditions)} "
             "ORDER BY camera, date, media_id, offset_s",
             self._select(cameras, first, last, "frames"),
             values,
             table="frames",
             uploads=uploads,
         )
-        return self._in_camera_order(found)
+        return self._in_camera_order(rows)
 
     def history(self, media_id: Any) -> pd.DataFrame:
-        """Return what the journal noted of one upload, oldest first: what it was, and when.
+        """Return the journal entries of one upload, oldest first.
 
-        Columns: `media_id, path, size_bytes, mtime, arrived, noted, sha256`, one
-        row each time it was new, changed or opened (`sha256` is null before it
-        was); no row for an upload never seen. Times are aware in `zone`. `media_id` may
-        also be a row.
+        Columns: `media_id, path, size_bytes, mtime, arrived, noted, sha256`, one row each
+        time the file was new, changed or opened (`sha256` is null until it was opened); no
+        rows for an unknown upload. Times are aware in `zone`. `media_id` may also be a row.
         """
-        noted = Journal(self.storage).history(arguments.identity(media_id))
-        found: pd.DataFrame = noted.to_pandas().drop_duplicates()
+        entries = Journal(self.storage).history(arguments.identity(media_id))
+        rows: pd.DataFrame = entries.to_pandas().drop_duplicates()
         for column in ("mtime", "arrived", "noted"):
-            found[column] = found[column].dt.tz_convert(self.zone)
-        return found.reset_index(drop=True)
+            rows[column] = rows[column].dt.tz_convert(self.zone)
+        return rows.reset_index(drop=True)
 
     def duplicates(
         self, camera: Names = None, start: Moment = None, end: Moment = None
     ) -> pd.DataFrame:
         """Return the uploads that have the same content as another: same SHA-256, same size.
 
-        The columns of `media` and `original_id`, the media_id of the one that
-        arrived first (its own row is there too); originals sorted by arrival.
-        Empty files are duplicates of nothing. Only uploads that overlap
-        [start, end) of the chosen cameras are held against each other.
+        The columns are those of `media` and `original_id`, the media_id of the copy that
+        arrived first (its own row is included). Sorted by the arrival of the original. Empty
+        files are not duplicates. Only uploads of the selected cameras that overlap
+        [start, end) are compared.
         """
         first, last = self._range(start, end)
         conditions, values = _overlap(first, last)
         known = ["sha256 IS NOT NULL", "size_bytes > 0", *conditions]
         parts = self._select(self._cameras_named(camera), first, last)
-        found = self._queries.ask(_DUPLICATES.format(where=_where(known)), parts, values)
-        return self._in_camera_order(found)
+        rows = self._queries.ask(_DUPLICATES.format(where=_where(known)), parts, values)
+        return self._in_camera_order(rows)
 
     def sql(self, statement: str, params: Any = None) -> pd.DataFrame:
-        """Answer one statement in DuckDB's SQL over a view of each table: `media`, `frames`.
+        """Run one statement of DuckDB's SQL on a view of each table: `media`, `frames`.
 
-        `params` fill its `?` (a list) or its `$name` (a dictionary). Times of day come as
-        the time since midnight, differences of times as timedelta, sums as numbers.
-        Raises QueryError for a statement that DuckDB does not take, and for several.
+        `params` are the values of its `?` (a list) or its `$name` (a dictionary). Times of
+        day are returned as the time since midnight, intervals as timedelta, decimals as
+        integers or floats. Raises QueryError for a statement that DuckDB rejects, and for
+        more than one statement.
         """
         return self._queries.sql(statement, _parameters(params))
 
     def thumbnail(self, row: Any) -> Image:
-        """Return the kept thumbnail of a row (or of a `media_id`) as a picture.
+        """Return the stored thumbnail of a row (or of a `media_id`) as a picture.
 
-        Raises MediaError where nothing of the file could be decoded.
+        Raises MediaError if nothing of the file could be decoded.
         """
         from PIL import Image
 
@@ -573,11 +583,17 @@ class Library:
         return Image.open(BytesIO(self.thumbnail_bytes(str(locator))))
 
     def thumbnail_bytes(self, locator: str) -> bytes:
-        """Return the JPEG behind a `thumb` value; MediaError where it leads nowhere."""
+        """Return the JPEG that a `thumb` value points to.
+
+        Raises MediaError if there is none.
+        """
         return locators.read(self.storage, locator)
 
     def source(self, row: Any) -> Path:
-        """Return where the upload of a row (or of a `media_id`) lies; MediaError if it is gone."""
+        """Return the path of the uploaded file of a row (or of a `media_id`).
+
+        Raises MediaError if the file is gone.
+        """
         row = self._row(row, "path")
         if self.uploads is None:
             raise MediaError(
@@ -605,9 +621,9 @@ SELECT {", ".join(f'"{name}"' for name in COLUMNS)}, original.media_id AS origin
 WHERE copies > 1
 ORDER BY original.arrived, original_id, arrived, start, path
 """
-# When a kept picture was taken, and the uploads that tell it.
-_SHOWN = "uploads.start + to_microseconds(CAST(round(offset_s * 1e6) AS BIGINT))"
-_BESIDE = "JOIN (SELECT media_id, start FROM {uploads}) AS uploads USING (media_id)"
+# When a stored picture was taken, and the join with the uploads that this needs.
+_TAKEN_AT = "uploads.start + to_microseconds(CAST(round(offset_s * 1e6) AS BIGINT))"
+_WITH_START = "JOIN (SELECT media_id, start FROM {uploads}) AS uploads USING (media_id)"
 _LOOK_BACK = 30
 _TRIES, _PAUSE_S = 10, 0.05
 _CAMERA_COLUMNS = (
@@ -649,7 +665,7 @@ def _parameters(params: Any) -> list[Any] | dict[str, Any] | None:
 
 
 def _overlap(first: datetime | None, last: datetime | None) -> tuple[list[str], list[Any]]:
-    """Return conditions for [first, last): a clip that ended just then does not overlap."""
+    """Return SQL conditions for [first, last): a clip that ends at `first` does not overlap."""
     conditions: list[str] = []
     values: list[Any] = []
     if first is not None:

@@ -1,4 +1,4 @@
-"""Questions to the catalog: one SQL statement a question, answered by DuckDB as a DataFrame."""
+"""Queries of the catalog: each is one SQL statement, run by DuckDB and returned as a DataFrame."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from pano_analytics.store.catalog import FOLDERS, Catalog, Part, day_of_part
 
 Result = TypeVar("Result")
 
-# A part that left the tree since the manifest was read is found aside the next time; a
-# writer at full speed may move it, or another one, several times meanwhile.
+# A part that was moved out of the tree after the manifest was read is found by the next
+# attempt; a busy writer may move it, or another one, several times in between.
 _TRIES = 8
 _PAUSE_S = 0.02
-# Somebody ended the question, or it was too big.
-_NOT_OF_A_PART = (duckdb.InterruptException, duckdb.OutOfMemoryException)
+# The query was interrupted, or needed too much memory: no part is at fault.
+_NOT_FROM_A_PART = (duckdb.InterruptException, duckdb.OutOfMemoryException)
 _NULLABLE_TYPES: dict[pa.DataType, Any] = {
     pa.bool_(): pd.BooleanDtype(),
     pa.int64(): pd.Int64Dtype(),
     pa.uint64(): pd.UInt64Dtype(),
 }
 _DAY_US = 86_400_000_000
-# What DuckDB and Arrow raise at a statement, or at values, that they cannot take.
-_NO_ANSWER = (duckdb.Error, pa.ArrowException, TypeError, ValueError, OverflowError)
-# Integers of the tables that are not known of every file.
+# What DuckDB and Arrow raise for statements or values that they reject.
+_REJECTIONS = (duckdb.Error, pa.ArrowException, TypeError, ValueError, OverflowError)
+# Integer columns of the tables that may be null.
 NULLABLE = ("width", "height", "channel", "grid_version")
 _NO_HIVE = "hive_partitioning = false"
 _HIVE = "hive_partitioning = true, hive_types = {'camera': 'VARCHAR', 'date': 'DATE'}"
 
 
 class Queries:
-    """One DuckDB in memory over the parts of a catalog; safe to share between threads.
+    """An in-memory DuckDB database over the parts of a catalog; safe to share between threads.
 
-    A question names the files it asks, taken from the manifest once, so that it
-    sees one generation. Times come back in `zone` (an IANA name).
+    A query names the files it reads, taken from the manifest once, so that it sees one
+    generation. Times are returned in `zone` (an IANA name).
     """
 
     def __init__(self, catalog: Catalog, zone: str) -> None:
         self._catalog = catalog
         self._zone = zone
         self._database = duckdb.connect()
-        # GLOBAL: each question has a cursor, a session of its own.
+        # GLOBAL: each query has its own cursor, which is a session of its own.
         self._database.execute(f"SET GLOBAL TimeZone = '{zone}'")
         self._lock = threading.Lock()
         self._viewed: int | None = None
@@ -74,11 +74,11 @@ class Queries:
         table: str = "media",
         uploads: Iterable[Part] = (),
     ) -> pd.DataFrame:
-        """Answer `statement`, in which `{source}` stands for the rows of `parts`.
+        """Run `statement`, in which `{source}` stands for the rows of `parts`.
 
-        `{uploads}` stands for the rows of other parts, of `media`. `values` fill its `?`.
-        No part at all is an empty table with its columns. Raises PartError where a part
-        cannot be read.
+        `{uploads}` stands for the rows of the `media` parts `uploads`. `values` are the
+        values of its `?`. Without parts the table is empty but has its columns. Raises
+        PartError if a part cannot be read.
         """
         chosen, others = list(parts), list(uploads)
 
@@ -91,27 +91,27 @@ class Queries:
 
         try:
             return _retried(answer)
-        except _NOT_OF_A_PART:
+        except _NOT_FROM_A_PART:
             raise
         except (duckdb.Error, UnicodeDecodeError) as error:
-            # The statement is our own: what DuckDB stumbles over is what it reads.
-            raise self._torn(error, [*chosen, *others]) from error
+            # The statement is our own, so the error must come from the files.
+            raise self._part_error(error, [*chosen, *others]) from error
 
-    def _torn(self, error: Exception, parts: Sequence[Part]) -> PartError:
-        """Return the error that names the part that could not be read, or all where none is told.
+    def _part_error(self, error: Exception, parts: Sequence[Part]) -> PartError:
+        """Return an error that names the part that could not be read, or else the library.
 
-        DuckDB names it where a file has no end or may not be read; not where bytes within
-        it are wrong.
+        DuckDB names the file if it is truncated or unreadable, but not if bytes within it
+        are wrong.
         """
         paths = [str(self._catalog.storage.path(part.path)) for part in parts]
         named = [path for path in paths if path in str(error)] or paths
         return PartError.of(named[0] if len(named) == 1 else self._catalog.storage.root, error)
 
     def sql(self, statement: str, values: Any = None) -> pd.DataFrame:
-        """Answer a user's own statement over the views, one per table.
+        """Run a user's own statement on the views, one per table.
 
-        `values` fill its `?` (a sequence) or its `$name` (a mapping). Raises QueryError
-        with DuckDB's own words where it is no valid question, PartError where a part of
+        `values` are the values of its `?` (a sequence) or its `$name` (a mapping). Raises
+        QueryError with DuckDB's message for an invalid statement, PartError if a part of
         the catalog cannot be read.
         """
         try:
@@ -120,13 +120,13 @@ class Queries:
                 return _retried(lambda again: _frame(self._with_views(again), statement, values))
             zone_rules.expect_own_clock(statement, self._zone)
             shifted = self._shift.values(values)
-            found = _retried(lambda again: _frame(self._with_views(again), statement, shifted))
-            return self._shift.frame(found)
+            result = _retried(lambda again: _frame(self._with_views(again), statement, shifted))
+            return self._shift.frame(result)
         except QueryError:
             raise
-        except _NO_ANSWER as error:
+        except _REJECTIONS as error:
             if any(str(self._catalog.storage.path(one)) in str(error) for one in FOLDERS):
-                raise self._torn(error, self._all()) from error
+                raise self._part_error(error, self._all()) from error
             raise QueryError(
                 f"expected an SQL query of the views {_listed(TABLES)}; {error}"
             ) from error
@@ -142,7 +142,7 @@ class Queries:
                     source = self._source(table, manifest.table(table).values(), is_again)
                     self._database.execute(
                         f"CREATE OR REPLACE VIEW {table} AS "
-                        f"SELECT * {self._replaced(table)} FROM {source}"
+                        f"SELECT * {self._shift_clause(table)} FROM {source}"
                     )
                 self._viewed = manifest.generation
             return self._database.cursor()
@@ -151,8 +151,8 @@ class Queries:
     def _shift(self) -> zone_rules.Shift | None:
         return zone_rules.shift(self._database, self._zone)
 
-    def _replaced(self, table: str) -> str:
-        """Return SQL that shifts the instants of a table where DuckDB's rules are others."""
+    def _shift_clause(self, table: str) -> str:
+        """Return SQL that shifts the instants of a table if DuckDB's zone rules differ."""
         instants = [field.name for field in schema(table) if getattr(field.type, "tz", None)]
         if self._shift is None or not instants:
             return ""
@@ -160,19 +160,19 @@ class Queries:
         return f"REPLACE ({', '.join(shifted)})"
 
     def _source(self, table: str, parts: Iterable[Part], is_again: bool) -> str:
-        """Return SQL for the rows of `parts`; the schema supplies what older parts lack.
+        """Return SQL for the rows of `parts`; the schema adds columns that older parts lack.
 
-        With `is_again` each part is looked for first: some may be aside by now.
+        With `is_again` each part is located first: some may have been moved since.
         """
         by_version: dict[int, list[str]] = defaultdict(list)
         aside: list[str] = []
         for part in parts:
             path = self._catalog.storage.path(part.path)
-            found = self._catalog.where(part.path) if is_again else path
-            if found == path:
+            location = self._catalog.where(part.path) if is_again else path
+            if location == path:
                 by_version[part.schema_version].append(str(path))
             else:
-                aside.append(_read_aside(table, part, str(found)))
+                aside.append(_read_aside(table, part, str(location)))
         if not by_version and not aside:
             return _empty(table)
         hive = _HIVE if named(table).is_by_day else _NO_HIVE
@@ -204,7 +204,7 @@ def _read(paths: Iterable[str], hive: str) -> str:
 
 
 def _read_aside(table: str, part: Part, path: str) -> str:
-    """Return SQL for a part that is not in the tree: its folder names no camera and no day."""
+    """Return SQL for a part outside the tree, whose folder does not name its camera and day."""
     read = _read([path], _NO_HIVE)
     if not named(table).is_by_day:
         return read
@@ -218,27 +218,30 @@ def quoted(text: str) -> str:
 
 
 def _expect_one(cursor: duckdb.DuckDBPyConnection, statement: str) -> None:
-    """Raise QueryError unless there is exactly one statement: only the last would be answered."""
-    found = cursor.extract_statements(statement)
-    if len(found) != 1:
+    """Raise QueryError unless there is exactly one statement.
+
+    Of several, DuckDB would return only the result of the last.
+    """
+    statements = cursor.extract_statements(statement)
+    if len(statements) != 1:
         raise QueryError(
-            f"expected one statement in SQL; got {len(found) or 'none'}. "
+            f"expected one statement in SQL; got {len(statements) or 'none'}. "
             "Use one call per statement."
         )
 
 
 def _frame(cursor: duckdb.DuckDBPyConnection, statement: str, values: Any = None) -> pd.DataFrame:
-    """Return the whole answer; a statement that answers nothing gives an empty frame."""
-    found: Any = cursor.sql(statement, params=values or None)
-    if found is None:
+    """Return the whole result; an empty frame for a statement without a result."""
+    result: Any = cursor.sql(statement, params=values or None)
+    if result is None:
         return pd.DataFrame()
-    return _as_pandas(found.to_arrow_table())
+    return _as_pandas(result.to_arrow_table())
 
 
 def _as_pandas(table: pa.Table) -> pd.DataFrame:
-    """Return the table with types that pandas calculates with and compares.
+    """Return the table as a frame with types that pandas can calculate with and compare.
 
-    By way of Arrow, since frames that DuckDB makes itself lose the types of what is null.
+    Converted from Arrow, because frames made by DuckDB lose the types of nullable columns.
     """
     columns = [_series(table.column(at), table.field(at)) for at in range(table.num_columns)]
     frame = pd.concat(columns, axis=1) if columns else pd.DataFrame()
@@ -253,7 +256,7 @@ def _series(column: pa.ChunkedArray, field: pa.Field) -> pd.Series[Any]:
     elif pa.types.is_date(kind):
         column = column.cast(pa.timestamp("s"))
     elif pa.types.is_time(kind):
-        # No zone and no day: how long after midnight.
+        # A time of day has no zone and no date: return the time since midnight.
         column = column.cast(pa.time64("us")).cast(pa.int64()).cast(pa.duration("us"))
     elif pa.types.is_interval(kind):
         column = _duration(column)
@@ -261,7 +264,7 @@ def _series(column: pa.ChunkedArray, field: pa.Field) -> pd.Series[Any]:
 
 
 def _number(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return decimals as integers where they are such and fit, else as floats."""
+    """Return decimals as integers if they are whole and fit 64 bits, otherwise as floats."""
     if column.type.scale == 0:
         try:
             return column.cast(pa.int64())
@@ -271,7 +274,7 @@ def _number(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _duration(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return intervals as durations; those that count months are of no fixed length and stay."""
+    """Return intervals as durations; unchanged if some count months, which vary in length."""
     values = column.to_pylist()
     if any(value is not None and value.months for value in values):
         return column
@@ -283,18 +286,18 @@ def _duration(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _nullable(column: pa.ChunkedArray, name: str) -> pd.Series[Any]:
-    """Return integers and truth values that may be null as pandas' own types for that."""
+    """Return a series; nullable integers and booleans get pandas' nullable types."""
     if pa.types.is_integer(column.type) and not pa.types.is_uint64(column.type):
         column = column.cast(pa.int64())
     is_nullable = column.null_count or name in NULLABLE
     mapper = _NULLABLE_TYPES.get if is_nullable else None
-    # Without a single value Arrow gives objects, even for text.
+    # For a column without values Arrow returns objects, even for text.
     kind = "str" if pa.types.is_string(column.type) else None
     return pd.Series(column.to_pandas(types_mapper=mapper), dtype=kind)
 
 
 def _retried(answer: Callable[[bool], Result]) -> Result:
-    """Ask again where a part moved between manifest and reading; `answer` is told that it is so."""
+    """Return `answer(is_again)`; repeated if a part moved after the manifest was read."""
     for left in reversed(range(_TRIES)):
         try:
             return answer(left < _TRIES - 1)

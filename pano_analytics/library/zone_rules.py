@@ -1,9 +1,9 @@
-"""Where two zone databases disagree about one zone, and SQL made to agree all the same.
+"""Differences between zone databases, and their correction in SQL.
 
-DuckDB brings a zone database of its own, which nothing can replace. Where its rules for the
-library's zone are not those that the rest of pano uses, the instants that SQL sees are
-shifted such that DuckDB shows the clock that the newer rules show, and answers are shifted
-back. A statement that names instants in another way would be wrong then, and is refused.
+DuckDB has its own built-in zone database, which cannot be replaced. If its rules for the
+library's zone differ from those that the rest of pano uses, the instants that SQL sees are
+shifted so that DuckDB shows the clock time of the newer rules, and results are shifted back.
+A statement that uses instants in any other way would then be wrong, and is rejected.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import pandas as pd
 
 from pano_analytics.errors import QueryError
 
-# No camera uploaded before; and what is planned for later may still be changed.
+# No camera uploaded before 2000; and zone rules for later years may still change.
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _YEARS_AHEAD = 2
 _DAY, _QUARTER = 86_400, 900
 _US = 1_000_000
-# Instants that are not of the library's own clock.
+# SQL that uses instants other than by the library's own clock.
 _OTHER_CLOCK = re.compile(
     r"\bepoch\w*\s*\(|\bto_timestamp\s*\(|\bnow\s*\(|\bcurrent_|\bget_current_|\bmake_timestamptz\b"
     r"|\btimezone\s*\(|\btransaction_timestamp\b|\btoday\s*\(|\d\d:\d\d\S*([zZ]|[+-]\d\d(:?\d\d)?)'",
@@ -36,68 +36,68 @@ _AT_ZONE = re.compile(r"\bAT\s+TIME\s+ZONE\s+(?P<zone>'[^']*'|\S+)", re.IGNORECA
 
 
 class Shift(NamedTuple):
-    """By how many microseconds to shift instants: `by[i]` from `begins[i]` (µs since 1970) on."""
+    """A shift of instants: `by[i]` microseconds from `begins[i]` (µs since 1970) on."""
 
     begins: np.ndarray
     by: np.ndarray
 
-    def there(self, moments: np.ndarray) -> np.ndarray:
-        """Return instants (µs) as DuckDB is to see them."""
+    def to_duckdb(self, moments: np.ndarray) -> np.ndarray:
+        """Return instants (µs since 1970) shifted for DuckDB."""
         by = np.asarray(self.by[np.searchsorted(self.begins, moments, side="right") - 1])
         return np.asarray(moments + by)
 
-    def back(self, moments: np.ndarray) -> np.ndarray:
-        """Return what DuckDB answered as the instants that are meant."""
+    def from_duckdb(self, moments: np.ndarray) -> np.ndarray:
+        """Return shifted instants (µs since 1970) shifted back."""
         seen = np.maximum.accumulate(self.begins + self.by)
         seen[0] = self.begins[0]
         by = np.asarray(self.by[np.searchsorted(seen, moments, side="right") - 1])
         return np.asarray(moments - by)
 
     def sql(self, column: str) -> str:
-        """Return SQL for a column of instants as DuckDB is to see them."""
+        """Return SQL for a column of instants, shifted for DuckDB."""
         steps = zip(self.begins[1:].tolist(), self.by[:-1].tolist(), strict=True)
         cases = " ".join(f"WHEN epoch_us({column}) < {end} THEN {by}" for end, by in steps)
         return f"{column} + to_microseconds(CASE {cases} ELSE {self.by[-1]} END)"
 
     def frame(self, answer: pd.DataFrame) -> pd.DataFrame:
-        """Return an answer with its instants as they are meant."""
+        """Return a result with its instants shifted back."""
         columns = [self.column(answer.iloc[:, at]) for at in range(answer.shape[1])]
         return pd.concat(columns, axis=1) if columns else answer
 
     def values(self, values: Any) -> Any:
-        """Return the parameters of a statement as DuckDB is to see them."""
+        """Return the parameters of a statement, shifted for DuckDB."""
         if isinstance(values, dict):
             return {name: self.value(value) for name, value in values.items()}
         return self.value(values)
 
     def column(self, series: pd.Series[Any]) -> pd.Series[Any]:
-        """Return a column of an answer as the instants that are meant."""
+        """Return a column of a result with its instants shifted back."""
         if not isinstance(series.dtype, pd.DatetimeTZDtype):
             return series
         known = series.notna().to_numpy()
         moments = series.dt.as_unit("us").astype("int64").to_numpy().copy()
-        moments[known] = self.back(moments[known])
+        moments[known] = self.from_duckdb(moments[known])
         utc = pd.Series(
             moments.view("datetime64[us]"), series.index, name=series.name
         ).dt.tz_localize("UTC")
         return utc.dt.tz_convert(series.dt.tz)
 
     def value(self, value: Any) -> Any:
-        """Return a parameter of a statement as DuckDB is to see it."""
+        """Return a parameter of a statement, shifted for DuckDB if it is an aware time."""
         if isinstance(value, list):
             return [self.value(one) for one in value]
         if not isinstance(value, datetime) or value.tzinfo is None:
             return value
         seconds = np.array([int(value.timestamp()) * _US])
-        return value + timedelta(microseconds=int((self.there(seconds) - seconds)[0]))
+        return value + timedelta(microseconds=int((self.to_duckdb(seconds) - seconds)[0]))
 
 
 def shift(database: duckdb.DuckDBPyConnection, name: str) -> Shift | None:
-    """Return how instants must be shifted for DuckDB in the zone `name`; None where it agrees."""
+    """Return how to shift instants for DuckDB in the zone `name`; None if its rules agree."""
     zone = ZoneInfo(name)
 
     def by_at(moments: np.ndarray) -> np.ndarray:
-        return _sought(database, name, moments, _offsets(zone, moments))
+        return _distances(database, name, moments, _offsets(zone, moments))
 
     moments = _grid(lambda days: by_at(days) + _offsets(zone, days))
     by = by_at(moments)
@@ -108,7 +108,7 @@ def shift(database: duckdb.DuckDBPyConnection, name: str) -> Shift | None:
 
 
 def _grid(value_at: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Return moments (seconds): each day, and each quarter of an hour about days with a change."""
+    """Return moments (seconds since 1970): every day, and every quarter hour near changes."""
     until = int((datetime.now(UTC) + timedelta(days=366 * _YEARS_AHEAD)).timestamp())
     days = np.arange(int(_FIRST.timestamp()), until, _DAY)
     changed = days[1:][np.diff(value_at(days)) != 0]
@@ -117,32 +117,32 @@ def _grid(value_at: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
 
 
 def _offsets(zone: ZoneInfo, moments: np.ndarray) -> np.ndarray:
-    found = (datetime.fromtimestamp(one, zone).utcoffset() for one in moments.tolist())
-    return np.array([int((one or timedelta()).total_seconds()) for one in found])
+    offsets = (datetime.fromtimestamp(one, zone).utcoffset() for one in moments.tolist())
+    return np.array([int((one or timedelta()).total_seconds()) for one in offsets])
 
 
-def _sought(
+def _distances(
     database: duckdb.DuckDBPyConnection, name: str, moments: np.ndarray, offsets: np.ndarray
 ) -> np.ndarray:
-    """Return how far from each moment the one lies at which DuckDB's clock shows the same."""
+    """Return seconds from each moment to the one at which DuckDB shows the same clock time."""
     frame = pd.DataFrame({"moment": moments, "wall": (moments + offsets) * _US})
     cursor = database.cursor()
     cursor.register("walls", frame)
-    # The repeated hour of autumn is two moments: the moment itself is kept where it may be.
-    found = cursor.sql(
+    # A time in the repeated autumn hour is two moments: keep the moment itself if it fits.
+    result = cursor.sql(
         f"SELECT CASE WHEN timezone('{name}', to_timestamp(moment)) = make_timestamp(wall) "
         f"THEN moment ELSE epoch_us(timezone('{name}', make_timestamp(wall))) // {_US} END "
         "AS seen FROM walls"
     ).to_arrow_table()
     cursor.unregister("walls")
-    return np.asarray(found["seen"].to_numpy() - moments)
+    return np.asarray(result["seen"].to_numpy() - moments)
 
 
 def expect_own_clock(statement: str, zone: str) -> None:
-    """Raise QueryError for a statement that names instants by another clock than `zone`'s."""
+    """Raise QueryError for a statement that uses instants by a clock other than that of `zone`."""
     other = _OTHER_CLOCK.search(statement)
-    at = (found["zone"] for found in _AT_ZONE.finditer(statement))
-    if other or any(one.strip("'") != zone for one in at):
+    zones = (match["zone"] for match in _AT_ZONE.finditer(statement))
+    if other or any(one.strip("'") != zone for one in zones):
         raise QueryError(
             f"expected a statement that uses no time zone other than {zone}: DuckDB's rules for "
             f"this zone are older than the newest zone database, and pano can correct only this "
@@ -152,31 +152,34 @@ def expect_own_clock(statement: str, zone: str) -> None:
 
 
 def differing(name: str, folder: Path) -> tuple[datetime, datetime] | None:
-    """Return the first and last day, a year about now, on which a database in `folder` differs.
+    """Return the first and last day on which the zone database in `folder` differs.
 
-    None where it agrees about the zone `name`, or does not have it.
+    Days (aware, UTC) up to a year before and after now are compared. None if the database
+    agrees about the zone `name`, or does not have it.
     """
     try:
         with (folder / name).open("rb") as file:
             other = ZoneInfo.from_file(file, key=name)
     except (OSError, ValueError):
         return None
-    return _ends(day for day in _days_about_now() if _at(ZoneInfo(name), day) != _at(other, day))
+    return _first_and_last(
+        day for day in _days_about_now() if _at(ZoneInfo(name), day) != _at(other, day)
+    )
 
 
 def differing_in_duckdb(name: str) -> tuple[datetime, datetime] | None:
-    """Return the first and last day, a year about now, on which DuckDB's own rules differ.
+    """Return the first and last day on which DuckDB's own rules for the zone `name` differ.
 
-    None where they agree about the zone `name`.
+    Days (aware, UTC) up to a year before and after now are compared. None if they agree.
     """
     with duckdb.connect() as database:
-        found = shift(database, name)
-    if found is None:
+        difference = shift(database, name)
+    if difference is None:
         return None
     days = _days_about_now()
     moments = np.array([int(day.timestamp()) * _US for day in days])
-    by = (found.there(moments) - moments).tolist()
-    return _ends(day for day, shifted in zip(days, by, strict=True) if shifted)
+    by = (difference.to_duckdb(moments) - moments).tolist()
+    return _first_and_last(day for day, shifted in zip(days, by, strict=True) if shifted)
 
 
 def _days_about_now() -> list[datetime]:
@@ -188,6 +191,6 @@ def _at(zone: ZoneInfo, moment: datetime) -> timedelta | None:
     return moment.astimezone(zone).utcoffset()
 
 
-def _ends(days: Iterable[datetime]) -> tuple[datetime, datetime] | None:
-    found = list(days)
-    return (found[0], found[-1]) if found else None
+def _first_and_last(days: Iterable[datetime]) -> tuple[datetime, datetime] | None:
+    chosen = list(days)
+    return (chosen[0], chosen[-1]) if chosen else None

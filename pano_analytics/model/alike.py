@@ -38,7 +38,7 @@ def find(name: str, among: Iterable[str]) -> str | None:
     return next(same, alike[0] if alike else None)
 
 
-def meant(unknown: str | Iterable[str], known: Iterable[str]) -> str:
+def hint(unknown: str | Iterable[str], known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" with what resembles the `unknown` names; "" where nothing does.
 
     It begins with a space, to be appended to an error message.

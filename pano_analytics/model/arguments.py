@@ -63,7 +63,7 @@ def _name(value: Any, what: str) -> str:
 
 def _unknown(unknown: Sequence[str], what: str, known: Sequence[str]) -> str:
     got = ", ".join(map(repr, unknown))
-    hint = alike.meant(unknown, known)
+    hint = alike.hint(unknown, known)
     return f"{what}: expected one of {', '.join(known)}; got {got}.{hint}"
 
 

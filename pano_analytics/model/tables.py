@@ -144,7 +144,7 @@ def named(name: object) -> Table:
     if isinstance(name, str) and name in TABLES:
         return TABLES[name]
     raise QueryError(
-        f"table: expected {' or '.join(TABLES)}; got {name!r}.{alike.meant(str(name), TABLES)}"
+        f"table: expected {' or '.join(TABLES)}; got {name!r}.{alike.hint(str(name), TABLES)}"
     )
 
 

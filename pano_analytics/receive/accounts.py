@@ -97,7 +97,7 @@ class Accounts(Register[Account]):
                 return names[match]
         raise AccountError(
             f"{camera!r} has no upload account. `pano camera list` shows the cameras that have one."
-            f"{alike.meant(camera, [name for one in accounts for name in (one.camera, one.name)])}"
+            f"{alike.hint(camera, [name for one in accounts for name in (one.camera, one.name)])}"
         )
 
     def add(self, account: Account) -> None:

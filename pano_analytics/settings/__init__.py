@@ -47,7 +47,7 @@ def _zone_hint(name: str) -> str:
     instead = " or ".join(repr(one) for one in zones.instead_of(name))
     if instead:
         return f"did you mean {instead}?"
-    hint = alike.meant(name, zones.places()).strip()
+    hint = alike.hint(name, zones.places()).strip()
     return hint[:1].lower() + hint[1:] or f"this machine's is {system_zone()!r}"
 
 
@@ -141,7 +141,7 @@ def _check_layout(layout: str) -> str:
         except SettingsError as error:
             raise ValueError(str(error)) from error
         return layout
-    hint = alike.meant(layout, ("auto", *layouts.LAYOUTS)).strip()
+    hint = alike.hint(layout, ("auto", *layouts.LAYOUTS)).strip()
     raise ValueError(
         f"'auto', a template with {{start:…}}, or one of {', '.join(layouts.LAYOUTS)}"
         f"{hint and f' ({hint[0].lower()}{hint[1:]})'}"
@@ -570,7 +570,7 @@ def _key_hint(loc: Sequence[Any]) -> str:
         if isinstance(part, str):
             kind = table.model_fields[part].annotation
             table = next((one for one in get_args(kind) if isinstance(one, type)), kind)
-    return alike.meant(str(loc[-1]), table.model_fields)
+    return alike.hint(str(loc[-1]), table.model_fields)
 
 
 def _key(loc: Iterable[Any]) -> str:

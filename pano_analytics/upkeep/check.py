@@ -141,7 +141,7 @@ def check(
     if depth not in DEPTHS:
         raise QueryError(
             f"depth: expected one of {', '.join(DEPTHS)}; got {depth!r}."
-            f"{alike.meant(str(depth), DEPTHS)}"
+            f"{alike.hint(str(depth), DEPTHS)}"
         )
     scope = _Scope.of(library, camera, start, end)
     work = _Check(library, scope, DEPTHS.index(depth), progress or _silent, make_executor)
