@@ -1,1 +1,1 @@
-"""What everything here speaks of: an upload, its tables, times, zones and names."""
+"""The terms that every package uses: uploads, tables, times, zones and names."""

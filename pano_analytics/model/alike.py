@@ -1,9 +1,9 @@
 """Names that look alike: when two spellings mean one camera, one folder, one account.
 
-Two spellings of one name differ in bytes where a Mac takes letters and accents apart
-(NFD) and others do not (NFC), or in letter case where a disk does not tell cases apart.
-Here, and only here, is decided that both are the same name, on every disk. What is shown
-and kept is the composed spelling (NFC); paths on disk keep their own bytes.
+Two spellings of a name differ in bytes if a Mac decomposes letters with accents (NFD) and
+other systems do not (NFC), and in letter case if a file system ignores case. Only this module
+decides that both are the same name, whatever the file system. The composed spelling (NFC) is
+displayed and stored; paths on disk keep their own bytes.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from functools import lru_cache
 
 
 def normal(name: str) -> str:
-    """Return `name` as it is shown and kept: its letters composed (NFC)."""
+    """Return `name` as it is displayed and stored: composed (NFC)."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 @lru_cache(maxsize=4096)
 def key(name: str) -> str:
-    """Return what all spellings of `name` have in common: letter case and composition left out.
+    """Return a key that all spellings of `name` share, whatever their case and composition.
 
-    The caseless match of the Unicode standard (section 3.13, D145).
+    This is the canonical caseless match of the Unicode standard (section 3.13, D145).
     """
     if name.isascii():
         return name.lower()
@@ -32,19 +32,19 @@ def key(name: str) -> str:
 
 
 def find(name: str, among: Iterable[str]) -> str | None:
-    """Return the one of `among` that means `name`: spelled the same if there is one, else alike."""
+    """Return the name in `among` that matches `name`, preferably in its spelling, or None."""
     alike = [one for one in among if key(one) == key(name)]
     same = (one for one in alike if normal(one) == normal(name))
     return next(same, alike[0] if alike else None)
 
 
 def hint(unknown: str | Iterable[str], known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" with what resembles the `unknown` names; "" where nothing does.
+    """Return " Did you mean 'x'?" with the known names closest to `unknown`; "" if none is close.
 
-    It begins with a space, to be appended to an error message.
+    It begins with a space, so that it can be appended to an error message.
     """
     names = {key(name): name for name in known}
-    asked = [unknown] if isinstance(unknown, str) else unknown
-    near = [close for one in asked for close in get_close_matches(key(one), names, 1)]
-    found = " or ".join(repr(names[one]) for one in dict.fromkeys(near))
-    return f" Did you mean {found}?" if found else ""
+    unknown_names = [unknown] if isinstance(unknown, str) else unknown
+    near = [close for one in unknown_names for close in get_close_matches(key(one), names, 1)]
+    suggestions = " or ".join(repr(names[one]) for one in dict.fromkeys(near))
+    return f" Did you mean {suggestions}?" if suggestions else ""

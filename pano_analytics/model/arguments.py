@@ -1,7 +1,7 @@
-"""What a notebook passes: names, rows, numbers and ids in the many shapes that pandas gives them.
+"""Arguments from notebooks: names, rows, numbers and ids in the many types that pandas has.
 
-Each function returns one plain shape, or raises QueryError that says what was expected
-and what came.
+Each function returns one plain type, or raises QueryError, which states what was expected
+and what it got.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from pano_analytics.errors import QueryError
 from pano_analytics.model import alike
 from pano_analytics.model.upload import Upload
 
-# What DuckDB counts with; a greater limit cannot be told from it.
+# DuckDB's largest integer: a larger limit has the same effect.
 _MOST = (1 << 63) - 1
 
 
 def names(value: Any, what: str, known: Sequence[str] | None = None) -> list[str] | None:
-    """Return one name or several as a list, each once; None for None.
+    """Return one name or several as a list without duplicates; None for None.
 
-    Takes text, anything that holds texts (a list, a Series, an Index, an array, a
-    categorical), and a row or a frame that has a column `what`. With `known` each name
-    must be one of them.
+    Accepts text, any collection of texts (a list, a Series, an Index, an array, a
+    categorical), and a row or a frame that has a column `what`. With `known`, each name
+    must match one of them and is returned in that spelling. Raises QueryError.
     """
     if value is None:
         return None
     wanted = [_name(one, what) for one in _each(value, what)]
     if known is None:
         return list(dict.fromkeys(wanted))
-    meant = {name: alike.find(name, known) for name in wanted}
-    unknown = [name for name, found in meant.items() if found is None]
+    matches = {name: alike.find(name, known) for name in wanted}
+    unknown = [name for name, match in matches.items() if match is None]
     if unknown:
         raise QueryError(_unknown(unknown, what, known))
-    return list(dict.fromkeys(name for name in meant.values() if name is not None))
+    return list(dict.fromkeys(name for name in matches.values() if name is not None))
 
 
 def _each(value: Any, what: str) -> Iterable[Any]:
@@ -68,10 +68,10 @@ def _unknown(unknown: Sequence[str], what: str, known: Sequence[str]) -> str:
 
 
 def row(value: Any, what: str = "row") -> dict[str, Any] | str:
-    """Return a row as a dictionary, or the media_id that was given in its place.
+    """Return a row as a dictionary, or the media_id that was given instead.
 
-    Takes a row of `iterrows()`, `itertuples()` or `iloc`, a dictionary, a frame or a
-    column of one row, and a media_id.
+    Accepts a row of `iterrows()`, `itertuples()` or `iloc`, a dictionary, a frame or a
+    column with one row, and a media_id. Raises QueryError for anything else.
     """
     if isinstance(value, str):
         return str(value)
@@ -95,7 +95,7 @@ def _is_column(value: Any) -> bool:
 
 
 def _fields(value: Any) -> Mapping[str, Any] | None:
-    """Return the fields of a row by name; None where `value` is no row."""
+    """Return the fields of a row by name; None if `value` is not a row."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, Upload):
@@ -107,19 +107,22 @@ def _fields(value: Any) -> Mapping[str, Any] | None:
 
 
 def identity(value: Any) -> str:
-    """Return the media_id that is meant by an id or by a row."""
+    """Return the media_id of an id or of a row. Raises QueryError if there is none."""
     fields = row(value, "media_id")
-    found = fields if isinstance(fields, str) else fields.get("media_id")
-    if not isinstance(found, str):
+    media_id = fields if isinstance(fields, str) else fields.get("media_id")
+    if not isinstance(media_id, str):
         raise QueryError(
             f"media_id: expected the media_id of an upload, 16 hex digits, or a row with it; "
             f"got {shown(value)}."
         )
-    return found
+    return media_id
 
 
 def whole(value: Any, what: str, least: int = 0) -> int | None:
-    """Return a whole number from `least` to `_MOST`, which stands for more; None for None."""
+    """Return a whole number of at least `least`, at most `_MOST`; None for None.
+
+    Raises QueryError for anything else.
+    """
     if value is None:
         return None
     try:
@@ -132,7 +135,10 @@ def whole(value: Any, what: str, least: int = 0) -> int | None:
 
 
 def frame(value: Any, columns: Sequence[str], source: str) -> pd.DataFrame:
-    """Return a frame that has `columns`, such as `source` gives."""
+    """Return `value` if it is a frame with `columns`, otherwise raise QueryError.
+
+    `source` names, for the message, the call that returns such frames.
+    """
     if not isinstance(value, pd.DataFrame):
         raise QueryError(f"expected a frame as {source} gives it; got {shown(value)}.")
     missing = [name for name in columns if name not in value.columns]
@@ -145,7 +151,7 @@ def frame(value: Any, columns: Sequence[str], source: str) -> pd.DataFrame:
 
 
 def aware_times(value: pd.DataFrame, columns: Sequence[str], source: str) -> None:
-    """Raise QueryError where one of `columns` does not hold aware times."""
+    """Raise QueryError unless each of `columns` holds aware times."""
     for name in columns:
         if not isinstance(value[name].dtype, pd.DatetimeTZDtype):
             raise QueryError(
@@ -154,31 +160,35 @@ def aware_times(value: pd.DataFrame, columns: Sequence[str], source: str) -> Non
 
 
 def length(value: Any, what: str) -> pd.Timedelta:
-    """Return a length of time of at least 0: text such as "10 min", a timedelta of any kind."""
+    """Return a length of time of at least 0 as a Timedelta.
+
+    Accepts text such as "10 min" and timedeltas of Python, NumPy and pandas. Raises
+    QueryError.
+    """
     try:
-        found = pd.Timedelta(value) if isinstance(value, _LENGTHS) else pd.NaT
+        result = pd.Timedelta(value) if isinstance(value, _LENGTHS) else pd.NaT
     except ValueError:
-        found = pd.NaT
-    if not isinstance(found, pd.Timedelta) or found < pd.Timedelta(0):
+        result = pd.NaT
+    if not isinstance(result, pd.Timedelta) or result < pd.Timedelta(0):
         raise QueryError(
             f"{what}: expected a length of time from 0 on, such as timedelta(minutes=10) or "
             f"'10 min'; got {shown(value)}."
         )
-    return found
+    return result
 
 
 _LENGTHS = (str, timedelta, np.timedelta64)
 
 
 def yes_or_no(value: Any, what: str) -> bool:
-    """Return a truth value as Python's own."""
+    """Return a truth value as a Python bool. Raises QueryError for anything else."""
     if not isinstance(value, (bool, np.bool_)):
         raise QueryError(f"{what}: expected True or False; got {shown(value)}.")
     return bool(value)
 
 
 def sql_value(value: Any) -> Any:
-    """Return a parameter of a statement as DuckDB takes it."""
+    """Return a parameter of a statement as a type that DuckDB accepts."""
     if isinstance(value, (pd.Series, pd.Index, np.ndarray, pd.api.extensions.ExtensionArray)):
         return [sql_value(one) for one in value]
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -200,6 +210,6 @@ def sql_value(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """Return a value for a message: short, on one line, with its type."""
+    """Return a value for an error message: short, on one line, with its type."""
     text = " ".join(repr(value).split())
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"

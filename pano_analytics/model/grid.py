@@ -1,4 +1,4 @@
-"""The luminance grid of a picture: its shape, and its bytes as an array."""
+"""The luminance grid of a picture: its shape, and how to turn its bytes into an array."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 GRID_SHAPE: tuple[int, int, int] = (2, 27, 48)
-"""Planes, rows and columns: the cells' means, then four times their mean absolute deviations.
-Chosen by the sensitivity curve in `docs/design/inspect.md`."""
+"""Planes, rows and columns. The first plane has the means of the cells, the second four times
+their mean absolute deviations. The size follows the sensitivity curve in
+`docs/design/inspect.md`."""
 GRID_VERSION = 1
 
 

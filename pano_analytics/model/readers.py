@@ -1,4 +1,4 @@
-"""Who on this computer may read what pano writes."""
+"""Which users of this computer may read the files that pano writes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The registry of tables, and their columns: a promise, versioned, only ever added to.
+"""The registry of tables and their columns: versioned, and only ever extended.
 
-A table is added here and nowhere else. Whatever carries tables (catalog, check, rebuild,
-backup, respelling, culling, site, SQL) asks this registry and names none of them.
+A new table is added only here. All code that handles tables in general (catalog, check,
+rebuild, backup, respelling, culling, site, SQL) uses this registry and no table's name.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Column(NamedTuple):
 class Table:
     """One table of the catalog.
 
-    `key` are the columns that no two rows have in common. A table that `is_by_day` is kept
-    by camera and day: Hive partitions `camera=` and `date=`, which stand in the folder names
-    and not in the files, since pandas refuses a column that stands in both. Any other table
-    has one file. What `is_derived` is made again of the upload tree and the journal; the
-    rest is carried over wherever a catalog is made again. `version` grows with each column.
+    `key` are the columns that identify a row. A table with `is_by_day` is partitioned by
+    camera and day: Hive partitions `camera=` and `date=`, which are in the folder names and
+    not in the files, because pandas rejects a column that is in both. Any other table has
+    one file. A table with `is_derived` can be rebuilt from the upload tree and the journal;
+    any other is copied when a catalog is rebuilt. `version` increases with each new column.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Table:
 
     @property
     def is_of_uploads(self) -> bool:
-        """Whether its rows belong to uploads, and move and go with them."""
+        """Whether its rows belong to uploads, and are moved and deleted with them."""
         is_keyed = any(column.name == "media_id" for column in self.columns)
         return self.is_by_day and is_keyed and self.name != "media"
 
@@ -140,7 +140,7 @@ TABLES: dict[str, Table] = {table.name: table for table in (MEDIA, FRAMES)}
 
 
 def named(name: object) -> Table:
-    """Return the table `name`; raises QueryError, which lists those that there are."""
+    """Return the table `name`. Raises QueryError, with the known tables, for any other name."""
     if isinstance(name, str) and name in TABLES:
         return TABLES[name]
     raise QueryError(
@@ -149,34 +149,34 @@ def named(name: object) -> Table:
 
 
 def of_uploads() -> tuple[Table, ...]:
-    """Return the tables whose rows belong to uploads: all by camera-day but `media` itself."""
+    """Return the tables whose rows belong to uploads: all by camera-day except `media`."""
     return tuple(table for table in TABLES.values() if table.is_of_uploads)
 
 
 @cache
 def schema(table: str) -> pa.Schema:
-    """Return the Arrow schema of a table, its version in the metadata. Raises QueryError."""
+    """Return the Arrow schema of a table, with its version in the metadata. Raises QueryError."""
     columns = named(table).columns
     fields = [pa.field(column.name, column.kind) for column in columns]
     return pa.schema(fields, metadata={"pano_schema_version": str(named(table).version)})
 
 
 def uploads_of(rows: pa.Table, camera: str, day: date) -> list[Upload]:
-    """Return the uploads of a media table, all of one camera-day, in its order."""
+    """Return the uploads of a media table in its order; all are of one camera-day."""
     columns = (rows[name].to_pylist() for name in schema("media").names if name != "media_id")
     ids = rows["media_id"].to_pylist()
     return [Upload(one, camera, day, *rest) for one, *rest in zip(ids, *columns, strict=True)]
 
 
 def media_table(uploads: Iterable[Upload]) -> pa.Table:
-    """Return uploads as a media table: without camera and date, which stand in folder names."""
+    """Return uploads as a media table, without camera and date, which are in folder names."""
     every, wanted = list(uploads), schema("media")
     arrays = [pa.array([getattr(one, field.name) for one in every], field.type) for field in wanted]
     return pa.table(arrays, schema=wanted)
 
 
 def replaced(rows: pa.Table, uploads: Iterable[Upload]) -> pa.Table:
-    """Return a media table with some of its uploads as they are now, sorted by start and path."""
+    """Return a media table with `uploads` in place of their old rows, sorted by start and path."""
     new = media_table(uploads)
     others = rows.filter(pc.invert(pc.is_in(rows["media_id"], new["media_id"])))
     joined = pa.concat_tables([others, new])

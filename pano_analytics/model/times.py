@@ -1,7 +1,7 @@
-"""Wall clocks and instants: whose clock, which zone, what happens at a step.
+"""Wall-clock times and instants: conversion between them, also when clocks change.
 
-A camera writes its own wall clock, without a zone, into names. Everything
-after `layouts` is an instant in UTC; only `wall_start` keeps what was said.
+A camera writes the time of its own wall clock, without a zone, into names. Everything after
+`layouts` uses instants in UTC; only `wall_start` keeps the time from the name.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pano_analytics.errors import QueryError
 from pano_analytics.model import zones
 
-# Two wall times in the same quarter of an hour have the same offset from UTC:
-# no zone in the database steps inside one (Lord Howe steps by half an hour).
+# Two wall-clock times in the same quarter of an hour have the same offset from UTC: no zone
+# in the database changes within one (Lord Howe changes by half an hour).
 _QUARTER_US = 15 * 60 * 1_000_000
 _EPOCH = datetime(1970, 1, 1)
 
 
 CLOCKS_END_NS = 7_258_118_400 * 1_000_000_000
-"""The year 2200 in Unix nanoseconds: no clock says more, and no table overflows."""
+"""The year 2200 in Unix nanoseconds: later times are wrong, and could overflow a table."""
 _UTC_NAMES = ("Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu")
 
 
 def system_zone() -> str:
-    """Return the IANA name of this machine's zone, or UTC where it states none."""
+    """Return the IANA name of this computer's zone, or UTC if it has none."""
     candidates = [os.environ.get("TZ", ""), os.path.realpath("/etc/localtime"), _zone_of_file()]
     plain = (zones.plain_name(candidate) for candidate in candidates)
     name = next((name for name in plain if is_zone(name)), "UTC")
@@ -43,7 +43,7 @@ def _zone_of_file() -> str:
 
 
 def is_zone(name: str) -> bool:
-    """Tell whether `name` is a zone that all parts of pano understand, spelled as IANA does."""
+    """Return whether `name` is a zone that all parts of pano know, in IANA's spelling."""
     if name not in zones.names():
         return False
     try:
@@ -54,16 +54,16 @@ def is_zone(name: str) -> bool:
 
 
 def wall_to_utc(wall: datetime, zone: ZoneInfo, fold: int | None = None) -> datetime:
-    """Return the instant (aware, UTC) of a naive wall time in `zone`.
+    """Return the instant (aware, UTC) of a naive wall-clock time in `zone`.
 
-    In the repeated autumn hour `fold` 1 means the second pass; in the spring
-    gap the time that the clock would have shown without the step is meant.
+    In the repeated autumn hour, `fold` 1 means the second pass. A time in the skipped spring
+    hour is taken as if the clock had not been changed.
     """
     return wall.replace(tzinfo=zone, fold=fold or 0).astimezone(UTC)
 
 
 class WallClock:
-    """Many wall times of one zone to UTC, at the cost of one look-up a quarter hour."""
+    """Converts many wall-clock times of one zone to UTC, with one look-up per quarter hour."""
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
@@ -71,18 +71,21 @@ class WallClock:
         self._plain: dict[int, int | None] = {}
 
     def to_utc_us(self, wall: datetime, fold: int = 0) -> int:
-        """Return microseconds since 1970 UTC of the naive `wall` time."""
+        """Return the naive time `wall` as microseconds since 1970 UTC."""
         wall_us = epoch_us(wall)
         return wall_us - self._offset_us(wall_us // _QUARTER_US, fold)
 
     def is_plain(self, wall: datetime) -> bool:
-        """Tell whether `wall` is shown once: not repeated in autumn, not skipped in spring."""
+        """Return whether the clock shows `wall` exactly once.
+
+        It shows times of the repeated autumn hour twice, and skips those of a spring hour.
+        """
         return self.plain_us(epoch_us(wall)) is not None
 
     def plain_us(self, wall_us: int) -> int | None:
-        """Return microseconds since 1970 UTC of a wall time shown once, None of any other.
+        """Return a wall-clock time that is shown once as microseconds since 1970 UTC, else None.
 
-        `wall_us` are microseconds from 1970 on the same clock (see `epoch_us`).
+        `wall_us` are microseconds since 1970 on the same clock (see `epoch_us`).
         """
         quarter = wall_us // _QUARTER_US
         try:
@@ -93,7 +96,7 @@ class WallClock:
         return None if offset is None else wall_us - offset
 
     def is_repeated(self, wall: datetime) -> bool:
-        """Tell whether the clock shows `wall` twice, before and after it is set back."""
+        """Return whether the clock shows `wall` twice, before and after it is set back."""
         quarter = epoch_us(wall) // _QUARTER_US
         return self._offset_us(quarter, 0) > self._offset_us(quarter, 1)
 
@@ -107,7 +110,7 @@ class WallClock:
 
 
 def epoch_us(wall: datetime) -> int:
-    """Return the microseconds from 1970-01-01 00:00 to a naive `wall` time on the same clock."""
+    """Return the microseconds from 1970-01-01 00:00 to the naive time `wall` on the same clock."""
     since = wall - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
@@ -118,7 +121,10 @@ def from_epoch_us(value: int) -> datetime:
 
 
 def sane(mtime_ns: int) -> int:
-    """Return a time that a calendar holds: file systems keep any number, FTP clients send any."""
+    """Return `mtime_ns` limited to 1970 until 2200.
+
+    File systems store any number, and FTP clients may send any.
+    """
     return min(max(mtime_ns, 0), CLOCKS_END_NS)
 
 
@@ -128,11 +134,11 @@ def local_date(instant: datetime, zone: ZoneInfo) -> date:
 
 
 def instant(value: Any, zone: ZoneInfo, name: str = "time") -> datetime | None:
-    """Return what a user wrote as a time as an aware UTC instant; None stays None.
+    """Return a time given by a user as an aware UTC instant; None for None.
 
-    Takes text in ISO form, a date (its first moment), a datetime, a pandas Timestamp or a
-    NumPy datetime64; naive times mean `zone`. Raises QueryError for anything else, for
-    NaT among it: what is missing is not "no limit".
+    Accepts text in ISO format, a date (its first moment), a datetime, a pandas Timestamp or a
+    NumPy datetime64; naive times mean `zone`. Raises QueryError, which calls the argument
+    `name`, for anything else, including NaT: a missing time does not mean "no limit".
     """
     if value is None:
         return None
@@ -149,7 +155,7 @@ def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
 
 
 def is_day(value: Any) -> bool:
-    """Tell whether a time was given as a calendar day, without a time of day."""
+    """Return whether a time was given as a calendar day, without a time of day."""
     if isinstance(value, str):
         return bool(re.fullmatch(r"[\d-]{8,10}", value.strip()))
     return isinstance(value, date) and not isinstance(value, datetime)
@@ -158,22 +164,22 @@ def is_day(value: Any) -> bool:
 def _as_datetime(value: Any, name: str) -> datetime:
     if isinstance(value, str):
         return _parse(value, name)
-    # By name: who only lists names of files loads neither NumPy nor pandas.
+    # Compared by name, so that reading file names does not import NumPy and pandas.
     if type(value).__module__ == "numpy" and type(value).__name__ == "datetime64":
         value = value.astype("datetime64[us]").item()
     # NaT is a datetime that equals nothing, itself included.
     if isinstance(value, datetime) and value == value:
-        # A Timestamp counts nanoseconds, which no upload has.
+        # A Timestamp has nanoseconds, which no upload has.
         plain = getattr(value, "to_pydatetime", None)
         return plain(warn=False) if plain else value
     if isinstance(value, date) and value == value:
         return datetime.combine(value, time())
     is_missing = value is None or type(value).__name__ in ("NaTType", "NAType")
-    came = f"{value!r}, a missing time" if is_missing else f"{value!r} ({type(value).__name__})"
+    shown = f"{value!r}, a missing time" if is_missing else f"{value!r} ({type(value).__name__})"
     advice = " Leave the argument out for no limit." if is_missing else ""
     raise QueryError(
         f"{name}: expected a time such as '2026-11-17 14:00', a date or a datetime; "
-        f"got {came}.{advice}"
+        f"got {shown}.{advice}"
     )
 
 

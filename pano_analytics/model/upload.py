@@ -1,4 +1,4 @@
-"""The record that travels: one uploaded file, its states, and the only ways to change them."""
+"""The record of one uploaded file, its states, and the only functions that change them."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ State = Literal[
 ]
 Zone = Literal["camera", "utc"]
 GONE_STATES: tuple[State, ...] = ("missing", "culled")
-"""Of rows that outlive their files."""
+"""States of rows whose file is gone."""
 WAITING_STATES: tuple[State, ...] = ("unread", "pending")
-"""Of uploads that are still to be opened."""
+"""States of uploads that are still to be opened."""
 NOT_WHOLE_STATES: tuple[State, ...] = ("partial", "damaged", "unsupported")
-"""Of uploads that were opened and could not be read whole."""
+"""States of uploads that were opened and could not be read completely."""
 SHOWN_STATES: tuple[State, ...] = ("complete", "partial")
-"""Of uploads of which something was decoded."""
+"""States of uploads of which something was decoded."""
 
 KINDS: tuple[str, ...] = get_args(Kind)
 PICTURE_CODECS = frozenset(("jpeg", "png", "gif", "webp", "bmp", "tiff", "avif"))
-"""Codecs of still pictures; all others move."""
+"""Codecs of still pictures; all others are video."""
 STATES: tuple[str, ...] = get_args(State)
 TRIGGERS: tuple[str, ...] = (
     "motion",
@@ -56,20 +56,18 @@ TRIGGERS: tuple[str, ...] = (
 
 
 class Reading(NamedTuple):
-    """What a path says, and nothing that only the file could tell.
+    """What a layout reads from a path, without opening the file.
 
-    A tuple, since one is made for each of a million files.
+    A tuple, because one is created for each of a million files.
 
-    `start` and `end` are naive wall-clock times as the name spells them; `zone`
-    says whose wall clock that is: the camera's own, or UTC. `fold` is 0 or 1
-    where the name itself tells which half of the repeated autumn hour is meant
-    (1 = the second, standard time), and None where it does not. `sequence`
-    tells two files of one second apart (a crop index, a counter).
-    `camera` is what the path suggests; settings and the upload root may
-    overrule it. `reason` says why nothing was read (kind ignore or unknown).
-    `later` is set where another file had the name first, and tells the two apart.
-    `channel` is the number of a recorder's channel, as the path has it (Dahua's own
-    numbers from 0 are counted from 1, as its folders are).
+    `start` and `end` are naive wall-clock times from the name; `zone` is the clock that they
+    are of: the camera's own, or UTC. `fold` is 0 or 1 if the name itself says which pass of
+    the repeated autumn hour is meant (1 = the second, standard time), otherwise None.
+    `sequence` distinguishes files of the same second (a crop index, a counter). `camera` is
+    the name in the path; settings and the upload root may override it. `reason` is why
+    nothing was read (kind ignore or unknown). `later` is set if another file had the name
+    first, and distinguishes the two. `channel` is the channel number of a recorder, from the
+    path (Dahua's own numbers from 0 are counted from 1, as in its folders).
     """
 
     kind: Literal["snapshot", "clip", "ignore", "unknown"]
@@ -89,11 +87,11 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture kept of a file: a snapshot's only one, or a clip's key frame.
+    """One stored picture of a file: the only one of a snapshot, or a key frame of a clip.
 
-    `offset_s` counts from the file's first picture (0.0 for a snapshot).
-    `grid` is the luminance grid, plane by plane and row by row, one unsigned
-    byte a cell, of the shape that `model.grid.GRID_SHAPE` gives; `thumbnail` is a whole JPEG.
+    `offset_s` is seconds after the file's first picture (0.0 for a snapshot). `grid` is the
+    luminance grid, plane by plane and row by row, one unsigned byte per cell, in the shape
+    `model.grid.GRID_SHAPE`; `thumbnail` is a complete JPEG file.
     """
 
     offset_s: float
@@ -103,11 +101,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What is really in a file: its state with the reason, its measures and its frames.
+    """What opening a file found: its state with the reason, its properties and its frames.
 
-    `camera_clock` is the naive wall clock embedded by the camera, if any;
-    `duration_s` the length that really decodes (seconds), `sha256` of the whole
-    file as lower-case hex. `frames` is empty where nothing decodes.
+    `camera_clock` is the naive wall-clock time that the camera embedded, if any; `duration_s`
+    is how much decodes, in seconds; `sha256` is of the whole file, as lowercase hex. `frames`
+    is empty if nothing decodes.
     """
 
     state: Literal["complete", "partial", "damaged", "unsupported", "empty"]
@@ -126,9 +124,9 @@ class Inspection:
 class Upload:
     """One upload: a row of the table `media`, whose columns docs/columns.md describes.
 
-    Times are aware, in UTC; `wall_start` and `camera_clock` are naive, as the camera has them.
-    What is not known is None. For many uploads use Arrow tables (see `model.tables`).
-    The functions below are the only ones that change `state`.
+    Times are aware, in UTC; `wall_start` and `camera_clock` are naive, on the camera's clock.
+    Unknown values are None. For many uploads use Arrow tables (see `model.tables`). Only the
+    functions below change `state`.
     """
 
     media_id: str
@@ -167,9 +165,9 @@ class Upload:
     def of(cls, row: Mapping[Any, Any]) -> Upload:
         """Return the upload of a row: from `library.item()`, a frame, Arrow or DuckDB.
 
-        Nulls of any kind become None, and so do columns that the row lacks. Aware times become
-        UTC; an upload without a start has that of its arrival. Raises MediaError for a row
-        without `media_id`.
+        Nulls of any kind and missing columns become None. Aware times are converted to UTC; an
+        upload without a start starts when it arrived. Raises MediaError for a row without
+        `media_id`.
         """
         if _known(row.get("media_id")) is None:
             raise MediaError("expected a row of the table media, with its media_id; it has none.")
@@ -183,7 +181,7 @@ class Upload:
 
     @property
     def is_gone(self) -> bool:
-        """Whether its file went: it is missing or was culled."""
+        """Whether its file is gone: it is missing or was culled."""
         return self.state in GONE_STATES
 
     @property
@@ -193,21 +191,21 @@ class Upload:
 
     @property
     def is_moving(self) -> bool:
-        """Whether it is to be played, or shown as a picture (see `is_moving`)."""
+        """Whether it is video, or else a picture (see the function `is_moving`)."""
         return is_moving(self.kind, self.codec)
 
     @property
     def span_s(self) -> float:
-        """How many seconds a clip covers by its times, else how many of it decode."""
+        """The seconds from start to end; if there is no end, the seconds that decode."""
         if self.end is not None and self.end > self.start:
             return (self.end - self.start).total_seconds()
         return self.duration_s or 0.0
 
     @property
     def file_s_per_s(self) -> float:
-        """Seconds of the file in a second by its times: names and files disagree a little.
+        """Seconds of the file per second from start to end: names and files differ slightly.
 
-        Of a clip that was cut off only the beginning is there, and that runs as it was.
+        1.0 for a clip that was cut off: what is there of it plays at its own speed.
         """
         if self.state == "partial" or not self.span_s or not self.duration_s:
             return 1.0
@@ -215,8 +213,8 @@ class Upload:
 
 
 def _known(value: Any) -> Any:
-    """Return a value, None for what pandas, NumPy and DuckDB have for a null."""
-    # NaN and NaT differ from themselves; that of pandas.NA is neither true nor false.
+    """Return a value; None for the nulls of pandas, NumPy and DuckDB."""
+    # NaN and NaT do not equal themselves; comparing pandas.NA gives neither True nor False.
     is_null = value is None or type(value).__name__ == "NAType" or value != value
     return None if is_null else value
 
@@ -242,55 +240,59 @@ _CASTS: Mapping[str, Callable[[Any], Any]] = {
     "datetime": _time,
     "date": _day,
 }
-# The types as written above; a Literal is text.
+# The types as annotated above; a Literal is text.
 _FIELDS = {
     one.name: kind if (kind := str(one.type).removesuffix(" | None")) in _CASTS else "str"
     for one in fields(Upload)
 }
 
 
-# --- The only changes of a state. ---------------------------------------------------------
+# --- The only functions that change a state. ----------------------------------------------
 
 _GONE = "no longer in the upload tree"
 _CHANGED = "it changed while it was read"
 
 
 def seen(named: Upload, known: Upload | None) -> Upload:
-    """Return an upload that the tree has, as its name and size tell (`named`).
+    """Return a new or changed upload in the tree, as its name and size describe it (`named`).
 
-    Where it is another file than the one that is `known`, or was gone, it waits to be opened.
+    It is still to be opened. Of the row in the catalog (`known`), only an earlier arrival is
+    kept.
     """
     return named if known is None else replace(named, arrived=min(known.arrived, named.arrived))
 
 
 def to_open(upload: Upload, reason: str | None = None) -> Upload:
-    """Return the upload as one to be opened; `reason` tells why that did not work before."""
+    """Return the upload as one to be opened; `reason` is why that failed before."""
     return replace(upload, state="unread", state_reason=reason, culled_at=None)
 
 
 def went_missing(upload: Upload) -> Upload:
-    """Return the upload as one whose file went, and not by culling."""
+    """Return the upload as one whose file is gone, but not culled."""
     return replace(upload, state="missing", state_reason=_GONE)
 
 
 def changed_meanwhile(upload: Upload) -> Upload:
-    """Return the upload as one that the camera still writes: it changed while it was read."""
+    """Return the upload as one that the camera is still writing: it changed while it was read."""
     return replace(upload, state="pending", state_reason=_CHANGED)
 
 
 def still_arriving(upload: Upload, found: Inspection, quiet_s: float) -> Upload:
-    """Return the upload as `opened`, but still to grow: written to less than `quiet_s` ago."""
+    """Return the upload as `opened` does, but pending: written to less than `quiet_s` s ago."""
     reason = f"not complete yet, and written to less than {quiet_s:g} s ago"
     return replace(_measured(upload, found), state="pending", state_reason=reason)
 
 
 def opened(upload: Upload, found: Inspection) -> Upload:
-    """Return the upload with what is in its file; a clip without an end gets one by its length."""
+    """Return the upload with what was found in its file.
+
+    A clip without an end gets one from its duration.
+    """
     return replace(_measured(upload, found), state=found.state, state_reason=found.state_reason)
 
 
 def culled(upload: Upload, reason: str, at: datetime) -> Upload:
-    """Return the upload as one whose file culling deletes."""
+    """Return the upload as one whose file culling deletes at `at`."""
     return replace(upload, state="culled", state_reason=reason, culled_at=at)
 
 
@@ -312,30 +314,30 @@ def _measured(upload: Upload, found: Inspection) -> Upload:
 
 
 def is_moving(kind: str, codec: str | None) -> bool:
-    """Tell whether an upload is to be played, or shown as a picture.
+    """Return whether an upload is video, or else a picture.
 
-    What is in the file decides, where it was opened: `kind` is what its name says.
+    `codec` decides if the file was opened; otherwise `kind`, which comes from the name.
     """
     return codec not in PICTURE_CODECS if codec else kind == "clip"
 
 
 def media_id(root_id: str, path: str) -> str:
-    """Return the 16 hex digits that name the upload at `path` below the root `root_id`.
+    """Return the 16 hex digits that identify the upload at `path` below the root `root_id`.
 
-    Made from names alone, so that a file that is replaced keeps its id.
+    They depend on the names only, so that a replaced file keeps its id.
     """
     return hashlib.blake2b(f"{root_id}\0{path}".encode(), digest_size=8).hexdigest()
 
 
-# A path column holds text. Bytes that are no UTF-8 stand as %XX (XX >= 80), and
-# a percent sign that would be mistaken for one as %25, so that each text means
-# one path and back.
+# A path column holds text. Bytes that are not UTF-8 are written as %XX (XX >= 80), and a
+# percent sign that could be mistaken for one as %25, so that texts and paths correspond one
+# to one.
 _AMBIGUOUS = re.compile(r"%(?=[89A-Fa-f][0-9A-Fa-f]|25)")
 _ESCAPED = re.compile(rb"%(25|[89A-F][0-9A-F])")
 
 
 def encode_path(name: str) -> str:
-    """Return a file system name (surrogates for stray bytes) as the text of the `path` column."""
+    """Return a file name (with surrogates for other bytes) as the text of the `path` column."""
     if name.isascii() and "%" not in name:
         return name
     escaped = _AMBIGUOUS.sub("%25", name)
@@ -345,15 +347,15 @@ def encode_path(name: str) -> str:
 
 
 def decode_path(path: str) -> bytes:
-    """Return the file system's bytes of a `path` column's text."""
+    """Return the bytes on disk of the text of a `path` column."""
     raw = path.encode("utf-8", "surrogateescape")
     return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), raw)
 
 
 def locate(root: str | os.PathLike[str], path: str) -> Path:
-    """Return where the upload `path` (as in the column) lies below `root`.
+    """Return the path on disk of the upload `path` (as in the column) below `root`.
 
-    Raises MediaError for anything but an upload root and the text of that column.
+    Raises MediaError for anything other than an upload root and text of that column.
     """
     if not isinstance(root, (str, os.PathLike)) or not isinstance(path, str) or "\0" in path:
         raise MediaError(
@@ -364,26 +366,28 @@ def locate(root: str | os.PathLike[str], path: str) -> Path:
 
 
 def resolved(path: str | os.PathLike[str]) -> Path:
-    """Return `path` absolute and with its links followed, as `Path.resolve` does.
+    """Return `path` absolute and with symbolic links resolved, as `Path.resolve` does.
 
-    A link loop is not an error here, as it is for `Path.resolve` before Python 3.13: whoever
-    opens the path then reports it like any other that cannot be used.
+    Unlike `Path.resolve` before Python 3.13, this does not raise for a loop of links: opening
+    the path then fails like that of any other unusable path.
     """
     return Path(os.path.realpath(path))
 
 
 def as_on_disk(root: Path | None, path: str) -> str:
-    """Return the folder `path` (as in the column) as it is spelled below `root`, if it is there.
+    """Return the folder `path` (as in the column) as it is spelled below `root`, if it exists.
 
-    A folder that is there under another composition or letter case is the same folder
-    (see `alike`): no second one is to be made beside it. What is not there stays as given.
+    A folder with another composition or letter case is the same folder (see `alike`), and no
+    second one must be created beside it. Parts that do not exist are returned as given.
     """
-    found: list[str] = []
+    spelled_parts: list[str] = []
     for part in path.split("/"):
-        spelled = "/".join([*found, part])
+        spelled = "/".join([*spelled_parts, part])
         is_there = root is None or locate(root, spelled).is_dir()
-        found.append(part if is_there else _spelled_below(root, "/".join(found), part))
-    return "/".join(found)
+        spelled_parts.append(
+            part if is_there else _spelled_below(root, "/".join(spelled_parts), part)
+        )
+    return "/".join(spelled_parts)
 
 
 def _spelled_below(root: Path | None, folder: str, part: str) -> str:

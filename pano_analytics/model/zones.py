@@ -1,9 +1,9 @@
-"""One zone database for the whole process: the newest of the system's and the shipped one.
+"""One zone database for the whole process: the system's or the shipped one, whichever is newer.
 
-Python looks into the folders of the system first, and into the package `tzdata` only for
-what is missing there. A system that is not updated would then apply old laws although newer
-ones are installed. `use_newest()` puts the newest database first, for everything in this
-process that asks `zoneinfo`, pandas included.
+Python uses the folders of the system first, and the package `tzdata` only for zones that are
+missing there. A system without updates would then apply outdated rules although newer ones are
+installed. `use_newest()` puts the newest database first, for everything in this process that
+uses `zoneinfo`, including pandas.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _PACKAGE = find_spec("tzdata")
 SHIPPED = Path((_PACKAGE and _PACKAGE.origin) or "").parent / "zoneinfo"
 # Where a database states its version: most systems, then macOS and the BSDs.
 _VERSION_FILES = ("tzdata.zi", "+VERSION")
-# In the database, but not the zone of any place.
+# In the database, but not zones.
 _NO_PLACE = ("Factory", "localtime", "posixrules")
 _VARIANTS = ("posix/", "right/")
 _POSIX = re.compile(r"(<[^>]+>|[A-Za-z]{3,})[+-]?\d.*")
-# As people and menus of cameras write it: ahead of UTC is plus.
+# As people and camera menus write it: plus means ahead of UTC.
 _OFFSET = re.compile(r"(?:GMT|UTC|Z)? ?([+-])(\d{1,2})(?::?([0-5]\d))?", re.IGNORECASE)
-# Places that people know, to name before others with the same clock.
+# Well-known places, suggested before others with the same rules.
 _KNOWN = (
     "Europe/Berlin",
     "Europe/London",
@@ -50,7 +50,7 @@ _KNOWN = (
 
 
 class Database(NamedTuple):
-    """A folder of zone files, and its version (such as `2026f`; None where it states none)."""
+    """A folder of zone files, and its version (such as `2026f`; None if it states none)."""
 
     folder: Path
     version: str | None
@@ -58,12 +58,12 @@ class Database(NamedTuple):
     @property
     def age(self) -> tuple[int, int, str]:
         """A key that is larger for newer databases; a database without a version is oldest."""
-        found = re.match(r"(\d{4})([a-z]*)", self.version or "")
-        return (int(found[1]), len(found[2]), found[2]) if found else (0, 0, "")
+        match = re.match(r"(\d{4})([a-z]*)", self.version or "")
+        return (int(match[1]), len(match[2]), match[2]) if match else (0, 0, "")
 
 
 def databases() -> list[Database]:
-    """Return the zone databases that this process uses, in the order in which it asks them."""
+    """Return the zone databases that this process uses, in the order of their use."""
     folders = [Path(folder) for folder in zoneinfo.TZPATH if Path(folder).is_dir()]
     if SHIPPED.is_dir() and SHIPPED not in folders:
         folders.append(SHIPPED)
@@ -71,10 +71,10 @@ def databases() -> list[Database]:
 
 
 def use_newest() -> None:
-    """Put the newest database first; among equals the order stays."""
-    found = databases()
-    newest_first = sorted(found, key=lambda one: one.age, reverse=True)
-    if newest_first != found:
+    """Put the newest database first; databases of the same version keep their order."""
+    current = databases()
+    newest_first = sorted(current, key=lambda one: one.age, reverse=True)
+    if newest_first != current:
         zoneinfo.reset_tzpath(to=[str(one.folder) for one in newest_first])
         ZoneInfo.clear_cache()
 
@@ -83,23 +83,23 @@ def _version(folder: Path) -> str | None:
     for name in _VERSION_FILES:
         try:
             with (folder / name).open(encoding="utf-8", errors="replace") as file:
-                found = re.search(r"\d{4}[a-z]+", file.readline(200))
+                match = re.search(r"\d{4}[a-z]+", file.readline(200))
         except OSError:
             continue
-        if found:
-            return found[0]
+        if match:
+            return match[0]
     return None
 
 
 @cache
 def names() -> frozenset[str]:
-    """Return the names that settings may use: those that every part of pano understands."""
+    """Return the zone names that settings may use: those that every part of pano knows."""
     listed = (SHIPPED.parent / "zones").read_text(encoding="utf-8").split()
     return frozenset(listed).difference(_NO_PLACE)
 
 
 def places() -> list[str]:
-    """Return the names of `names` that are those of a place, such as `Europe/Berlin`."""
+    """Return the zone names that are of a place, such as `Europe/Berlin`, sorted."""
     return sorted(name for name in names() if "/" in name and not name.startswith("Etc/"))
 
 
@@ -112,7 +112,7 @@ def plain_name(name: str) -> str:
 
 
 def instead_of(name: str) -> list[str]:
-    """Return the names, at most three, that somebody who wrote `name` may have meant."""
+    """Return at most three zone names to suggest in place of `name`."""
     plain = plain_name(name)
     if plain in names():
         return [plain]
@@ -122,18 +122,18 @@ def instead_of(name: str) -> list[str]:
     if _POSIX.fullmatch(plain):
         return _with_rule(plain)
     if re.fullmatch("[A-Z]{3,5}", plain):
-        # What clocks show in a place, such as CEST: the same letters may be in use elsewhere.
+        # An abbreviation such as CEST: other places may use the same letters.
         return [one for one in _KNOWN if plain in re.findall("[A-Z]+", _rule(one)[:12])][:3]
     city = plain.rpartition("/")[2].lower().replace(" ", "_")
     return sorted(known for known in names() if known.rpartition("/")[2].lower() == city)[:3]
 
 
 def offset_of(name: str) -> str | None:
-    """Return what to write for a bare distance from UTC such as `GMT+1`; None for other names."""
-    found = _OFFSET.fullmatch(name.strip())
-    if found is None or name in names():
+    """Return advice for an offset from UTC such as `GMT+1`; None for other names."""
+    match = _OFFSET.fullmatch(name.strip())
+    if match is None or name in names():
         return None
-    sign, hours, minutes = found[1], int(found[2]), int(found[3] or 0)
+    sign, hours, minutes = match[1], int(match[2]), int(match[3] or 0)
     side, opposite, most = ("ahead of", "-", 14) if sign == "+" else ("behind", "+", 12)
     if hours > most:
         return f"no place is {hours} hours {side} UTC"
@@ -161,10 +161,10 @@ def _unnamed(rule: str) -> str:
 
 
 def _with_rule(rule: str) -> list[str]:
-    """Return zones whose rule for the years to come is the POSIX TZ string `rule`.
+    """Return zones whose rule for future years is the POSIX TZ string `rule`.
 
-    A rule that names summer time without its dates, such as `CET-1CEST`, is that of every
-    zone that has the same names and distances.
+    A rule with summer time but without its dates, such as `CET-1CEST`, matches every zone
+    with the same abbreviations and offsets.
     """
     alike = [
         name
@@ -172,8 +172,8 @@ def _with_rule(rule: str) -> list[str]:
         if "/" in name and (_rule(name) == rule or _rule(name).startswith(f"{rule},"))
     ]
     known = [name for name in alike if name.startswith(("Europe/", "America/", "Asia/"))]
-    famous = [name for name in _KNOWN if name in alike]
-    return [*famous, *(name for name in known or alike if name not in famous)][:3]
+    well_known = [name for name in _KNOWN if name in alike]
+    return [*well_known, *(name for name in known or alike if name not in well_known)][:3]
 
 
 def _rule(name: str) -> str:
