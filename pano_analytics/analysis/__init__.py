@@ -1,1 +1,1 @@
-"""Frames in, frames out: what the figures mean. No files, no screen."""
+"""Analysis of uploads: functions that take and return frames, without files or output."""

@@ -1,8 +1,8 @@
-"""How much came when: counts by hour, day or weekday, zero where nothing came.
+"""Counts of uploads by hour, day or weekday, including zero counts.
 
-Whose hours: the wall clock of one zone. The autumn hour that repeats is two
-buckets, the spring hour that is skipped is none, and a day begins at its own
-midnight, so that a day may have 23 or 25 hours.
+Hours and days are those of the wall clock of one zone. The repeated autumn hour has two
+buckets, the skipped spring hour has none, and a day begins at local midnight, so that it may
+have 23 or 25 hours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 
 BUCKETS = ("hour", "day", "weekday")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-# Counts come by the quarter of an hour: no zone's hour or day splits one.
+# Counts are given by quarter of an hour: the hours and days of every zone consist of these.
 QUARTER = "15min"
 
 
@@ -29,11 +29,11 @@ def zero_filled(
     last: datetime | None,
     zone: ZoneInfo,
 ) -> pd.DataFrame:
-    """Return `camera, bucket, snapshots, clips`, every camera with every bucket.
+    """Return `camera, bucket, snapshots, clips` with every bucket for every camera.
 
-    `counts` has `camera, quarter, snapshots, clips`, `quarter` being the aware
-    beginning of a quarter of an hour. The buckets run over [first, last), or
-    where one of them is None from or to the first or last quarter counted.
+    `counts` has `camera, quarter, snapshots, clips`; `quarter` is the aware time at which a
+    quarter of an hour begins. `by` is one of BUCKETS. The buckets cover [first, last); None
+    means the first or last quarter in `counts`. Times are aware in `zone`.
     """
     buckets = _buckets(by, _span(counts["quarter"], first, last, zone), zone)
     counted = counts.assign(bucket=_bucket_of(counts["quarter"], by, zone))
@@ -49,7 +49,7 @@ def zero_filled(
 def _span(
     quarters: pd.Series[Any], first: datetime | None, last: datetime | None, zone: ZoneInfo
 ) -> tuple[pd.Timestamp, pd.Timestamp] | None:
-    """Return the first and last moment that buckets must cover; None where there are none."""
+    """Return the first and last moment that buckets must cover; None if there are no buckets."""
     low = quarters.min() if first is None else pd.Timestamp(first)
     high = quarters.max() if last is None else pd.Timestamp(last) - pd.Timedelta("1us")
     if pd.isna(low) or pd.isna(high) or high < low:
@@ -71,7 +71,7 @@ def _buckets(by: str, span: tuple[pd.Timestamp, pd.Timestamp] | None, zone: Zone
 
 
 def _bucket_of(moments: pd.Series[Any], by: str, zone: ZoneInfo) -> pd.Series[Any]:
-    """Return the bucket that each aware moment lies in."""
+    """Return the bucket of each aware moment."""
     local = moments.dt.tz_convert(zone)
     if by == "weekday":
         names: pd.Series[Any] = local.dt.day_of_week.map(dict(enumerate(WEEKDAYS)))
@@ -79,16 +79,16 @@ def _bucket_of(moments: pd.Series[Any], by: str, zone: ZoneInfo) -> pd.Series[An
     wall = local.dt.tz_localize(None)
     if by == "day":
         return pd.Series(_midnights(pd.DatetimeIndex(wall).normalize(), zone), index=moments.index)
-    # Floored on the wall, shifted back by the offset of that very moment: so
-    # the two passes of an autumn hour stay apart.
+    # Rounded down in wall-clock time, then converted with the offset of that very moment, so
+    # that the two passes of an autumn hour stay separate.
     offset = wall - local.dt.tz_convert("UTC").dt.tz_localize(None)
-    begins = (wall.dt.floor("h") - offset).dt.tz_localize("UTC").dt.tz_convert(zone)
-    hours: pd.Series[Any] = begins.dt.as_unit("us")
+    begin = (wall.dt.floor("h") - offset).dt.tz_localize("UTC").dt.tz_convert(zone)
+    hours: pd.Series[Any] = begin.dt.as_unit("us")
     return hours
 
 
 def _midnights(days: pd.DatetimeIndex, zone: ZoneInfo) -> pd.DatetimeIndex:
-    # Where a zone skips midnight itself the day begins at the step.
+    # If a zone skips midnight itself, the day begins at the change.
     repeated_is_first = np.ones(len(days), dtype=bool)
     local = days.tz_localize(zone, ambiguous=repeated_is_first, nonexistent="shift_forward")
     return local.as_unit("us")

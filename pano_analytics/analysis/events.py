@@ -1,12 +1,12 @@
-"""Events: uploads of one camera that overlap, or follow each other closely, are one story.
+"""Events: uploads of one camera that overlap or closely follow each other.
 
-Every part of pano that groups uploads uses `event_numbers`, so that all of them agree.
-An event is made of the uploads of one camera and channel of which each begins within a gap
-after everything before it has ended. The gap counts from the latest end so far, because a
-clip lasts. A clip and the snapshots that it holds (`clip_id`) are never parted.
+Every part of pano that groups uploads uses `event_numbers`, so that all of them agree. An
+event consists of uploads of one camera and channel, each of which begins within a gap after
+all earlier ones have ended. The gap is measured from the latest end so far, because clips
+have a length. A clip and the snapshots that it covers (`clip_id`) are never separated.
 
-Instants are compared, never wall clocks: in the hour that is repeated in autumn, pictures
-an hour apart show the same time.
+Instants are compared, not wall-clock times: in the repeated autumn hour, pictures an hour
+apart have the same wall-clock time.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ EVENTS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("thumb", pa.string(), "locator of the thumbnail of the cover"),
 )
 COLUMNS = tuple(name for name, _, _ in EVENTS)
-# From the best to the worst: a file that is gone can no longer be looked at.
+# From best to worst: a file that is gone can no longer be viewed.
 STATES_BY_WORTH = (
     "complete",
     "partial",
@@ -78,12 +78,12 @@ Integers = npt.NDArray[np.int64]
 class Rule:
     """When uploads of a camera belong to one event.
 
-    `gap`: the longest time between the end of what came before and the start of what
-    follows. `longest`: an upload that starts later than this after the first one begins
-    another event; None for no limit. A single clip may be longer. Both are a timedelta, or
-    text such as "60 s". `scheduled`: whether uploads with the trigger "scheduled" (pictures
-    at set times, continuous recording) count as well; nothing triggered them, so they form
-    no events by default. Raises QueryError for a value that is not a length of time.
+    `gap`: the longest time between the end of all earlier uploads and the start of the next.
+    `longest`: an upload that starts later than this after the first one begins a new event;
+    None for no limit. A single clip may be longer. Both are a timedelta, or text such as
+    "60 s". `scheduled`: whether uploads with the trigger "scheduled" (pictures at set times,
+    continuous recording) are included; nothing triggered them, so by default they are not.
+    Raises QueryError for a value that is not a length of time.
     """
 
     gap: timedelta | str = timedelta(seconds=60)
@@ -106,7 +106,7 @@ class Rule:
 
 
 Rules = Rule | Mapping[str, Rule]
-"""One rule for all cameras, or one by camera (others follow `Rule()`)."""
+"""One rule for all cameras, or one rule per camera (`Rule()` for all others)."""
 
 
 def _microseconds(length: timedelta | str, what: str) -> int:
@@ -114,18 +114,18 @@ def _microseconds(length: timedelta | str, what: str) -> int:
 
 
 def event_numbers(uploads: pd.DataFrame, rules: Rules | None = None) -> pd.Series[Any]:
-    """Return the number of the event that each upload belongs to, by the index of `uploads`.
+    """Return the number of the event that each upload belongs to, with the index of `uploads`.
 
-    `uploads` has `camera`, `start` and `end` (aware, `end` null for what does not last), in
-    any order. `trigger` is needed unless the rule counts scheduled uploads. `channel` keeps
-    the channels of a recorder apart, if it is there; uploads without a channel are then a
-    channel of their own. `media_id` and `clip_id` keep snapshots with their clip, if both are
-    there. Rows that are gone (missing, culled) count like others: leave them out for
-    events of what is still there.
+    `uploads` has `camera`, `start` and `end` (aware; `end` is null for a snapshot), in any
+    order. `trigger` is needed unless the rule includes scheduled uploads. A column `channel`
+    separates the channels of a recorder; uploads without a channel then form a channel of
+    their own. The columns `media_id` and `clip_id` together keep snapshots with their clip.
+    Rows whose file is gone (missing, culled) are included: filter them out first for events
+    of existing files only.
 
-    Numbers count from 0, camera by camera (as they come in `uploads`) and channel by channel,
-    in the order of time. An upload without a start, or whose trigger does not count, belongs
-    to no event: its number is null. Raises QueryError for a frame without these columns.
+    Numbers begin at 0 and increase by camera (in the order of `uploads`), channel and time.
+    An upload without a start, or that is scheduled and not included, belongs to no event: its
+    number is null. Raises QueryError for a frame without these columns.
     """
     rules = _checked(rules)
     arguments.frame(uploads, ("camera", "start", "end"), _SOURCE)
@@ -133,8 +133,8 @@ def event_numbers(uploads: pd.DataFrame, rules: Rules | None = None) -> pd.Serie
     counted = _counted(uploads, rules)
     numbers = np.full(len(uploads), -1, np.int64)
     numbers[counted] = _numbers(uploads.iloc[np.flatnonzero(counted)], rules)
-    found = pd.Series(numbers, uploads.index, "Int64", name="event")
-    return found.mask(numbers < 0)
+    result = pd.Series(numbers, uploads.index, "Int64", name="event")
+    return result.mask(numbers < 0)
 
 
 def _checked(rules: Any) -> Rules:
@@ -173,7 +173,7 @@ def _numbers(uploads: pd.DataFrame, rules: Rules) -> Integers:
     end = np.maximum(start, _instants(uploads["end"]))
     lane, gap, longest = _lanes(uploads, rules)
     clip = _holding(uploads)
-    # A clip and the snapshots it holds begin and end together, so that they stay together.
+    # A clip and the snapshots it covers get the same begin and end, so that they stay together.
     lane = lane[clip]
     np.minimum.at(first := start.copy(), clip, start)
     np.maximum.at(last := end.copy(), clip, end)
@@ -185,17 +185,17 @@ def _numbers(uploads: pd.DataFrame, rules: Rules) -> Integers:
 
 
 def _instants(times: pd.Series) -> Integers:
-    """Return microseconds since 1970 (UTC); null is the lowest number."""
+    """Return microseconds since 1970 UTC; null becomes the lowest integer."""
     utc = times.dt.tz_convert("UTC").dt.tz_localize(None)
     return np.asarray(utc.to_numpy("datetime64[us]").astype(np.int64))
 
 
 def _lanes(uploads: pd.DataFrame, rules: Rules) -> tuple[Integers, Integers, Integers]:
-    """Return the lane (camera and channel) of each upload, and gap and longest by lane."""
+    """Return the lane (camera and channel) of each upload, and `gap` and `longest` per lane."""
     camera, names = pd.factorize(uploads["camera"])
     channel, channels = np.zeros(len(uploads), np.int64), 1
     if "channel" in uploads:
-        # A channel is counted from 0; without one comes first.
+        # Codes begin at 0, and -1 means no channel, which comes first.
         codes, known = pd.factorize(uploads["channel"], sort=True)
         channel, channels = codes.astype(np.int64) + 1, len(known) + 1
     of_camera = [rules if isinstance(rules, Rule) else rules.get(name, Rule()) for name in names]
@@ -205,7 +205,7 @@ def _lanes(uploads: pd.DataFrame, rules: Rules) -> tuple[Integers, Integers, Int
 
 
 def _holding(uploads: pd.DataFrame) -> Integers:
-    """Return for each upload the place of the clip that holds it, else its own place."""
+    """Return for each upload the position of the clip that covers it, or its own position."""
     own = np.arange(len(uploads))
     if "clip_id" not in uploads or "media_id" not in uploads:
         return own
@@ -222,16 +222,16 @@ def _holding(uploads: pd.DataFrame) -> Integers:
 
 
 def _texts(column: pd.Series) -> pa.Array:
-    found = pa.array(column, pa.large_string(), from_pandas=True)
-    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    texts = pa.array(column, pa.large_string(), from_pandas=True)
+    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
 
 
 def _runs(
     lane: Integers, start: Integers, end: Integers, gap: Integers, longest: Integers
 ) -> Integers:
-    """Return the number of the event of each span; spans are sorted by lane and start.
+    """Return the event number of each span; spans are sorted by lane and start.
 
-    `gap` and `longest` are by lane.
+    `gap` and `longest` have one value per lane.
     """
     ended = pd.Series(end).groupby(lane).cummax().to_numpy()
     begins = np.ones(len(start), bool)
@@ -239,7 +239,7 @@ def _runs(
     firsts = np.flatnonzero(begins)
     ends = np.append(firsts[1:], len(start))
     for low, high in zip(firsts.tolist(), ends.tolist(), strict=True):
-        # Most are short.
+        # Most runs are shorter and need no cut.
         if start[high - 1] - start[low] > longest[lane[low]]:
             begins[_cuts(start[low:high], int(longest[lane[low]])) + low] = True
     numbers: Integers = np.cumsum(begins) - 1
@@ -258,34 +258,34 @@ def _cuts(start: Integers, longest: int) -> Integers:
 
 
 def event_ids(uploads: pd.DataFrame, rules: Rules | None = None) -> pd.Series[Any]:
-    """Return the `event_id` of the event that each upload belongs to, null where to none.
+    """Return the `event_id` of the event that each upload belongs to, or null.
 
-    The id is the `media_id` of the member that arrived first (of several that arrived
-    together the lowest). So it stays when members arrive later, when the gap is another one,
-    when an event is split (for the part with that member), and when events are merged (for
-    the one that was there first). `uploads` has `media_id` and `arrived` besides what
+    The id is the `media_id` of the member that arrived first (the lowest if several arrived
+    together). So it stays the same when members arrive later or the gap is changed; when an
+    event is split, for the part with that member; and when events are merged, for the one
+    that arrived first. `uploads` has `media_id` and `arrived` in addition to what
     `event_numbers` needs. Raises QueryError as `event_numbers` does.
     """
     arguments.frame(uploads, ("media_id", "camera", "start", "end", "arrived"), _SOURCE)
     arguments.aware_times(uploads, ("arrived",), _SOURCE)
     counted, numbers, ids = _identified(uploads, rules)
-    found = np.full(len(uploads), None, object)
-    found[counted] = ids[numbers]
-    return pd.Series(found, uploads.index, "str", name="event_id")
+    result = np.full(len(uploads), None, object)
+    result[counted] = ids[numbers]
+    return pd.Series(result, uploads.index, "str", name="event_id")
 
 
 def _identified(
     uploads: pd.DataFrame, rules: Rules | None
 ) -> tuple[Integers, Integers, npt.NDArray[np.object_]]:
-    """Return the places of uploads that belong to an event, their numbers, and ids by number."""
-    found = event_numbers(uploads, rules)
-    counted = np.flatnonzero(found.notna().to_numpy(bool))
-    numbers = found.to_numpy(np.int64, na_value=-1)[counted]
+    """Return the positions of uploads in events, their event numbers, and the id per number."""
+    all_numbers = event_numbers(uploads, rules)
+    counted = np.flatnonzero(all_numbers.notna().to_numpy(bool))
+    numbers = all_numbers.to_numpy(np.int64, na_value=-1)[counted]
     return counted, numbers, _first_arrived(uploads.iloc[counted], numbers)
 
 
 def _first_arrived(rows: pd.DataFrame, numbers: Integers) -> npt.NDArray[np.object_]:
-    """Return for each number from 0 the `media_id` of the row that arrived first."""
+    """Return for each event number the `media_id` of the row that arrived first."""
     arrived = _instants(rows["arrived"])
     arrived[arrived == np.iinfo(np.int64).min] = _NO_LIMIT
     earliest = pd.Series(arrived).groupby(numbers).transform("min").to_numpy()
@@ -297,7 +297,7 @@ def _first_arrived(rows: pd.DataFrame, numbers: Integers) -> npt.NDArray[np.obje
 
 
 def _ranks(ids: pd.Series) -> Integers:
-    """Return the rank of each text among all."""
+    """Return the rank of each text in sorted order."""
     return np.asarray(pc.rank(_texts(ids), tiebreaker="dense").to_numpy(), np.int64)
 
 
@@ -305,19 +305,19 @@ def events(uploads: pd.DataFrame, rules: Rules | None = None) -> pd.DataFrame:
     """Return one row per event: the columns of `EVENTS`, sorted by start, camera and channel.
 
     `uploads` has the columns that `event_ids` needs, and `kind`, `state` and `thumb`.
-    `start`, `end` and `arrived` are as aware as they came, `end` is never null. `triggers`
-    lists what is known. `state` is that of the worst upload, in the order
+    `start`, `end` and `arrived` are aware in the zone of `uploads`; `end` is never null.
+    `triggers` lists the known triggers. `state` is the worst one, in the order
     complete, partial, unread, pending, unsupported, damaged, empty, missing, culled.
 
-    The cover is the middle one of the complete snapshots with a thumbnail in the order of
-    time (a clip's first picture may show an empty yard), and their first one in an event
-    without clips; else so of other snapshots, else the first complete clip with a thumbnail,
-    else the first other clip. Raises QueryError as `event_numbers` does.
+    The cover is chosen from uploads with a thumbnail: from complete snapshots, or else from
+    other snapshots, the middle one in time (the first picture of an event with clips may show
+    an empty yard), or the first one if the event has no clips; or else the first complete
+    clip, or else the first other clip. Raises QueryError as `event_numbers` does.
     """
     arguments.frame(uploads, _NEEDED, _SOURCE)
     counted, numbers, ids = _identified(uploads, rules)
-    found = _one_row_each(uploads.iloc[counted].reset_index(drop=True), numbers, ids)
-    return found.sort_values(["start", "camera", "channel"], kind="stable", ignore_index=True)
+    rows = _one_row_each(uploads.iloc[counted].reset_index(drop=True), numbers, ids)
+    return rows.sort_values(["start", "camera", "channel"], kind="stable", ignore_index=True)
 
 
 def _one_row_each(
@@ -328,7 +328,7 @@ def _one_row_each(
     clips = np.bincount(numbers, is_clip, len(ids)).astype(np.int64)
     firsts = rows.iloc[np.unique(numbers, return_index=True)[1]].reset_index(drop=True)
     no_channel = pd.Series(pd.NA, rows.index, "Int64")
-    # A clip may hold snapshots without a channel: the event has the one that is known.
+    # A clip may cover snapshots without a channel: the event has the known channel.
     channels = rows.get("channel", no_channel).astype("Int64").groupby(numbers).min()
     ended = rows.assign(end=rows["end"].where(rows["end"] > rows["start"], rows["start"]))
     times = ended.groupby(numbers).agg(
@@ -356,7 +356,7 @@ def _one_row_each(
 
 
 def _triggers(triggers: pd.Series, numbers: Integers, count: int) -> pd.Series:
-    """Return the known triggers of each event as text, in their usual order."""
+    """Return the known triggers of each event as text, in the order of TRIGGERS."""
     names = sorted(triggers.dropna().unique(), key=_place_of_trigger)
     bits = np.zeros(count, np.int64)
     for at, name in enumerate(names):
@@ -386,9 +386,9 @@ def _worst(states: pd.Series, numbers: Integers, count: int) -> pd.Series:
 
 
 def covers(uploads: pd.DataFrame, events: pd.Series) -> npt.NDArray[np.bool_]:
-    """Tell which uploads are the cover of their event (see `events`).
+    """Return for each upload whether it is the cover of its event (see `events`).
 
-    `events` has for each row of `uploads` whatever tells its event apart, null for none.
+    `events` identifies the event of each row of `uploads`, by number or id; null for none.
     """
     codes, _ = pd.factorize(events)
     is_cover = np.zeros(len(uploads), bool)
@@ -400,7 +400,7 @@ def covers(uploads: pd.DataFrame, events: pd.Series) -> npt.NDArray[np.bool_]:
 
 
 def _covers(rows: pd.DataFrame, numbers: Integers) -> pd.DataFrame:
-    """Return `place, media_id, thumb` of the cover by event; no row where there is none."""
+    """Return `place, media_id, thumb` of the cover by event; no row for an event without one."""
     shown = np.flatnonzero(rows["thumb"].notna().to_numpy(bool))
     event = numbers[shown]
     is_clip = rows["kind"].eq("clip").to_numpy(bool)

@@ -1,8 +1,7 @@
-"""Periods of activity: events with a longer interval, as the static site shows them.
+"""Periods of activity: events with a longer gap, as the static site shows them.
 
-What camera trapping calls independent: two observations further apart than an
-interval are two events, all others one. Scheduled uploads count too, and a period may be of
-any length.
+Camera trapping calls these independent events: observations further apart than an interval
+belong to different events. Scheduled uploads are included, and a period may be of any length.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ _SOURCE = "library.media()"
 
 
 def period_numbers(uploads: pd.DataFrame, gap: timedelta | str) -> pd.Series[Any]:
-    """Return the number of the period that each upload belongs to, by the index of `uploads`.
+    """Return the number of the period that each upload belongs to, with the index of `uploads`.
 
-    `uploads` has `camera`, `start` and `end` (aware, `end` null for what does not
-    last), in any order. Each camera counts its own periods from 0 in the order
-    of time, all channels together. A new one begins where more than `gap` passed since
-    everything before had ended. An upload without a start belongs to none: its number is
-    null. `gap` may also be text such as "10 min". Raises QueryError for a frame without
-    these columns and for a gap that is no length of time.
+    `uploads` has `camera`, `start` and `end` (aware; `end` is null for a snapshot), in any
+    order. The periods of each camera, all channels together, are numbered from 0 in the order
+    of time. A new period begins if more than `gap` has passed since all earlier uploads ended.
+    An upload without a start belongs to no period: its number is null. `gap` may also be text
+    such as "10 min". Raises QueryError for a frame without these columns and for a gap that
+    is not a length of time.
     """
     arguments.frame(uploads, ("camera", "start", "end"), _SOURCE)
     rule = Rule(gap, longest=None, scheduled=True)
@@ -39,11 +38,10 @@ def period_numbers(uploads: pd.DataFrame, gap: timedelta | str) -> pd.Series[Any
 def periods(uploads: pd.DataFrame, gap: timedelta | str) -> pd.DataFrame:
     """Return one row per period: `camera, period, start, end, snapshots, clips, first_id`.
 
-    `uploads` has `media_id` and `kind` besides what `period_numbers` needs.
-    `start` is that of its first upload, `end` when its last one ended, both as
-    aware as they came; `first_id` is the `media_id` of the first upload, the
-    lowest of those that start together. Sorted by camera and number. Raises QueryError
-    as `period_numbers` does.
+    `uploads` has `media_id` and `kind` in addition to what `period_numbers` needs. `start` is
+    when its first upload starts and `end` when its last one ends, both aware in the zone of
+    `uploads`; `first_id` is the `media_id` of the first upload, the lowest if several start
+    together. Sorted by camera and number. Raises QueryError as `period_numbers` does.
     """
     arguments.frame(uploads, ("media_id", "camera", "kind", "start", "end"), _SOURCE)
     uploads = uploads.reset_index(drop=True)
@@ -52,10 +50,10 @@ def periods(uploads: pd.DataFrame, gap: timedelta | str) -> pd.DataFrame:
     rows["end"] = rows["end"].where(rows["end"] > rows["start"], rows["start"])
     grouped = rows.groupby(["camera", "period"], sort=False, observed=True)
     keys = [rows["camera"], rows["period"]]
-    found = grouped.agg(
+    result = grouped.agg(
         start=("start", "min"), end=("end", "max"), first_id=("media_id", "first")
     ).assign(
         snapshots=rows["kind"].eq("snapshot").groupby(keys, observed=True).sum(),
         clips=rows["kind"].eq("clip").groupby(keys, observed=True).sum(),
     )
-    return found.reset_index().astype({"period": "int64"})[list(COLUMNS)]
+    return result.reset_index().astype({"period": "int64"})[list(COLUMNS)]

@@ -1,8 +1,8 @@
 """When a camera counts as silent: one rule for every page, command and notebook.
 
-A camera is silent when its last upload arrived longer ago than `silent_after_hours`, or when
-nothing ever came. Whether that upload still exists does not matter: what somebody deletes
-does not silence a camera.
+A camera is silent when its last upload arrived longer ago than `silent_after_hours`, or if it
+has no uploads. Whether the file still exists does not matter: deleting files does not make a
+camera silent.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 
 
 def silent_from(arrived: datetime | None, after_hours: float) -> datetime | None:
-    """Return when a camera falls or fell silent whose last upload `arrived` then; None if always.
+    """Return when a camera becomes or became silent; None if it always was.
 
-    `arrived` is aware, and None where nothing ever came: then it is silent all along.
+    `arrived` is when its last upload arrived (aware), or None if it has no uploads.
     """
     return None if arrived is None else arrived + timedelta(hours=after_hours)
 
 
 def is_silent(arrived: datetime | None, after_hours: float, now: datetime) -> bool:
-    """Tell whether a camera is silent at `now` (aware) whose last upload `arrived` then."""
+    """Return whether a camera whose last upload arrived at `arrived` is silent at `now` (aware)."""
     since = silent_from(arrived, after_hours)
     return since is None or since <= now
