@@ -73,7 +73,7 @@ def collect(settings: Settings, max_age_minutes: float | None = None) -> dict[st
     no library or its manifest cannot be read.
     """
     storage = library_of(settings)
-    settings = split.followed(settings, storage)
+    settings = split.with_cameras(settings, storage)
     now = datetime.now(UTC)
     manifest, states, cameras = _catalog(storage, settings, now)
     total = manifest.total()

@@ -19,7 +19,7 @@ from pano_analytics.model.times import epoch_us
 from pano_analytics.model.upload import GONE_STATES, Upload, went_missing
 from pano_analytics.store.catalog import CameraDay, Change
 from pano_analytics.store.journal import SEEN, Fact, Journal, gone_schema
-from pano_analytics.store.removal import whole
+from pano_analytics.store.removal import gone_rows
 from pano_analytics.store.storage import Storage
 
 _MARK = "state/anew"
@@ -57,7 +57,7 @@ def _gone(change: Change, day: CameraDay, known: frozenset[str]) -> Iterator[Fac
         for one in _uploads_gone(change.read(day), day)
         if (one.media_id, one.state) not in was and one.media_id not in known
     ]
-    yield from whole(told, change.belonging(day))
+    yield from gone_rows(told, change.belonging(day))
 
 
 def _uploads_gone(table: pa.Table | None, day: CameraDay) -> list[Upload]:
@@ -163,7 +163,7 @@ def _named(reader: NameReader, facts: Iterable[Fact]) -> Iterator[Fact]:
     for day, rows in reader.read(entries, now_us(), arrivals).days.items():
         for named in uploads_of(table_of_named(rows), *day):
             upload = replace(named, sha256=by_path[named.path]["sha256"])
-            yield from whole([went_missing(upload)], {})
+            yield from gone_rows([went_missing(upload)], {})
 
 
 def _us(moment: datetime) -> int:

@@ -93,7 +93,7 @@ class Library:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
         self._settings = settings
-        self._followed = (-1, settings)
+        self._settings_cache = (-1, settings)
         self.storage = Storage(folder)
         self.catalog = Catalog(self.storage)
         self.zone = ZoneInfo(settings.zone)
@@ -124,9 +124,9 @@ class Library:
     def settings(self) -> Settings:
         """The settings, with a table for each camera that a template has created so far."""
         generation = self.generation
-        if self._followed[0] != generation:
-            self._followed = (generation, split.followed(self._settings, self.storage))
-        return self._followed[1]
+        if self._settings_cache[0] != generation:
+            self._settings_cache = (generation, split.with_cameras(self._settings, self.storage))
+        return self._settings_cache[1]
 
     @property
     def uploads(self) -> Path | None:

@@ -1,1 +1,1 @@
-"""A library on disk: storage, catalog, journal, clock, and the upload tree beside it."""
+"""A library on disk: storage, catalog, journal, clock, and access to the upload tree."""

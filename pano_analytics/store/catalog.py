@@ -1,9 +1,9 @@
 """The catalog: immutable Parquet parts by camera and day, and a manifest that names them.
 
-Invariants. A part, and the file of a month, is written once under a new name and
-never changed. The root of the manifest is swapped in one step, after all that it
-names is on the disk. So a reader that read it once sees one generation and no
-mixture; what is no longer named stays for a grace period, for readers still at it.
+Invariants: a part, or the file of a month, is written once under a new name and never
+changed. The root of the manifest is replaced atomically, after all files that it names are
+synced to disk. So a reader that has read the root sees exactly one generation. Files that are
+no longer named are kept for a grace period, for readers that still use them.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ __all__ = [
     "unlisted",
 ]
 
-# Where parts may lie.
+# The folders that may contain parts.
 FOLDERS = (TREE, UNLISTED)
 GRACE_S = 600.0
 
 
 class Misplaced(NamedTuple):
-    """What a killed writer left: parts to move by their names in the tree, files to remove."""
+    """What a killed writer left: parts to move, by their names in the tree, and files to remove."""
 
     into_tree: list[str]
     out_of_tree: list[str]
@@ -83,12 +83,12 @@ class Catalog:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self._seen: tuple[tuple[int, int, int], Manifest] | None = None
-        self._shelf = MonthCache(storage.read)
+        self._months = MonthCache(storage.read)
 
     def manifest(self) -> Manifest:
-        """Return the current manifest; read again only when its root has changed.
+        """Return the current manifest; its root is read again only if it has changed.
 
-        Raises LibraryError where it may not be read, or is none.
+        Raises LibraryError if it cannot be read or is invalid.
         """
         try:
             stamp = self._stamp()
@@ -102,25 +102,26 @@ class Catalog:
 
     def content(self, month: Month) -> Content:
         """Return the parts of a month of a manifest. Raises OSError or LibraryError."""
-        return self._shelf.content(month)
+        return self._months.content(month)
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
-            found = self.storage.path(MANIFEST).stat()
+            status = self.storage.path(MANIFEST).stat()
         except FileNotFoundError:
             return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        return status.st_mtime_ns, status.st_ino, status.st_size
 
     def table(self, table: str) -> Mapping[CameraDay, Part]:
-        """Return the current parts of a table by camera-day; QueryError for an unknown one."""
+        """Return the current parts of a table by camera-day; QueryError for an unknown table."""
         return self.manifest().table(table)
 
     def read(self, part: Part, table: str = "media") -> pa.Table:
-        """Return a part's rows with today's columns, those it lacks as nulls.
+        """Return a part's rows with the current columns; columns that it lacks are null.
 
-        Raises PartError where it is torn or may not be read, FileNotFoundError where it went.
+        Raises PartError if it is damaged or unreadable, FileNotFoundError if it is gone.
         """
-        # In the tree; aside, before or after its time; in the tree, if it moved there meanwhile.
+        # In the tree; unlisted, before or after it is current; again in the tree, in case it
+        # was moved there in between.
         for name in (part.path, unlisted(part.path)):
             with suppress(FileNotFoundError):
                 return self._read(name, table)
@@ -136,13 +137,13 @@ class Catalog:
             raise PartError.of(path, error) from error
 
     def where(self, path: str) -> Path:
-        """Return where the part `path` lies now: in the tree, or aside while it is not current."""
+        """Return the current path of the part `path`: in the tree, or unlisted if not current."""
         aside = unlisted(path)
         is_aside = not self.storage.exists(path) and self.storage.exists(aside)
         return self.storage.path(aside if is_aside else path)
 
     def adopt(self, manifest: Manifest) -> Manifest:
-        """Swap in a manifest whose parts are in place and synced. Lock holder only."""
+        """Publish a manifest whose parts are in place and synced. Lock holder only."""
         return self.publish(manifest)
 
     def publish(
@@ -152,12 +153,12 @@ class Catalog:
         replaced: Collection[str] = (),
         unsynced: Iterable[str] = (),
     ) -> Manifest:
-        """Swap in a manifest, once all that it names, and `unsynced`, is on the disk.
+        """Replace the manifest, after syncing all files that it names, and those in `unsynced`.
 
-        The parts `new` are aside (`unlisted`) and come into the tree after the swap, when
-        those in `replaced` have left it. Readers get their time with what is replaced, and
-        with the months that are no longer named: these go with a later change. Lock holder
-        only.
+        The parts `new` are unlisted; they are moved into the tree after the manifest was
+        replaced and the parts in `replaced` were moved out. The replaced parts, and months
+        that are no longer named, are kept for readers that still use them, and removed by a
+        later change. Lock holder only.
         """
         base = self.manifest_or_none()
         manifest = self._with_files(manifest)
@@ -170,13 +171,13 @@ class Catalog:
         stamp = self._stamp()
         self._seen = None if stamp is None else (stamp, manifest)
         if base.months and not base.files():
-            # Of one file for all: what it replaced lies in the tree still.
+            # A manifest of format 1 (one file): its retired parts are still in the tree.
             replaced = [*replaced, *(path for path, _ in base.retired)]
         self._arrange(new, [path for path in replaced if path.startswith(f"{TREE}/")])
         return manifest
 
     def _arrange(self, new: Collection[str], replaced: Collection[str]) -> None:
-        """Move parts out of the tree and into it, in this order: nothing is in it twice."""
+        """Move parts out of the tree, then new ones into it, so that no row is in it twice."""
         with ThreadPoolExecutor(max_workers=2) as pool:
             list(pool.map(lambda path: self.storage.move(path, unlisted(path)), replaced))
             list(pool.map(lambda path: self.storage.move(unlisted(path), path), new))
@@ -185,7 +186,7 @@ class Catalog:
             self.storage.sync_folders([*new, *replaced, f"{UNLISTED}/part"])
 
     def manifest_or_none(self) -> Manifest:
-        """Return the current manifest, or one that names nothing where that cannot be read."""
+        """Return the current manifest, or an empty one if it cannot be read."""
         try:
             return self.manifest()
         except LibraryError:
@@ -200,16 +201,16 @@ class Catalog:
         return replace(manifest, months=months, content=self.content)
 
     def _put(self, month: Month, generation: int) -> Month:
-        assert month.content is not None, "what has no file is at hand"
+        assert month.content is not None, "a month without a file has its content in memory"
         name, data = new_name(month.key, generation), encode_month(month.key, month.content)
         self.storage.put(name, lambda file: file.write(data))
         return replace(month, file=name, content=None)
 
     def _purged(self, retired: Retired, known: Retired) -> Retired:
-        """Remove what no reader can still be at; return the rest of what is retired."""
-        # Unlinked before the swap: a killed run at worst names a retired file twice. Only
-        # what the manifest now in force has retired: a clock that jumps must not reach what
-        # it still names.
+        """Remove the retired files that no reader can still use; return the others."""
+        # Removed before the manifest is replaced: a killed run at worst leaves a manifest
+        # that lists a removed file as retired. Only files that the current manifest lists as
+        # retired: after a clock jump, files that it still names must not be removed.
         due = {path for path, since in known if time.time() - since > GRACE_S}
         for path in due:
             self.storage.remove(path)
@@ -221,9 +222,9 @@ class Catalog:
         return Change(self)
 
     def sweep(self) -> list[str]:
-        """Finish what a killed writer began with files, and remove those that nothing names.
+        """Finish moving the files of a killed writer, and remove files that nothing names.
 
-        Lock holder only. Returns what was removed.
+        Return the removed files. Lock holder only.
         """
         left = self.misplaced()
         self._arrange(left.into_tree, left.out_of_tree)
@@ -232,7 +233,10 @@ class Catalog:
         return left.stray
 
     def misplaced(self) -> Misplaced:
-        """Return which files do not lie where the manifest says; a commit at work has such, too."""
+        """Return the files that are not where the manifest says.
+
+        There are such files during a commit, too.
+        """
         manifest = self.manifest()
         current = {part.path for _, _, part in manifest.everything()}
         retired = {path for path, _ in manifest.retired}
@@ -255,6 +259,6 @@ class Catalog:
         return [name for name in names if name.endswith(TEMPORARY)]
 
 
-def _retired(known: Retired, over: Iterable[str]) -> Retired:
+def _retired(known: Retired, replaced: Iterable[str]) -> Retired:
     now, names = time.time(), {name for name, _ in known}
-    return (*known, *((name, now) for name in over if name not in names))
+    return (*known, *((name, now) for name in replaced if name not in names))

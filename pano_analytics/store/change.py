@@ -29,7 +29,7 @@ Waiting = dict[str, dict[CameraDay, pa.Table | Sealed]]
 
 
 class ChangedCatalog(Protocol):
-    """What a change needs of the catalog that it is of."""
+    """What a change needs from its catalog."""
 
     storage: Storage
 
@@ -53,75 +53,78 @@ class Change:
         self._catalog = catalog
         self._base = catalog.manifest()
         self._new: Waiting = {}
-        self._given_up: list[str] = []
+        self._retired: list[str] = []
 
     def __bool__(self) -> bool:
         return any(self._new.values())
 
-    def _waiting(self, table: str) -> dict[CameraDay, pa.Table | Sealed]:
+    def _uncommitted(self, table: str) -> dict[CameraDay, pa.Table | Sealed]:
         return self._new.get(named(table).name, {})
 
     def cameras(self) -> list[str]:
-        """Return the names of all cameras that have rows or wait to get some, sorted."""
+        """Return the names of all cameras that have committed or uncommitted rows, sorted."""
         return sorted({*self._base.cameras(), *(day.camera for day in self.touched())})
 
     def days(self, table: str = "media") -> set[CameraDay]:
-        """Return every camera-day that has a part or waits to get one."""
-        return set(self._base.table(table)) | set(self._waiting(table))
+        """Return every camera-day that has a committed or uncommitted part."""
+        return set(self._base.table(table)) | set(self._uncommitted(table))
 
     def has(self, day: CameraDay) -> bool:
-        """Tell whether a camera-day has rows or waits to get some."""
-        return day in self._waiting("media") or day in self._base.media
+        """Return whether a camera-day has committed or uncommitted rows."""
+        return day in self._uncommitted("media") or day in self._base.media
 
     def is_listed(self, day: CameraDay) -> bool:
-        """Tell whether a camera-day waits as it was sealed, all from names: none of it is gone."""
-        return isinstance(self._waiting("media").get(day), Sealed)
+        """Return whether a camera-day's uncommitted rows are still sealed, as read from names.
+
+        None of their files is gone.
+        """
+        return isinstance(self._uncommitted("media").get(day), Sealed)
 
     def span_us(self, day: CameraDay) -> Span:
-        """Return the span of a camera-day's rows without reading them, if they are committed."""
-        new = self._waiting("media").get(day)
+        """Return the span of a camera-day's rows, from the part unless the rows are new."""
+        new = self._uncommitted("media").get(day)
         if isinstance(new, pa.Table):
             return span_us(new)
         part = self._base.media.get(day) if new is None else new.part
         return (None, None) if part is None else (part.first_us, part.last_us)
 
     def touched(self, table: str = "media") -> set[CameraDay]:
-        """Return the camera-days that wait to be committed."""
-        return set(self._waiting(table))
+        """Return the camera-days that have uncommitted rows."""
+        return set(self._uncommitted(table))
 
     def read(self, day: CameraDay, table: str = "media") -> pa.Table | None:
-        """Return a camera-day's rows with this change's own in it; None if there are none."""
-        new = self._waiting(table).get(day)
+        """Return a camera-day's rows as this change leaves them; None if there are none."""
+        new = self._uncommitted(table).get(day)
         if new is None:
             return self.before(day, table)
         return new.rows() if isinstance(new, Sealed) else new
 
     def before(self, day: CameraDay, table: str = "media") -> pa.Table | None:
-        """Return a camera-day's rows as they are committed; None if there are none."""
+        """Return a camera-day's committed rows; None if there are none."""
         part = self._base.table(table).get(day)
         return None if part is None else self._catalog.read(part, table)
 
     def write(self, day: CameraDay, rows: pa.Table | Sealed, table: str = "media") -> None:
-        """Put a camera-day's new whole content; no row at all drops the day."""
+        """Set all rows of a camera-day; without rows, the day is dropped."""
         self._new.setdefault(named(table).name, {})[day] = rows
 
-    def give_up(self, names: Iterable[str]) -> None:
-        """Let files go with this change that nothing names any more; readers get their time."""
-        self._given_up += names
+    def retire(self, names: Iterable[str]) -> None:
+        """Retire files with this change that nothing names any more; removed after a grace time."""
+        self._retired += names
 
     def commit(self, extra: Iterable[str] = ()) -> Manifest:
-        """Write the parts, sync them and `extra` files, then swap the manifest."""
+        """Write the parts, sync them and the `extra` files, then replace the manifest."""
         base, generation = self._base, self._base.generation + 1
         written = {table: self._put_all(table, generation) for table in self._new}
         parts = [part.path for days in written.values() for part in days.values() if part]
         manifest = replace(base.changed(written), generation=generation)
-        replaced = [*self._replaced(written), *self._given_up]
+        replaced = [*self._replaced(written), *self._retired]
         self._base = self._catalog.publish(manifest, parts, replaced, extra)
-        self._new, self._given_up = {}, []
+        self._new, self._retired = {}, []
         return self._base
 
     def _put_all(self, table: str, generation: int) -> dict[CameraDay, Part | None]:
-        # Side by side: compressing and writing leave the interpreter alone.
+        # In threads: compressing and writing release the interpreter lock.
         days = self._new[table]
         with ThreadPoolExecutor(max_workers=2) as pool:
             parts = pool.map(lambda day: self._put(table, day, days[day], generation), days)
@@ -148,12 +151,12 @@ class Change:
     # --- rows that belong to uploads ----------------------------------------
 
     def belonging(self, day: CameraDay) -> dict[str, pa.Table]:
-        """Return what the tables of uploads (all but `media`) hold of a camera-day."""
-        found = {table.name: self.read(day, table.name) for table in of_uploads()}
-        return {name: rows for name, rows in found.items() if rows is not None and rows.num_rows}
+        """Return a camera-day's rows of each table of uploads (see `tables.of_uploads`)."""
+        tables = {table.name: self.read(day, table.name) for table in of_uploads()}
+        return {name: rows for name, rows in tables.items() if rows is not None and rows.num_rows}
 
     def move_belonging(self, ids: Iterable[str], was_day: CameraDay, day: CameraDay) -> None:
-        """Take along what belongs to some uploads that move to another camera-day."""
+        """Move the rows that belong to some uploads to another camera-day."""
         chosen = pa.array(ids, pa.string())
         for table, kept in self.belonging(was_day).items():
             is_moved = pc.is_in(kept["media_id"], chosen)
@@ -163,20 +166,20 @@ class Change:
                 self.write(day, self._joined(day, moved, table), table)
 
     def drop_belonging(self, ids: pa.Array | pa.ChunkedArray, day: CameraDay) -> None:
-        """Drop what belongs to some uploads of a camera-day."""
+        """Drop the rows that belong to some uploads of a camera-day."""
         for table, kept in self.belonging(day).items():
             is_dropped = pc.is_in(kept["media_id"], ids)
             if pc.any(is_dropped).as_py():
                 self.write(day, kept.filter(pc.invert(is_dropped)), table)
 
     def put_belonging(self, day: CameraDay, rows: pa.Table, table: str) -> None:
-        """Put rows of some uploads in the place of all that these had in `table`."""
-        there = self.read(day, table)
-        if there is not None:
-            is_replaced = pc.is_in(there["media_id"], rows["media_id"])
-            rows = pa.concat_tables([there.filter(pc.invert(is_replaced)), rows])
+        """Replace all rows in `table` that belong to some uploads by `rows`."""
+        existing = self.read(day, table)
+        if existing is not None:
+            is_replaced = pc.is_in(existing["media_id"], rows["media_id"])
+            rows = pa.concat_tables([existing.filter(pc.invert(is_replaced)), rows])
         self.write(day, rows, table)
 
     def _joined(self, day: CameraDay, rows: pa.Table, table: str) -> pa.Table:
-        there = self.read(day, table)
-        return rows if there is None else pa.concat_tables([there, rows])
+        existing = self.read(day, table)
+        return rows if existing is None else pa.concat_tables([existing, rows])

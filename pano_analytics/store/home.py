@@ -1,4 +1,4 @@
-"""`library.json`: what a library folder knows of itself, so that it opens without settings."""
+"""`library.json`: what a library stores about itself, so that it opens without settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pano_analytics import settings as settings_room
+from pano_analytics import settings as settings_module
 from pano_analytics.errors import LibraryError, UploadTreeError, as_pano_error
 from pano_analytics.model.upload import resolved
 from pano_analytics.settings import Settings
@@ -16,7 +16,7 @@ from pano_analytics.store.storage import Stamp, Storage
 
 NAME = "library.json"
 FORMAT = 1
-# `catalog.MANIFEST`, not imported: who only asks whether it changed loads no Arrow.
+# `catalog.MANIFEST`, not imported, so that checking whether it changed does not import Arrow.
 MANIFEST = "manifest.json"
 
 
@@ -24,8 +24,8 @@ MANIFEST = "manifest.json"
 class Home:
     """The library's own page: the identity of its upload root and the last settings used.
 
-    `root_id` names the upload root in every `media_id`; made once from where it
-    lies, it stays when the tree is mounted elsewhere.
+    `root_id` identifies the upload root in every `media_id`; it is derived once from the
+    root's path, and stays the same when the tree is mounted elsewhere.
     """
 
     root_id: str
@@ -33,16 +33,16 @@ class Home:
 
     @classmethod
     def settle(cls, storage: Storage, settings: Settings) -> Home:
-        """Return the library's page after taking in `settings`; writes only what changed."""
+        """Store `settings` in the library's page, if they changed, and return the page."""
         known = cls.read(storage)
         home = cls(known.root_id if known else _root_id(settings), settings)
-        if known is None or _said(known.settings) != _said(settings):
+        if known is None or _as_json(known.settings) != _as_json(settings):
             storage.replace(NAME, home.encode())
         return home
 
     @classmethod
     def read(cls, storage: Storage) -> Home | None:
-        """Return the library's page, None where there is none yet; LibraryError if unreadable."""
+        """Return the library's page, None if there is none yet; LibraryError if unreadable."""
         try:
             document = json.loads(storage.read(NAME))
         except FileNotFoundError:
@@ -56,12 +56,12 @@ class Home:
                 f"{storage.path(NAME)}: expected format {FORMAT}, got {document.get('format')!r}. "
                 f"It was written by another version of pano."
             )
-        said = settings_room.check(document["settings"], str(storage.path(NAME)))
-        return cls(document["root_id"], said)
+        settings = settings_module.check(document["settings"], str(storage.path(NAME)))
+        return cls(document["root_id"], settings)
 
     def encode(self) -> bytes:
-        """Return the page as JSON. Addresses in it were freed of passwords when they were read."""
-        document = {"format": FORMAT, "root_id": self.root_id, "settings": _said(self.settings)}
+        """Return the page as JSON. Passwords were removed from addresses when they were read."""
+        document = {"format": FORMAT, "root_id": self.root_id, "settings": _as_json(self.settings)}
         return json.dumps(document, indent=1).encode()
 
 
@@ -70,12 +70,12 @@ def _root_id(settings: Settings) -> str:
     return hashlib.blake2b(root.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def _said(settings: Settings) -> dict[str, Any]:
-    said = settings.model_dump(mode="json", exclude_none=True)
+def _as_json(settings: Settings) -> dict[str, Any]:
+    values = settings.model_dump(mode="json", exclude_none=True)
     for key in ("uploads", "library"):
-        if said.get(key):
-            said[key] = str(resolved(said[key]))
-    return said
+        if values.get(key):
+            values[key] = str(resolved(values[key]))
+    return values
 
 
 class Places(NamedTuple):
@@ -85,7 +85,7 @@ class Places(NamedTuple):
     storage: Storage
 
     def require_uploads(self, advice: str = "Nothing was changed.") -> Path:
-        """Return the upload root; UploadTreeError, which ends in `advice`, if it is not there."""
+        """Return the upload root. Raises UploadTreeError, ending in `advice`, if it is missing."""
         if not self.uploads.is_dir():
             raise UploadTreeError(
                 f"{self.uploads}: expected the folder that the cameras upload to; there is none. "
@@ -95,24 +95,24 @@ class Places(NamedTuple):
 
 
 def places(settings: Settings) -> Places:
-    """Return where uploads and library are; neither needs to be there yet.
+    """Return where uploads and library are; neither needs to exist yet.
 
-    Raises SettingsError if one of the two is not set, or the library lies in the upload tree.
+    Raises SettingsError if one of the two is not set, or the library is in the upload tree.
     """
     return Places(settings.the_uploads(), Storage(settings.the_library()))
 
 
 def catalog_stamp(storage: Storage) -> Stamp | None:
-    """Return what differs after each change of the catalog; None while there is no catalog."""
+    """Return a value that differs after each change of the catalog; None without a catalog."""
     return storage.stamp(MANIFEST)
 
 
 def make_library(settings: Settings) -> Storage:
-    """Return the library that `settings` name, made now if it is not there yet.
+    """Return the library that `settings` name; create it if it does not exist yet.
 
-    Only settings that name both the uploads and the library say enough to make one:
-    a mistyped `--library` alone must not. Raises LibraryError where the folder
-    cannot be made.
+    It is created only if the settings name both the uploads and the library: a mistyped
+    `--library` alone must not create one. Raises LibraryError if the folder cannot be
+    created.
     """
     storage = Storage(settings.the_library())
     if settings.uploads is None or Home.read(storage) is not None:
@@ -126,7 +126,7 @@ def make_library(settings: Settings) -> Storage:
 
 
 def library_of(settings: Settings) -> Storage:
-    """Return the library of `settings`; LibraryError where there is none."""
+    """Return the library of `settings`. Raises LibraryError if there is none."""
     storage = Storage(settings.the_library())
     if Home.read(storage) is None:
         raise LibraryError(

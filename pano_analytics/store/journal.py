@@ -1,13 +1,12 @@
-"""The journal: what only we know, so that catalog = upload tree + journal, exactly.
+"""The journal: what the upload tree cannot tell. The catalog can be rebuilt from both.
 
-Of every upload it keeps when it was first seen, when it arrived and, once it
-was opened, its SHA-256; each change of a file adds a line, so that what a file
-was before it was replaced is still told. Of every upload that went (missing or
-culled) it keeps the whole row with its frames, since rows outlive their files.
-Of a culling under way it keeps the plan, until all of it is done; of rows whose
-time is over, that they are to be forgotten. Ingest writes whole columns at a time
-(immutable Parquet files, folded when they become many): a line of text for each of
-a million uploads would cost more than all else it does.
+For every upload it stores when it was first seen, when it arrived and, once it was opened,
+its SHA-256. Each change of a file adds an entry, so that the history of a replaced file is
+kept. For every upload whose file is gone (missing or culled) it stores the complete row with
+its frames, because rows outlive their files. It also stores the plan of a culling until that
+is finished, and which rows are to be forgotten. Ingest writes whole columns at a time, as
+immutable Parquet files that are merged when there are many: a line of text for each of a
+million uploads would take longer than the rest of the ingest.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ from pano_analytics.store.storage import Storage, naming
 
 FOLDER = "journal"
 FOLD_ABOVE = 64
-# A gone row has its grids with it: what grew this large is not written anew again.
+# Gone rows include their grids: files that have grown this large are not rewritten.
 _FOLD_BELOW_BYTES = 32 << 20
-# Facts of a hundred thousand uploads: a watching ingest folds every hour or so,
-# and is not to write what it saw in years anew each time.
+# Facts of a hundred thousand uploads: `--watch` folds about every hour, and must not rewrite
+# the facts of years each time.
 _FOLD_SEEN_BELOW_BYTES = 8 << 20
 
 _UTC = pa.timestamp("us", tz="UTC")
@@ -63,7 +62,7 @@ PLAN = pa.schema(
         pa.field("size_bytes", pa.int64()),
         pa.field("mtime", _UTC),
         pa.field("reason", pa.string()),
-        # The folder above it that stays, empty or not.
+        # The folder above it that is kept, even if it becomes empty.
         pa.field("top", pa.string()),
         pa.field("culled_at", _UTC),
     ]
@@ -71,9 +70,9 @@ PLAN = pa.schema(
 
 
 def gone_schema() -> pa.Schema:
-    """Return the schema of gone rows: a whole row of `media`, and a list for each other table.
+    """Return the schema of gone rows: a complete row of `media`, and a list per other table.
 
-    Each list has what that table (see `tables.of_uploads`) held of the upload.
+    Each list has the rows of that table (see `tables.of_uploads`) that belong to the upload.
     """
     belonging = [pa.field(table.name, pa.list_(_struct(table.name))) for table in of_uploads()]
     partitions = [pa.field("camera", pa.string()), pa.field("date", pa.date32())]
@@ -87,11 +86,11 @@ def _struct(table: str) -> pa.StructType:
 FORGOTTEN = pa.schema([pa.field("media_id", pa.string()), pa.field("noted", _UTC)])
 _FOLDED = b"pano_folded"
 _KINDS = ("seen", "gone", "plan", "forgotten")
-# A Parquet file begins and ends so, with the length of its footer before the end.
+# A Parquet file begins and ends with this; the length of its footer precedes the end.
 _MAGIC, _FEWEST_BYTES = b"PAR1", 12
 _TRIES = 3
 _STAMP = re.compile(r"/[a-z]+-(\d{20})-\w+\.parquet$")
-# A camera writes a clip for minutes; what replaces it comes later, or is not longer.
+# A camera writes a clip for minutes; a file that replaces it comes later, or is not longer.
 _GROWING = timedelta(minutes=15)
 
 Fact = dict[str, Any]
@@ -100,7 +99,7 @@ Result = TypeVar("Result")
 
 
 class Overwritten(NamedTuple):
-    """A whole upload that was replaced: the SHA-256 of both, and when it was seen (UTC)."""
+    """A complete upload that was replaced: the SHA-256 of both, and when that was seen (UTC)."""
 
     media_id: str
     path: str
@@ -110,72 +109,75 @@ class Overwritten(NamedTuple):
 
 
 class Torn(NamedTuple):
-    """A file of the journal that lacks its end: its name in the library, and what is there."""
+    """A truncated file of the journal: its name in the library, and what is wrong with it."""
 
     name: str
     why: str
 
 
 class Journal:
-    """The journal of one library. Only the holder of the library's lock writes.
+    """The journal of one library. Only the holder of the library's lock may write.
 
-    What reads a file raises JournalError, which names it, where it is torn.
+    Methods that read a file raise JournalError, which names it, if it is truncated.
     """
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
     def note_seen(self, facts: pa.Table) -> str:
-        """Write what is true of some uploads now; return the file's name, not yet synced."""
-        return self._put("seen", _shaped(facts, SEEN), ())
+        """Write the current facts about some uploads; return the file's name, not yet synced."""
+        return self._put("seen", _with_schema(facts, SEEN), ())
 
     def note_gone(self, rows: pa.Table) -> str:
-        """Write whole rows (`gone_schema`) whose files went; return the name, not yet synced."""
+        """Write complete rows (`gone_schema`) of gone files; return the name, not yet synced."""
         return self._put("gone", rows.cast(gone_schema()), ())
 
     def note_plan(self, files: pa.Table) -> str:
-        """Write what is to be culled (schema PLAN); return the file's name, not yet synced."""
+        """Write the files to cull (schema PLAN); return the file's name, not yet synced."""
         return self._put("plan", files.cast(PLAN), ())
 
     def open_plans(self) -> list[str]:
-        """Return the plans that were noted and not closed, oldest first."""
+        """Return the names of the plans that are not closed yet, oldest first."""
         return self._named("plan")
 
     def read_plan(self, name: str) -> pa.Table:
-        """Return what is to be culled by one plan (schema PLAN)."""
+        """Return the files to cull of one plan (schema PLAN)."""
         return _read(self.storage.path(name)).cast(PLAN)
 
     def close_plan(self, name: str) -> None:
-        """Confirm that all of a plan is done, for good."""
+        """Remove a plan that is completely done, and sync that."""
         self.storage.unlink(name)
         self.storage.sync([FOLDER])
 
     def forget(self, media_ids: Sequence[str], noted: datetime) -> str:
-        """Write that what was noted of some uploads up to `noted` is over; return the name.
+        """Write that the entries of some uploads up to `noted` are forgotten; return the name.
 
-        It is not yet synced. Nothing of it is told from then on; folding frees the space.
+        The file is not yet synced. Forgotten entries are no longer returned; folding frees
+        their space.
         """
         columns = [list(media_ids), [noted] * len(media_ids)]
         return self._put("forgotten", pa.table(columns, schema=FORGOTTEN), ())
 
     def torn(self) -> list[Torn]:
-        """Return the files that a power cut or a full disk left without their end.
+        """Return the files that a power cut or a full disk left truncated.
 
-        Reads the last bytes of each file only.
+        Only the last bytes of each file are read.
         """
-        found = ((name, self._why_torn(name)) for kind in _KINDS for name in self._named(kind))
-        return [Torn(name, why) for name, why in found if why]
+        problems = (
+            (name, self._torn_reason(name)) for kind in _KINDS for name in self._named(kind)
+        )
+        return [Torn(name, why) for name, why in problems if why]
 
     def is_torn(self, name: str) -> bool:
-        """Tell whether one file lacks its end."""
-        return bool(self._why_torn(name))
+        """Return whether a file is truncated."""
+        return bool(self._torn_reason(name))
 
     def require(self) -> None:
-        """Raise JournalError where a file is torn."""
+        """Raise JournalError if a file is truncated."""
         for torn in self.torn():
             raise JournalError.of(self.storage.path(torn.name), torn.why)
 
-    def _why_torn(self, name: str) -> str:
+    def _torn_reason(self, name: str) -> str:
         path = self.storage.path(name)
         try:
             with naming(path), path.open("rb") as file:
@@ -183,7 +185,7 @@ class Journal:
                 file.seek(max(0, size_bytes - len(_MAGIC)))
                 is_ended = file.read() == _MAGIC
         except FileNotFoundError:
-            return ""  # folded or closed since it was listed
+            return ""  # merged or closed since it was listed
         if not size_bytes:
             return "it is empty"
         is_whole = is_ended and size_bytes >= _FEWEST_BYTES
@@ -196,40 +198,40 @@ class Journal:
         def write(file: IO[bytes]) -> None:
             pq.write_table(marked, file, compression="zstd", compression_level=1)
 
-        # Whatever has such a name is read: a power cut must not leave one without its bytes.
+        # Every file with such a name is read: a power cut must not leave one without its bytes.
         self.storage.put(name, write, is_synced=True)
         return name
 
     def last_us(self) -> int:
-        """Return when a note was last written (µs UTC, as its name tells), 0 if none ever was."""
+        """Return when an entry was last written (µs since 1970 UTC, from file names), or 0."""
         stamps = (_STAMP.search(name) for name in self.storage.files(FOLDER))
-        return max((int(found[1]) // 1000 for found in stamps if found), default=0)
+        return max((int(match[1]) // 1000 for match in stamps if match), default=0)
 
     def is_begun(self) -> bool:
-        """Tell whether anything was ever noted."""
+        """Return whether the journal has any entry about uploads."""
         return any(self._named("seen")) or any(self._named("gone"))
 
     def seen(self) -> pa.Table:
         """Return all facts about uploads (schema SEEN), oldest file first."""
-        return _steady(lambda: self._read_seen(self._files("seen"), None))
+        return _retried(lambda: self._read_seen(self._files("seen"), None))
 
     def history(self, media_id: str) -> pa.Table:
-        """Return what was ever noted of one upload (schema SEEN), in that order."""
-        return _steady(lambda: self._read_seen(self._files("seen"), media_id)).sort_by("noted")
+        """Return all facts about one upload (schema SEEN), oldest first."""
+        return _retried(lambda: self._read_seen(self._files("seen"), media_id)).sort_by("noted")
 
     def _read_seen(self, names: Iterable[str], only: str | None) -> pa.Table:
-        tables = [_shaped(_read(self.storage.path(name)), SEEN) for name in names]
+        tables = [_with_schema(_read(self.storage.path(name)), SEEN) for name in names]
         if only is not None:
             tables = [table.filter(pc.equal(table["media_id"], only)) for table in tables]
-        return self._remembered(pa.concat_tables([SEEN.empty_table(), *tables]))
+        return self._without_forgotten(pa.concat_tables([SEEN.empty_table(), *tables]))
 
     def forgotten(self) -> pa.Table:
-        """Return of which uploads all is over that was noted until then (schema FORGOTTEN)."""
+        """Return which uploads are forgotten, and up to which time (schema FORGOTTEN)."""
         names = self._named("forgotten")
         tables = [_read(self.storage.path(name)) for name in names]
         return pa.concat_tables([FORGOTTEN.empty_table(), *tables])
 
-    def _remembered(self, facts: pa.Table) -> pa.Table:
+    def _without_forgotten(self, facts: pa.Table) -> pa.Table:
         """Return the rows (with `media_id` and `noted`) that are not forgotten, in their order."""
         forgotten = self.forgotten()
         if not forgotten.num_rows:
@@ -239,27 +241,28 @@ class Journal:
         return facts.filter(pc.fill_null(pc.greater(facts["noted"], until), True))
 
     def gone_files(self) -> list[str]:
-        """Return the files of gone rows: with their grids they are read one at a time."""
-        return _steady(lambda: self._files("gone"))
+        """Return the files of gone rows, to be read one at a time: their grids are large."""
+        return _retried(lambda: self._files("gone"))
 
     def read_gone(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return columns of one file of gone rows, all unless some are named.
+        """Return some columns, by default all, of one file of gone rows.
 
-        Those that it was written without are null.
+        Columns that the file does not have are null.
         """
         path, whole = self.storage.path(name), gone_schema()
         columns = whole.names if columns is None else columns
-        asked = list(dict.fromkeys([*columns, "media_id", "noted"]))
+        wanted = list(dict.fromkeys([*columns, "media_id", "noted"]))
         with _reading(path):
-            there = pq.read_schema(path).names
-        found = _read(path, columns=[one for one in asked if one in there])
-        rows = _shaped(found, pa.schema([whole.field(column) for column in asked]))
-        return self._remembered(rows).select(list(columns))
+            available = pq.read_schema(path).names
+        table = _read(path, columns=[one for one in wanted if one in available])
+        rows = _with_schema(table, pa.schema([whole.field(column) for column in wanted]))
+        return self._without_forgotten(rows).select(list(columns))
 
     def overwritten(self) -> list[Overwritten]:
-        """Return the uploads that were whole once and hold other bytes since, oldest first.
+        """Return the uploads that were complete and whose content changed later, oldest first.
 
-        A clip that only grew within minutes was still on its way, however whole it looked.
+        A clip that only grew within minutes was still being uploaded, even if it seemed
+        complete.
         """
         facts = self.seen()
         facts = facts.filter(pc.is_valid(facts["sha256"]))
@@ -269,18 +272,24 @@ class Journal:
         several = counts.filter(pc.greater(counts["sha256_count_distinct"], 1))["media_id"]
         facts = facts.filter(pc.is_in(facts["media_id"], several)).sort_by("noted")
         whole: dict[str, Fact] = {}
-        found: list[Overwritten] = []
+        changed: list[Overwritten] = []
         for fact in facts.to_pylist():
-            was = whole.get(fact["media_id"])
-            if was and was["sha256"] != fact["sha256"] and not _grew(was, fact):
-                told = fact["media_id"], fact["path"], was["sha256"], fact["sha256"], fact["noted"]
-                found.append(Overwritten(*told))
+            last = whole.get(fact["media_id"])
+            if last and last["sha256"] != fact["sha256"] and not _is_growth(last, fact):
+                values = (
+                    fact["media_id"],
+                    fact["path"],
+                    last["sha256"],
+                    fact["sha256"],
+                    fact["noted"],
+                )
+                changed.append(Overwritten(*values))
             if fact["state"] == "complete":
                 whole[fact["media_id"]] = fact
-        return found
+        return changed
 
     def _files(self, kind: str) -> list[str]:
-        """Return the files to read: a killed fold leaves sources that its result already holds."""
+        """Return the files to read, without those that an interrupted fold already merged."""
         names = self._named(kind)
         superseded = {source for name in names for source in self._sources(name)}
         return [name for name in names if name not in superseded]
@@ -300,7 +309,7 @@ class Journal:
     def arrivals(self, *, is_lenient: bool = False) -> dict[str, int]:
         """Return media_id -> earliest arrival, microseconds since 1970 UTC.
 
-        With `is_lenient` a torn journal is no error: what the rest of it tells is returned.
+        With `is_lenient`, truncated files are skipped instead of raising JournalError.
         """
         facts = self._whole_seen() if is_lenient and self.torn() else self.seen()
         if not facts.num_rows:
@@ -310,15 +319,15 @@ class Journal:
         return dict(zip(earliest["media_id"].to_pylist(), arrived, strict=True))
 
     def _whole_seen(self) -> pa.Table:
-        """Return the facts that can be read, those that are forgotten included."""
+        """Return the facts of all files that are not truncated, including forgotten facts."""
         names = [name for name in self._named("seen") if not self.is_torn(name)]
-        tables = [_shaped(_read(self.storage.path(name)), SEEN) for name in names]
+        tables = [_with_schema(_read(self.storage.path(name)), SEEN) for name in names]
         return pa.concat_tables([SEEN.empty_table(), *tables])
 
     def fold(self) -> None:
-        """Join the files into one when they have become many; what is forgotten goes then.
+        """Merge the files into one if there are many, and drop forgotten entries.
 
-        Nothing is joined while a file is torn: it may come back, from a backup.
+        Nothing is merged while a file is truncated: it may be restored from a backup.
         """
         if self.torn():
             return
@@ -335,7 +344,7 @@ class Journal:
             self._swap(gone, self._put("gone", rows, gone))
 
     def _drop_gone(self) -> None:
-        """Write the files of gone rows anew without what is forgotten, and sync them."""
+        """Rewrite the files of gone rows without forgotten rows, and sync them."""
         for name in self._files("gone"):
             rows = self.read_gone(name)
             if rows.num_rows == pq.read_metadata(self.storage.path(name)).num_rows:
@@ -347,14 +356,14 @@ class Journal:
         self.storage.sync([FOLDER])
 
     def _fold_seen(self, is_forgetting: bool) -> None:
-        """Join small files of facts, or all of them where some are forgotten."""
+        """Merge small files of facts, or all of them if some facts are forgotten."""
         limit = None if is_forgetting else _FOLD_SEEN_BELOW_BYTES
         names = self._small("seen", limit)
         if len(names) > FOLD_ABOVE or (is_forgetting and names):
             self._swap(names, self._put("seen", self._read_seen(names, None), names))
 
     def _small(self, kind: str, limit_bytes: int | None) -> list[str]:
-        """Return the files below a size; none, without opening any, where they are too few."""
+        """Return the files below a size, or none, without opening any, if there are few files."""
         if limit_bytes is None:
             return self._files(kind)
         if len(self._named(kind)) <= FOLD_ABOVE:
@@ -367,7 +376,7 @@ class Journal:
             self.storage.unlink(name)
 
 
-def _grew(was: Fact, fact: Fact) -> bool:
+def _is_growth(was: Fact, fact: Fact) -> bool:
     if kind_of(fact["path"].rpartition(".")[2]) != "clip":
         return False
     is_soon: bool = fact["mtime"] - was["mtime"] < _GROWING
@@ -376,14 +385,14 @@ def _grew(was: Fact, fact: Fact) -> bool:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[Path]:
-    """Let an error of Arrow say which file it was, and what to do."""
+    """Turn an error of Arrow into a JournalError that names the file and says what to do."""
     try:
         with naming(path):
             yield path
     except pa.ArrowException as error:
         raise JournalError.of(path, str(error).splitlines()[0]) from error
     except OSError as error:
-        # Arrow has no class of its own for bytes that no decompression takes.
+        # Arrow raises a plain OSError for bytes that cannot be decompressed.
         if error.errno is None:
             raise JournalError.of(path, str(error).splitlines()[0]) from error
         raise
@@ -394,21 +403,21 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return read_parquet(path, columns)
 
 
-def _shaped(found: pa.Table, wanted: pa.Schema) -> pa.Table:
-    """Return the columns of a schema; those that were not written yet are null."""
+def _with_schema(rows: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Return the rows with the columns of a schema; missing columns are null."""
     return pa.table(
         [
-            found[field.name].cast(field.type)
-            if field.name in found.column_names
-            else pa.nulls(found.num_rows, field.type)
+            rows[field.name].cast(field.type)
+            if field.name in rows.column_names
+            else pa.nulls(rows.num_rows, field.type)
             for field in wanted
         ],
         schema=wanted,
     )
 
 
-def _steady(read: Callable[[], Result]) -> Result:
-    """Read again where a file went between listing and reading: its rows were folded."""
+def _retried(read: Callable[[], Result]) -> Result:
+    """Return `read()`; repeated if a file was merged into another after it was listed."""
     for left in reversed(range(_TRIES)):
         try:
             return read()

@@ -1,8 +1,8 @@
-"""Locators: the text in a column `thumb`, and where the thumbnail lies that it names.
+"""Locators: the text in a column `thumb`, which says where a thumbnail is stored.
 
 A locator is `CAMERA/DAY/STAMP.pack/OFFSET-SIZE`: a pack below `thumbs/`, and the bytes of
-one JPEG in it. It is percent-encoded, so that it can stand in an address as it is. Packs
-never change, so a locator never names another picture. No other module reads the format.
+one JPEG in it. It is percent-encoded, so that it can be part of an address as it is. Packs
+never change, so a locator always means the same picture. No other module reads the format.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pano_analytics.store.storage import Storage
 
 FOLDER = "thumbs"
 _SPAN = re.compile(r"(\d{1,15})-(\d{1,9})", re.ASCII)
-# Four names exactly: a camera may be called `thumb`, too.
+# Exactly four path segments: a camera may be called `thumb`, too.
 _URL = re.compile(
     r".*/thumb/((?!\.{1,2}/)[\w.~%-]{1,768}/\d{4}-\d\d-\d\d/[0-9a-f-]{1,64}\.pack/"
     rf"{_SPAN.pattern})\.jpg",
@@ -37,17 +37,17 @@ class Locator(NamedTuple):
 
 
 def folder(day: CameraDay) -> str:
-    """Return the library's folder that the packs of a camera-day lie in."""
+    """Return the library's folder for the packs of a camera-day."""
     return f"{FOLDER}/{folder_name(day.camera)}/{day.date.isoformat()}"
 
 
 def parse(text: object) -> Locator:
-    """Return what a locator names; raises MediaError for any other text."""
+    """Return the file and bytes that a locator names. Raises MediaError for any other text."""
     pack, _, span = str(text).rpartition("/")
-    found = _SPAN.fullmatch(span)
-    if not isinstance(text, str) or found is None or not pack.endswith(".pack"):
+    match = _SPAN.fullmatch(span)
+    if not isinstance(text, str) or match is None or not pack.endswith(".pack"):
         raise MediaError(f"expected a locator from the column thumb, got {text!r}.")
-    return Locator(_file(pack), int(found[1]), int(found[2]))
+    return Locator(_file(pack), int(match[1]), int(match[2]))
 
 
 def make(locator: Locator) -> str:
@@ -56,7 +56,7 @@ def make(locator: Locator) -> str:
 
 
 def read(storage: Storage, text: object) -> bytes:
-    """Return the JPEG that a locator names; raises MediaError where there is none."""
+    """Return the JPEG that a locator names. Raises MediaError if there is none."""
     file, offset, size = parse(text)
     try:
         data = storage.read_range(file, offset, size)
@@ -72,8 +72,8 @@ def in_url(path: str) -> str | None:
 
     `path` is as the browser sent it, still percent-encoded.
     """
-    found = _URL.fullmatch(path)
-    return found[1] if found else None
+    match = _URL.fullmatch(path)
+    return match[1] if match else None
 
 
 def files(column: pa.ChunkedArray | pa.Array) -> set[str]:
@@ -83,10 +83,10 @@ def files(column: pa.ChunkedArray | pa.Array) -> set[str]:
 
 
 def packed(locators: Iterable[object]) -> tuple[list[str], list[list[int | str] | int]]:
-    """Return locators in short, as pages get them: the packs, and for each its pack and span.
+    """Return locators in a short form for pages: the packs, and a pack and span per locator.
 
-    The pack is an index into the first list, and `PACK/SPAN` is the locator again; what is
-    no text has no picture and is 0.
+    Each pack is an index into the first list; `PACK/SPAN` is the locator. A value that is not
+    text means no picture, and becomes 0.
     """
     split = [text.rpartition("/") if isinstance(text, str) else None for text in locators]
     packs = {pack: at for at, pack in enumerate(dict.fromkeys(one[0] for one in split if one))}

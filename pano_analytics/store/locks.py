@@ -1,4 +1,4 @@
-"""Who may write a library: one process at a time, for as long as it holds the lock."""
+"""The lock of a library: only the process that holds it may write."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ LOCK = "state/lock"
 
 
 def writing(storage: Storage, wait: bool = False) -> AbstractContextManager[None]:
-    """Hold the library as its only writer; the lock ends with the process, however that ends.
+    """Hold the lock of the library; it is released when the process ends, even if killed.
 
-    Raises LibraryBusy if another process holds it and `wait` is False, and LibraryError where
-    the library cannot be written to.
+    Raises LibraryBusy if another process holds it and `wait` is False, and LibraryError if
+    the library is not writable.
     """
     return storage.lock(LOCK, wait)
 
 
 def is_written(storage: Storage) -> bool:
-    """Tell whether a process is writing the library."""
+    """Return whether a process holds the lock of the library."""
     return storage.is_locked(LOCK)

@@ -1,7 +1,7 @@
-"""The manifest: which parts are current, and what is known of them without opening any.
+"""The manifest: which parts are current, and their statistics.
 
-A root names one immutable file for each camera and month. What the root holds of each month
-answers most questions; a month's file is read when its camera-days are asked for.
+Its root names one immutable file per camera and month. The root has the totals of each month,
+which are enough for most queries; a month's file is read when its camera-days are needed.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ MANIFEST = "manifest.json"
 FORMAT = 2
 
 Retired = tuple[tuple[str, float], ...]
-# Parts by table and camera-day; None where a camera-day has none any more.
+# Parts by table and camera-day; None for a camera-day that no longer has one.
 Written = Mapping[str, Mapping[CameraDay, Part | None]]
 
 
 def _at_hand(month: Month) -> Content:
-    assert month.content is not None, "a manifest that was read knows how to read its months"
+    assert month.content is not None, "a manifest that was read can read its months"
     return month.content
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Which parts are current: `months`, sorted by camera and month, and the parts of each.
+    """The current parts: `months`, sorted by camera and month, and the parts of each.
 
-    A table that is not kept by camera and day has one part at most, that of `WHOLE`. What
-    reads camera-days raises OSError or LibraryError where a month's file cannot be read.
+    A table that is not partitioned by camera and day has at most one part, that of `WHOLE`.
+    Methods that read camera-days raise OSError or LibraryError if a month's file cannot be
+    read.
     """
 
     generation: int = 0
@@ -46,14 +47,14 @@ class Manifest:
     retired: Retired = ()
     content: Callable[[Month], Content] = field(default=_at_hand, repr=False, compare=False)
 
-    # --- what needs no month ------------------------------------------------
+    # --- without reading months ---------------------------------------------
 
     def cameras(self) -> list[str]:
         """Return the names of all cameras that have a row, sorted."""
         return sorted(self._by_camera)
 
     def total(self, cameras: Iterable[str] | None = None) -> Part:
-        """Return what all parts of `media` are in sum, or those of some cameras (see `summed`)."""
+        """Return the totals of all parts of `media`, or those of some cameras (see `summed`)."""
         return summed(month.media for month in self._of(cameras))
 
     @cached_property
@@ -65,7 +66,7 @@ class Manifest:
         return dict(by_camera)
 
     def _of(self, cameras: Iterable[str] | None) -> Iterator[Month]:
-        """Yield months that have rows; a camera that is spelled otherwise is found, too."""
+        """Yield the months that have rows; cameras match in any spelling (see `alike`)."""
         wanted = self._by_camera if cameras is None else _spelled(cameras, self._by_camera)
         for name in wanted:
             yield from self._by_camera[name]
@@ -82,16 +83,17 @@ class Manifest:
         return self.table("media")
 
     def everything(self) -> Iterator[tuple[str, CameraDay, Part]]:
-        """Yield every part with its table and camera-day; also of tables unknown to this pano."""
+        """Yield every part with table and camera-day, including tables unknown to this version."""
         for month in self.months.values():
             for table, parts in self.content(month).items():
                 for day, part in parts.items():
                     yield table, day, part
 
     def days_where(self, is_wanted: Callable[[Part], bool]) -> Iterator[tuple[CameraDay, Part]]:
-        """Yield the camera-days that are wanted, by camera and day, with their parts of `media`.
+        """Yield the camera-days whose parts of `media` are wanted, by camera and day.
 
-        Asked are first the sums of whole months: where one is not wanted, its days are not read.
+        `is_wanted` is first called with the totals of each month: if it returns False, the
+        days of that month are not read.
         """
         for month in self._of(None):
             if is_wanted(month.media):
@@ -101,7 +103,7 @@ class Manifest:
     def newest_first(
         self, cameras: Iterable[str] | None = None
     ) -> Iterator[tuple[CameraDay, Part]]:
-        """Yield camera-days and parts of `media`, the newest day first; months only as needed."""
+        """Yield camera-days and parts of `media`, newest day first; months are read as needed."""
         by_month: dict[str, list[Month]] = defaultdict(list)
         for month in self._of(cameras):
             by_month[month.key.month].append(month)
@@ -116,27 +118,28 @@ class Manifest:
         start_us: int | None = None,
         end_us: int | None = None,
     ) -> list[tuple[CameraDay, Part]]:
-        """Return the parts that may hold rows of `cameras` within [start, end), by day.
+        """Return the parts that may have rows of `cameras` within [start, end).
 
-        Only parts of media have a span: that of the same day decides for every table. A
-        camera that the catalog spells otherwise (see `alike`) is found, too. Of a table that
-        is not kept by camera and day, its one part.
+        `start_us` and `end_us` are microseconds since 1970 UTC. Only parts of `media` have a
+        span: for other tables, that of the same day is used. Cameras match in any spelling
+        (see `alike`). For a table that is not partitioned by camera and day, return its one
+        part.
         """
         if not named(table).is_by_day:
             return list(self.table(table).items())
-        found: list[tuple[CameraDay, Part]] = []
+        selected: list[tuple[CameraDay, Part]] = []
         for month in self._of(cameras):
             if month.days.get(table) and _touches(month.media, start_us, end_us):
                 content = self.content(month)
                 parts = content[table]
                 days = (d for d, p in content["media"].items() if _touches(p, start_us, end_us))
-                found += [(day, parts[day]) for day in days if day in parts]
-        return found
+                selected += [(day, parts[day]) for day in days if day in parts]
+        return selected
 
     # --- the next one -------------------------------------------------------
 
     def changed(self, written: Written) -> Manifest:
-        """Return a manifest with other parts; the months that they are of are not on the disk."""
+        """Return a manifest with changed parts; the changed months are not yet on disk."""
         parts = (
             (table, day, part) for table, days in written.items() for day, part in days.items()
         )
@@ -157,7 +160,7 @@ class Manifest:
 
 
 class _Parts(Mapping[CameraDay, Part]):
-    """The parts of one table by camera-day, read month by month as they are asked for."""
+    """The parts of one table by camera-day; months are read when they are needed."""
 
     def __init__(self, manifest: Manifest, table: str) -> None:
         self._manifest, self._table = manifest, table
@@ -179,15 +182,15 @@ class _Parts(Mapping[CameraDay, Part]):
 
 
 def _touches(part: Part, start_us: int | None, end_us: int | None) -> bool:
-    # A part without any time in it answers every question about time with no row.
+    # A part without any times has no rows in any range.
     if start_us is not None and (part.last_us is None or part.last_us < start_us):
         return False
     return end_us is None or (part.first_us is not None and part.first_us < end_us)
 
 
 def _spelled(cameras: Iterable[str], among: Mapping[str, object]) -> list[str]:
-    found = (name if name in among else alike.find(name, among) for name in cameras)
-    return list(dict.fromkeys(name for name in found if name is not None))
+    matches = (name if name in among else alike.find(name, among) for name in cameras)
+    return list(dict.fromkeys(name for name in matches if name is not None))
 
 
 def _merged(
@@ -199,13 +202,13 @@ def _merged(
 
 # --- on the disk ------------------------------------------------------------
 
-# What the root holds of each month, beside the counts of its days: a list each, which JSON
-# reads twice as fast as an object for every month.
+# The totals of each month in the root, besides the numbers of its days: one list per field,
+# which JSON reads twice as fast as one object per month.
 _SUMS = tuple(name for name in months.PART_FIELDS if name not in ("path", "schema_version"))
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Return the root as it lies on the disk; its months must have files."""
+    """Return the root as the bytes of its file; its months must have files."""
     chosen = list(manifest.months.values())
     tables = dict.fromkeys(table for month in chosen for table in month.days)
     document = {
@@ -222,9 +225,9 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes, content: Callable[[Month], Content]) -> Manifest:
-    """Return the manifest that was read, by way of `content` its months.
+    """Return the manifest of a root file; `content` reads its months.
 
-    Raises LibraryError where it is none, or of a newer pano.
+    Raises LibraryError if the file is invalid, or from a newer version of pano.
     """
     with months.naming_trouble(MANIFEST):
         document = json.loads(data)
@@ -233,9 +236,9 @@ def decode(data: bytes, content: Callable[[Month], Content]) -> Manifest:
                 f"{MANIFEST}: expected format {FORMAT}, got {document['format']}; "
                 f"this library was written by a newer pano. Upgrade pano."
             )
-        found = _of_one_file(document) if document["format"] == 1 else dict(_months(document))
+        by_month = _of_one_file(document) if document["format"] == 1 else dict(_months(document))
         retired = tuple((path, since) for path, since in document["retired"])
-        return Manifest(document["generation"], found, retired, content)
+        return Manifest(document["generation"], by_month, retired, content)
 
 
 def _months(document: Mapping[str, Any]) -> Iterator[tuple[CameraMonth, Month]]:
@@ -249,7 +252,7 @@ def _months(document: Mapping[str, Any]) -> Iterator[tuple[CameraMonth, Month]]:
 
 
 def _of_one_file(document: Mapping[str, Any]) -> dict[CameraMonth, Month]:
-    """Return the months of a library that has one file for all, as pano wrote them at first."""
+    """Return the months of a manifest of format 1, which has one file for all."""
     parts = (
         (table, day, part)
         for table in document

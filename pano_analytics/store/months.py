@@ -1,4 +1,4 @@
-"""One camera's month: an immutable file that names its parts, and what they are in sum."""
+"""One camera's month: an immutable file that names its parts, and the totals of these."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pano_analytics.store.parts import CameraDay, Part, folder_name, summed
 
 FOLDER = "manifests"
 _FORMAT = 1
-# A name in a folder has 255 bytes at most; the file itself says which camera it is of.
+# A file name has at most 255 bytes; the file itself has the full name of the camera.
 _LONGEST = 100
-# Months that stay in memory once they were read: those of ten cameras for eight years.
+# Months to keep in memory: those of ten cameras for eight years.
 _KEPT = 1024
 
 # Parts by table and camera-day.
@@ -49,16 +49,16 @@ class CameraMonth(NamedTuple):
 
     @classmethod
     def of(cls, day: CameraDay) -> CameraMonth:
-        """Return the month that a camera-day lies in."""
+        """Return the month of a camera-day."""
         return cls(day.camera, day.date.isoformat()[:7])
 
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """One camera's month, as the root of the manifest knows it.
+    """One camera's month, as in the root of the manifest.
 
-    `days` counts its camera-days by table; `media` is what its parts of `media` are in sum,
-    as if they were one. `content` is at hand where no file holds it yet, and `file` then None.
+    `days` counts its camera-days by table; `media` has the totals of its parts of `media`, as
+    if they were one. A month that has no file yet has its `content`, and `file` is None.
     """
 
     key: CameraMonth
@@ -69,13 +69,13 @@ class Month:
 
     @classmethod
     def of(cls, key: CameraMonth, content: Content) -> Month:
-        """Return a month that is not on the disk yet."""
+        """Return a month that has no file yet."""
         days = {table: len(parts) for table, parts in content.items() if parts}
         return cls(key, None, days, summed(content.get("media", {}).values()), content)
 
 
 def by_month(parts: Iterable[tuple[str, CameraDay, Part | None]]) -> dict[CameraMonth, Content]:
-    """Return parts, given with their tables and camera-days, by the month that they are of."""
+    """Return parts, given with their tables and camera-days, grouped by month."""
     months: dict[CameraMonth, dict[str, dict[CameraDay, Any]]] = defaultdict(
         lambda: defaultdict(dict)
     )
@@ -91,7 +91,7 @@ def new_name(key: CameraMonth, generation: int) -> str:
 
 
 def encode(key: CameraMonth, content: Content) -> bytes:
-    """Return a month's file."""
+    """Return the bytes of a month's file."""
     tables = {
         table: {
             day.date.isoformat(): [getattr(part, name) for name in PART_FIELDS]
@@ -104,7 +104,7 @@ def encode(key: CameraMonth, content: Content) -> bytes:
 
 
 def decode(name: str, data: bytes) -> Content:
-    """Return what a month's file names. Raises LibraryError where it is none."""
+    """Return the parts that a month's file names. Raises LibraryError if it is invalid."""
     with naming_trouble(name):
         document = json.loads(data)
         camera = document["camera"]
@@ -114,14 +114,14 @@ def decode(name: str, data: bytes) -> Content:
 
 
 def parts_of_days(camera: str, days: Mapping[str, list[Any]]) -> Iterator[tuple[CameraDay, Part]]:
-    """Yield the parts of a camera from what JSON holds of them by date."""
+    """Yield the parts of a camera from their JSON form, by date."""
     for day, values in days.items():
         yield CameraDay(camera, date.fromisoformat(day)), Part(*values)
 
 
 @contextmanager
 def naming_trouble(name: str) -> Iterator[None]:
-    """Turn what a torn file of the manifest raises into an error that says what to do."""
+    """Turn the errors of a damaged manifest file into a LibraryError that says what to do."""
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -132,25 +132,25 @@ def naming_trouble(name: str) -> Iterator[None]:
 
 
 class MonthCache:
-    """Months that were read, the last ones of them; safe to share between threads."""
+    """A cache of the months that were last used; safe to share between threads."""
 
     def __init__(self, read: Callable[[str], bytes]) -> None:
         self._read, self._lock = read, threading.Lock()
         self._months: OrderedDict[str, Content] = OrderedDict()
 
     def content(self, month: Month) -> Content:
-        """Return the parts of a month. Raises OSError, and LibraryError where its file is torn."""
+        """Return the parts of a month. Raises OSError, and LibraryError if its file is damaged."""
         if month.content is not None:
             return month.content
         name = str(month.file)
         with self._lock:
-            found = self._months.get(name)
-            if found is not None:
+            parts = self._months.get(name)
+            if parts is not None:
                 self._months.move_to_end(name)
-                return found
-        found = decode(name, self._read(name))
+                return parts
+        parts = decode(name, self._read(name))
         with self._lock:
-            self._months[name] = found
+            self._months[name] = parts
             while len(self._months) > _KEPT:
                 self._months.popitem(last=False)
-        return found
+        return parts

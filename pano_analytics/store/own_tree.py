@@ -1,8 +1,8 @@
-"""Is this the upload tree that the library knows? By its marker, and by the uploads in it.
+"""Checks that an upload tree is the one that the library knows, by its marker and its uploads.
 
-A mount point without its disk, another disk under the same path, a library that is
-given another tree: each has none of the uploads that the library knows, and nothing may
-be concluded from that. Looks at a few hundred files; nothing is written.
+A mount point without its disk, another disk at the same path, or another tree in the settings
+has none of the uploads that the library knows; these must not be taken for deleted. The check
+looks at a few hundred files and writes nothing.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pano_analytics.store.catalog import Catalog, Manifest, Month, Part
 from pano_analytics.store.storage import Storage
 from pano_analytics.store.tree import MARKER, Doomed, Tree, WrongRoot, adopted
 
-# So many uploads are looked for, of so many camera-days, spread over all that the library
-# holds: all of a small library.
+# How many uploads are checked, and from how many camera-days, spread over the whole library;
+# a small library is checked completely.
 _UPLOADS, _PLACES = 200, 8
 
-One = TypeVar("One")
+Element = TypeVar("Element")
 
 
 class StrangeTree(UploadTreeError):
-    """The upload tree does not hold what the library knows."""
+    """The upload tree does not contain the uploads that the library knows."""
 
 
 class TreeProblem(NamedTuple):
@@ -40,22 +40,22 @@ class TreeProblem(NamedTuple):
 
 
 def require(storage: Storage, root: Path) -> None:
-    """Raise StrangeTree unless `root` is the tree that the library knows, or it knows none yet."""
-    text = _strange(storage, root)
+    """Raise StrangeTree unless `root` is the tree that the library knows, if it knows any."""
+    text = _mismatch(storage, root)
     if text:
         raise StrangeTree(text)
 
 
 def trouble(storage: Storage, root: Path | None) -> TreeProblem | None:
-    """Return what is wrong with the upload tree of a library, None where nothing is.
+    """Return what is wrong with the upload tree of a library, or None.
 
-    For all that tell people how the library is doing. Whether there is a tree at all
-    is not asked here.
+    For commands and pages that report the state of the library. This does not check whether
+    the tree exists at all.
     """
     if root is None or not root.is_dir():
         return None
     try:
-        text = _strange(storage, root)
+        text = _mismatch(storage, root)
         return TreeProblem("uploads_strange", text) if text else _unmarked(storage, root)
     except UploadTreeError:
         return None
@@ -72,24 +72,24 @@ def _unmarked(storage: Storage, root: Path) -> TreeProblem | None:
     return TreeProblem("marker_missing", text)
 
 
-def _strange(storage: Storage, root: Path) -> str | None:
+def _mismatch(storage: Storage, root: Path) -> str | None:
     with Tree.opened(root) as tree:
         try:
-            found, own = tree.identity(), adopted(storage)
+            marked, known = tree.identity(), adopted(storage)
         except WrongRoot as error:
             return str(error)
-        if own is not None and found not in (None, own):
+        if known is not None and marked not in (None, known):
             return (
                 f"{root}: expected the upload tree of this library; its marker {MARKER} belongs "
                 f"to another library. Is the right disk mounted? Nothing was changed. To use this "
                 f"tree for this library from now on, delete the marker and run `pano cull "
                 f"--adopt`."
             )
-        looked_for, there = _counted(tree, Catalog(storage))
+        looked_for, present = _counted(tree, Catalog(storage))
         is_empty = not tree.names(())
-    if 2 * there >= looked_for:
+    if 2 * present >= looked_for:
         return None
-    lacking = f"{looked_for - there} of {looked_for} checked uploads are missing"
+    lacking = f"{looked_for - present} of {looked_for} checked uploads are missing"
     return (
         f"{root}: expected the uploads that the library knows; "
         f"{'the folder is empty' if is_empty else lacking}. "
@@ -100,25 +100,25 @@ def _strange(storage: Storage, root: Path) -> str | None:
 
 
 def _counted(tree: Tree, catalog: Catalog) -> tuple[int, int]:
-    """Return how many known uploads were looked for, and how many of them are there."""
-    looked_for = there = 0
+    """Return how many known uploads were checked, and how many of them are present."""
+    looked_for = present = 0
     try:
         chosen = _chosen(catalog.manifest())
     except (OSError, LibraryError):
-        chosen = []  # what cannot be read is made again, and tells nothing until then
+        chosen = []  # an unreadable catalog will be rebuilt; until then nothing can be checked
     for part, count in chosen:
         known = _known(catalog, part)
         names = {file.path for file in known}
-        for file, found in tree.look(_spread(known, count)):
+        for file, status in tree.look(_spread(known, count)):
             looked_for += 1
-            there += not found.is_absent or _is_renamed(tree, file, names)
-    return looked_for, there
+            present += not status.is_absent or _is_renamed(tree, file, names)
+    return looked_for, present
 
 
 def _chosen(manifest: Manifest) -> list[tuple[Part, int]]:
-    """Return some parts and how many uploads of each: the more, the more it holds.
+    """Return some parts and how many uploads of each to check, in proportion to their size.
 
-    Of a large library only those months are read that a part is chosen from.
+    In a large library, only the months of the chosen parts are read.
     """
     months = sorted(
         (month for month in manifest.months.values() if _held(month.media)),
@@ -129,14 +129,14 @@ def _chosen(manifest: Manifest) -> list[tuple[Part, int]]:
         parts = [part for month in months for part in _parts(manifest, month)]
         return [(part, _UPLOADS) for part in parts]
     places = [(n + 1) * held[-1] // _PLACES for n in range(_PLACES)]
-    found = [_at(manifest, months, held, place) for place in places]
-    counted = Counter(part.path for part in found)
-    chosen = {part.path: part for part in found}
+    picked = [_at(manifest, months, held, place) for place in places]
+    counted = Counter(part.path for part in picked)
+    chosen = {part.path: part for part in picked}
     return [(part, counted[path] * _UPLOADS // _PLACES) for path, part in chosen.items()]
 
 
 def _at(manifest: Manifest, months: list[Month], held: list[int], place: int) -> Part:
-    """Return the part that holds the upload number `place` of all that are held."""
+    """Return the part with the upload number `place` of all existing uploads."""
     index = bisect_left(held, place)
     parts = _parts(manifest, months[index])
     before = held[index] - _held(months[index].media)
@@ -148,7 +148,7 @@ def _held(part: Part) -> int:
 
 
 def _parts(manifest: Manifest, month: Month) -> list[Part]:
-    """Return the parts of a month that hold uploads, by day."""
+    """Return the parts of a month that have existing uploads, by day."""
     return [part for _, part in sorted(manifest.content(month)["media"].items()) if _held(part)]
 
 
@@ -164,19 +164,19 @@ def _known(catalog: Catalog, part: Part) -> list[Doomed]:
     ]
 
 
-def _spread(all_of: Sequence[One], count: int) -> Sequence[One]:
-    """Return so many of a list, evenly spread, the last one among them."""
+def _spread(all_of: Sequence[Element], count: int) -> Sequence[Element]:
+    """Return `count` elements of a list, evenly spaced and including the last."""
     if len(all_of) <= count:
         return all_of
     return [all_of[(n + 1) * len(all_of) // count - 1] for n in range(count)]
 
 
 def _is_renamed(tree: Tree, file: Doomed, known: Iterable[str]) -> bool:
-    """Tell whether an upload lies in its folder under a name that nobody knows yet.
+    """Return whether an upload is in its folder under a name that is not in the catalog yet.
 
-    Cameras rename what they have uploaded, `*.mp4_` to `*.mp4`.
+    Cameras rename finished uploads, from `*.mp4_` to `*.mp4`.
     """
-    return any(found == file[1:] for found in _others(tree, file, known))
+    return any(measures == file[1:] for measures in _others(tree, file, known))
 
 
 def _others(tree: Tree, file: Doomed, known: Iterable[str]) -> Iterator[tuple[int, int]]:
@@ -184,6 +184,6 @@ def _others(tree: Tree, file: Doomed, known: Iterable[str]) -> Iterator[tuple[in
     names = tree.names(tuple(decode_path(folder).split(b"/")) if folder else ())
     paths = (f"{folder}/{encode_path(name.decode('utf-8', 'surrogateescape'))}" for name in names)
     others = [Doomed(path.lstrip("/"), 0, 0) for path in paths if path.lstrip("/") not in known]
-    for _, found in tree.look(others):
-        if found.trouble is None:
-            yield found.size_bytes, found.mtime_us
+    for _, status in tree.look(others):
+        if status.trouble is None:
+            yield status.size_bytes, status.mtime_us

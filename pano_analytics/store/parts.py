@@ -1,4 +1,4 @@
-"""Parts: immutable Parquet files, one per table and camera-day, and what is measured of each."""
+"""Parts: immutable Parquet files, one per table and camera-day, and their statistics."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ import pyarrow.parquet as pq
 from pano_analytics.model.tables import named, schema
 from pano_analytics.model.upload import GONE_STATES, SCHEMA_VERSION
 
-# The tree that everybody may read: between commits it has the current parts, and no other.
+# The tree for other tools: between commits it has exactly the current parts.
 TREE = "parts"
-# Where parts lie that the tree must not show: not current yet, or no longer.
+# The folder for parts that are not yet, or no longer, current.
 UNLISTED = "unlisted"
-# Columns of few values: a dictionary of any other costs time and saves nothing.
+# Columns with few distinct values: for others, a dictionary costs time and saves nothing.
 _REPEATING = frozenset(
     ("kind", "trigger", "trigger_raw", "state", "layout", "time_source", "codec", "clip_id")
 )
 
 
-# First start and last start or end, microseconds since 1970 UTC; None without any row.
+# First start and last start or end, microseconds since 1970 UTC; None without rows.
 Span = tuple[int | None, int | None]
 
 
 class CameraDay(NamedTuple):
-    """A camera's calendar day: the unit in which the catalog is written."""
+    """A calendar day of a camera: the unit in which the catalog is written."""
 
     camera: str
     date: date
 
 
-# What stands for the camera-day of a table that is not kept by camera and day.
+# Used as the camera-day of a table that is not partitioned by camera and day.
 WHOLE = CameraDay("", date.min)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One immutable Parquet file, and what the manifest knows of it without opening it.
+    """One immutable Parquet file, and its statistics in the manifest.
 
-    `first_us` and `last_us` span the starts and ends in it, microseconds since
-    1970 UTC; `unread` counts rows whose file was not opened yet, `held` those whose
-    file is still in the upload tree, and `held_bytes` are theirs; `size_bytes` are
-    those of all rows; `states` counts rows by state. None where a part was written
-    before these were counted.
+    `first_us` and `last_us` are the range of its starts and ends, microseconds since 1970
+    UTC. `unread` counts rows whose file was not opened yet, `held` those whose file is still
+    in the upload tree; `held_bytes` is the size of these files, `size_bytes` that of all
+    files; `states` counts rows by state. None if a part was written before these were
+    counted.
     """
 
     path: str
@@ -70,9 +70,9 @@ class Part:
 
 
 def summed(parts: Iterable[Part]) -> Part:
-    """Return what some parts of `media` are in sum, as if they were one; its path is empty.
+    """Return the totals of some parts of `media` as one part, whose path is empty.
 
-    What was not counted of one of them is not known of the sum.
+    A value that is None for one of them is None in the totals.
     """
     chosen = list(parts)
     firsts = [part.first_us for part in chosen if part.first_us is not None]
@@ -101,7 +101,7 @@ def _total(counts: list[int | None]) -> int | None:
 
 
 def new_name(table: str, day: CameraDay, generation: int) -> str:
-    """Return a name that no part had before, in the folder of its table and camera-day."""
+    """Return a new, unique name for a part, in the folder of its table and camera-day."""
     name = f"part-{generation:08d}-{secrets.token_hex(3)}.parquet"
     if day == WHOLE:
         return f"{TREE}/{table}/{name}"
@@ -110,17 +110,17 @@ def new_name(table: str, day: CameraDay, generation: int) -> str:
 
 
 def unlisted(path: str) -> str:
-    """Return where the part `path` lies while it is not current.
+    """Return the path of the part `path` while it is not current.
 
-    The folder is flat, and part names of early versions were short: the digest of the
-    whole path keeps them apart.
+    The folder is flat, and part names of early versions were short: a digest of the whole
+    path makes the name unique.
     """
     stem = path.rpartition("/")[2].removesuffix(".parquet")
     return f"{UNLISTED}/{stem}-{blake2b(path.encode(), digest_size=8).hexdigest()}.parquet"
 
 
 def day_of_part(path: str) -> CameraDay:
-    """Return the camera-day whose part lies at `path`, read from its folder names."""
+    """Return the camera-day of the part at `path`, from its folder names."""
     camera, day = path.split("/")[-3:-1]
     return CameraDay(
         unquote(camera.removeprefix("camera=")), date.fromisoformat(day.removeprefix("date="))
@@ -129,7 +129,7 @@ def day_of_part(path: str) -> CameraDay:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A camera-day's rows as the bytes of a part: made in another process, handed on unread."""
+    """A camera-day's rows as the bytes of a part, written by another process."""
 
     data: bytes
     part: Part
@@ -146,8 +146,8 @@ class Sealed:
 
 def parquet(rows: pa.Table) -> bytes:
     """Return rows as the bytes of a part."""
-    # Snappy takes three fifths of zstd's time to write and to read, for some 7 KB
-    # more a camera-day; grids, the bulk of frames, are worth zstd.
+    # Snappy takes three fifths of zstd's time to write and read, and about 7 KB more per
+    # camera-day; for grids, most of the size of frames, zstd pays off.
     compression = "zstd" if "grid" in rows.column_names else "snappy"
     repeating = [column for column in rows.column_names if column in _REPEATING]
     sink = pa.BufferOutputStream()
@@ -163,7 +163,7 @@ def parquet(rows: pa.Table) -> bytes:
 
 
 def measure(name: str, rows: pa.Table, table: str) -> Part:
-    """Return the part `name` that holds `rows`, with all that the manifest is to know of it."""
+    """Return the part `name` with the statistics of `rows`."""
     if table != "media":
         return Part(name, rows.num_rows, schema_version=named(table).version)
     kinds, states = counts(rows["kind"]), counts(rows["state"])
@@ -183,13 +183,13 @@ def measure(name: str, rows: pa.Table, table: str) -> Part:
 
 
 def counts(column: pa.ChunkedArray) -> dict[str, int]:
-    """Return how often each value stands in a column of text."""
-    found = pc.value_counts(column)
-    return dict(zip(*(field.to_pylist() for field in found.flatten()), strict=True))
+    """Return how often each value occurs in a column of text."""
+    pairs = pc.value_counts(column)
+    return dict(zip(*(field.to_pylist() for field in pairs.flatten()), strict=True))
 
 
 def sizes(rows: pa.Table) -> tuple[int, int, int]:
-    """Return the bytes of all rows, how many still have their file, and the bytes of those."""
+    """Return the bytes of all files, how many files still exist, and the bytes of these."""
     is_held = pc.invert(pc.is_in(rows["state"], pa.array(GONE_STATES)))
     held = rows["size_bytes"].filter(is_held)
     return pc.sum(rows["size_bytes"]).as_py() or 0, len(held), pc.sum(held).as_py() or 0
@@ -201,34 +201,34 @@ def span_us(rows: pa.Table) -> Span:
     return pc.min(rows["start"].cast(pa.int64())).as_py(), pc.max(ends).as_py()
 
 
-def complete(found: pa.Table, table: str) -> pa.Table:
-    """Return rows with today's columns of `table`; those that an older part lacks are null."""
+def complete(rows: pa.Table, table: str) -> pa.Table:
+    """Return rows with the current columns of `table`; columns that they lack are null."""
     wanted = schema(table)
-    if found.schema.names == wanted.names:
-        return found
+    if rows.schema.names == wanted.names:
+        return rows
     columns = [
-        found[name]
-        if name in found.schema.names
-        else pa.nulls(found.num_rows, wanted.field(name).type)
+        rows[name]
+        if name in rows.schema.names
+        else pa.nulls(rows.num_rows, wanted.field(name).type)
         for name in wanted.names
     ]
     return pa.table(columns, schema=wanted)
 
 
 def folder_name(camera: str) -> str:
-    """Return a camera's name as one that a folder can have and DuckDB reads back.
+    """Return a camera's name as a folder name that DuckDB reads back.
 
-    Two names mean something else there: dots lead elsewhere, and Hive spells
-    "no value" with two underscores in front.
+    Names with special meanings are escaped: leading dots, and the two leading underscores of
+    Hive's name for "no value".
     """
     name = quote(camera, safe="")
     return f"%{ord(name[0]):02X}{name[1:]}" if name.startswith((".", "__")) else name
 
 
 def read_parquet(source: Path | pa.NativeFile, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the rows of a Parquet file, or some of its columns, read in this thread alone.
+    """Return the rows of a Parquet file, or some of its columns, using only this thread.
 
-    Where the system starts no more threads, Arrow's own would be waited for without end.
+    If the system cannot start more threads, Arrow would wait for its own forever.
     """
     with pq.ParquetFile(source, pre_buffer=False) as file:
         return file.read(None if columns is None else list(columns), use_threads=False)

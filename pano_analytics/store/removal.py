@@ -1,10 +1,10 @@
-"""A plan of culling carried out, from wherever it was left: mark rows, remove files, close it.
+"""Carrying out a plan of culling, or the rest of it: mark rows, remove files, close the plan.
 
-The plan lies in the journal, on the disk, before this begins; the whole rows with
-all that belongs to them lie there before any is marked, and all are marked before a file
-goes. Each step can be done again: a row that is marked stays so, a file that is
-gone is gone. Whoever holds the library's lock next, another culling or an
-ingest, finishes what a killed one left, before it looks at anything else.
+The plan is in the journal and synced before this begins; the complete rows with everything
+that belongs to them are there before any row is marked, and all rows are marked before any
+file is removed. Each step can be repeated: a marked row stays marked, a removed file stays
+removed. If a culling is killed, the next process that holds the library's lock, a culling or
+an ingest, finishes its plan before it does anything else.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from pano_analytics.store.journal import Fact, Journal, gone_schema
 from pano_analytics.store.storage import Storage, stamp
 from pano_analytics.store.tree import Doomed, Outcome, Tree, adopted
 
-# The mark of a run that writes files which nothing names yet; the next ingest
-# sweeps where it finds it.
+# The mark of a run that writes files which nothing names yet; an ingest that finds it removes
+# such files.
 AT_WORK = "state/at-work"
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What came of one plan: files and bytes removed, and the paths that had to stay."""
+    """The result of one plan: files and bytes removed, and the paths that were kept, with why."""
 
     files: int
     size_bytes: int
@@ -43,10 +43,10 @@ class Carried:
 
 
 def finish(storage: Storage, root: Path | None) -> list[Carried]:
-    """Carry out what a killed culling left, if the upload root at `root` is the one meant.
+    """Finish the plans of a killed culling, if `root` is the library's upload root.
 
-    Where it is not (a disk that is not mounted), the plan waits, and so does one that is
-    torn. Lock holder only.
+    If it is not (its disk is not mounted), the plans wait, and so does a truncated plan. Lock
+    holder only.
     """
     journal = Journal(storage)
     plans = [name for name in journal.open_plans() if not journal.is_torn(name)]
@@ -63,25 +63,25 @@ def finish(storage: Storage, root: Path | None) -> list[Carried]:
 def carry_out(storage: Storage, journal: Journal, tree: Tree, name: str) -> Carried:
     """Mark the rows of the plan `name`, remove its files, close it. Lock holder only.
 
-    A file that is not what it was, or may not be removed, stays, and its row
-    becomes that of an upload which waits to be opened.
+    A file that has changed, or cannot be removed, is kept, and its row becomes that of an
+    upload which is still to be opened.
     """
     plan = _read(journal.read_plan(name))
     catalog = Catalog(storage)
     _mark(storage, catalog, journal, plan)
     files = {one.file: one for one in plan}
     outcomes = dict(tree.remove(files))
-    went = [file for file, outcome in outcomes.items() if outcome in ("removed", "absent")]
-    tree.tidy(went, frozenset(_folder(one.top) for one in plan))
-    stayed = {file: outcome for file, outcome in outcomes.items() if file not in set(went)}
-    _unmark(storage, catalog, [files[file] for file in stayed])
+    removed = [file for file, outcome in outcomes.items() if outcome in ("removed", "absent")]
+    tree.tidy(removed, frozenset(_folder(one.top) for one in plan))
+    kept = {file: outcome for file, outcome in outcomes.items() if file not in set(removed)}
+    _unmark(storage, catalog, [files[file] for file in kept])
     journal.close_plan(name)
-    told = tuple((file.path, outcome) for file, outcome in stayed.items())
-    return Carried(len(went), sum(file.size_bytes for file in went), told)
+    left = tuple((file.path, outcome) for file, outcome in kept.items())
+    return Carried(len(removed), sum(file.size_bytes for file in removed), left)
 
 
 class _Planned(NamedTuple):
-    """One file of a plan (schema PLAN); `media_id` is None for what is no upload."""
+    """One file of a plan (schema PLAN); `media_id` is None for a file that is not an upload."""
 
     file: Doomed
     media_id: str | None
@@ -92,13 +92,13 @@ class _Planned(NamedTuple):
     culled_at: datetime
 
     def is_of(self, upload: Upload) -> bool:
-        """Tell whether an upload is still the file that was planned."""
+        """Return whether an upload is still the file in the plan."""
         measures = (upload.size_bytes, upload.mtime)
         return not upload.is_gone and measures == (self.file.size_bytes, self.mtime)
 
 
 def _read(plan: pa.Table) -> list[_Planned]:
-    # The file's time stays the number that the disk gave: no float, no zone in between.
+    # Keep the file's time as the exact integer from the file system, without conversions.
     times_us = plan["mtime"].cast(pa.int64()).to_pylist()
     return [
         _Planned(
@@ -116,14 +116,14 @@ def _folder(top: str) -> tuple[bytes, ...]:
 
 
 def mark_at_work(storage: Storage) -> None:
-    """Leave the mark before the first file that nothing names yet."""
+    """Write the mark, before the first file that nothing names yet."""
     if not storage.exists(AT_WORK):
-        # As packs are stamped: those of a killed run are known by it.
+        # The same stamp as in the names of packs: it identifies those of a killed run.
         storage.replace(AT_WORK, stamp().encode())
 
 
 def _mark(storage: Storage, catalog: Catalog, journal: Journal, plan: Iterable[_Planned]) -> None:
-    """Note the rows whole in the journal, then say that they are culled, in one change."""
+    """Write the complete rows to the journal, then mark them as culled, in one change."""
     change, gone = catalog.begin(), list[Fact]()
     for day, planned in _by_day(plan).items():
         table = change.read(day)
@@ -136,7 +136,7 @@ def _mark(storage: Storage, catalog: Catalog, journal: Journal, plan: Iterable[_
         ]
         if marked:
             change.write(day, replaced(table, marked))
-            gone += whole(marked, change.belonging(day))
+            gone += gone_rows(marked, change.belonging(day))
     if gone:
         noted = timekeeping.read_time(storage).now()
         rows = [{**row, "noted": noted} for row in gone]
@@ -150,13 +150,13 @@ def _chosen(table: pa.Table, day: CameraDay, planned: Mapping[str, _Planned]) ->
     return uploads_of(table.filter(pc.is_in(table["media_id"], ids)), *day)
 
 
-def whole(uploads: Sequence[Upload], belonging: Mapping[str, pa.Table]) -> Iterator[Fact]:
-    """Yield uploads of a camera-day as the journal keeps them (`gone_schema`, but when noted).
+def gone_rows(uploads: Sequence[Upload], belonging: Mapping[str, pa.Table]) -> Iterator[Fact]:
+    """Yield uploads of a camera-day as rows for the journal (`gone_schema` without `noted`).
 
-    `belonging` is what other tables hold of the camera-day, by table.
+    `belonging` has the camera-day's rows of other tables, by table.
     """
     ids = pa.array([upload.media_id for upload in uploads], pa.string())
-    kept = {table: _by_upload(there, ids) for table, there in belonging.items() if uploads}
+    kept = {table: _by_upload(rows, ids) for table, rows in belonging.items() if uploads}
     for upload in uploads:
         own = {table.name: kept.get(table.name, {}) for table in of_uploads()}
         yield {**upload.to_row(), **{name: of.get(upload.media_id, []) for name, of in own.items()}}
@@ -170,19 +170,19 @@ def _by_upload(table: pa.Table, ids: pa.Array) -> dict[str, list[Fact]]:
 
 
 def _unmark(storage: Storage, catalog: Catalog, plan: Iterable[_Planned]) -> None:
-    """Say of rows whose files stayed that these are still to be opened, as any other upload."""
+    """Mark the rows of files that were kept as still to be opened, like any other upload."""
     change = catalog.begin()
     for day, planned in _by_day(plan).items():
         table = change.read(day)
         if table is None:
             continue
-        stayed = [
+        reopened = [
             to_open(upload)
             for upload in _chosen(table, day, planned)
             if upload.state == "culled" and upload.culled_at == planned[upload.media_id].culled_at
         ]
-        if stayed:
-            change.write(day, replaced(table, stayed))
+        if reopened:
+            change.write(day, replaced(table, reopened))
     _commit(storage, change)
 
 

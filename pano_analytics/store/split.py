@@ -1,4 +1,4 @@
-"""Cameras that a template's {camera} told apart: whose table each of them came from."""
+"""Cameras created by a template with {camera}, and the table of the settings for each."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ FORMAT = 1
 
 
 def load(storage: Storage) -> dict[str, str]:
-    """Return camera -> the name of the table that its uploads are read by."""
+    """Return camera -> the name of the table whose template reads its uploads."""
     document = storage.document(NAME, FORMAT) or {}
     return dict(document.get("parents", {}))
 
 
 def add(storage: Storage, parents: Mapping[str, str]) -> None:
-    """Remember more of them; called before their rows are committed.
+    """Store more cameras; called before their rows are committed.
 
-    Culling must never see a row of such a camera without knowing its rule.
+    Culling must never see a row of such a camera without knowing its rules.
     """
     known = load(storage)
     if parents.items() - known.items():
@@ -30,8 +30,8 @@ def add(storage: Storage, parents: Mapping[str, str]) -> None:
         storage.replace(NAME, json.dumps(document).encode())
 
 
-def followed(settings: Settings, storage: Storage) -> Settings:
-    """Return settings in which such cameras have the rules of their tables."""
+def with_cameras(settings: Settings, storage: Storage) -> Settings:
+    """Return settings in which these cameras have the rules of their tables."""
     parents = {
         child: parent
         for child, parent in load(storage).items()

@@ -1,9 +1,8 @@
-"""Bytes at rest: write, sync, rename, on a local disk; the one place that another store replaces.
+"""Files of a library on a local disk; only this module would change for another kind of storage.
 
-Four promises: a file appears under its name complete or not at all (`put`,
-`replace`); what `sync` was given survives a power cut; names are relative
-POSIX paths and never leave the root; other users of the machine can read
-nothing of it, at no moment.
+It guarantees that a file appears under its name complete or not at all (`put`, `replace`);
+that files passed to `sync` survive a power cut; that names are relative POSIX paths which
+never leave the root; and that other users of the computer can never read any of it.
 """
 
 from __future__ import annotations
@@ -31,19 +30,19 @@ _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class StorageFull(LibraryError):
-    """The disk of the library has no space left; what is there stays whole."""
+    """The disk of the library is full; existing files are unchanged."""
 
     exit_code = 9
 
 
-# Time of change, inode and size: what a replacement cannot leave the same.
+# Modification time, inode and size: a replaced file cannot have all three the same.
 Stamp = tuple[int, int, int]
 
-# Leftovers of a killed writer end in this; no reader opens such a name.
+# The suffix of temporary files, which a killed writer may leave; readers ignore such names.
 TEMPORARY = ".pano-tmp"
 
 
-# What others than the owner may do with new folders; with files, but for passing through.
+# The rights of others than the owner for new folders; for files, without execution.
 _RIGHTS: dict[Readers, int] = {"owner": 0o000, "group": 0o050, "everybody": 0o055}
 
 
@@ -55,29 +54,28 @@ def _raise_unless_gone(error: OSError) -> None:
 class Storage:
     """The folder of a library, or of a site.
 
-    What is made in it belongs to its owner alone, or may be read by its group or
-    by everybody. A library whose owner took the rights of everybody away, but not
-    those of the group (`chmod 750`), is one that the group may read.
+    Files in it can be read by the owner only, or also by the group or everybody, depending on
+    `readers`. If the owner gave the folder the rights 750, the group may read it, too.
     """
 
     def __init__(self, root: Path, readers: Readers = "owner") -> None:
         self.root, self.readers = root, readers
 
     def make(self) -> None:
-        """Make the root where it is missing, and close it to those who may not read it.
+        """Create the root if it is missing, and remove the rights of those who may not read it.
 
-        For the folder of a library or a site only: what lies there is ours.
+        For the folder of a library or a site only: all files there are pano's own.
         """
         self._make(self.root)
-        now = stat.S_IMODE(self.root.stat().st_mode)
-        # 755 is what nobody chose; 750 is.
-        kept = now & ~0o077 if self.readers == "owner" and now & 0o007 else now & ~0o007
-        if self.readers != "everybody" and now != kept:
-            with suppress(PermissionError):  # somebody else's: it is theirs to close
+        mode = stat.S_IMODE(self.root.stat().st_mode)
+        # 755 is a default; 750 was chosen.
+        kept = mode & ~0o077 if self.readers == "owner" and mode & 0o007 else mode & ~0o007
+        if self.readers != "everybody" and mode != kept:
+            with suppress(PermissionError):  # owned by another user, who decides
                 self.root.chmod(kept)
 
     def make_folder(self, name: str) -> Path:
-        """Return the folder `name`, which is made where it is missing."""
+        """Return the folder `name`; create it if it is missing."""
         folder = self.path(name)
         self._make(folder)
         return folder
@@ -92,7 +90,7 @@ class Storage:
         try:
             folder.mkdir(0o700 | self._rights)
         except FileNotFoundError:
-            if is_again:  # /proc, and mount points that nothing is mounted at, have no room
+            if is_again:  # /proc, for example, allows no new folders
                 raise
             self._make(folder.parent)
             self._make(folder, is_again=True)
@@ -102,16 +100,16 @@ class Storage:
         else:
             give_to_owner(folder, folder.parent)
             if folder == self.root:
-                sync_path(folder.parent)  # else all below it goes with a power cut
+                sync_path(folder.parent)  # otherwise a power cut could lose the whole folder
 
     @cached_property
     def granted(self) -> Readers:
-        """Who may read: `readers`, or the group where the root's rights say so."""
+        """Who may read: `readers`, or the group if the root's rights allow that."""
         try:
-            now = self.root.stat().st_mode
+            mode = self.root.stat().st_mode
         except FileNotFoundError:
             return self.readers
-        is_chosen = now & 0o050 == 0o050 and not now & 0o007
+        is_chosen = mode & 0o050 == 0o050 and not mode & 0o007
         return "group" if self.readers == "owner" and is_chosen else self.readers
 
     @property
@@ -119,49 +117,48 @@ class Storage:
         return _RIGHTS[self.granted]
 
     def create(self, path: Path, mode: int | None = None) -> IO[bytes]:
-        """Open the new file `path` for writing, with the rights that files here have."""
+        """Create the file `path` and open it for writing, with the usual rights or `mode`."""
         mode = 0o600 | self._rights & 0o044 if mode is None else mode
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         give_to_owner(path, path.parent)
         return os.fdopen(descriptor, "wb")
 
     def settle(self, path: Path) -> None:
-        """Give a file that somebody else wrote the rights that files here have."""
+        """Give a file that another program wrote the usual rights and owner."""
         path.chmod(0o600 | self._rights & 0o044)
         give_to_owner(path, path.parent)
 
     def path(self, name: str) -> Path:
-        """Return where `name` lies; raises LibraryError if it would leave the root."""
+        """Return the path of `name`. Raises LibraryError if it would leave the root."""
         if name.startswith("/") or ".." in name.split("/") or "\0" in name:
             raise LibraryError(f"expected a name inside {self.root}, got {name!r}")
         return self.root / name
 
     def exists(self, name: str) -> bool:
-        """Return whether `name` is there. Raises OSError where the disk does not tell."""
+        """Return whether `name` exists. Raises OSError if that cannot be determined."""
         try:
-            self.path(name).stat()  # `Path.exists` takes some errors for an absence
+            self.path(name).stat()  # `Path.exists` returns False for some errors
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
 
     def stamp(self, name: str) -> Stamp | None:
-        """Return what changes whenever the file `name` is replaced; None where there is none.
+        """Return a value that changes whenever the file `name` is replaced; None without a file.
 
-        Two stamps are only ever compared with each other. Raises OSError where the disk
-        does not tell.
+        Stamps are only meant to be compared. Raises OSError if the file cannot be examined.
         """
         try:
-            found = self.path(name).stat()
+            status = self.path(name).stat()
         except FileNotFoundError:
             return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        return status.st_mtime_ns, status.st_ino, status.st_size
 
     def size_bytes(self, name: str) -> int:
-        """Return how many bytes the file `name` has. Raises FileNotFoundError."""
+        """Return the size of the file `name` in bytes. Raises FileNotFoundError."""
         return self.path(name).stat().st_size
 
     def age_s(self, name: str) -> float | None:
-        """Return how long ago the file `name` was written; None where the disk tells nothing."""
+        """Return the seconds since the file `name` was written; None if that is unknown."""
         try:
             return max(0.0, time.time() - self.path(name).stat().st_mtime)
         except OSError:
@@ -172,7 +169,7 @@ class Storage:
             return path.read_bytes()
 
     def read_range(self, name: str, offset: int, size_bytes: int) -> bytes:
-        """Return `size_bytes` bytes from `offset`; fewer where the file ends before."""
+        """Return `size_bytes` bytes from `offset`; fewer if the file ends before."""
         with naming(self.path(name)) as path, path.open("rb") as file:
             file.seek(offset)
             return file.read(size_bytes)
@@ -180,9 +177,9 @@ class Storage:
     def put(
         self, name: str, write: Callable[[IO[bytes]], object], *, is_synced: bool = False
     ) -> None:
-        """Make the new file `name` with what `write` puts into it; the name is not synced yet.
+        """Create the file `name`, whose content `write` writes; the name is not synced yet.
 
-        With `is_synced` its bytes are on the disk before it has its name.
+        With `is_synced`, the content is synced to disk before the file gets its name.
         """
         with self._explained():
             temporary = self._temporary(name)
@@ -198,9 +195,9 @@ class Storage:
                 raise
 
     def replace(self, name: str, data: bytes, mode: int | None = None) -> None:
-        """Swap the file `name` for `data` in one step that survives a power cut.
+        """Replace the file `name` by `data` atomically, and sync it.
 
-        `mode` where its rights are not those of a library: of a file that others share.
+        `mode` sets rights other than the usual ones, for a file that other programs share.
         """
         with self._explained():
             temporary = self._temporary(name)
@@ -216,14 +213,14 @@ class Storage:
             sync_path(temporary.parent)
 
     def _temporary(self, name: str) -> Path:
-        """Return a new name beside `name` to write to, in a folder that is there."""
+        """Return a new temporary path beside `name`; create the folder if it is missing."""
         target = self.path(name)
         self._make(target.parent)
         return target.with_name(f"{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what a disk refuses into an error that says what to do."""
+        """Turn errors of the disk into errors that say what to do."""
         try:
             yield
         except OSError as error:
@@ -240,9 +237,9 @@ class Storage:
             raise
 
     def sync(self, names: Iterable[str]) -> None:
-        """Return when the files `names` and their folders are on the disk.
+        """Sync the files `names` and their folders to disk.
 
-        Side by side: a journalling file system then commits many at once.
+        In threads: a journaling file system then commits many at once.
         """
         paths = [self.path(name) for name in names]
         with self._explained(), ThreadPoolExecutor(max_workers=16) as pool:
@@ -250,13 +247,13 @@ class Storage:
             list(pool.map(sync_path, self._folders(paths)))
 
     def sync_folders(self, names: Iterable[str]) -> None:
-        """Return when the folders of `names`, up to the root, have their names on the disk."""
+        """Sync the folders of `names`, up to the root, to disk."""
         paths = [path for name in names if (path := self.path(name)).parent.is_dir()]
         with self._explained(), ThreadPoolExecutor(max_workers=16) as pool:
             list(pool.map(sync_path, self._folders(paths)))
 
     def _folders(self, paths: list[Path]) -> set[Path]:
-        # A new folder is only found after a power cut if its parent is synced too.
+        # A new folder survives a power cut only if its parent is synced, too.
         folders = set[Path]()
         for folder in {path.parent for path in paths}:
             while folder not in folders and folder.is_relative_to(self.root):
@@ -265,17 +262,17 @@ class Storage:
         return folders
 
     def drop_leftovers(self, name: str) -> None:
-        """Remove what killed writers left beside the file `name`. For its only writer."""
+        """Remove temporary files of killed writers beside the file `name`. For its only writer."""
         target = self.path(name)
         for left in target.parent.glob(f"{target.name}.*{TEMPORARY}"):
             left.unlink(missing_ok=True)
 
     def unlink(self, name: str) -> None:
-        """Remove the file `name` if it is there; its folder stays."""
+        """Remove the file `name` if it exists, but not its folder."""
         self.path(name).unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
-        """Remove the file `name` if it is there, and its folder if that leaves it empty."""
+        """Remove the file `name` if it exists, and its folder if that is empty then."""
         self.unlink(name)
         try:
             self.path(name).parent.rmdir()
@@ -283,7 +280,7 @@ class Storage:
             return
 
     def move(self, name: str, to: str) -> bool:
-        """Give the file `name` the name `to`; return False where there is no such file."""
+        """Rename the file `name` to `to`; return False if there is no such file."""
         source, target = self.path(name), self.path(to)
         with self._explained():
             for _ in range(2):
@@ -302,9 +299,9 @@ class Storage:
                 folder.rmdir()
 
     def share(self, name: str, other: Storage) -> None:
-        """Have the file `name` of `other` here, too, by a hard link where that is possible.
+        """Link or copy the file `name` of `other` to here; a hard link if possible.
 
-        For files that are never changed under their name.
+        For files that are never modified.
         """
         target = self.path(name)
         self._make(target.parent)
@@ -314,26 +311,26 @@ class Storage:
             shutil.copyfile(other.path(name), target)
 
     def take(self, name: str, other: Storage, to: str) -> None:
-        """Move the file `name` from `other`, on the same file system, to here, as `to`."""
+        """Move the file `name` of `other`, on the same file system, to `to` here."""
         target = self.path(to)
         self._make(target.parent)
         other.path(name).rename(target)
 
     def remove_tree(self, name: str) -> None:
-        """Remove the folder `name` with all that it holds, if it is there. Raises OSError."""
+        """Remove the folder `name` with everything in it, if it exists. Raises OSError."""
         path = self.path(name)
         try:
             shutil.rmtree(path)
         except FileNotFoundError:
             return
         except OSError as error:
-            error.filename = str(path)  # else a name without its folder
+            error.filename = str(path)  # otherwise a name without its folder
             raise
 
     def files(self, name: str) -> Iterator[str]:
-        """Yield the names of all files below the folder `name`, whatever their ending.
+        """Yield the names of all files below the folder `name`.
 
-        Raises OSError where a folder cannot be listed: what it holds is not gone.
+        Raises OSError if a folder cannot be listed: its files must not be taken for gone.
         """
         for folder, _, files in os.walk(self.path(name), onerror=_raise_unless_gone):
             relative = Path(folder).relative_to(self.root).as_posix()
@@ -341,7 +338,7 @@ class Storage:
 
     @contextmanager
     def lock(self, name: str, wait: bool = False) -> Iterator[None]:
-        """Hold the library's lock `name`; it goes with the process, however that ends.
+        """Hold the lock `name`; it is released when the process ends, even if killed.
 
         Raises LibraryBusy if another process holds it and `wait` is False.
         """
@@ -363,21 +360,21 @@ class Storage:
             yield
 
     def document(self, name: str, version: int) -> dict[str, Any] | None:
-        """Return a JSON page of the library; None where none is there of the format `version`.
+        """Return a JSON file of the library; None if there is no valid one of format `version`.
 
-        Raises OSError, which names the file, where the disk does not tell.
+        Raises OSError, which names the file, if it cannot be read.
         """
         try:
-            found = json.loads(self.read(name))
-            return dict(found) if found["format"] == version else None
+            document = json.loads(self.read(name))
+            return dict(document) if document["format"] == version else None
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
 
     def is_locked(self, name: str) -> bool:
-        """Tell whether a process holds the lock `name`.
+        """Return whether a process holds the lock `name`.
 
-        Asked with a shared lock that is given back at once, so that two who ask
-        do not take each other for its holder.
+        Tested with a shared lock that is released at once, so that two concurrent tests do not
+        take each other for its holder.
         """
         try:
             with self.path(name).open("rb") as file:
@@ -390,19 +387,19 @@ class Storage:
 
 
 def stamp() -> str:
-    """Return the present as the names of packs begin with it: text that sorts by time."""
+    """Return the current time as text that sorts by time; names of packs begin with it."""
     return f"{time.time_ns() // 1_000_000:011x}"
 
 
 def give_to_owner(path: Path, folder: Path) -> None:
-    """Where root makes something in somebody's folder, make it theirs: a service must read it."""
+    """If running as root, give `path` the owner of `folder`, so that its service can read it."""
     if os.geteuid() == 0:
         owner = folder.stat()
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def sync_path(path: Path) -> None:
-    """Bring a file, or a folder's own names, to the disk; raises OSError."""
+    """Sync a file, or the entries of a folder, to disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         with naming(path):
@@ -413,7 +410,7 @@ def sync_path(path: Path) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[Path]:
-    """Let an error of a read, a write or a sync say which file it was: the system does not."""
+    """Add the file's name to errors of reading, writing or syncing, which lack it."""
     try:
         yield path
     except OSError as error:

@@ -1,14 +1,14 @@
-"""How much time has surely passed, whatever anybody sets this computer's clock to.
+"""The library's time: how much time has certainly passed, whatever the computer's clock says.
 
-A wall clock may be wrong, and may leap. The time since the computer started does
-neither, so within one run of the computer elapsed time is known exactly. From one
-start to the next only the wall clock tells, and it is believed for half a day at
-most. What is added up in this way is the *library's time*: it never runs backwards
-and never leaps. The journal stamps its notes with it, and culling measures ages by it.
+A wall clock may be wrong, and may jump. The time since the computer was started does neither,
+so elapsed time is known exactly until the next start. Across a restart only the wall clock is
+available, and it is trusted for half a day at most. The sum is the *library's time*: it never
+runs backwards and never jumps. The journal stamps its entries with it, and culling measures
+ages by it.
 
-Where the wall clock does not agree with it, that is said (`Time.doubt`) and nothing
-is deleted until they agree again or the owner has confirmed the clock. The rules and
-their reasons stand in `docs/design/time.md`.
+If the wall clock disagrees with it, this is reported (`Time.doubt`) and nothing is deleted
+until they agree again or the owner has confirmed the clock. `docs/design/time.md` explains
+the rules.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from pano_analytics.store.tree import ADOPTED
 from pano_analytics.wording import many
 
 PAGE = "clock.json"
-"""What a library knows of time: a page in its folder."""
+"""The file in a library's folder in which it keeps track of time."""
 _FORMAT = 1
 _HEARTBEAT, _HEARTBEAT_FORMAT = "state/heartbeat.json", 1
 _S = 1_000_000
-# Clocks are corrected by seconds all the time. More than this is a leap.
+# Clocks are corrected by seconds all the time. More than this is a jump.
 APART_US = 600 * _S
-# For so long at most a computer that started again is believed to have been off without
-# a question. Less than the shortest `keep_days`: no restart makes a fresh upload old.
+# The longest time that a restarted computer may have been off without the clock being in
+# doubt. Less than the shortest `keep_days`: no restart makes a new upload old.
 OFF_US = 12 * 3600 * _S
-# Corrections that add up to a thousandth of the time that passed are those of a slow or
-# fast crystal, followed without a word.
+# Corrections of up to a thousandth of the elapsed time are due to a slow or fast clock
+# crystal, and are accepted silently.
 _DRIFT = 1000
-# A name agrees with an arrival that was stamped by a wrong clock, if it lies within this
-# before the corrected arrival: uploads come late, and how wrong the clock was is known
-# to within the half day.
+# A name agrees with an arrival that was stamped by a wrong clock if it is at most this much
+# before the corrected arrival: uploads may be late, and the error of the clock is known only
+# to within half a day.
 _LATE_US = 18 * 3600 * _S
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class ClockDoubt(AttentionNeeded):
-    """The computer's clock disagrees with the time that the library knows has passed."""
+    """The computer's clock disagrees with the library's time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """What the clocks say: the wall clock (µs UTC), the time since a start, and which start."""
+    """Readings of the wall clock (µs UTC) and the time since the start (µs), and which start."""
 
     wall_us: int
     boot_us: int
@@ -61,7 +61,7 @@ class Clocks:
 
 
 def clocks() -> Clocks:
-    """Read this computer's clocks. Time asleep counts as time since the start."""
+    """Read this computer's clocks. The time since the start includes time asleep."""
     since_start = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     try:
         boot_id = _BOOT_ID.read_text().strip()
@@ -73,10 +73,10 @@ def clocks() -> Clocks:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A stretch in which the wall clock ran on steadily, without a leap.
+    """A period in which the wall clock ran steadily, without a jump.
 
-    `steady_us` is its distance to the time since the start; `from_us` and `to_us`
-    are what it said first and last.
+    `steady_us` is its difference to the time since the start; `from_us` and `to_us` are its
+    first and last reading. All in microseconds.
     """
 
     steady_us: int
@@ -86,7 +86,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """Between `from_us` and `to_us` the wall clock was behind by `by_us`, or by a little less."""
+    """From `from_us` to `to_us`, the wall clock was behind by `by_us` µs or slightly less."""
 
     from_us: int
     to_us: int
@@ -95,13 +95,13 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class ClockMemory:
-    """What was known of time at the last look; all in microseconds.
+    """The state at the last reading of the clocks; all in microseconds.
 
-    `time_us` is the library's time, `ahead_us` how far ahead of it a right wall clock
-    is. `start_time_us` and `start_boot_us` are the library's time and the time since
-    the start at the first look after this start. `run` is how the wall clock has run since
-    its last leap, `before` its runs before leaps that are not yet explained.
-    `behind` are the times in which it is known to have been behind.
+    `time_us` is the library's time, and `ahead_us` how far a correct wall clock is ahead of
+    it. `start_time_us` and `start_boot_us` are the library's time and the time since the
+    start at the first reading after this start. `run` is the wall clock's run since its last
+    jump, `before` are its runs before jumps that are not yet explained. `behind` are the
+    periods in which it is known to have been behind.
     """
 
     time_us: int
@@ -116,12 +116,12 @@ class ClockMemory:
 
     @classmethod
     def begun(cls, time_us: int, now: Clocks) -> ClockMemory:
-        """Begin at the library's time `time_us`, if the wall clock is right now."""
+        """Return the first state, at the library's time `time_us`, with a correct wall clock."""
         run = Run(now.wall_us - now.boot_us, now.wall_us, now.wall_us)
         return cls(time_us, 0, now.boot_id, now.boot_us, time_us, now.boot_us, run)
 
     def apart_us(self) -> int:
-        """Return how far the wall clock is ahead of what it should say (below 0: behind)."""
+        """Return the µs that the wall clock is ahead of what it should say (below 0: behind)."""
         return self.run.steady_us + self.boot_us - self.time_us - self.ahead_us
 
     @property
@@ -130,25 +130,25 @@ class ClockMemory:
 
 
 def advance(known: ClockMemory, now: Clocks) -> ClockMemory:
-    """Return what is known at `now`, from what was known at the last look."""
+    """Return the state at the reading `now`, from the state at the last reading."""
     is_same_start = now.boot_id == known.boot_id and now.boot_us >= known.boot_us
     if not is_same_start:
-        known = _started(known, now)
+        known = _after_start(known, now)
     passed_us = now.boot_us - known.boot_us
     since_start_us = now.boot_us - known.start_boot_us
     off_us = now.wall_us - known.ahead_us - known.start_time_us - since_start_us
     if not 0 < off_us <= OFF_US:
-        off_us = 0  # nothing that it was off for explains this
+        off_us = 0  # no time that the computer may have been off explains this
     time_us = max(known.time_us + passed_us, known.start_time_us + off_us + since_start_us)
-    told = replace(known, time_us=time_us, boot_us=now.boot_us)
-    return _settled(_drifted(_ran_on(told, now), passed_us))
+    advanced = replace(known, time_us=time_us, boot_us=now.boot_us)
+    return _with_explained_jumps(_with_drift(_with_run(advanced, now), passed_us))
 
 
-def _started(known: ClockMemory, now: Clocks) -> ClockMemory:
-    """Return what is known at the first look after a start: no time has surely passed."""
+def _after_start(known: ClockMemory, now: Clocks) -> ClockMemory:
+    """Return the state at the first reading after a start: no time has certainly passed."""
     behind, apart_us = known.behind, known.apart_us()
     if apart_us < -APART_US:
-        # How long the computer had been off before is not known, half a day at the most.
+        # How long the computer had been off before is unknown, but half a day at most.
         behind += (Behind(known.run.from_us, known.run.to_us, OFF_US - apart_us),)
     return replace(
         known,
@@ -162,23 +162,23 @@ def _started(known: ClockMemory, now: Clocks) -> ClockMemory:
     )
 
 
-def _ran_on(known: ClockMemory, now: Clocks) -> ClockMemory:
-    """Carry the wall clock's run on, or begin another where it leapt."""
+def _with_run(known: ClockMemory, now: Clocks) -> ClockMemory:
+    """Continue the wall clock's run, or begin a new one if it jumped."""
     run, steady_us = known.run, now.wall_us - now.boot_us
     if abs(steady_us - run.steady_us) <= APART_US:
         return replace(known, run=replace(run, steady_us=steady_us, to_us=now.wall_us))
     return replace(known, run=Run(steady_us, now.wall_us, now.wall_us), before=(*known.before, run))
 
 
-def _drifted(known: ClockMemory, passed_us: int) -> ClockMemory:
+def _with_drift(known: ClockMemory, passed_us: int) -> ClockMemory:
     if not known.is_agreed:
         return known
     most_us = passed_us // _DRIFT
     return replace(known, ahead_us=known.ahead_us + min(max(known.apart_us(), -most_us), most_us))
 
 
-def _settled(known: ClockMemory) -> ClockMemory:
-    """Note, once the wall clock is right, how far it was behind before its leaps."""
+def _with_explained_jumps(known: ClockMemory) -> ClockMemory:
+    """Record, once the wall clock is correct, how far it was behind before its jumps."""
     if not known.is_agreed:
         return known
     behind = tuple(
@@ -190,12 +190,12 @@ def _settled(known: ClockMemory) -> ClockMemory:
 
 
 def confirmed(known: ClockMemory) -> ClockMemory:
-    """Return what is known once the owner said that the wall clock is right now.
+    """Return the state after the owner confirmed that the wall clock is correct now.
 
-    No time passes by it. Had the computer been off for as long as its clock was ahead,
-    nothing came meanwhile, and what there is is kept for so much longer.
+    The library's time does not change. If the computer was in fact off for that long, nothing
+    was uploaded in that time, and existing uploads are only kept for longer.
     """
-    return _settled(replace(known, ahead_us=known.ahead_us + known.apart_us()))
+    return _with_explained_jumps(replace(known, ahead_us=known.ahead_us + known.apart_us()))
 
 
 # --- the library's page ---------------------------------------------------------
@@ -203,12 +203,12 @@ def confirmed(known: ClockMemory) -> ClockMemory:
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """The library's time, as known at the last look and carried on since."""
+    """The library's time, at one reading of the clocks and continued since."""
 
     known: ClockMemory
 
     def now_us(self) -> int:
-        """Return the library's time now, in microseconds; it never runs backwards."""
+        """Return the library's time now, in µs since 1970 UTC; it never runs backwards."""
         now = clocks()
         is_same_start = now.boot_id == self.known.boot_id
         passed_us = now.boot_us - self.known.boot_us if is_same_start else 0
@@ -220,17 +220,17 @@ class Time:
 
     @property
     def at_us(self) -> int:
-        """The library's time at this look, in microseconds."""
+        """The library's time at this reading, in microseconds since 1970 UTC."""
         return self.known.time_us
 
     @property
     def wall(self) -> datetime:
-        """What this computer's clock said at this look (aware, UTC)."""
+        """The time of this computer's clock at this reading (aware, UTC)."""
         return from_epoch_us(self.known.run.steady_us + self.known.boot_us)
 
     @property
     def doubt(self) -> str | None:
-        """What is wrong with this computer's clock and what to do; None where it is right."""
+        """What is wrong with this computer's clock and what to do; None if it is correct."""
         known = self.known
         if known.is_agreed:
             return None
@@ -246,17 +246,17 @@ class Time:
         )
 
     def require(self) -> None:
-        """Raise ClockDoubt where the clock is in doubt: nothing irreversible may be done."""
+        """Raise ClockDoubt if the clock is in doubt; called before anything irreversible."""
         if self.doubt:
             raise ClockDoubt(f"expected a plausible clock: {self.doubt}")
 
     def behind(self) -> tuple[Behind, ...]:
-        """Return when the wall clock was behind, the present included where it is now."""
+        """Return the periods in which the wall clock was behind, including the current one."""
         apart_us = self.known.apart_us()
         if apart_us >= -APART_US:
             return self.known.behind
         run = self.known.run
-        # To the hour, and without an end: it stays the same as long as the clock does.
+        # In whole hours and without an end, so that it stays the same while the clock does.
         by_us = (OFF_US - apart_us) // (3600 * _S) * (3600 * _S)
         return (*self.known.behind, Behind(run.from_us, _FOREVER_US, by_us))
 
@@ -275,8 +275,8 @@ def _span(us: int) -> str:
 def read_time(storage: Storage, wall: datetime | None = None) -> Time:
     """Return the library's time; nothing is written.
 
-    `wall` stands for what this computer's clock says. Raises LibraryError where the
-    page cannot be read.
+    `wall` replaces the reading of this computer's clock. Raises LibraryError if the file
+    PAGE cannot be read.
     """
     now = clocks()
     if wall is not None:
@@ -286,38 +286,38 @@ def read_time(storage: Storage, wall: datetime | None = None) -> Time:
 
 
 def keep(storage: Storage, wall: datetime | None = None) -> Time:
-    """Return the library's time and note it in the library. Lock holder only."""
-    found = read_time(storage, wall)
-    _write(storage, found.known)
-    return found
+    """Return the library's time and store it in the library. Lock holder only."""
+    library_time = read_time(storage, wall)
+    _write(storage, library_time.known)
+    return library_time
 
 
 def confirm(storage: Storage) -> Time:
-    """Take the clock of this computer for right, as its owner says. Lock holder only."""
-    found = Time(confirmed(read_time(storage).known))
-    _write(storage, found.known)
-    return found
+    """Record that the owner confirmed this computer's clock. Lock holder only."""
+    library_time = Time(confirmed(read_time(storage).known))
+    _write(storage, library_time.known)
+    return library_time
 
 
 def trouble(settings: Settings, storage: Storage) -> str | None:
-    """Return why culling is held back because of the clock, None where it is not.
+    """Return why the clock is in doubt, or None.
 
-    For all that tell people how the library is doing. A clock that is ahead matters only
-    where uploads are to be culled; one that is behind stamps arrivals wrongly.
+    For commands and pages that report the state of the library. A clock that is ahead matters
+    only if uploads are culled; one that is behind stamps arrivals wrongly.
     """
     if not storage.exists(PAGE):
         return None
     try:
-        found = read_time(storage)
+        library_time = read_time(storage)
     except LibraryError as error:
         return str(error)
     is_culled = settings.cull.scheduled or storage.exists(ADOPTED)
-    return found.doubt if is_culled or found.known.apart_us() < 0 else None
+    return library_time.doubt if is_culled or library_time.known.apart_us() < 0 else None
 
 
 def _first(storage: Storage, now: Clocks) -> ClockMemory:
-    """Begin with what journal and heartbeat last knew: as if the computer had started since."""
-    # The journal loads Arrow, which whoever only asks about the clock can do without.
+    """Return the first state, from the journal and heartbeat, as if after a restart."""
+    # The journal imports Arrow, which is not needed otherwise.
     from pano_analytics.store.journal import Journal
 
     last_us = max(Journal(storage).last_us(), _heartbeat_us(storage))
@@ -372,7 +372,7 @@ def _write(storage: Storage, known: ClockMemory) -> None:
 
 
 def latest_us(behind: tuple[Behind, ...], arrived_us: int) -> int:
-    """Return the latest that a moment may have been that this computer's clock stamped (µs)."""
+    """Return the latest time that a stamp of this computer's clock can mean (both µs UTC)."""
     by_us = (one.by_us for one in behind if _is_stamped(one, arrived_us))
     return arrived_us + max(by_us, default=0)
 
@@ -382,10 +382,10 @@ def _is_stamped(one: Behind, arrived_us: int) -> bool:
 
 
 def corrected_us(behind: tuple[Behind, ...], arrived_us: int, named_us: int) -> int:
-    """Return when an upload arrived, held against the time that its name tells (both µs UTC).
+    """Return when an upload arrived, corrected by the time in its name (all µs UTC).
 
-    That is `arrived_us`, unless it was stamped while the clock was behind and the name
-    agrees with the right time: then no earlier than the name.
+    That is `arrived_us`, unless it was stamped while the clock was behind and the name agrees
+    with the correct time: then it is the time in the name.
     """
     for one in behind:
         right_us = arrived_us + one.by_us

@@ -1,9 +1,9 @@
-"""The one place that removes from an upload tree: known by its marker, entered without any link.
+"""Access to an upload tree, and the only code that removes files from it.
 
-The tree is held by a descriptor of its root. Whatever is mounted or moved
-meanwhile, all that is looked at and removed lies in the tree whose marker was
-read. Every folder on the way is opened by itself and no link is followed, so no
-name leads out of it.
+The tree is identified by a marker file and accessed through a descriptor of its root. Even if
+other folders are mounted or moved in the meantime, all files examined and removed are in the
+tree whose marker was read. Each folder on a path is opened separately and no link is
+followed, so no name leads out of the tree.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from pano_analytics.model.upload import decode_path
 from pano_analytics.store.storage import Storage
 
 MARKER = ".pano-root.json"
-"""The marker in an upload root. A hidden name: no layout takes it for an upload."""
+"""The name of the marker in an upload root. It is hidden, so no layout reads it as an upload."""
 ADOPTED = "adopted.json"
-"""Which root a library may cull: a page in the library's folder."""
+"""The file in a library's folder that says which upload root may be culled."""
 _FORMAT = 1
 _LONGEST_BYTES = 4096
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,11 +37,11 @@ Outcome = Literal["removed", "absent", "changed", "refused"]
 
 
 class WrongRoot(UploadTreeError):
-    """The upload root does not carry the marker that the library wrote there."""
+    """The upload root does not have the marker that the library wrote there."""
 
 
 class Doomed(NamedTuple):
-    """A file to remove: its path as in the column, and what it must still be (mtime in µs)."""
+    """A file to remove: its path as in the column, and its expected size and mtime (µs)."""
 
     path: str
     size_bytes: int
@@ -49,13 +49,13 @@ class Doomed(NamedTuple):
 
     @property
     def parts(self) -> tuple[bytes, ...]:
-        """The folders on the way and the file's own name, as on disk."""
+        """The names of its folders and of the file itself, as on disk."""
         return tuple(decode_path(self.path).split(b"/"))
 
 
 @dataclass(frozen=True, slots=True)
 class PathStatus:
-    """What lies at a path: a regular file, or why it is none that could be removed."""
+    """What is at a path: a regular file, or else why it cannot be removed (`trouble`)."""
 
     size_bytes: int = 0
     mtime_us: int = 0
@@ -63,12 +63,12 @@ class PathStatus:
     is_absent: bool = False
 
     def is_still(self, file: Doomed) -> bool:
-        """Whether this is the very file that was catalogued."""
+        """Return whether this is still the file in the catalog."""
         return self.trouble is None and (self.size_bytes, self.mtime_us) == file[1:]
 
 
 class Tree:
-    """An upload tree, held by its root's descriptor."""
+    """An upload tree, accessed through a descriptor of its root."""
 
     def __init__(self, root: Path, descriptor: int) -> None:
         self.root, self._descriptor = root, descriptor
@@ -76,7 +76,7 @@ class Tree:
     @classmethod
     @contextmanager
     def opened(cls, root: Path) -> Iterator[Tree]:
-        """Hold the tree at `root`; raises UploadTreeError where there is none."""
+        """Open the tree at `root`. Raises UploadTreeError if there is none."""
         try:
             descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -92,7 +92,7 @@ class Tree:
     # --- the marker ---------------------------------------------------------
 
     def identity(self) -> str | None:
-        """Return the identity in the marker, None where there is none; WrongRoot if unreadable."""
+        """Return the identity in the marker, None without one. Raises WrongRoot if unreadable."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             descriptor = os.open(MARKER, flags, dir_fd=self._descriptor)
@@ -122,28 +122,28 @@ class Tree:
         )
 
     def require(self, identity: str | None) -> None:
-        """Raise WrongRoot unless the root carries the marker with `identity`."""
-        found = self.identity()
+        """Raise WrongRoot unless the root has the marker with `identity`."""
+        marked = self.identity()
         if identity is None:
             raise WrongRoot(
                 f"{self.root}: this upload root has not been adopted for culling. Review what "
                 f"`pano cull` shows, then run `pano cull --adopt` once. "
                 f"Nothing was deleted."
             )
-        if found is None:
+        if marked is None:
             raise WrongRoot(
                 f"{self.root}: expected the marker {MARKER} that `pano cull --adopt` wrote; there "
                 f"is none. Is the right disk mounted? If the marker was deleted, run "
                 f"`pano cull --adopt` again. Nothing was deleted."
             )
-        if found != identity:
+        if marked != identity:
             raise WrongRoot(
                 f"{self.root}: expected the marker of this library; found that of another "
-                f"({MARKER} says {found[:40]!r}). Is the right disk mounted? Nothing was deleted."
+                f"({MARKER} says {marked[:40]!r}). Is the right disk mounted? Nothing was deleted."
             )
 
     def mark(self, identity: str) -> None:
-        """Write the marker, whole and on the disk, where there is none yet."""
+        """Write the marker atomically and sync it."""
         temporary = f"{MARKER}.{secrets.token_hex(4)}.part"
         document = {
             "about": "pano deletes uploads below this folder only if this file is unchanged",
@@ -173,13 +173,13 @@ class Tree:
     # --- looking ------------------------------------------------------------
 
     def look(self, files: Iterable[Doomed]) -> Iterator[tuple[Doomed, PathStatus]]:
-        """Yield what lies at the path of each file; a file of a folder follows the other fast."""
+        """Yield each file with what is at its path; fast if files of a folder are together."""
         with _Walk(self._descriptor) as walk:
             for file in files:
-                yield file, walk.found(file.parts)
+                yield file, walk.status_of(file.parts)
 
     def names(self, folder: tuple[bytes, ...]) -> list[bytes]:
-        """Return the names in a folder; none where it cannot be entered without a link."""
+        """Return the names in a folder; none if it cannot be opened without following links."""
         try:
             with _Walk(self._descriptor) as walk:
                 return [os.fsencode(name) for name in os.listdir(walk.folder(folder))]
@@ -189,23 +189,22 @@ class Tree:
     # --- removing -----------------------------------------------------------
 
     def remove(self, files: Iterable[Doomed]) -> Iterator[tuple[Doomed, Outcome]]:
-        """Remove each file that is still what it was; yield what came of it.
+        """Remove each file that is unchanged; yield each file with the outcome.
 
-        What is not there any more is "absent". Nothing is on the disk for sure
-        before `tidy` returned.
+        A file that no longer exists is "absent". Removals are only synced to disk by `tidy`.
         """
         with _Walk(self._descriptor) as walk:
             for file in files:
                 yield file, walk.remove(file)
 
     def tidy(self, files: Iterable[Doomed], kept: frozenset[tuple[bytes, ...]]) -> None:
-        """Remove the folders of removed files that are empty now, and sync what was changed.
+        """Remove the folders of removed files that are now empty, and sync the others.
 
-        Upwards from each file, never the root, and none of `kept`. Raises OSError where
-        the disk does not take the sync: the files may then come back with a power cut.
+        Goes up from each file, but never removes the root or the folders in `kept`. Raises
+        OSError if syncing fails: the files may then reappear after a power cut.
         """
         folders = {file.parts[:depth] for file in files for depth in range(len(file.parts))}
-        # The deepest first: what holds nothing but emptied folders is empty then.
+        # Deepest first, so that folders with only empty folders are empty when it is their turn.
         ordered = sorted(folders, key=lambda folder: (len(folder), folder), reverse=True)
         with _Walk(self._descriptor) as walk:
             left = [one for one in ordered if one in kept or not walk.remove_folder(one)]
@@ -216,9 +215,9 @@ class Tree:
 
 
 def open_folder(root: Path, parts: Iterable[str]) -> int:
-    """Return a descriptor of the folder at `parts` below `root`, for the caller to close.
+    """Return a descriptor of the folder at `parts` below `root`, which the caller must close.
 
-    No link below `root` is followed. Raises OSError where there is one, or no such folder.
+    No link below `root` is followed. Raises OSError if there is a link or no such folder.
     """
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for part in parts:
@@ -233,7 +232,7 @@ def open_folder(root: Path, parts: Iterable[str]) -> int:
 
 
 class _Walk:
-    """A way down from the root, one folder at a time; the last one is kept open."""
+    """Opens folders below the root one by one, and keeps those of the last path open."""
 
     def __init__(self, root: int) -> None:
         self._root = root
@@ -250,7 +249,7 @@ class _Walk:
             os.close(self._open.pop()[1])
 
     def folder(self, parts: tuple[bytes, ...]) -> int:
-        """Return a descriptor of the folder at `parts`; OSError where a link is on the way."""
+        """Return a descriptor of the folder at `parts`. Raises OSError for a link in its path."""
         same = 0
         for (name, _), part in zip(self._open, parts, strict=False):
             if name != part:
@@ -264,27 +263,27 @@ class _Walk:
             self._open.append((part, os.open(part, _FOLDER_FLAGS, dir_fd=above)))
         return self._open[-1][1] if self._open else self._root
 
-    def found(self, parts: tuple[bytes, ...]) -> PathStatus:
+    def status_of(self, parts: tuple[bytes, ...]) -> PathStatus:
         try:
             folder = self.folder(parts[:-1])
-            found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+            status = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return PathStatus(trouble="no file", is_absent=True)
         except OSError as error:
             return PathStatus(trouble=_why(error))
-        if not stat.S_ISREG(found.st_mode):
-            what = "a link, not followed" if stat.S_ISLNK(found.st_mode) else "not a regular file"
+        if not stat.S_ISREG(status.st_mode):
+            what = "a link, not followed" if stat.S_ISLNK(status.st_mode) else "not a regular file"
             return PathStatus(trouble=what)
         if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True):
             return PathStatus(trouble="pano has no permission to delete in its folder")
-        return PathStatus(found.st_size, _mtime_us(found))
+        return PathStatus(status.st_size, _mtime_us(status))
 
     def remove(self, file: Doomed) -> Outcome:
-        found = self.found(file.parts)
-        if found.is_absent:
+        status = self.status_of(file.parts)
+        if status.is_absent:
             return "absent"
-        if not found.is_still(file):
-            return "refused" if found.trouble else "changed"
+        if not status.is_still(file):
+            return "refused" if status.trouble else "changed"
         try:
             os.unlink(file.parts[-1], dir_fd=self.folder(file.parts[:-1]))
         except FileNotFoundError:
@@ -294,7 +293,7 @@ class _Walk:
         return "removed"
 
     def remove_folder(self, parts: tuple[bytes, ...]) -> bool:
-        """Remove an empty folder; return False where one is there and stays."""
+        """Remove an empty folder; return False if it could not be removed."""
         if not parts:
             return False
         try:
@@ -307,22 +306,22 @@ class _Walk:
 
 
 def _why(error: OSError) -> str:
-    # O_NOFOLLOW and O_DIRECTORY together: ELOOP or ENOTDIR, by the system.
+    # O_NOFOLLOW with O_DIRECTORY fails with ELOOP or ENOTDIR, depending on the system.
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
         return "a link or a file in its path, not followed"
     return error.strerror or str(error)
 
 
-def _mtime_us(found: os.stat_result) -> int:
-    """Return the modification time as the catalog has it: within what a calendar holds."""
-    return sane(found.st_mtime_ns) // 1000
+def _mtime_us(status: os.stat_result) -> int:
+    """Return the modification time in µs as in the catalog, limited as in `times.sane`."""
+    return sane(status.st_mtime_ns) // 1000
 
 
-# --- what the library says ----------------------------------------------------
+# --- the library's record of its root -----------------------------------------
 
 
 def adopted(storage: Storage) -> str | None:
-    """Return the identity of the root that this library may cull, None where there is none."""
+    """Return the identity of the root that this library may cull, or None."""
     try:
         identity = json.loads(storage.read(ADOPTED))["identity"]
     except (FileNotFoundError, NotADirectoryError):
@@ -336,6 +335,6 @@ def adopted(storage: Storage) -> str | None:
 
 
 def adopt(storage: Storage, identity: str) -> None:
-    """Note in the library that the root of this identity may be culled."""
+    """Store in the library that the root with this identity may be culled."""
     document = {"format": _FORMAT, "identity": identity}
     storage.replace(ADOPTED, json.dumps(document).encode())

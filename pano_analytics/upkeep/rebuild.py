@@ -42,7 +42,7 @@ from pano_analytics.store.home import Home, places
 from pano_analytics.store.journal import FOLDER as JOURNAL
 from pano_analytics.store.journal import SEEN, Fact, Journal
 from pano_analytics.store.locks import writing
-from pano_analytics.store.removal import AT_WORK, finish, whole
+from pano_analytics.store.removal import AT_WORK, finish, gone_rows
 from pano_analytics.store.storage import Storage, stamp
 from pano_analytics.workers.executors import MakeExecutor
 
@@ -151,7 +151,7 @@ class _Rebuild:
         for uploads, belonging in self._old_days():
             facts.append(media_table(one for one in uploads if one.media_id not in seen))
             lost = [_as_gone(one) for one in uploads if self._is_to_note(one, noted)]
-            gone_facts += whole(lost, belonging)
+            gone_facts += gone_rows(lost, belonging)
         facts = [one.select(FACTS) for one in facts]
         self.storage.sync(gone.note(self.journal, facts, gone_facts, self.time.now_us()))
 

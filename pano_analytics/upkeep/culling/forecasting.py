@@ -91,7 +91,7 @@ def rooms(settings: Settings, catalog: Catalog, now: datetime | None = None) -> 
     """Return the disk space of each camera that has files; [] if there is no upload root."""
     if not isinstance(catalog, Catalog):
         raise QueryError(f"catalog: expected that of a library; got {shown(catalog)}.")
-    settings, now = split.followed(settings_of(settings), catalog.storage), clock(now)
+    settings, now = split.with_cameras(settings_of(settings), catalog.storage), clock(now)
     if not _is_mounted(settings.uploads):
         return []
     today = (now or datetime.now(UTC)).date()

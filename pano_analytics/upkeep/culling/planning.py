@@ -21,7 +21,7 @@ from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, timekeeping
 from pano_analytics.store.catalog import CameraDay, Catalog
 from pano_analytics.store.journal import PLAN, Journal
-from pano_analytics.store.split import followed
+from pano_analytics.store.split import with_cameras
 from pano_analytics.store.storage import Storage
 from pano_analytics.store.timekeeping import Time, latest_us
 from pano_analytics.store.tree import Doomed, Tree, WrongRoot, adopted
@@ -145,7 +145,7 @@ def make(
 ) -> CullPlan:
     """Return the plan for a tree that is already open."""
     now = time.wall
-    settings = followed(settings, storage)
+    settings = with_cameras(settings, storage)
     aged = list(_aged(settings, Catalog(storage), now))
     sights = FirstSeen.of(Journal(storage), (one.media_id for each in aged for one in each.old))
     judged = [one for each in aged for one in _by_sight(each.old, sights, time)]

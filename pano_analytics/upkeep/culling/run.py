@@ -274,7 +274,7 @@ def drop_rows(storage: Storage, journal: Journal, rows_days: int, time: Time) ->
     if dropped:
         mark_at_work(storage)
         storage.sync([journal.forget(dropped, time.now())])
-        change.give_up(_unused(change, packs))
+        change.retire(_unused(change, packs))
         change.commit()
     return len(dropped)
 
