@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared_files import clip_path, lay, snapshot_path
 
-from pano_analytics.ingest.clock import Said, SettledTime, plainly, settle
+from pano_analytics.ingest.clock import NameTimes, SettledTime, settle, time_from_name
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.model.times import WallClock, epoch_us, from_epoch_us
@@ -28,7 +28,7 @@ def us(moment: datetime) -> int:
 
 
 def one(start: datetime, arrived: datetime, end: datetime | None = None) -> SettledTime:
-    return settle([Said(start, end, us(arrived))], BERLIN)[0]
+    return settle([NameTimes(start, end, us(arrived))], BERLIN)[0]
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_neighbours_tell_what_came_too_late() -> None:
     """A late upload takes the pass of those of the same minutes that came in time."""
     soon, late = AUTUMN.replace(hour=1, minute=31, tzinfo=UTC), AUTUMN.replace(hour=9, tzinfo=UTC)
     names = [
-        Said(AUTUMN.replace(hour=2, minute=30), None, us(soon)),
-        Said(AUTUMN.replace(hour=2, minute=31), None, us(late)),
+        NameTimes(AUTUMN.replace(hour=2, minute=30), None, us(soon)),
+        NameTimes(AUTUMN.replace(hour=2, minute=31), None, us(late)),
     ]
     settled = settle(names, BERLIN)
     assert [found.source for found in settled] == ["name+arrival", "name+neighbours"]
@@ -98,8 +98,8 @@ def test_a_wrong_clock_is_moved_as_a_whole(epoch: datetime) -> None:
     """Reset or ahead: times follow arrival, and keep the distances of the wrong clock."""
     truth = datetime(2026, 3, 3, 12, tzinfo=UTC)
     names = [
-        Said(epoch + timedelta(seconds=7), None, us(truth + timedelta(seconds=10))),
-        Said(epoch, epoch + timedelta(seconds=20), us(truth + timedelta(seconds=45))),
+        NameTimes(epoch + timedelta(seconds=7), None, us(truth + timedelta(seconds=10))),
+        NameTimes(epoch, epoch + timedelta(seconds=20), us(truth + timedelta(seconds=45))),
     ]
     shot, clip = settle(names, BERLIN)
     assert shot.source == clip.source == "arrival"
@@ -115,7 +115,7 @@ def test_a_wrong_clock_is_moved_as_a_whole(epoch: datetime) -> None:
 def test_two_reboots_to_the_same_midnight_stay_apart() -> None:
     """Two pictures of the same false second that came a day apart are a day apart."""
     first, second = (datetime(2026, 3, day, 12, tzinfo=UTC) for day in (3, 4))
-    names = [Said(datetime(2000, 1, 1, 0, 0, 30), None, us(at)) for at in (first, second)]
+    names = [NameTimes(datetime(2000, 1, 1, 0, 0, 30), None, us(at)) for at in (first, second)]
     settled = settle(names, BERLIN)
     assert settled[1].start - settled[0].start == 24 * 3600 * 1_000_000
 
@@ -124,7 +124,7 @@ def test_two_reboots_to_the_same_midnight_stay_apart() -> None:
 def test_a_plain_name_is_never_doubted(wall: datetime, delay_s: int) -> None:
     """Away from steps a name that came after its time stands as it is."""
     start = BERLIN.to_utc_us(wall)
-    plain = plainly(epoch_us(wall), None, start + delay_s * 1_000_000, BERLIN)
+    plain = time_from_name(epoch_us(wall), None, start + delay_s * 1_000_000, BERLIN)
     assert plain == (SettledTime(start, None, "name") if BERLIN.is_plain(wall) else None)
 
 
@@ -132,7 +132,7 @@ def test_a_plain_name_is_never_doubted(wall: datetime, delay_s: int) -> None:
 def test_the_order_of_names_does_not_matter(minutes: list[int], chance: object) -> None:
     """The same uploads settle the same whatever order they are listed in."""
     names = [
-        Said(
+        NameTimes(
             datetime(2025, 10, 26, 1) + timedelta(seconds=second),
             None,
             us(datetime(2025, 10, 26, 1, 20, tzinfo=UTC)),

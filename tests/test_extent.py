@@ -6,22 +6,22 @@ from datetime import date
 
 import pytest
 
-from pano_analytics.ingest.look import WORTH_A_POOL, Extent, Glance, Looked
+from pano_analytics.ingest.look import WORTH_A_POOL, Extent, ScanResult, ScanTask
 from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.walk import FileEntry, WalkProblems, WalkUnit
 
 DAY = date(2026, 11, 1)
 
 
-def _folders(count: int, files: int | None) -> list[Glance]:
-    return [Glance(WalkUnit(f"door/{number}", DAY), "", files) for number in range(count)]
+def _folders(count: int, files: int | None) -> list[ScanTask]:
+    return [ScanTask(WalkUnit(f"door/{number}", DAY), "", files) for number in range(count)]
 
 
-def _looked(glance: Glance, files: int) -> Looked:
-    return Looked(glance.unit, WalkProblems(), seen=Seen("", files, 0, 0, ()))
+def _looked(glance: ScanTask, files: int) -> ScanResult:
+    return ScanResult(glance.unit, WalkProblems(), seen=Seen("", files, 0, 0, ()))
 
 
-def _after(glances: list[Glance], files: int, units: int) -> Extent:
+def _after(glances: list[ScanTask], files: int, units: int) -> Extent:
     extent = Extent(glances)
     for glance in glances[:units]:
         extent.saw(glance, _looked(glance, files))
@@ -55,7 +55,7 @@ def test_what_the_last_run_counted_is_known_without_a_look() -> None:
 def test_the_last_folder_is_not_worth_starting_processes() -> None:
     """One folder is one task: nobody could help with it."""
     entries = tuple(FileEntry(f"door/{n}.jpg", 1, 1) for n in range(WORTH_A_POOL))
-    glances = [*_folders(1, None), Glance(WalkUnit("door", None, entries), "")]
+    glances = [*_folders(1, None), ScanTask(WalkUnit("door", None, entries), "")]
     assert not _after(glances, 6000, 1).is_worth_a_pool
 
 

@@ -1,10 +1,10 @@
-"""What changes in the upload tree, told soon after: by the kernel, or by asking again and again.
+"""Detecting changes in the upload tree soon after they happen: by inotify, or by polling.
 
-inotify says when a file was closed or renamed, at no cost while nothing
-happens. It knows nothing of what other machines write to a network file
-system: there folders are asked for their time of change, and files that came
-are told once they stay the same. Neither needs to see everything, since a
-regular run follows every few minutes; the newest days are seen best.
+inotify reports when a file was closed or renamed, at no cost while nothing happens. It does
+not report what other computers write to a network file system: there, the modification times
+of folders are polled, and new files are reported once they no longer change. Neither needs to
+detect everything, because a regular run follows every few minutes; the newest days are
+covered best.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from pano_analytics.errors import UploadTreeError
 from pano_analytics.ingest import walk
 from pano_analytics.model.upload import resolved
 
-# A watched folder costs the kernel about 1 KB; the default limit of a small
-# machine is a few tens of thousands for all programs of a user.
+# A watched folder costs the kernel about 1 KB; the default limit of a small computer is a few
+# tens of thousands for all programs of a user.
 MOST_FOLDERS = 20_000
-# Where the kernel allows fewer, asking sees more.
+# If the kernel allows fewer, polling detects more.
 _FEWEST_FOLDERS = 100
-# One upload makes several events (closed, renamed, its time set); all of a burst
-# are one change, but a steady stream must not hold the first back.
+# One upload causes several events (closed, renamed, its time set); a burst of events is
+# reported as one change, but a steady stream must not delay the first.
 _BURST_S, _LONGEST_BURST_S = 0.1, 0.4
-# Two rounds must find a file the same before it is told.
+# A file must be unchanged for two rounds before it is reported.
 ROUND_S = 0.4
-# Folders of files that nothing came into for so long are asked in turn: a camera
-# fills the minute, then the next one's folder. Those of recent days every other
-# round, since a camera sends late what it could not send before.
+# Folders of files without changes for this long are polled in turn: a camera fills the folder
+# of one minute, then that of the next. Those of recent days are polled every other round,
+# because a camera may upload late after an outage.
 _RECENT_NS = 2 * 3600 * 1_000_000_000
 _IN_TURN = 200
 _RECENT_DAYS = 3
 _SURVEY_EVERY_S = 3600.0
-# So long after a file was last written to, its folder is listed in every round:
-# a file that grows does not change the time of its folder.
+# For this long after a file was last written to, its folder is listed in every round: a
+# growing file does not change the modification time of its folder.
 _GROWING_S = 60.0
 
 _NETWORKED = frozenset(
@@ -56,27 +56,27 @@ _OCTAL = re.compile(rb"\\(\d{3})")
 
 
 class Changes(Protocol):
-    """Tells folders of an upload tree in which something has come to its end."""
+    """A source of changes: the folders of an upload tree with finished uploads or removals."""
 
     @property
     def is_partial(self) -> bool:
-        """Whether the tree has more folders than are listened to: the newest days are."""
+        """Whether the tree has more folders than are watched; those of the newest days are."""
 
     def wait(self, timeout_s: float) -> set[str]:
-        """Return folders (relative, as on disk) with news; empty after `timeout_s` without.
+        """Return folders (relative, as on disk) with changes; an empty set after `timeout_s`.
 
-        Raises UploadTreeError when the tree has gone.
+        Raises UploadTreeError if the tree is gone.
         """
 
     def has_news(self) -> bool:
-        """Tell whether `wait` would return at once, or nearly so."""
+        """Return whether `wait` would return immediately, or nearly so."""
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop watching."""
 
 
 def listen(root: Path, is_polling: bool = False) -> Changes:
-    """Return what tells of changes below `root`: inotify, or polling where that is blind."""
+    """Return a source of changes below `root`: inotify, or polling if that does not work."""
     if is_polling or is_networked(root):
         return Polled(root)
     try:
@@ -86,7 +86,7 @@ def listen(root: Path, is_polling: bool = False) -> Changes:
 
 
 def is_networked(root: Path) -> bool:
-    """Tell whether `root` lies on a file system that other machines write to."""
+    """Return whether `root` is on a file system that other computers write to."""
     try:
         mounts = Path("/proc/self/mountinfo").read_bytes()
     except OSError:
@@ -96,12 +96,15 @@ def is_networked(root: Path) -> bool:
 
 
 def file_system_of(place: bytes, mounts: bytes) -> str:
-    """Return the type of the file system that holds `place`, by /proc/self/mountinfo (proc(5))."""
+    """Return the type of the file system of the path `place`.
+
+    `mounts` is the content of /proc/self/mountinfo (see proc(5)).
+    """
     longest, kind = -1, ""
     for line in mounts.splitlines():
         left, _, right = line.partition(b" - ")
         point = _OCTAL.sub(lambda found: bytes([int(found[1], 8)]), left.split(b" ")[4])
-        # Of two on one point the later lies on top.
+        # Of two mounts at one point, the later is on top.
         is_above = (place + b"/").startswith(point.rstrip(b"/") + b"/")
         if is_above and len(point) >= longest:
             longest, kind = len(point), right.split(b" ")[0].decode("ascii", "replace")
@@ -109,7 +112,7 @@ def file_system_of(place: bytes, mounts: bytes) -> str:
 
 
 def _folders(root: Path) -> Iterator[tuple[str, date | None]]:
-    """Yield every folder with the day it is of: those of no day first, then the newest days."""
+    """Yield every folder with its day: those without a day first, then the newest days."""
     days: list[tuple[date, str]] = []
     waiting = [""]
     while waiting:
@@ -139,11 +142,11 @@ def _below(root: Path, folder: str) -> list[str]:
         with os.scandir(root / folder) as listing:
             return [prefix + item.name for item in listing if item.is_dir(follow_symlinks=False)]
     except OSError:
-        return []  # gone, or not ours to read: the regular run says so
+        return []  # gone or unreadable: the regular run reports it
 
 
 class _Root:
-    """The upload root as it was when listening began."""
+    """The upload root, and its identity when watching began."""
 
     def __init__(self, root: Path) -> None:
         self.path = root
@@ -151,15 +154,15 @@ class _Root:
 
     def _look(self) -> tuple[int, int]:
         try:
-            found = self.path.stat()
+            status = self.path.stat()
         except OSError as error:
             raise UploadTreeError(
                 f"{self.path}: expected the upload tree; {error.strerror}. Is its disk mounted?"
             ) from error
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino
 
     def check(self) -> None:
-        """Raise UploadTreeError where the root is gone, or another lies in its place."""
+        """Raise UploadTreeError if the root is gone, or was replaced by another folder."""
         if self._look() != self._identity:
             raise UploadTreeError(
                 f"{self.path}: expected the same upload tree as before; another folder is in its "
@@ -177,7 +180,7 @@ _EVENT = struct.Struct("iIII")
 
 
 class Notified:
-    """Told by the kernel (inotify(7)): a file closed after writing, renamed, set or removed."""
+    """Changes by inotify(7): files closed after writing, renamed, given a time, or removed."""
 
     def __init__(self, root: Path, most: int = MOST_FOLDERS) -> None:
         self._root = _Root(root)
@@ -187,7 +190,7 @@ class Notified:
         self._begin()
 
     def _begin(self) -> None:
-        """Watch the newest folders, and leave room for those that are to come."""
+        """Watch the newest folders, and leave room for new ones."""
         self._queue = self._checked(self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
         self._folders: dict[int, str] = {}
         self.is_partial = False
@@ -196,8 +199,8 @@ class Notified:
                 self.is_partial = True
                 break
 
-    def _begin_anew(self) -> None:
-        """Give up the oldest folders for new ones; what came meanwhile may be anywhere."""
+    def _restart(self) -> None:
+        """Stop watching the oldest folders in favor of new ones; report all, to miss nothing."""
         os.close(self._queue)
         self._begin()
         self._news |= set(self._folders.values())
@@ -209,7 +212,7 @@ class Notified:
         return result
 
     def _watch(self, folder: str) -> bool:
-        """Watch one folder, if it is still there; return False where no more can be watched."""
+        """Watch a folder, if it still exists; return False if no more can be watched."""
         if len(self._folders) >= self._most:
             return False
         path = os.fsencode(self._root.path / folder)
@@ -225,7 +228,7 @@ class Notified:
         return True
 
     def wait(self, timeout_s: float) -> set[str]:
-        """Return folders with news, gathered until a burst is over."""
+        """Return folders with changes, gathered until a burst of events is over."""
         self._gather(timeout_s)
         until = time.monotonic() + _LONGEST_BURST_S
         while self._news and time.monotonic() < until and self._gather(_BURST_S):
@@ -235,18 +238,18 @@ class Notified:
         return news
 
     def has_news(self) -> bool:
-        """Tell whether something came since the last `wait`."""
+        """Return whether something changed since the last `wait`."""
         self._gather(0)
         return bool(self._news)
 
     def _gather(self, timeout_s: float) -> bool:
-        """Take in what the kernel says within `timeout_s`; tell whether it said anything."""
+        """Process the events within `timeout_s`; return whether there were any."""
         ready, _, _ = select.select([self._queue], [], [], max(timeout_s, 0))
         if not ready:
             return False
         data = os.read(self._queue, 1 << 16)
         offset = 0
-        folders = self._folders  # others once watching begins anew: the rest is of no use then
+        folders = self._folders  # replaced when watching restarts: then the rest is obsolete
         while offset < len(data) and folders is self._folders:
             watch, mask, _, length = _EVENT.unpack_from(data, offset)
             name = data[offset + _EVENT.size : offset + _EVENT.size + length].rstrip(b"\0")
@@ -256,7 +259,7 @@ class Notified:
 
     def _take(self, watch: int, mask: int, name: str) -> None:
         if mask & _OVERFLOWN:
-            # Too much at once to be told: every watched folder may have news.
+            # The kernel dropped events: every watched folder may have changed.
             self._news |= set(self._folders.values())
             return
         folder = self._folders.get(watch)
@@ -271,33 +274,33 @@ class Notified:
             self._take_folder(f"{folder}/{name}" if folder else name)
 
     def _take_folder(self, top: str) -> None:
-        """Watch a new folder; what came into it before it was watched is news."""
+        """Watch a new folder, and report it: files may have arrived before it was watched."""
         new = list(_tree(self._root.path, top))
         self._news.update(new)
         if not all(self._watch(folder) for folder in new):
-            self._begin_anew()
+            self._restart()
 
     def close(self) -> None:
-        """Give the kernel's queue back, all watches with it."""
+        """Close the kernel's queue, with all its watches."""
         os.close(self._queue)
 
 
 @dataclass
 class _InTurn:
-    """Folders of which each round asks some."""
+    """Folders of which each round polls some."""
 
     folders: list[str] = field(default_factory=list)
     at: int = 0
 
     def next(self, count: int) -> list[str]:
-        """Return the next `count` of them, from the first again after the last."""
+        """Return the next `count` folders; begin again after the last."""
         begin = self.at if self.at < len(self.folders) else 0
         self.at = begin + count
         return self.folders[begin : self.at]
 
 
 class Polled:
-    """Asked every ROUND_S: folders for their time of change, what came for its size and time."""
+    """Changes by polling, every ROUND_S: times of folders, and sizes and times of new files."""
 
     def __init__(self, root: Path, most: int = MOST_FOLDERS) -> None:
         self._root = _Root(root)
@@ -309,11 +312,11 @@ class Polled:
         self._news: set[str] = set()
         self.is_partial = False
         self._survey()
-        self._listed.clear()  # what is there already is the regular run's
+        self._listed.clear()  # existing files are left to the regular run
         self._next = time.monotonic()
 
     def _survey(self) -> None:
-        """Choose anew which folders to ask in each round, and which in turn."""
+        """Choose again which folders to poll in each round, and which in turn."""
         room = self._most * 3 // 4
         days = dict(islice(_folders(self._root.path), room))
         self.is_partial = len(days) == room
@@ -357,7 +360,7 @@ class Polled:
             return None
 
     def wait(self, timeout_s: float) -> set[str]:
-        """Return folders in which something came and stayed the same for a round."""
+        """Return folders with new files that did not change for a round."""
         until = time.monotonic() + timeout_s
         while not self._news and self._next <= until:
             time.sleep(max(0.0, self._next - time.monotonic()))
@@ -368,7 +371,7 @@ class Polled:
         return news
 
     def has_news(self) -> bool:
-        """Tell whether something came to its end; makes a round if one is due."""
+        """Return whether there are finished uploads; performs a round if one is due."""
         if not self._news and self._next <= time.monotonic():
             self._round()
         return bool(self._news)
@@ -378,17 +381,17 @@ class Polled:
         self._root.check()
         if began - self._surveyed > _SURVEY_EVERY_S:
             self._survey()
-        # Half of what may get late uploads, so that two rounds see them all.
+        # Half of the folders that may get late uploads, so that two rounds poll all of them.
         recent = self._recent.next(len(self._recent.folders) // 2 + 1)
         for folder in [*self._lasting, *recent, *self._others.next(_IN_TURN)]:
-            self._ask(folder)
+            self._poll(folder)
         for folder in list(self._listed):
             self._list(folder)
-        # A slow network is not asked without pause.
+        # A slow network is not polled without pauses.
         spent_s = time.monotonic() - began
         self._next = began + max(ROUND_S, 10 * spent_s)
 
-    def _ask(self, folder: str) -> None:
+    def _poll(self, folder: str) -> None:
         stamp = self._stamp(folder)
         if stamp is None:
             self._forget(folder)
@@ -404,7 +407,7 @@ class Polled:
                 some.folders.remove(folder)
 
     def _take(self, folder: str) -> None:
-        """Attend to a folder that changed, and to folders in it that were not there before."""
+        """List a changed folder from now on, and follow new folders in it."""
         self._listed.setdefault(folder, ("", False))
         for below in _below(self._root.path, folder):
             if below in self._stamps:
@@ -414,15 +417,15 @@ class Polled:
                 self._listed.setdefault(new, ("", False))
 
     def _list(self, folder: str) -> None:
-        """Tell a folder once its files are as they were a round ago."""
+        """Report a folder if its files have not changed since the last round."""
         trouble = walk.WalkProblems()
         files, _ = walk.list_folder(self._root.path, folder, trouble)
         mark = walk.fingerprint(files, "")
-        before, is_told = self._listed[folder]
+        before, is_reported = self._listed[folder]
         if mark != before:
             self._listed[folder] = (mark, False)
             return
-        if not is_told:
+        if not is_reported:
             self._news.add(folder)
         youngest = max((entry.mtime_ns for entry in files), default=0) / 1e9
         if time.time() - youngest > _GROWING_S:
@@ -431,4 +434,4 @@ class Polled:
             self._listed[folder] = (mark, True)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""

@@ -1,4 +1,4 @@
-"""A camera-day as it comes to rest: sorted, snapshots linked to clips, neighbours minded."""
+"""Writing a camera-day: sorted, snapshots linked to clips, also across midnight."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ FACTS = ["media_id", "path", "size_bytes", "mtime", "arrived", "sha256", "state"
 
 
 def uploads_in(change: Change, day: CameraDay) -> list[Upload]:
-    """Return the uploads of a camera-day, with this change's own among them."""
+    """Return the uploads of a camera-day, including those of this change."""
     table = change.read(day)
     return [] if table is None else uploads_of(table, *day)
 
 
 def facts_of(tables: Iterable[pa.Table]) -> pa.Table:
-    """Return what the journal is to know of the uploads in some media tables."""
+    """Return the facts for the journal about the uploads in some media tables."""
     empty = schema("media").empty_table()
     return pa.concat_tables([table.select(FACTS) for table in (empty, *tables)])
 
 
 def settle(change: Change, day: CameraDay, table: pa.Table) -> None:
-    """Write a camera-day sorted and linked, and link the next day's where a clip runs over."""
+    """Write a camera-day sorted and linked; also link the next day if a clip extends into it."""
     ordered = table.sort_by([("start", "ascending"), ("path", "ascending")])
-    lay(change, day, _linked(ordered, []))
+    write_linked(change, day, _linked(ordered, []))
 
 
-def lay(change: Change, day: CameraDay, ordered: pa.Table | Sealed) -> None:
-    """Write a camera-day that is sorted and linked within itself; mind the days beside it.
+def write_linked(change: Change, day: CameraDay, ordered: pa.Table | Sealed) -> None:
+    """Write a camera-day that is sorted and linked in itself; link it with adjacent days.
 
-    What runs over from the day before holds snapshots here; what runs over from
-    here, or did until now, holds or held some of the day after.
+    Clips of the day before may cover snapshots of this day. Clips of this day may cover
+    snapshots of the day after, or did before this change.
     """
     before, after = (CameraDay(day.camera, day.date + timedelta(days=n)) for n in (-1, 1))
     was = change.span_us(day)
@@ -78,10 +78,10 @@ def _linked(table: pa.Table, overhang: list[Clip]) -> pa.Table:
     is_snapshot = pc.equal(table["kind"], "snapshot").to_pylist()
     starts = table["start"].cast(pa.int64()).to_pylist()
     clips = sorted([*overhang, *_clips_of(table)])
-    taken = zip(starts, table["channel"].to_pylist(), is_snapshot, strict=True)
-    moments = [SnapshotTime(start, channel) for start, channel, wanted in taken if wanted]
-    held = iter(holders(moments, clips))
-    clip_ids = [next(held) if wanted else None for wanted in is_snapshot]
+    columns = zip(starts, table["channel"].to_pylist(), is_snapshot, strict=True)
+    moments = [SnapshotTime(start, channel) for start, channel, wanted in columns if wanted]
+    covering = iter(holders(moments, clips))
+    clip_ids = [next(covering) if wanted else None for wanted in is_snapshot]
     position = table.schema.get_field_index("clip_id")
     return table.set_column(
         position, schema("media").field("clip_id"), pa.array(clip_ids, pa.string())

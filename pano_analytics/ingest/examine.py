@@ -1,4 +1,4 @@
-"""Opening files: what `inspection` finds in each, or why it finds nothing."""
+"""Opening files in worker processes: what `inspection` finds in each, or why it failed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from pano_analytics.workers.confined import allow
 from pano_analytics.workers.crew import Crew, confine_worker
 from pano_analytics.workers.executors import MakeExecutor, root_here
 
-# So few that a killed process loses little, so many that handing over costs little.
+# Few enough that a killed process loses little, enough that passing tasks costs little.
 BATCH = 12
-# A clip of an hour comes from a slow disk in less; a decoder that goes round in
-# circles never ends.
+# A clip of an hour takes less, even from a slow disk; a decoder in an endless loop never ends.
 LIMIT_S = 300.0
-# Bounded by what a file is: so much for any, and a second more for each 10 MB.
+# Processor time for any file, and one second more per 10 MB.
 _CPU_S, _CPU_BYTES = 30.0, 10_000_000
 
 
 class Task(NamedTuple):
-    """One file to open: its path as in the column, what its name says it is, its length in s."""
+    """One file to open: its path as stored, its kind by its name, and its expected duration."""
 
     path: str
     kind: str
@@ -32,9 +31,9 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a task: the inspection, or why there is none.
+    """The result of a task: the inspection, or why there is none.
 
-    `trouble` is changed (written to while it was read), gone or unreadable.
+    `trouble` is "changed" (written to while it was read), "gone" or "unreadable".
     """
 
     inspection: Inspection | None
@@ -43,21 +42,21 @@ class Outcome(NamedTuple):
 
 
 def crew(root: Path, make_executor: MakeExecutor, workers: int) -> Crew[Task, Outcome]:
-    """Return those who open files below the upload root, each batch in one worker."""
+    """Return the workers that open files below the upload root, each batch in one worker."""
     work = partial(open_batch, root)
     return Crew(make_executor, workers, work, given_up, BATCH, LIMIT_S)
 
 
 def given_up(task: Task, what: str) -> Outcome:
-    """Return what is said of a file that exceeds the limits of whoever opens it.
+    """Return the outcome for a file that exceeds the limits of the worker.
 
-    It may well be whole: the limits are ours.
+    It may be complete: the limits are pano's own.
     """
     return Outcome(Inspection("unsupported", f"too large to look at: reading it {what}"))
 
 
 def prepare() -> None:
-    """Load what opens files, so that the first of them need not wait for it."""
+    """Import what is needed to open files, so that the first file does not wait for it."""
     import av  # noqa: F401
     from PIL import JpegImagePlugin  # noqa: F401
 
@@ -65,9 +64,9 @@ def prepare() -> None:
 
 
 def open_batch(root: Path, tasks: Sequence[Task]) -> list[Outcome]:
-    """Inspect the files of one batch, in this process; never raises for what a file holds."""
+    """Inspect the files of one batch in this process; never raises because of file contents."""
     confine_worker()
-    # What is here already is not looked through again after each file.
+    # Exclude existing objects from the collection after each file.
     gc.collect()
     gc.freeze()
     root = root_here(root)
@@ -79,7 +78,7 @@ def _open(file: Path, task: Task) -> Outcome:
 
     try:
         allow(_CPU_S + file.lstat().st_size / _CPU_BYTES)
-        found = inspection.inspect_file(file, task.kind, task.expected_duration_s)
+        result = inspection.inspect_file(file, task.kind, task.expected_duration_s)
     except inspection.MediaChanged as error:
         return Outcome(None, "changed", str(error))
     except FileNotFoundError:
@@ -87,7 +86,7 @@ def _open(file: Path, task: Task) -> Outcome:
     except MediaError as error:
         return Outcome(None, "unreadable", str(error))
     finally:
-        # Decoders lie in reference cycles: until these are collected, the memory of one
-        # file counts against the next.
+        # Decoders are in reference cycles: until these are collected, the memory of one file
+        # counts against the limit of the next.
         gc.collect()
-    return Outcome(found)
+    return Outcome(result)

@@ -1,4 +1,4 @@
-"""Rows that outlive their files: noted whole when a file goes, brought back into a new catalog."""
+"""Rows of files that are gone: written to the journal, and restored into a rebuilt catalog."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ _MARK = "state/anew"
 def note(
     journal: Journal, facts: Iterable[pa.Table], gone: Iterable[Mapping[str, Any]], noted_us: int
 ) -> list[str]:
-    """Note facts and whole gone rows at one moment (the library's time, in microseconds).
+    """Write facts and complete gone rows to the journal, stamped `noted_us`.
 
-    Returns the files, not yet synced.
+    That is the library's time, in microseconds since 1970 UTC. Return the names of the files
+    written, not yet synced.
     """
     moment = pa.scalar(noted_us, pa.int64()).cast(SEEN.field("noted").type)
     seen = pa.concat_tables([SEEN.remove(SEEN.get_field_index("noted")).empty_table(), *facts])
@@ -45,19 +46,19 @@ def note(
 
 
 def newly_gone(change: Change, known: frozenset[str] = frozenset()) -> list[Fact]:
-    """Return the rows (`gone_schema`) whose file went with this change; not those `known` by id."""
+    """Return the rows (`gone_schema`) whose file is gone since this change, except ids `known`."""
     days = sorted(day for day in change.touched() if not change.is_listed(day))
     return [row for day in days for row in _gone(change, day, known)]
 
 
 def _gone(change: Change, day: CameraDay, known: frozenset[str]) -> Iterator[Fact]:
     was = {(one.media_id, one.state) for one in _uploads_gone(change.before(day), day)}
-    told = [
+    newly = [
         one
         for one in _uploads_gone(change.read(day), day)
         if (one.media_id, one.state) not in was and one.media_id not in known
     ]
-    yield from gone_rows(told, change.belonging(day))
+    yield from gone_rows(newly, change.belonging(day))
 
 
 def _uploads_gone(table: pa.Table | None, day: CameraDay) -> list[Upload]:
@@ -66,11 +67,11 @@ def _uploads_gone(table: pa.Table | None, day: CameraDay) -> list[Upload]:
     return uploads_of(table.filter(pc.is_in(table["state"], pa.array(GONE_STATES))), *day)
 
 
-class Anew:
-    """A catalog that is made of tree and journal: first what the tree has, then what it lacks.
+class Rebuilding:
+    """Rebuilding a catalog: first the uploads in the tree, then the gone ones in the journal.
 
-    A mark in the library stays until the journal is in as well: a run that was
-    killed half-way has a catalog already, but not all of it.
+    A mark in the library remains until the journal is included: a run that was killed before
+    has a catalog, but not a complete one.
     """
 
     def __init__(self, storage: Storage, journal: Journal, generation: int) -> None:
@@ -82,19 +83,19 @@ class Anew:
         self.brought: frozenset[str] = frozenset()
 
     def arrivals(self) -> dict[str, int]:
-        """Return first arrivals by media_id; none where the catalog itself knows them."""
+        """Return first arrivals (µs since 1970 UTC) by media_id; none unless rebuilding."""
         return self._journal.arrivals() if self.is_on else {}
 
-    def saw(self, tables: Iterable[pa.Table]) -> None:
-        """Keep in mind which uploads the tree has."""
+    def add_present(self, tables: Iterable[pa.Table]) -> None:
+        """Remember which uploads are in the tree."""
         if self.is_on:
             self._present += [chunk for table in tables for chunk in table["media_id"].chunks]
 
     def bring_back(self, change: Change, reader: NameReader) -> None:
-        """Put into `change` what the journal knows and the tree lacks.
+        """Add to `change` the uploads that are in the journal but not in the tree.
 
-        Whole rows where they were noted as gone, and not seen again after that;
-        else, as after the loss of a catalog, what name and size tell.
+        Complete rows for uploads that were recorded as gone and not seen again after that;
+        for others, as after the loss of a catalog, what their names and sizes say.
         """
         if not self.is_on:
             return
@@ -107,14 +108,14 @@ class Anew:
         _put_all(change, _named(reader, [lacking[one] for one in set(lacking) - self.brought]))
 
     def end(self) -> None:
-        """Say that all is in; called when it is committed."""
+        """Finish the rebuild; called after it was committed."""
         if self.is_on:
             self._storage.remove(_MARK)
             self.is_on, self._present = False, []
 
 
 def _lacking(seen: pa.Table, present: pa.ChunkedArray) -> dict[str, Fact]:
-    """Return by media_id the last fact about each upload that the tree lacks."""
+    """Return, by media_id, the last fact about each upload that is not in the tree."""
     latest: dict[str, Fact] = {}
     facts = seen.filter(pc.invert(pc.is_in(seen["media_id"], present))).sort_by("noted")
     for fact in facts.to_pylist():
@@ -132,7 +133,7 @@ def _joined(was: Fact, fact: Fact) -> Fact:
 def _last_notes(
     journal: Journal, present: pa.ChunkedArray, lacking: Mapping[str, Fact]
 ) -> dict[str, datetime]:
-    """Return by media_id when a row was last noted as gone, if nothing was seen of it since."""
+    """Return, by media_id, when a row was last recorded as gone, unless it was seen later."""
     latest: dict[str, datetime] = {}
     for name in journal.gone_files():
         notes = journal.read_gone(name, ("media_id", "noted"))
@@ -153,7 +154,7 @@ def _rows_of_notes(notes: pa.Table, noted: Mapping[str, datetime]) -> list[Fact]
 
 
 def _named(reader: NameReader, facts: Iterable[Fact]) -> Iterator[Fact]:
-    """Yield rows as names alone tell them, of files that went without a note."""
+    """Yield rows, from names only, of files that are gone without a complete row."""
     by_path = {fact["path"]: fact for fact in facts}
     entries = [
         FileEntry(path, fact["size_bytes"], _us(fact["mtime"]) * 1000)
@@ -171,7 +172,7 @@ def _us(moment: datetime) -> int:
 
 
 def _put_all(change: Change, rows: Iterable[Fact]) -> None:
-    # By id: a journal that was joined with an older copy of itself says things twice.
+    # By id: a journal that was merged with an older copy of itself has duplicates.
     by_day = defaultdict[CameraDay, dict[str, Fact]](dict)
     for row in rows:
         by_day[CameraDay(row["camera"], row["date"])][row["media_id"]] = row
@@ -180,18 +181,18 @@ def _put_all(change: Change, rows: Iterable[Fact]) -> None:
             kept = _belonging(own, table.name)
             if kept.num_rows:
                 change.put_belonging(day, kept, table.name)
-        settle(change, day, _with(change.read(day), media_table(map(Upload.of, own.values()))))
+        settle(change, day, _with_rows(change.read(day), media_table(map(Upload.of, own.values()))))
 
 
 def _belonging(own: Mapping[str, Fact], table: str) -> pa.Table:
-    """Return what the notes of gone rows, by media_id, hold of one table."""
-    # Noted before there was such a table, it has no list.
+    """Return the rows of one table in gone rows, which are given by media_id."""
+    # A row from before the table existed has no list.
     rows = [{**one, "media_id": key} for key, row in own.items() for one in row[table] or ()]
     return pa.Table.from_pylist(rows, schema=schema(table))
 
 
-def _with(known: pa.Table | None, rows: pa.Table) -> pa.Table:
-    """Return `known` with `rows` in the place of those with their ids."""
+def _with_rows(known: pa.Table | None, rows: pa.Table) -> pa.Table:
+    """Return `known` with `rows` in place of those with the same ids."""
     if known is None:
         return rows
     others = known.filter(pc.invert(pc.is_in(known["media_id"], rows["media_id"])))

@@ -1,4 +1,4 @@
-"""Arrow without pandas: a process that makes no frame need not load it."""
+"""Arrow without pandas: a process that needs no frames does not have to import it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 class _NoPandas(MetaPathFinder):
-    """Says that there is no pandas, to whoever asks."""
+    """An import finder that pretends that pandas is not installed."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
         if fullname == "pandas":
@@ -18,11 +18,10 @@ class _NoPandas(MetaPathFinder):
 
 
 def spare_pandas() -> None:
-    """Let Arrow's first look for pandas in this process, at its first array, find none.
+    """Keep Arrow from importing pandas when it creates its first array in this process.
 
-    It costs as long as all else that starts here, and some 30 MB. A frame that
-    is asked for later loads it after all. For the begin of a process, while
-    nothing else in it imports.
+    The import takes as long as the rest of the start, and about 30 MB. pandas can still be
+    imported later. Call this at the start of a process, while nothing else imports.
     """
     if "pandas" in sys.modules:
         return

@@ -1,4 +1,4 @@
-"""Which clip holds which snapshot: the camera's pictures of a motion lie within its clip."""
+"""Which clip covers which snapshot: a camera takes snapshots of a motion during its clip."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class SnapshotTime(NamedTuple):
 
 
 def holders(moments: Sequence[SnapshotTime], clips: Sequence[Clip]) -> list[str | None]:
-    """Return for each moment the clip that holds it, or None.
+    """Return for each moment the media_id of the clip that covers it, or None.
 
-    `moments` and `clips` must be sorted by start. Where clips overlap, the one that
-    began last holds the moment: it is the one the camera was writing for it. Where more
-    than one channel is there, a clip holds moments of its own channel only; what has no
-    channel is then a channel of its own, since nothing tells whose it is.
+    `moments` and `clips` must be sorted by start. If clips overlap, the one that began last
+    covers the moment: it was recorded for the same motion. If there is more than one channel,
+    a clip covers moments of its own channel only; clips and snapshots without a channel then
+    form a channel of their own.
     """
     known = {one.channel for one in moments} | {one.channel for one in clips}
     known.discard(None)
@@ -38,8 +38,8 @@ def holders(moments: Sequence[SnapshotTime], clips: Sequence[Clip]) -> list[str 
     for channel in (*known, None):
         own = [clip for clip in clips if clip.channel == channel]
         places = [at for at, moment in enumerate(moments) if moment.channel == channel]
-        found = _holders([moments[at].start for at in places], own)
-        for at, media_id in zip(places, found, strict=True):
+        covering = _holders([moments[at].start for at in places], own)
+        for at, media_id in zip(places, covering, strict=True):
             held[at] = media_id
     return held
 

@@ -1,4 +1,4 @@
-"""From names to rows: what the paths of one unit say, gathered by camera-day in columns."""
+"""From names to rows: reads the paths of one unit, and gathers rows by camera-day."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from pano_analytics import layouts
-from pano_analytics.ingest.clock import Said, SettledTime, plainly, settle
+from pano_analytics.ingest.clock import NameTimes, SettledTime, settle, time_from_name
 from pano_analytics.ingest.link import Clip, SnapshotTime, holders
 from pano_analytics.ingest.unread import Unread
 from pano_analytics.ingest.walk import FileEntry
@@ -35,7 +35,10 @@ READING_VERSION = 6
 
 
 class Named(NamedTuple):
-    """What names and sizes alone tell of one upload; times in microseconds (UTC, wall: naive)."""
+    """An upload as its name and size describe it.
+
+    Times are in microseconds since 1970 UTC; `wall_start` is on the camera's clock.
+    """
 
     start: int
     path: str
@@ -57,16 +60,16 @@ class Named(NamedTuple):
 
 
 def table_of_named(rows: Sequence[Named]) -> pa.Table:
-    """Return rows as a media table at rest: sorted, snapshots linked to the clips among them.
+    """Return rows as a media table: sorted, snapshots linked to the clips that cover them.
 
-    What names do not tell is null, the state unread.
+    Columns that do not come from names are null; the state is unread.
     """
     ordered = sorted(rows)
     columns = zip(*ordered, strict=True)
-    told: dict[str, Sequence[Any]] = dict(zip(Named._fields, columns, strict=True))
-    told["clip_id"] = _clip_ids(ordered)
+    values: dict[str, Sequence[Any]] = dict(zip(Named._fields, columns, strict=True))
+    values["clip_id"] = _clip_ids(ordered)
     return pa.table(
-        [_column(wanted, told.get(wanted.name), len(rows)) for wanted in schema("media")],
+        [_column(wanted, values.get(wanted.name), len(rows)) for wanted in schema("media")],
         schema=schema("media"),
     )
 
@@ -92,7 +95,7 @@ def _column(wanted: pa.Field, values: Sequence[Any] | None, rows: int) -> pa.Arr
 
 @dataclass
 class Listing:
-    """What the names of some files say: rows by camera-day, and what is no media."""
+    """What the names of some files say: rows by camera-day, and files that are not media."""
 
     days: dict[CameraDay, list[Named]] = field(default_factory=lambda: defaultdict(list))
     unknown: list[Unread] = field(default_factory=list)
@@ -104,15 +107,15 @@ class Listing:
         return sum(map(len, self.days.values()))
 
     def rows_of(self, camera: str, day: date) -> list[Named]:
-        """Return the list of a camera-day's rows, to be added to."""
+        """Return the list of a camera-day's rows, to which rows can be added."""
         return self.days.get((camera, day)) or self.days[CameraDay(camera, day)]  # type: ignore[call-overload]
 
 
 class NameReader:
-    """Reads names by the settings of one library: whose camera, which layout, which zone.
+    """Reads names with the settings of one library: which camera, layout and zone.
 
-    `behind` is when this computer's own clock was behind: names are not held against
-    the arrivals that it stamped then.
+    `behind` is when this computer's own clock was behind: names are not compared with the
+    arrivals that it stamped then.
     """
 
     def __init__(
@@ -131,12 +134,12 @@ class NameReader:
         self._utc = WallClock(ZoneInfo("UTC"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Caches and digests do not travel to other processes.
+        # Caches and digests cannot be pickled for other processes.
         return NameReader, (self._settings, self._root_id, self._root_name, self._behind)
 
     @cached_property
     def key(self) -> str:
-        """A text that changes when the same names would be read otherwise."""
+        """A text that changes when the same names would be read differently."""
         cameras = [
             (camera.name, camera.upload_folders, camera.channel, camera.layout, camera.zone)
             for camera in self._settings.cameras
@@ -149,9 +152,13 @@ class NameReader:
     def read(
         self, entries: Iterable[FileEntry], now_us: int, arrivals: Mapping[str, int]
     ) -> Listing:
-        """Return what the names of `entries` say; `arrivals` (by id) were known before."""
+        """Return what the names of `entries` say.
+
+        `arrivals` are the known arrivals by media_id; `now_us` is that of new uploads. Both
+        are in microseconds since 1970 UTC.
+        """
         listing = Listing()
-        doubtful: dict[str, list[_Told]] = defaultdict(list)
+        doubtful: dict[str, list[_DoubtfulName]] = defaultdict(list)
         for entry in entries:
             folder, _, name = entry.path.rpartition("/")
             place = self._place(folder)
@@ -166,34 +173,36 @@ class NameReader:
                     place = self._split(place, reading, listing)
                 media_id = self._media_id(entry.path)
                 arrived = arrival(entry, arrivals.get(media_id, now_us))
-                said = None if reading.start is None else epoch_us(reading.start)
-                settled = self._plainly(reading, said, arrived, place.clock)
+                name_start = None if reading.start is None else epoch_us(reading.start)
+                settled = self._time_from_name(reading, name_start, arrived, place.clock)
                 if settled is None:
-                    told = _Told(entry, reading, said, place.camera, media_id, arrived)
-                    doubtful[place.camera].append(told)
+                    unclear = _DoubtfulName(
+                        entry, reading, name_start, place.camera, media_id, arrived
+                    )
+                    doubtful[place.camera].append(unclear)
                 else:
                     day = self._day(reading, settled, place.camera)
                     row = _row(
                         entry,
                         reading,
-                        said,
+                        name_start,
                         media_id,
                         arrived,
                         settled,
-                        self._first(entry, reading),
+                        self._first_with_name(entry, reading),
                     )
                     listing.rows_of(place.camera, day).append(row)
         for camera, names in doubtful.items():
-            for told, settled in zip(names, self._settled(camera, names), strict=True):
-                day = self._day(told.reading, settled, camera)
+            for unclear, settled in zip(names, self._settled(camera, names), strict=True):
+                day = self._day(unclear.reading, settled, camera)
                 row = _row(
-                    told.entry,
-                    told.reading,
-                    told.said,
-                    told.media_id,
-                    told.arrived,
+                    unclear.entry,
+                    unclear.reading,
+                    unclear.name_start,
+                    unclear.media_id,
+                    unclear.arrived,
                     settled,
-                    self._first(told.entry, told.reading),
+                    self._first_with_name(unclear.entry, unclear.reading),
                 )
                 listing.rows_of(camera, day).append(row)
         return listing
@@ -212,57 +221,57 @@ class NameReader:
         if camera == place.camera:
             return place
         if place.owner.is_split and self._settings.table(camera) is None:
-            # It has the rules and the clock of the table that it was told apart from.
+            # It has the rules and the clock of the table whose template created it.
             listing.parents[camera] = self._parents[camera] = place.camera
         return place._replace(camera=camera, clock=self._clock(camera))
 
-    def _plainly(
-        self, reading: Reading, said: int | None, arrived: int, camera_clock: WallClock
+    def _time_from_name(
+        self, reading: Reading, name_start: int | None, arrived: int, camera_clock: WallClock
     ) -> SettledTime | None:
-        """Return the span as the name says it (`said`: its start), or None where in doubt."""
-        if said is None or reading.start is None:
+        """Return the span as given by the name (`name_start` is its start), or None if in doubt."""
+        if name_start is None or reading.start is None:
             return SettledTime(arrived, None, "arrival")
         clock = camera_clock if reading.zone == "camera" else self._utc
         arrived = self._arrived(reading, arrived, clock)
         end = None if reading.end is None else epoch_us(reading.end)
-        settled = plainly(said, end, arrived, clock)
+        settled = time_from_name(name_start, end, arrived, clock)
         if settled is None and reading.fold is not None:
-            # The name itself tells the pass.
+            # The name itself says which pass is meant.
             start = clock.to_utc_us(reading.start, reading.fold)
             end = None if reading.end is None else clock.to_utc_us(reading.end, reading.fold)
             return SettledTime(start, end if end is None else max(start, end), "name")
         return settled
 
     def _arrived(self, reading: Reading, arrived: int, clock: WallClock) -> int:
-        """Return when an upload came, where the clock that stamped it is known to have been wrong.
+        """Return when an upload arrived, corrected if this computer's clock was behind.
 
-        No time is moved by an arrival that a wrong clock of ours made.
+        Otherwise a wrong arrival would shift the upload's own time.
         """
         if not self._behind or reading.start is None:
             return arrived
         return corrected_us(self._behind, arrived, clock.to_utc_us(reading.start))
 
-    def _clock_of(self, told: _Told) -> WallClock:
-        return self._utc if told.reading.zone == "utc" else self._clock(told.camera)
+    def _clock_of(self, name: _DoubtfulName) -> WallClock:
+        return self._utc if name.reading.zone == "utc" else self._clock(name.camera)
 
-    def _settled(self, camera: str, names: Sequence[_Told]) -> list[SettledTime]:
-        # One camera spells all its names on one clock.
+    def _settled(self, camera: str, names: Sequence[_DoubtfulName]) -> list[SettledTime]:
+        # All names of a camera are on the same clock.
         clock = self._clock_of(names[0])
-        said = [
-            Said(start, told.reading.end, self._arrived(told.reading, told.arrived, clock))
-            for told in names
-            if (start := told.reading.start) is not None
+        times = [
+            NameTimes(start, name.reading.end, self._arrived(name.reading, name.arrived, clock))
+            for name in names
+            if (start := name.reading.start) is not None
         ]
-        return settle(said, clock)
+        return settle(times, clock)
 
     def _day(self, reading: Reading, settled: SettledTime, camera: str) -> date:
-        """Return the camera's own calendar day of the settled start."""
+        """Return the camera's own calendar day of the true start."""
         if reading.start is not None and reading.zone == "camera" and settled.offset_s is None:
             return reading.start.date()
         return local_date(from_epoch_us(settled.start), self._clock(camera).zone)
 
-    def _first(self, entry: FileEntry, reading: Reading) -> str | None:
-        """Return the media_id of the upload that had the name first, if one had."""
+    def _first_with_name(self, entry: FileEntry, reading: Reading) -> str | None:
+        """Return the media_id of the upload that had the name first, or None."""
         if reading.later is None:
             return None
         folder, slash, name = entry.path.rpartition("/")
@@ -277,7 +286,7 @@ class NameReader:
 def _row(
     entry: FileEntry,
     reading: Reading,
-    said: int | None,
+    name_start: int | None,
     media_id: str,
     arrived: int,
     settled: SettledTime,
@@ -294,7 +303,7 @@ def _row(
         trigger,
         trigger_raw,
         end,
-        said,
+        name_start,
         source,
         offset_s,
         layout,
@@ -308,7 +317,7 @@ def _row(
 
 
 class _NamePlace(NamedTuple):
-    """What all files right in one folder have in common."""
+    """What all files directly in one folder have in common."""
 
     camera: str
     clock: WallClock
@@ -316,14 +325,14 @@ class _NamePlace(NamedTuple):
     owner: Owner | None
 
 
-# A camera's name becomes part of a folder's name, percent-encoded; a file
-# system takes 255 bytes for both.
+# A camera's name becomes part of a folder name, percent-encoded; file systems allow 255 bytes
+# for both.
 _LONGEST_CAMERA = 200
 
 
 @lru_cache(maxsize=4096)
 def _named(camera: str) -> str:
-    """Return the camera's name; one too long for a folder is cut, and told apart by a digest."""
+    """Return the camera's name; a name too long for a folder is cut and gets a digest."""
     if len(quote(camera, safe="")) <= _LONGEST_CAMERA:
         return camera
     digest = hashlib.blake2b(camera.encode(), digest_size=4).hexdigest()
@@ -333,32 +342,32 @@ def _named(camera: str) -> str:
     return f"{cut}~{digest}"
 
 
-class _Told(NamedTuple):
+class _DoubtfulName(NamedTuple):
     """An upload and what its name says."""
 
     entry: FileEntry
     reading: Reading
-    said: int | None
+    name_start: int | None
     camera: str
     media_id: str
     arrived: int
 
 
-# FTP may carry a camera's own clock into the modification time: one that was
-# never set (see `clock`) tells nothing of arrival.
+# With FTP, the modification time may come from the camera's own clock: if that was never set
+# (see `clock`), it does not show when the file arrived.
 _CLOCKS_BEGIN_US = 1_104_537_600 * 1_000_000
 
 
 def tells_arrival(entry: FileEntry) -> bool:
-    """Tell whether the file's modification time can be when it arrived."""
+    """Return whether the file's modification time can be when it arrived."""
     return entry.mtime_ns // 1000 >= _CLOCKS_BEGIN_US
 
 
 def arrival(entry: FileEntry, seen_us: int) -> int:
-    """Return when an upload arrived: the earlier of its modification and first sight."""
+    """Return when an upload arrived: the earlier of its modification time and `seen_us`."""
     return min(entry.mtime_ns // 1000, seen_us) if tells_arrival(entry) else seen_us
 
 
 def now_us() -> int:
-    """Return what this computer's clock says, in microseconds since 1970 UTC."""
+    """Return the time of this computer's clock, in microseconds since 1970 UTC."""
     return timekeeping.clocks().wall_us

@@ -1,4 +1,4 @@
-"""Looking at one unit: list its files, and read their names if anything changed."""
+"""Scanning one unit: list its files, and read their names if anything changed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from pano_analytics.store.catalog import CameraDay, Sealed
 from pano_analytics.workers.crew import Crew
 from pano_analytics.workers.executors import MakeExecutor, root_here
 
-# Starting processes costs what looking at so many files costs.
+# Starting processes takes as long as scanning this many files.
 WORTH_A_POOL = 20_000
-# What is looked at before others are asked to help: it tells how much the rest is, and
-# those who help are still loading what they need.
-LOOKED_AT_HERE = 5_000
-# So many files that those who look have enough to do while the rest is committed.
+# How many files are scanned before processes are used: enough to estimate how many are left,
+# and the processes still have to import their modules.
+SCANNED_HERE = 5_000
+# Enough files to keep the processes busy while results are committed.
 BATCH_FILES = 2_500
 _MOST_UNITS = 16
 
 
-class Glance(NamedTuple):
-    """A unit to look at, and its fingerprint and number of files when last seen, if it was."""
+class ScanTask(NamedTuple):
+    """A unit to scan, with its fingerprint and number of files from the last scan, if any."""
 
     unit: WalkUnit
     mark: str
@@ -41,16 +41,16 @@ class Glance(NamedTuple):
 
     @property
     def known_files(self) -> int | None:
-        """How many files it holds, as far as that is known without a look; None where not."""
+        """How many files it has, if that is known without a scan; otherwise None."""
         return self.files if self.unit.day is not None else len(self.unit.entries)
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """What one look at a unit found. `rows` is None where nothing changed since the last.
+class ScanResult:
+    """The result of scanning a unit. `rows` is None if nothing changed since the last scan.
 
-    `rows` are sealed where they were made: most go into the catalog as they
-    are. `facts` are what the journal is to know of them.
+    `rows` are sealed by the scanning process: most go into the catalog as they are. `facts`
+    are for the journal.
     """
 
     unit: WalkUnit
@@ -64,21 +64,23 @@ class Looked:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of it could be read: only then does a name that lacks mean a file gone."""
+        """Whether all of it could be read: only then does a missing name mean a missing file."""
         return not self.trouble.unreadable
 
 
-def scan(root: Path, reader: NameReader, arrivals: Mapping[str, int], glance: Glance) -> Looked:
-    """Look at one unit; `arrivals` are known from before, by media_id."""
+def scan(
+    root: Path, reader: NameReader, arrivals: Mapping[str, int], scan_task: ScanTask
+) -> ScanResult:
+    """Scan one unit; `arrivals` are the known arrivals (µs since 1970 UTC) by media_id."""
     trouble = WalkProblems()
-    entries = walk.entries(root, glance.unit, trouble)
+    entries = walk.entries(root, scan_task.unit, trouble)
     mark = walk.fingerprint(entries, reader.key)
-    if mark == glance.mark and not trouble.unreadable:
-        return Looked(glance.unit, trouble)
+    if mark == scan_task.mark and not trouble.unreadable:
+        return ScanResult(scan_task.unit, trouble)
     listing = reader.read(entries, now_us(), arrivals)
     tables = {day: table_of_named(rows) for day, rows in listing.days.items()}
-    return Looked(
-        glance.unit,
+    return ScanResult(
+        scan_task.unit,
         trouble,
         {day: Sealed.of(table) for day, table in tables.items()},
         facts_of(tables.values()),
@@ -90,69 +92,69 @@ def scan(root: Path, reader: NameReader, arrivals: Mapping[str, int], glance: Gl
 
 
 def _is_plain(listing: Listing) -> bool:
-    # A doubtful time is settled by the first arrival: that of now would move it.
+    # A doubtful time depends on the first arrival: a later one would change it.
     return all({row.time_source for row in rows} == {"name"} for rows in listing.days.values())
 
 
 def _seen(mark: str, files: int, listing: Listing, trouble: WalkProblems) -> Seen:
     counts = (files, len(listing.unknown), listing.ignored)
-    told = (heap_of(listing.unknown), obstacles.of(trouble, now_us()))
-    return Seen(mark, *counts, tuple(listing.days), *told)
+    heap_and_obstacles = (heap_of(listing.unknown), obstacles.of(trouble, now_us()))
+    return Seen(mark, *counts, tuple(listing.days), *heap_and_obstacles)
 
 
-def _look_all(root: Path, reader: NameReader, glances: Sequence[Glance]) -> list[Looked]:
-    # A process of its own that makes tuples by the hundred thousand and no circle:
-    # looking for circles among them costs it a third of its time.
+def _scan_all(root: Path, reader: NameReader, scan_tasks: Sequence[ScanTask]) -> list[ScanResult]:
+    # A process that creates tuples by the hundred thousand and no reference cycles: garbage
+    # collection would take a third of its time.
     gc.disable()
     spare_pandas()
     root = root_here(root)
-    return [scan(root, reader, {}, glance) for glance in glances]
+    return [scan(root, reader, {}, scan_task) for scan_task in scan_tasks]
 
 
 def crew(
     root: Path, reader: NameReader, make_executor: MakeExecutor, workers: int, batch: int
-) -> Crew[Glance, Looked]:
-    """Return those who look at many units side by side, `batch` of them at a time."""
-    work = partial(_look_all, root, reader)
+) -> Crew[ScanTask, ScanResult]:
+    """Return the workers that scan many units in parallel, `batch` of them at a time."""
+    work = partial(_scan_all, root, reader)
 
-    def look_here(glance: Glance, _: str) -> Looked:
-        return scan(root, reader, {}, glance)
+    def scan_here(scan_task: ScanTask, _: str) -> ScanResult:
+        return scan(root, reader, {}, scan_task)
 
-    return Crew(make_executor, workers, work, look_here, batch)
+    return Crew(make_executor, workers, work, scan_here, batch)
 
 
 class Extent:
-    """How much there is to look at, in files: what is not known yet is as much as the rest."""
+    """How many files are left to scan; units of unknown size count as the average."""
 
-    def __init__(self, glances: Sequence[Glance]) -> None:
-        self._left = len(glances)
-        known = [files for glance in glances if (files := glance.known_files) is not None]
+    def __init__(self, scan_tasks: Sequence[ScanTask]) -> None:
+        self._left = len(scan_tasks)
+        known = [files for scan_task in scan_tasks if (files := scan_task.known_files) is not None]
         self._known, self._unknown = sum(known), self._left - len(known)
-        self._looked, self._units = 0, 0
+        self._scanned, self._units = 0, 0
 
-    def saw(self, glance: Glance, looked: Looked) -> None:
-        """Count a unit that was looked at."""
-        files = glance.known_files
+    def saw(self, scan_task: ScanTask, result: ScanResult) -> None:
+        """Count a unit that was scanned."""
+        files = scan_task.known_files
         if files is None:
             self._unknown -= 1
         else:
             self._known -= files
-        self._looked += (files or 0) if looked.seen is None else looked.seen.files
+        self._scanned += (files or 0) if result.seen is None else result.seen.files
         self._units, self._left = self._units + 1, self._left - 1
 
     @property
     def is_worth_a_pool(self) -> bool:
-        """Whether so much is left that processes pay; not before a little was looked at."""
-        is_begun = self._units > 0 and self._looked >= min(LOOKED_AT_HERE, self._files_left)
+        """Whether enough is left to make processes worthwhile; False until a few are scanned."""
+        is_begun = self._units > 0 and self._scanned >= min(SCANNED_HERE, self._files_left)
         return self._left > 1 and is_begun and self._files_left >= WORTH_A_POOL
 
     @property
     def batch(self) -> int:
-        """How many units make a batch: small folders by the dozen, a huge one alone."""
+        """How many units make a batch: several small folders, or a single huge one."""
         a_unit = max(1, self._files_left // max(1, self._left))
         return max(1, min(_MOST_UNITS, BATCH_FILES // a_unit))
 
     @property
     def _files_left(self) -> int:
-        average = self._looked / self._units if self._units else 0
+        average = self._scanned / self._units if self._units else 0
         return round(self._known + self._unknown * average)

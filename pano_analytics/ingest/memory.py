@@ -1,6 +1,6 @@
-"""What the last run saw in each folder, so that a run with nothing new does nothing.
+"""What the last run found in each folder, so that a run without changes has nothing to do.
 
-Derived, never needed: without it a run looks at everything once more.
+It can be deleted: without it, a run scans everything again.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One unit as it was last seen: its fingerprint, counts, the days it fed, what is not read.
+    """One unit as of its last scan: its fingerprint, counts and the camera-days of its rows.
 
-    `unread` are files that no layout reads, `obstacles` what could not be looked at.
+    `unread` are files that no layout reads, `obstacles` entries that could not be read.
     """
 
     fingerprint: str
@@ -35,23 +35,23 @@ class Seen:
     obstacles: Obstacles = NONE
 
     def after(self, before: Seen | None) -> Seen:
-        """Return it with what is known from `before`: since when something is not read."""
+        """Return it with what is known from `before`: since when entries are not read."""
         if before is None:
             return self
         unread = self.unread and self.unread.since(before.unread)
         seen = replace(self, unread=unread, obstacles=self.obstacles.since(before.obstacles))
         if self.obstacles.unreadable is None:
             return seen
-        # What could not be looked at now may still lie where it did.
+        # What could not be read now may still be where it was.
         return replace(seen, days=tuple(dict.fromkeys((*self.days, *before.days))))
 
 
 @dataclass
 class Memory:
-    """All units as last seen, and when every one of them was looked at (Unix seconds).
+    """All units as of their last scan, and when all of them were last scanned (Unix seconds).
 
-    `reading` is the version of `layouts` that all of them were read by; `closed` are the
-    files that could not be opened, by folder.
+    `reading` is the version of `layouts` that read all of them; `closed` are the files that
+    could not be opened, by folder.
     """
 
     full_at: float = 0.0
@@ -61,21 +61,21 @@ class Memory:
 
     @property
     def files(self) -> int:
-        """How many files the tree held when last seen."""
+        """How many files the tree had at the last scan."""
         return sum(seen.files for seen in self.units.values())
 
     @property
     def unread(self) -> dict[str, Heap]:
-        """What nothing reads, by unit."""
+        """The files that no layout reads, by unit."""
         return {path: seen.unread for path, seen in self.units.items() if seen.unread}
 
     @property
     def obstacles(self) -> dict[str, Obstacles]:
-        """What could not be looked at, by unit."""
+        """The entries that could not be read, by unit."""
         return {path: seen.obstacles for path, seen in self.units.items() if any(seen.obstacles)}
 
     def respell(self, spell: Callable[[str], str]) -> None:
-        """Remember under the names that `spell` gives which camera-days each unit fed."""
+        """Rename the cameras in the camera-days of each unit by `spell`."""
         for path, seen in self.units.items():
             days = tuple(CameraDay(spell(day.camera), day.date) for day in seen.days)
             if days != seen.days:
@@ -83,7 +83,7 @@ class Memory:
 
 
 def load(storage: Storage) -> Memory:
-    """Return what was remembered; nothing where that is missing, torn or of another format."""
+    """Return the stored memory; an empty one if it is missing, damaged or of another format."""
     try:
         document = json.loads(storage.read(NAME))
         if document["format"] != _FORMAT:
@@ -96,7 +96,7 @@ def load(storage: Storage) -> Memory:
 
 
 def _seen(values: list[object]) -> Seen:
-    # What is not read is only there where something is, and not in an older memory.
+    # The last values are only there if needed, and never in older files.
     fingerprint, files, unknown, ignored, days, *not_read = values
     assert isinstance(days, list)
     unread, obstacles, *_ = (*not_read, None, None)
@@ -114,7 +114,7 @@ def _obstacles(values: object) -> Obstacles:
 
 
 def save(storage: Storage, memory: Memory) -> None:
-    """Remember; called after the rows it speaks of were committed."""
+    """Store the memory; called after the rows of its units were committed."""
     units = {
         path: (
             seen.fingerprint,

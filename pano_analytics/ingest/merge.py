@@ -1,4 +1,4 @@
-"""What a unit's names say against what the catalog knows: new, changed, moved, gone."""
+"""Comparing a unit's names with the catalog: which uploads are new, changed, moved or gone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.ingest.days import facts_of, lay, settle, uploads_in
+from pano_analytics.ingest.days import facts_of, settle, uploads_in, write_linked
 from pano_analytics.ingest.walk import WalkUnit
 from pano_analytics.model.tables import media_table, uploads_of
 from pano_analytics.model.upload import GONE_STATES, Upload, seen, went_missing
 from pano_analytics.store.catalog import CameraDay, Change, Sealed
 
-# What names and sizes tell anew at each look; all else was learnt by opening
-# the file and stays as long as size and time do.
+# Columns that are read from names in each scan; all others come from opening the file, and
+# are kept as long as its size and time stay the same.
 _FROM_NAME = (
     "kind",
     "trigger",
@@ -32,7 +32,7 @@ _FROM_NAME = (
 )
 _COMPARED = ["path", "size_bytes", "mtime", *_FROM_NAME]
 
-# What the names of one unit say: rows by camera-day, each at rest in itself.
+# What the names of one unit say: rows by camera-day, sorted and linked.
 Listing = Mapping[CameraDay, Sealed]
 # What the catalog knows: rows by camera-day and path.
 Known = dict[CameraDay, dict[str, Upload]]
@@ -65,12 +65,11 @@ def merge(
     fed: Iterable[CameraDay],
     is_whole: bool,
 ) -> tuple[RowCounts, pa.Table]:
-    """Put what the names of `unit` say into `change`; return the tally and what is to be noted.
+    """Put what the names of `unit` say into `change`; return the tally and facts to record.
 
-    `facts` are those of the whole listing. `fed` are the camera-days that the
-    unit's rows lay in before. Rows of the unit that the listing lacks become
-    missing, but only where the unit could be read whole: an unreadable folder
-    is no proof that anything went.
+    `facts` are those of the whole listing. `fed` are the camera-days that the unit's rows
+    were in before. Rows of the unit that are not in the listing become missing, but only if
+    the unit could be read completely: an unreadable folder does not prove that files are gone.
     """
     days = {*fed, *listing}
     if not any(change.has(day) for day in days):
@@ -87,16 +86,16 @@ def merge(
 
 
 def _is_same(change: Change, day: CameraDay, table: pa.Table) -> bool:
-    """Tell, without making rows of it, that all a camera-day holds is as the names still say."""
+    """Return whether all rows of a camera-day still agree with the names; compares columns."""
     known = change.read(day)
     if known is None or known.num_rows != table.num_rows:
         return False
     known, listed = known.sort_by("path"), table.sort_by("path")
     if not known.select(_COMPARED).equals(listed.select(_COMPARED)):
         return False
-    is_end_said = pc.or_kleene(pc.is_null(listed["end"]), pc.equal(listed["end"], known["end"]))
+    has_same_end = pc.or_kleene(pc.is_null(listed["end"]), pc.equal(listed["end"], known["end"]))
     return bool(
-        pc.all(pc.fill_null(is_end_said, False)).as_py()
+        pc.all(pc.fill_null(has_same_end, False)).as_py()
         and pc.all(pc.less_equal(known["arrived"], listed["arrived"])).as_py()
         and not pc.any(pc.is_in(known["state"], pa.array(GONE_STATES))).as_py()
     )
@@ -104,7 +103,7 @@ def _is_same(change: Change, day: CameraDay, table: pa.Table) -> bool:
 
 def _all_new(change: Change, listing: Listing) -> RowCounts:
     for day, sealed in listing.items():
-        lay(change, day, sealed)
+        write_linked(change, day, sealed)
     return RowCounts(new=sum(sealed.part.rows for sealed in listing.values()))
 
 
@@ -116,7 +115,7 @@ def _merge_known(
     is_whole: bool,
 ) -> tuple[RowCounts, pa.Table]:
     by_path = {path: (day, row) for day, rows in known.items() for path, row in rows.items()}
-    tally, touched, told = RowCounts(), set[CameraDay](), list[Upload]()
+    tally, touched, changed = RowCounts(), set[CameraDay](), list[Upload]()
     for day, table in listed.items():
         for named in uploads_of(table, *day):
             was_day, was = by_path.pop(named.path, (day, None))
@@ -124,7 +123,7 @@ def _merge_known(
             if merged is was and was_day == day:
                 continue
             tally += RowCounts(new=was is None, changed=was is not None)
-            told.append(merged)
+            changed.append(merged)
             touched |= {day, was_day}
             _replace(known, was_day, was, day, merged)
             if was is not None and was_day != day:
@@ -137,7 +136,7 @@ def _merge_known(
         tally += RowCounts(missing=len(gone))
     for day in touched:
         settle(change, day, media_table(known.get(day, {}).values()))
-    return tally, facts_of([media_table(told)])
+    return tally, facts_of([media_table(changed)])
 
 
 def _is_gone(unit: WalkUnit, upload: Upload) -> bool:
@@ -145,22 +144,22 @@ def _is_gone(unit: WalkUnit, upload: Upload) -> bool:
 
 
 def _is_of(unit: WalkUnit, path: str) -> bool:
-    """Tell whether `path` belongs to the unit: below a day folder, or right in another folder."""
+    """Return whether `path` is of the unit: below a day folder, or directly in another folder."""
     if unit.day is not None:
         return path.startswith(f"{unit.path}/")
     return path.rpartition("/")[0] == unit.path
 
 
 def _update(was: Upload | None, named: Upload) -> Upload:
-    """Return the upload as it is now; the very same object where nothing changed."""
+    """Return the upload as it is now; the same object if nothing changed."""
     if was is None or _is_another(was, named):
         return seen(named, was)
-    told = {name: getattr(named, name) for name in _FROM_NAME}
-    told["arrived"] = min(was.arrived, named.arrived)
+    values = {name: getattr(named, name) for name in _FROM_NAME}
+    values["arrived"] = min(was.arrived, named.arrived)
     if named.end is not None or was.start != named.start:
-        told["end"] = named.end or _end_by_length(was, named)
-    is_same = all(getattr(was, name) == value for name, value in told.items())
-    return was if is_same else replace(was, camera=named.camera, date=named.date, **told)
+        values["end"] = named.end or _end_by_length(was, named)
+    is_same = all(getattr(was, name) == value for name, value in values.items())
+    return was if is_same else replace(was, camera=named.camera, date=named.date, **values)
 
 
 def _is_another(was: Upload, named: Upload) -> bool:
@@ -168,7 +167,7 @@ def _is_another(was: Upload, named: Upload) -> bool:
 
 
 def _end_by_length(was: Upload, named: Upload) -> datetime | None:
-    # An end that only the opened file told moves along with a corrected start.
+    # An end that is known only from the opened file moves with a corrected start.
     return None if was.end is None else named.start + (was.end - was.start)
 
 

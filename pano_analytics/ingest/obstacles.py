@@ -1,7 +1,7 @@
 """What ingest could not read, and links and pipes that it skipped: where, since when, and why.
 
-Each unit remembers its own (`memory`). What people are told is gathered by folder in a
-small file of its own, as in `unread`.
+Each unit stores its own (`memory`). What users are shown is gathered by folder in a small
+separate file, as in `unread`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from pano_analytics.store.storage import Storage
 
 NAME = "state/obstacles.json"
 FORMAT = 1
-# The words of what is told, as in `[doctor] ignore`.
+# The words for both, as in `[doctor] ignore`.
 UNREADABLE, SKIPPED = "unreadable", "skipped"
 
 
 class Obstacle(NamedTuple):
-    """Entries of one unit or folder that were not read for reasons of one kind.
+    """Entries of one unit or folder that were not read, for the same kind of reason.
 
-    `since_us` is when that was first noticed (microseconds, UTC); `sample` is a path as in
-    the column and `reason` is why it was not read.
+    `since_us` is when that was first noticed (microseconds since 1970 UTC); `sample` is a
+    path as in the column, and `reason` is why it was not read.
     """
 
     entries: int
@@ -44,18 +44,18 @@ class Obstacle(NamedTuple):
     reason: str
 
     def since(self, known: Obstacle | None) -> Obstacle:
-        """Return it with the first time that was known before."""
+        """Return it with the earlier time of `known`, if there is one."""
         return self if known is None else self._replace(since_us=min(self.since_us, known.since_us))
 
 
 class Obstacles(NamedTuple):
-    """What could not be read in one unit, and what was skipped; None where there is nothing."""
+    """What could not be read in one unit, and what was skipped; None if there is nothing."""
 
     unreadable: Obstacle | None = None
     skipped: Obstacle | None = None
 
     def since(self, known: Obstacles) -> Obstacles:
-        """Return them with the first times that were known before."""
+        """Return them with the earlier times of `known`, if there are any."""
         return Obstacles(
             self.unreadable and self.unreadable.since(known.unreadable),
             self.skipped and self.skipped.since(known.skipped),
@@ -66,7 +66,7 @@ NONE = Obstacles()
 
 
 def of(trouble: WalkProblems, now_us: int) -> Obstacles:
-    """Return what `trouble` has of one unit, outside of bins and hidden folders."""
+    """Return the obstacles in `trouble`, except in recycle bins and hidden folders."""
     return Obstacles(_one(trouble.unreadable, now_us), _one(trouble.skipped, now_us))
 
 
@@ -80,7 +80,7 @@ def _parts(path: str) -> list[str]:
 
 
 def by_folder(found: Sequence[tuple[str, str]], now_us: int) -> dict[str, Obstacle]:
-    """Return what could not be read, by the folder it lies in."""
+    """Return what could not be read, by folder."""
     folders: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for path, reason in found:
         folders[path.rpartition("/")[0]].append((path, reason))
@@ -88,15 +88,15 @@ def by_folder(found: Sequence[tuple[str, str]], now_us: int) -> dict[str, Obstac
 
 
 def save(storage: Storage, units: Mapping[str, Obstacles], closed: Mapping[str, Obstacle]) -> None:
-    """Write down what stands in the way, unless that is what stands there.
+    """Write the obstacles to their file, unless it has them already.
 
     `units` are the obstacles by unit, `closed` the files that could not be opened, by folder.
     """
     unreadable = [(path, one.unreadable) for path, one in units.items() if one.unreadable]
     skipped = [(path, one.skipped) for path, one in units.items() if one.skipped]
-    told = {UNREADABLE: _gather([*unreadable, *closed.items()]), SKIPPED: _gather(skipped)}
-    if told != {word: load(storage, word) for word in told}:
-        document = {"format": FORMAT, **told}
+    gathered = {UNREADABLE: _gather([*unreadable, *closed.items()]), SKIPPED: _gather(skipped)}
+    if gathered != {word: load(storage, word) for word in gathered}:
+        document = {"format": FORMAT, **gathered}
         storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())
 
 
@@ -111,7 +111,7 @@ def _sum(each: Sequence[Obstacle]) -> Obstacle:
 
 
 def load(storage: Storage, word: str) -> dict[str, Obstacle]:
-    """Return folder -> what is UNREADABLE or SKIPPED in it; empty where nothing is known."""
+    """Return folder -> what is UNREADABLE or SKIPPED in it; empty if nothing is known."""
     document = storage.document(NAME, FORMAT)
     try:
         return {place: Obstacle(*values) for place, values in (document or {})[word].items()}
@@ -119,7 +119,7 @@ def load(storage: Storage, word: str) -> dict[str, Obstacle]:
         return {}
 
 
-# --- for people ---------------------------------------------------------------------------
+# --- for users ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +141,11 @@ class Blocked:
 
     @property
     def is_problem(self) -> bool:
-        """Whether uploads may be missing for it: what is skipped is no upload."""
+        """Whether uploads may be missing because of it: skipped entries are not uploads."""
         return self.word == UNREADABLE
 
     def text(self, zone: ZoneInfo) -> str:
-        """Return what there is, in one sentence; times on the clock of `zone`."""
+        """Return a description in one sentence; times are in `zone`."""
         since = self.since.astimezone(zone).isoformat(" ", timespec="minutes")[:16]
         where = self.folder or "the upload root"
         count = f"{self.entries:,} {'entry' if self.entries == 1 else 'entries'}"
@@ -162,11 +162,11 @@ _WHAT = {
 def blocked(settings: Settings, storage: Storage, word: str) -> list[Blocked]:
     """Return the folders with entries that are UNREADABLE or SKIPPED, newest first.
 
-    Asks one small file of the library.
+    Reads one small file of the library.
     """
     ignored = ignored_cameras(settings, word)
-    found = [_blocked(settings, word, *one) for one in load(storage, word).items()]
-    return [one for one in found if not {None, alike.key(one.camera)} & ignored]
+    folders = [_blocked(settings, word, *one) for one in load(storage, word).items()]
+    return [one for one in folders if not {None, alike.key(one.camera)} & ignored]
 
 
 def _blocked(settings: Settings, word: str, folder: str, found: Obstacle) -> Blocked:

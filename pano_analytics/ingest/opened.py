@@ -1,4 +1,4 @@
-"""What opening files told, put into rows, frames and thumbnail packs of one camera-day."""
+"""Storing the results of opening files: rows, frames and thumbnail packs of one camera-day."""
 
 from __future__ import annotations
 
@@ -31,13 +31,16 @@ from pano_analytics.store.catalog import CameraDay, Catalog, Change
 from pano_analytics.store.locators import Locator
 from pano_analytics.store.storage import Storage, stamp
 
-# A name this far from now is no upload under way: it was copied here later.
+# A file with a time this far from now is not still being uploaded: it was copied here later.
 _UNDER_WAY = timedelta(hours=36)
 _CLOCK_BEGINS = datetime(2005, 1, 1, tzinfo=UTC)
 
 
-def wait_again(change: Change) -> None:
-    """Mark every file that could not be read whole as unread: older versions read fewer formats."""
+def mark_unread(change: Change) -> None:
+    """Mark every file that could not be read completely as unread.
+
+    The version that opened it may have supported fewer formats.
+    """
     for day in sorted(change.days()):
         known = change.read(day)
         if known is None:
@@ -48,7 +51,7 @@ def wait_again(change: Change) -> None:
 
 
 def tasks(uploads: Iterable[Upload]) -> Iterator[tuple[str, Task]]:
-    """Yield what to open, by media_id: the uploads of a camera-day that wait for it."""
+    """Yield the media_id and task of each upload of a camera-day that is still to be opened."""
     for upload in uploads:
         if upload.is_waiting:
             yield upload.media_id, Task(upload.path, upload.kind, _expected_s(upload))
@@ -67,38 +70,38 @@ def apply(
     outcomes: Mapping[str, Outcome],
     quiet_s: float,
 ) -> tuple[pa.Table, list[str]]:
-    """Put what came of some files of a camera-day, by media_id, into `change`.
+    """Put the outcomes for some files of a camera-day, by media_id, into `change`.
 
-    Returns the facts for the journal and the pack written, not yet synced.
-    Outcomes that tell nothing new change nothing.
+    Return the facts for the journal and the name of the pack written, not yet synced.
+    Outcomes without news change nothing.
     """
     known, pack = change.read(day), Pack(day)
     if known is None:
         return facts_of([]), []
     tried = known.filter(pc.is_in(known["media_id"], pa.array(list(outcomes), pa.string())))
-    told = [
+    updates = [
         (was, _updated(was, outcomes[was.media_id], pack, quiet_s))
         for was in uploads_of(tried, *day)
     ]
-    new = [upload for was, upload in told if upload != was]
+    new = [upload for was, upload in updates if upload != was]
     if new:
         _write_frames(change, day, [upload.media_id for upload in new], pack)
         settle(change, day, replaced(known, new))
-    told_of = [upload for upload in new if outcomes[upload.media_id].inspection]
-    return facts_of([media_table(told_of)]), pack.write(storage)
+    inspected = [upload for upload in new if outcomes[upload.media_id].inspection]
+    return facts_of([media_table(inspected)]), pack.write(storage)
 
 
 def sweep(catalog: Catalog, since: str) -> None:
     """Remove the packs of a killed run (stamped `since` or later) that no frame names.
 
-    A row that moves to another day takes its frames along: those of any day may name a
-    pack. Where a part cannot be read, all packs stay.
+    Frames of any day may name a pack, because a row that moves to another day takes its
+    frames along. If a part cannot be read, all packs are kept.
     """
     left = {name for name in catalog.storage.files(locators.FOLDER) if _is_pack(name, since)}
     folders = {name.rpartition("/")[0] for name in left}
     frames = catalog.manifest().table("frames")
     try:
-        # The days that packs were made for name most of them.
+        # Most packs are named by the frames of their own day: read these first.
         for day in sorted(frames, key=lambda day: locators.folder(day) not in folders):
             if not left:
                 return
@@ -115,7 +118,7 @@ def _is_pack(name: str, since: str) -> bool:
 
 
 class Pack:
-    """The thumbnails that one run keeps of one camera-day, one after another in one file."""
+    """The thumbnails that one run stores for one camera-day, concatenated in one file."""
 
     def __init__(self, day: CameraDay) -> None:
         self.file = f"{locators.folder(day)}/{stamp()}-{secrets.token_hex(2)}.pack"
@@ -124,7 +127,7 @@ class Pack:
         self._size = 0
 
     def add(self, media_id: str, frame: Frame, version: int) -> str:
-        """Take in one picture kept of a file and return its thumbnail's locator."""
+        """Add one picture of a file and return the locator of its thumbnail."""
         locator = locators.make(Locator(self.file, self._size, len(frame.thumbnail)))
         self._pieces.append(frame.thumbnail)
         self._size += len(frame.thumbnail)
@@ -140,7 +143,7 @@ class Pack:
         return locator
 
     def write(self, storage: Storage) -> list[str]:
-        """Write the pack, if it holds anything; return its name."""
+        """Write the pack, if it is not empty; return its name in a list."""
         if not self._pieces:
             return []
         storage.put(self.file, lambda file: file.writelines(self._pieces))
@@ -166,9 +169,9 @@ def _updated(was: Upload, outcome: Outcome, pack: Pack, quiet_s: float) -> Uploa
     may_grow = _may_grow(was, found, quiet_s)
     now = still_arriving(was, found, quiet_s) if may_grow else opened(was, found)
     if (now.state, now.sha256) == (was.state, was.sha256):
-        return was  # still pending, and not a byte has come
+        return was  # still pending, with the same content
     kept = _keep(was.media_id, found.frames, pack)
-    return replace(now, thumb=kept[telling(found.frames)] if kept else None)
+    return replace(now, thumb=kept[most_informative(found.frames)] if kept else None)
 
 
 def _without_inspection(was: Upload, outcome: Outcome) -> Upload:
@@ -178,13 +181,13 @@ def _without_inspection(was: Upload, outcome: Outcome) -> Upload:
 
 
 def _may_grow(was: Upload, found: Inspection, quiet_s: float) -> bool:
-    """Tell whether what is not whole was written to just now, and may still grow."""
+    """Return whether an incomplete file was written to recently, and may still grow."""
     age_s = (datetime.now(UTC) - was.mtime).total_seconds()
     return found.state != "complete" and age_s < quiet_s and _may_be_under_way(was.start)
 
 
 def _may_be_under_way(start: datetime) -> bool:
-    # A camera whose clock was reset writes names of long ago.
+    # A camera whose clock was reset writes names with old times.
     return start < _CLOCK_BEGINS or abs(datetime.now(UTC) - start) < _UNDER_WAY
 
 
@@ -194,11 +197,11 @@ def _keep(media_id: str, frames: Iterable[Frame], pack: Pack) -> list[str]:
     return [pack.add(media_id, frame, GRID_VERSION) for frame in frames]
 
 
-def telling(frames: Sequence[Frame]) -> int:
-    """Return the index of the picture that tells most: farthest from what all show.
+def most_informative(frames: Sequence[Frame]) -> int:
+    """Return the index of the most informative picture, which differs most from all others.
 
-    A clip begins and ends with the empty yard; whoever crosses it makes the
-    luminance grid of a key frame differ from the median grid of the clip.
+    A clip begins and ends with an empty yard; a person in it makes the luminance grid of a
+    key frame differ from the median grid of the clip.
     """
     if len(frames) < 3:
         return len(frames) // 2
@@ -206,6 +209,6 @@ def telling(frames: Sequence[Frame]) -> int:
         [np.frombuffer(frame.grid, dtype=np.uint8) for frame in frames], dtype=np.int16
     )
     distance = np.abs(grids - np.median(grids, axis=0))
-    # The tenth of the cells that differ most: a figure is small, noise is everywhere.
+    # Only the tenth of the cells that differ most: a person is small, noise is everywhere.
     strongest = np.sort(distance, axis=1)[:, -max(1, grids.shape[1] // 10) :]
     return int(strongest.mean(axis=1).argmax())

@@ -1,4 +1,4 @@
-"""Camera-days that an older pano, or other settings, spelled otherwise: moved to the one name."""
+"""Renaming cameras that an older version, or other settings, spelled differently."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Spell = Callable[[str], str]
 
 
 def respell(change: Change, spell: Spell) -> None:
-    """Move all rows of each camera whose name `spell` writes otherwise; none is lost.
+    """Move all rows of each camera whose name `spell` changes; none is lost.
 
-    Rows outlive their files: what was culled under the one spelling belongs to the camera
-    as much as what arrives under the other.
+    This includes rows whose file is gone: what was culled under the old spelling belongs to
+    the camera as much as new uploads.
     """
     others = {camera for camera in change.cameras() if spell(camera) != camera}
     for day in sorted(change.days()) if others else ():
@@ -40,7 +40,7 @@ def _move(change: Change, day: CameraDay, target: CameraDay) -> None:
 
 
 def _tables() -> list[str]:
-    """Return the tables by camera-day, `media` last: settling it looks at nothing else."""
+    """Return the tables by camera-day, `media` last."""
     by_day = [table.name for table in TABLES.values() if table.is_by_day]
     return sorted(by_day, key=lambda name: name == "media")
 

@@ -1,4 +1,4 @@
-"""One ingest: look, read names, commit; then open what is unread, newest day first, and commit."""
+"""One ingest: scan, read names, commit; then open unread files, newest day first, and commit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pano_analytics.ingest import memory as memories
 from pano_analytics.ingest.days import facts_of, uploads_in
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.ingest.listing import READING_VERSION, NameReader, now_us
-from pano_analytics.ingest.look import Glance, Looked, scan
+from pano_analytics.ingest.look import ScanResult, ScanTask, scan
 from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.merge import RowCounts, merge
 from pano_analytics.ingest.respell import respell
@@ -38,13 +38,12 @@ from pano_analytics.workers import crew
 from pano_analytics.workers.crew import Crew
 from pano_analytics.workers.executors import MakeExecutor
 
-# Up to so many files the whole tree is looked at in each run: that costs less
-# than a person notices, and late uploads into old days show at once.
+# Up to this many files, each run scans the whole tree: that takes an unnoticeable time, and
+# late uploads into old days appear at once.
 SMALL_TREE = 20_000
 FULL_EVERY_S = 24 * 3600.0
 COMMIT_EVERY_S = 2.0
-# How long opened files of one camera-day may wait to be shown: each time costs
-# writing that day anew.
+# How long opened files of one camera-day may wait to be shown: each commit rewrites that day.
 SHOW_EVERY_S = 5.0
 
 Progress = Callable[[str, int, int], None]
@@ -53,7 +52,7 @@ Openers = Crew[Task, Outcome]
 
 @dataclass
 class IngestSummary:
-    """What one run did; figures count files."""
+    """What one run did; numbers are of files, except `units` and `seconds`."""
 
     units: int = 0
     files: int = 0
@@ -85,16 +84,15 @@ def ingest(
 ) -> IngestSummary:
     """Bring the catalog of `settings.library` up to date with `settings.uploads`.
 
-    Looks at the last `recheck_days`, at new day folders and, once a day or with
-    `is_full`, at everything. Reads names and sizes first and commits; then,
-    unless `is_inspecting` is False, opens what is unread, newest day first,
-    until nothing is left or `is_called_away` says so. `openers` are those who
-    open files, if some are at hand. With `is_listing_unknown` the summary names
-    every file that nothing reads, in folders that did not change as well. Raises
-    UploadTreeError, LibraryBusy (another run is at work) or another LibraryError.
+    Scan the last `recheck_days`, new day folders and, once a day or with `is_full`,
+    everything. Read names and sizes first and commit; then, unless `is_inspecting` is False,
+    open unread files, newest day first, until none are left or `is_called_away` returns True.
+    `openers` are existing workers to open files with. With `is_listing_unknown`, the summary
+    lists every file that no layout reads, also in unchanged folders. Raises UploadTreeError,
+    LibraryBusy (another run is active and `wait` is False) or another LibraryError.
     """
-    found = places(settings)
-    root, storage = found.require_uploads(), found.storage
+    library_places = places(settings)
+    root, storage = library_places.require_uploads(), library_places.storage
     began = time.monotonic()
     with writing(storage, wait), runs.beating(storage) as beat:
         if not accept_tree:
@@ -106,7 +104,7 @@ def ingest(
             run.open_waiting(is_called_away or _never)
         run.finish()
         run.summary.seconds = time.monotonic() - began
-        beat.update(told(run.summary))
+        beat.update(figures(run.summary))
     return run.summary
 
 
@@ -117,14 +115,14 @@ def ingest_folders(
     is_called_away: Callable[[], bool] | None = None,
     make_executor: MakeExecutor | None = None,
 ) -> IngestSummary:
-    """Bring what lies in some folders of the upload tree up to date; then open what waits.
+    """Bring some folders of the upload tree up to date; then open unread files.
 
-    `folders` are relative to the upload root, as the file system spells them. A
-    folder below a day's stands for the whole day; one that is gone is left to
-    the next `ingest`. The rest is as there.
+    `folders` are relative to the upload root, as the file system spells them. A folder below
+    a day folder means the whole day; one that is gone is left to the next `ingest`. See
+    `ingest` for everything else.
     """
-    found = places(settings)
-    root, storage = found.require_uploads(), found.storage
+    library_places = places(settings)
+    root, storage = library_places.require_uploads(), library_places.storage
     began = time.monotonic()
     with writing(storage), runs.beating(storage) as beat:
         own_tree.require(storage, root)
@@ -134,12 +132,12 @@ def ingest_folders(
         run.open_waiting(is_called_away or _never)
         run.finish()
         run.summary.seconds = time.monotonic() - began
-        beat.update(told(run.summary))
+        beat.update(figures(run.summary))
     return run.summary
 
 
-def told(summary: IngestSummary) -> dict[str, object]:
-    """Return the figures of a run as its heartbeat tells them, lists by their lengths."""
+def figures(summary: IngestSummary) -> dict[str, object]:
+    """Return the figures of a run for its heartbeat, with the lengths of lists."""
     lists = ("unreadable", "skipped", "unknown_files", "torn")
     figures = {name: value for name, value in asdict(summary).items() if name not in lists}
     counted = {name: len(getattr(summary, name)) for name in lists[:2]}
@@ -155,7 +153,7 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 class _Run:
-    """One run, with what it holds: the lock is the caller's."""
+    """One run and its state; the caller holds the lock."""
 
     def __init__(
         self,
@@ -169,8 +167,8 @@ class _Run:
         self.settings, self.root, self.storage, self.progress = settings, root, storage, progress
         self.catalog, self.journal = Catalog(storage), Journal(storage)
         self.home = Home.settle(storage, settings)
-        # Before anything is looked at: what a killed culling left in the tree is
-        # not to be taken for uploads that came again.
+        # Before the scan: files that a killed culling left in the tree must not be taken for
+        # new uploads.
         finish(storage, root)
         self.time = timekeeping.keep(storage)
         root_name = encode_path(resolved(root).name) or "camera"
@@ -184,20 +182,20 @@ class _Run:
         self._facts: list[pa.Table] = []
         self._packs: list[str] = []
         self._closed: list[tuple[str, str]] = []
-        self._has_learnt = False
+        self._is_memory_changed = False
         self._is_listing_unknown = self._has_unnamed = False
         self._touched: set[CameraDay] = set()
-        self._anew = gone.Anew(storage, self.journal, self.catalog.manifest().generation)
-        if self._anew.is_on:
+        self._rebuild = gone.Rebuilding(storage, self.journal, self.catalog.manifest().generation)
+        if self._rebuild.is_on:
             self.memory = memories.Memory()
 
     def recover(self) -> None:
-        """Remove what a killed run left behind; a run that ended well leaves no mark."""
-        told = (unread.NAME, obstacles.NAME)
-        derived = (memories.NAME, *told, split.NAME, runs.NAME, timekeeping.PAGE)
+        """Remove the files that a killed run left; its mark shows that there may be some."""
+        problem_files = (unread.NAME, obstacles.NAME)
+        derived = (memories.NAME, *problem_files, split.NAME, runs.NAME, timekeeping.PAGE)
         for name in (HOME, MANIFEST, *derived, AT_WORK):
             self.storage.drop_leftovers(name)
-        # What had a manifest once waits until there is another: the old one may come back.
+        # Parts without a manifest are kept until there is a new one: the old one may be restored.
         self._has_unnamed = self.catalog.manifest().generation == 0 and any(
             next(self.storage.files(folder), None) for folder in FOLDERS
         )
@@ -212,7 +210,7 @@ class _Run:
         """Walk, read names and commit what is new, changed or gone."""
         self._is_listing_unknown = is_listing_unknown
         units = walk.units(self.root)
-        is_known = bool(self.catalog.manifest().media) or self._anew.is_on
+        is_known = bool(self.catalog.manifest().media) or self._rebuild.is_on
         is_bare = not any(unit.may_hold for unit in units)
         if is_bare and is_known and not may_be_empty:
             raise UploadTreeError(
@@ -220,42 +218,42 @@ class _Run:
                 f"{_why_bare(units)}. Is its disk mounted? Nothing was changed."
             )
         is_full = is_full or is_listing_unknown or self._is_full_due()
-        # Without a memory nothing tells that another version read the files.
+        # Without a memory, it is unknown whether another version read the files.
         if self.memory.units and self._is_from_another_version():
             self._open_again()
-        self._look_at([unit for unit in units if is_full or self._is_due(unit)], units)
+        self._scan([unit for unit in units if is_full or self._is_due(unit)], units)
         if is_full:
-            self.memory.full_at, self._has_learnt = time.time(), True
+            self.memory.full_at, self._is_memory_changed = time.time(), True
             self.memory.reading = READING_VERSION
         self._remember()
 
     def look_at(self, folders: Iterable[str]) -> None:
-        """Look at the units of some folders; what they feed is opened first."""
+        """Scan the units of some folders; files of their camera-days are opened first."""
         units = walk.units_of(self.root, folders)
-        self._look_at(units)
+        self._scan(units)
         self._remember()
         seen = (self.memory.units.get(unit.path) for unit in units)
         self._touched = {day for one in seen if one for day in one.days}
 
-    def _look_at(
+    def _scan(
         self, units: list[walk.WalkUnit], all_units: list[walk.WalkUnit] | None = None
     ) -> None:
-        """Take in `units`, newest first; with `all_units`, also that others are gone."""
+        """Scan `units`, newest first; with `all_units`, others are gone, and their rows marked."""
         chosen = self._newest_first(units)
         change = self.catalog.begin()
         spell = cache(self.settings.called)
         respell(change, spell)
         self.memory.respell(spell)
-        for count, looked in enumerate(self._looked([self._glance(unit) for unit in chosen])):
-            self._take_in(change, looked)
+        for count, result in enumerate(self._scanned([self._scan_task(unit) for unit in chosen])):
+            self._take_in(change, result)
             self.progress("looking", count + 1, len(chosen))
             self._commit_if_due(change)
         if all_units is not None:
             self._forget_gone(change, all_units)
-            self._anew.bring_back(change, self.reader)
+            self._rebuild.bring_back(change, self.reader)
         self._commit(change)
         if all_units is not None:
-            self._anew.end()
+            self._rebuild.end()
         counted = units if all_units is None else all_units
         self.summary.units = sum(unit.may_hold for unit in counted)
 
@@ -265,7 +263,7 @@ class _Run:
 
     def _open_again(self) -> None:
         change = self.catalog.begin()
-        opened.wait_again(change)
+        opened.mark_unread(change)
         self._commit(change)
 
     def _is_full_due(self) -> bool:
@@ -282,65 +280,65 @@ class _Run:
     def _newest_first(self, units: list[walk.WalkUnit]) -> list[walk.WalkUnit]:
         return sorted(units, key=lambda unit: (unit.day or date.max, unit.path), reverse=True)
 
-    def _glance(self, unit: walk.WalkUnit) -> Glance:
+    def _scan_task(self, unit: walk.WalkUnit) -> ScanTask:
         seen = self.memory.units.get(unit.path)
         if seen is None or (self._is_listing_unknown and seen.unknown):
-            return Glance(unit, "", seen.files if seen else None)
-        return Glance(unit, seen.fingerprint, seen.files)
+            return ScanTask(unit, "", seen.files if seen else None)
+        return ScanTask(unit, seen.fingerprint, seen.files)
 
-    def _looked(self, glances: list[Glance]) -> Iterator[Looked]:
-        arrivals, extent = self._anew.arrivals(), looking.Extent(glances)
-        for count, glance in enumerate(glances):
-            # A rebuilt catalog knows arrivals from the journal: too many to send to processes.
+    def _scanned(self, scan_tasks: list[ScanTask]) -> Iterator[ScanResult]:
+        arrivals, extent = self._rebuild.arrivals(), looking.Extent(scan_tasks)
+        for count, scan_task in enumerate(scan_tasks):
+            # In a rebuild, arrivals come from the journal: too many to send to processes.
             if extent.is_worth_a_pool and not arrivals:
-                yield from self._looked_by_others(glances[count:], extent.batch)
+                yield from self._scanned_in_processes(scan_tasks[count:], extent.batch)
                 return
-            looked = scan(self.root, self.reader, arrivals, glance)
-            extent.saw(glance, looked)
-            yield looked
+            result = scan(self.root, self.reader, arrivals, scan_task)
+            extent.saw(scan_task, result)
+            yield result
 
-    def _looked_by_others(self, glances: list[Glance], batch: int) -> Iterator[Looked]:
-        made = looking.crew(self.root, self.reader, self.make_executor, self.workers, batch)
-        with made as crew, closing(crew.run(glances)) as results:
+    def _scanned_in_processes(self, scan_tasks: list[ScanTask], batch: int) -> Iterator[ScanResult]:
+        scanners = looking.crew(self.root, self.reader, self.make_executor, self.workers, batch)
+        with scanners as crew, closing(crew.run(scan_tasks)) as results:
             yield from results
 
     @cached_property
     def _first_arrivals(self) -> dict[str, int]:
-        # For folders that a killed run committed and could not remember.
+        # For folders that a killed run committed but did not store in the memory.
         return self.journal.arrivals(is_lenient=True)
 
-    def _take_in(self, change: Change, looked: Looked) -> None:
-        self.summary.unreadable += looked.trouble.unreadable
-        self.summary.skipped += looked.trouble.skipped
-        known = self.memory.units.get(looked.unit.path)
+    def _take_in(self, change: Change, result: ScanResult) -> None:
+        self.summary.unreadable += result.trouble.unreadable
+        self.summary.skipped += result.trouble.skipped
+        known = self.memory.units.get(result.unit.path)
         fed = known.days if known else ()
-        if looked.rows is not None and not (looked.is_arrival_told or self._anew.is_on):
-            # Only we know when these first came: look again with that in hand.
+        if result.rows is not None and not (result.is_arrival_told or self._rebuild.is_on):
+            # The files do not show when they first arrived: scan again with the known arrivals.
             arrivals = _arrivals(change, fed) if fed else self._first_arrivals
-            looked = scan(self.root, self.reader, arrivals, Glance(looked.unit, ""))
-        if looked.rows is None or looked.facts is None or looked.seen is None:
-            self._note_obstacles(looked, known)
+            result = scan(self.root, self.reader, arrivals, ScanTask(result.unit, ""))
+        if result.rows is None or result.facts is None or result.seen is None:
+            self._note_obstacles(result, known)
             return
-        tally, facts = merge(change, looked.unit, looked.rows, looked.facts, fed, looked.is_whole)
+        tally, facts = merge(change, result.unit, result.rows, result.facts, fed, result.is_whole)
         self.summary.tally += tally
         self._facts.append(facts)
-        self._anew.saw([looked.facts])
-        split.add(self.storage, looked.parents)
-        self.summary.unknown_files += [(one.path, one.reason) for one in looked.unknown]
-        self.memory.units[looked.unit.path] = looked.seen.after(known)
-        self._has_learnt = True
+        self._rebuild.add_present([result.facts])
+        split.add(self.storage, result.parents)
+        self.summary.unknown_files += [(one.path, one.reason) for one in result.unknown]
+        self.memory.units[result.unit.path] = result.seen.after(known)
+        self._is_memory_changed = True
 
-    def _note_obstacles(self, looked: Looked, known: Seen | None) -> None:
-        """Remember what is skipped in a folder that holds the files it held before."""
+    def _note_obstacles(self, result: ScanResult, known: Seen | None) -> None:
+        """Store the obstacles of a folder whose files have not changed."""
         if known is None:
             return
-        found = obstacles.of(looked.trouble, now_us()).since(known.obstacles)
-        if found != known.obstacles:
-            self.memory.units[looked.unit.path] = replace(known, obstacles=found)
-            self._has_learnt = True
+        current = obstacles.of(result.trouble, now_us()).since(known.obstacles)
+        if current != known.obstacles:
+            self.memory.units[result.unit.path] = replace(known, obstacles=current)
+            self._is_memory_changed = True
 
     def _forget_gone(self, change: Change, units: list[walk.WalkUnit]) -> None:
-        """Mark the rows of folders that went altogether; not below a folder we could not read."""
+        """Mark the rows of folders that no longer exist, except below unreadable folders."""
         there = {unit.path for unit in units}
         unread = [path for path, _ in self.summary.unreadable]
         for path in sorted(set(self.memory.units) - there):
@@ -355,18 +353,18 @@ class _Run:
             self.summary.tally += tally
             self._facts.append(facts)
             del self.memory.units[path]
-            self._has_learnt = True
+            self._is_memory_changed = True
 
     def _remember(self) -> None:
-        """Keep what was seen, once its rows are committed: an interrupted run then goes on."""
-        if self._has_learnt:
+        """Store the memory, once its rows are committed, so that the next run can continue."""
+        if self._is_memory_changed:
             unread.save(self.storage, self.memory.unread)
             obstacles.save(self.storage, self.memory.obstacles, self.memory.closed)
             memories.save(self.storage, self.memory)
-            self._has_learnt = False
+            self._is_memory_changed = False
 
     def open_waiting(self, is_called_away: Callable[[], bool]) -> None:
-        """Open every file that waits for it, newest day first, until called away."""
+        """Open every file that is still to be opened, newest day first, until called away."""
         manifest = self.catalog.manifest()
         days = sorted(
             (day for day, _ in manifest.days_where(lambda part: part.unread > 0)),
@@ -379,20 +377,20 @@ class _Run:
         total = sum(manifest.media[day].unread for day in days)
         change = self.catalog.begin()
         sent: deque[tuple[CameraDay, str]] = deque()
-        with self._crew() as crew, closing(crew.run(self._tasks(days, sent))) as came:
-            for day, outcomes in _gathered(self._counted(came, total), sent, is_called_away):
+        with self._crew() as crew, closing(crew.run(self._tasks(days, sent))) as results:
+            for day, outcomes in _gathered(self._counted(results, total), sent, is_called_away):
                 self._apply(change, day, outcomes)
         self._note_closed(is_all=not is_called_away())
         self._commit(change)
         self._remember()
 
     def _note_closed(self, is_all: bool) -> None:
-        """Remember which files could not be opened; `is_all`: every file that waits was tried."""
+        """Store which files could not be opened; `is_all`: every waiting file was tried."""
         known = self.memory.closed
-        found = obstacles.by_folder(self._closed, now_us())
-        found = {folder: one.since(known.get(folder)) for folder, one in found.items()}
-        self.memory.closed = found if is_all else known | found
-        self._has_learnt |= self.memory.closed != known
+        current = obstacles.by_folder(self._closed, now_us())
+        current = {folder: one.since(known.get(folder)) for folder, one in current.items()}
+        self.memory.closed = current if is_all else known | current
+        self._is_memory_changed |= self.memory.closed != known
         self.summary.unreadable += self._closed
 
     def _crew(self) -> AbstractContextManager[Openers]:
@@ -401,7 +399,7 @@ class _Run:
         return examine.crew(self.root, self.make_executor, self.workers)
 
     def _tasks(self, days: list[CameraDay], sent: deque[tuple[CameraDay, str]]) -> Iterator[Task]:
-        # Read from a view of its own: the applying side is days behind.
+        # Uses a separate change for reading: applying the outcomes is days behind.
         view = self.catalog.begin()
         for day in days:
             for media_id, task in opened.tasks(uploads_in(view, day)):
@@ -430,11 +428,11 @@ class _Run:
             self._commit(change)
 
     def _commit(self, change: Change) -> None:
-        """Journal first, then the parts, then the manifest: killed between, nothing is lost."""
+        """Write the journal, then the parts, then the manifest: a killed run loses nothing."""
         if not change:
             return
         mark_at_work(self.storage)
-        went = gone.newly_gone(change, self._anew.brought)
+        went = gone.newly_gone(change, self._rebuild.brought)
         noted = gone.note(self.journal, self._facts, went, self.time.now_us())
         change.commit([*self._packs, *noted])
         self._facts, self._packs = [], []
@@ -442,7 +440,7 @@ class _Run:
         self._committed = time.monotonic()
 
     def finish(self) -> None:
-        """Fold the journal, count, and say that this run ended well."""
+        """Fold the journal, complete the summary, and remove the mark of an active run."""
         self.journal.fold()
         self.summary.torn = self.journal.torn()
         manifest = self.catalog.manifest()
@@ -457,7 +455,7 @@ class _Run:
             self.storage.remove(AT_WORK)
 
 
-# Where a rebuild makes its catalog; what a killed one left goes with the next run.
+# Where a rebuild creates its catalog; the next run removes what a killed rebuild left.
 ASIDE = "rebuild"
 
 
@@ -466,7 +464,7 @@ def _gathered(
     sent: deque[tuple[CameraDay, str]],
     is_called_away: Callable[[], bool],
 ) -> Iterator[tuple[CameraDay, dict[str, Outcome]]]:
-    """Yield outcomes by camera-day and media_id: whole days, or what came in SHOW_EVERY_S."""
+    """Yield outcomes by camera-day and media_id: whole days, or those of SHOW_EVERY_S."""
     gathered: dict[str, Outcome] = {}
     since = time.monotonic()
     for outcome in outcomes:
@@ -502,7 +500,7 @@ def _why_bare(units: list[walk.WalkUnit]) -> str:
 
 
 def _arrivals(change: Change, days: Iterable[CameraDay]) -> dict[str, int]:
-    """Return media_id -> arrival (microseconds, UTC) of the rows of some camera-days."""
+    """Return media_id -> arrival (microseconds since 1970 UTC) of some camera-days' rows."""
     tables = [table for day in days if (table := change.read(day)) is not None]
     return {
         media_id: arrived

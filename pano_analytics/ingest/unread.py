@@ -1,8 +1,8 @@
-"""Files that nothing reads: which folder receives them, since when, and why.
+"""Files that no layout reads: which folder receives them, since when, and why.
 
-Each unit remembers its own (`memory`), so that a run that looks at one folder knows of
-all. What people are told is gathered by folder in a small file of its own, written
-before the memory it comes from: a run that is killed between looks again.
+Each unit stores its own (`memory`), so that a run which scans one folder knows all of them.
+What users are shown is gathered by folder in a small separate file, which is written before
+the memory: a run that is killed in between scans again.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ MOST_PLACES = 200
 
 
 class Heap(NamedTuple):
-    """Files of one unit or folder that nothing reads; times in microseconds, UTC.
+    """Files of one unit or folder that no layout reads; times are microseconds since 1970 UTC.
 
-    `uploads` counts those that end like a picture or clip, `others` the rest. `samples`
-    are paths as in the column, those that end like uploads where there are any; `reason`
-    is that of the first of them.
+    `uploads` counts those with the extension of a picture or clip, `others` the rest.
+    `samples` are paths as in the column, of uploads if there are any; `reason` is that of the
+    first sample.
     """
 
     uploads: int
@@ -49,17 +49,17 @@ class Heap(NamedTuple):
 
     @property
     def files(self) -> int:
-        """How many files there are."""
+        """The number of files."""
         return self.uploads + self.others
 
     def since(self, known: Heap | None) -> Heap:
-        """Return it with the first time that was known before."""
+        """Return it with the earlier first time of `known`, if there is one."""
         return self if known is None else self._replace(first_us=min(self.first_us, known.first_us))
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """One file that nothing reads: its path, when it arrived (microseconds, UTC), and why not."""
+    """One file that no layout reads: its path, its arrival (µs since 1970 UTC), and why."""
 
     path: str
     arrived_us: int
@@ -67,14 +67,14 @@ class Unread:
 
     @property
     def is_upload(self) -> bool:
-        """Whether it ends like a picture or a clip, so that a camera may have sent it."""
+        """Whether it has the extension of a picture or clip, so that a camera may have sent it."""
         return layouts.kind_of(self.path.rpartition(".")[2]) is not None
 
 
 def heap_of(files: Iterable[Unread]) -> Heap | None:
-    """Return the heap of one unit's files; None where there are none that a camera may send.
+    """Return the heap of one unit's files; None if a camera cannot have sent any of them.
 
-    Bins, hidden folders and a NAS's own thumbnails are nobody's uploads.
+    Files in recycle bins, hidden folders and thumbnail folders of a NAS are not uploads.
     """
     known = [one for one in files if not _is_aside(one.path)]
     uploads = [one for one in known if one.is_upload]
@@ -93,16 +93,16 @@ def _is_aside(path: str) -> bool:
 
 
 def _spread(samples: Sequence[str], most: int) -> tuple[str, ...]:
-    """Return `most` of the samples at equal distances, the first and the last among them."""
+    """Return `most` of the samples, evenly spaced and including the first and the last."""
     if len(samples) <= most:
         return tuple(samples)
     return tuple(samples[i * (len(samples) - 1) // (most - 1)] for i in range(most))
 
 
 def gather(heaps: Mapping[str, Heap]) -> dict[str, Heap]:
-    """Return the heaps of units (by path) as heaps of the folders above their dates.
+    """Return the heaps of units (by path), joined by the folder above the dates.
 
-    The newest MOST_PLACES of them: a tree in which nothing is read has that many at most.
+    Only the newest MOST_PLACES are returned, in case nothing in a large tree is read.
     """
     return by_place(heaps.items(), _sum, lambda heap: heap.last_us)
 
@@ -112,9 +112,9 @@ def by_place(
     join: Callable[[Sequence[Value]], Value],
     newest_us: Callable[[Value], int],
 ) -> dict[str, Value]:
-    """Return what was found at paths, joined by the folder above the dates.
+    """Return values, given with their paths, joined by the folder above the dates.
 
-    The MOST_PLACES that are newest by `newest_us`, those first.
+    Only the MOST_PLACES with the latest `newest_us` are returned, latest first.
     """
     places: dict[str, list[Value]] = defaultdict(list)
     for path, one in found:
@@ -125,7 +125,7 @@ def by_place(
 
 
 def _sum(heaps: Sequence[Heap]) -> Heap:
-    # What ends like an upload is the better sample of what a camera sends.
+    # Files with the extension of uploads are better samples of what a camera sends.
     chosen = [heap for heap in heaps if heap.uploads] or heaps
     samples = sorted(sample for heap in chosen for sample in heap.samples)
     return Heap(
@@ -139,7 +139,7 @@ def _sum(heaps: Sequence[Heap]) -> Heap:
 
 
 def save(storage: Storage, heaps: Mapping[str, Heap]) -> None:
-    """Write down the places of these heaps (by unit), unless that is what stands there."""
+    """Write the folders of these heaps (by unit) to their file, unless it has them already."""
     places = gather(heaps)
     if places != load(storage):
         document = {"format": FORMAT, "places": places}
@@ -147,7 +147,7 @@ def save(storage: Storage, heaps: Mapping[str, Heap]) -> None:
 
 
 def load(storage: Storage) -> dict[str, Heap]:
-    """Return folder -> what nothing reads in it, newest first; empty where nothing is known."""
+    """Return folder -> the heap of its unread files, newest first; empty if none are known."""
     document = storage.document(NAME, FORMAT)
     try:
         return {place: heap_from(values) for place, values in (document or {})["places"].items()}
@@ -156,23 +156,23 @@ def load(storage: Storage) -> dict[str, Heap]:
 
 
 def heap_from(values: Sequence[object]) -> Heap:
-    """Return the heap that JSON holds as a list."""
+    """Return the heap of a JSON list."""
     heap = Heap(*values)  # type: ignore[arg-type]
     return heap._replace(samples=tuple(heap.samples))
 
 
-# --- for people ---------------------------------------------------------------------------
+# --- for users ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadFolder:
-    """A folder that receives files which nothing reads, with what to do about it.
+    """A folder that receives files which no layout reads, with what to do about it.
 
     `folder` is below the upload root, as in the column `path` ("" for the root itself);
-    `first` and `last` are aware UTC times of arrival. `template` reads the names, where one
-    could be found, and `snippet` is what to paste into pano.toml, after what `advice` says
-    ("" where there is no template). `is_problem` is False for other files than pictures and
-    clips beside uploads that are read.
+    `first` and `last` are aware UTC times of arrival. `template` reads the names, or is None
+    if none could be found; `snippet` is what to paste into pano.toml as `advice` says ("" if
+    there is no template). `is_problem` is False for files other than pictures and clips in a
+    folder whose uploads are read.
     """
 
     folder: str
@@ -188,7 +188,7 @@ class UnreadFolder:
     is_problem: bool
 
     def text(self, zone: ZoneInfo) -> str:
-        """Return what there is, in one sentence; times on the clock of `zone`."""
+        """Return a description in one sentence; times are in `zone`."""
         count = many(self.files, "file")
         since = self.first.astimezone(zone).isoformat(" ", timespec="minutes")[:16]
         where = self.folder or "the upload root itself"
@@ -197,19 +197,19 @@ class UnreadFolder:
 
 
 def places(settings: Settings, storage: Storage, read: Collection[str]) -> list[UnreadFolder]:
-    """Return the folders that receive what nothing reads, newest first.
+    """Return the folders that receive files which no layout reads, newest first.
 
-    `read` are the cameras of which something was read. Asks one small file of the library.
+    `read` are the cameras that have uploads. Reads one small file of the library.
     """
     ignored = ignored_cameras(settings, "unread")
-    found = [_place(settings, folder, heap, read) for folder, heap in load(storage).items()]
-    return [one for one in found if not {None, alike.key(one.camera)} & ignored]
+    folders = [_place(settings, folder, heap, read) for folder, heap in load(storage).items()]
+    return [one for one in folders if not {None, alike.key(one.camera)} & ignored]
 
 
 def ignored_cameras(settings: Settings, word: str) -> set[str | None]:
-    """Return whom `[doctor] ignore` leaves out of finding `word`: keys of cameras, None for all."""
-    said = (one.rpartition(":") for one in settings.doctor.ignore)
-    return {alike.key(camera.strip()) or None for camera, _, own in said if own.strip() == word}
+    """Return the keys of cameras whose finding `word` is in `[doctor] ignore`; None for all."""
+    entries = (one.rpartition(":") for one in settings.doctor.ignore)
+    return {alike.key(camera.strip()) or None for camera, _, own in entries if own.strip() == word}
 
 
 def _place(settings: Settings, folder: str, heap: Heap, read: Collection[str]) -> UnreadFolder:
@@ -218,7 +218,7 @@ def _place(settings: Settings, folder: str, heap: Heap, read: Collection[str]) -
     first, last = (from_epoch_us(one) for one in (heap.first_us, heap.last_us))
     is_read = alike.find(camera, read) is not None
     template = _template(heap, first, last)
-    # The root as a camera of its own would take over every folder that has no table.
+    # With the root as a camera of its own, every folder without a table would belong to it.
     is_in_the_way = not folder and bool(read) and settings.table(camera) is None
     return UnreadFolder(
         folder,
@@ -270,9 +270,9 @@ def _snippet(settings: Settings, folder: str, camera: str, template: str, is_rea
 
 
 def _layout(table: Camera | None, template: str, is_read: bool) -> str:
-    """Return the setting, in TOML: the template after what reads the camera's other uploads."""
-    said = "auto" if table is None else table.layout
-    known = (said,) if isinstance(said, str) else said
+    """Return the setting in TOML: the template after the layouts of the camera's other uploads."""
+    layout = "auto" if table is None else table.layout
+    known = (layout,) if isinstance(layout, str) else layout
     if known == ("auto",) and not is_read:
         return _quoted(template)
     return f"[{', '.join(map(_quoted, (*known, template)))}]"

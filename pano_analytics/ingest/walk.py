@@ -1,4 +1,4 @@
-"""Walking the upload tree: which folders there are, and what lies in them. Reads only."""
+"""Walking the upload tree: its folders and their files. Nothing is written."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class FileEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WalkUnit:
-    """What is looked at in one go: a day folder with all below it, or a folder's own files.
+    """What is scanned at once: a day folder with everything below it, or a folder's own files.
 
-    `day` is None for a folder that no day names; its entries are then already
-    known, because it had to be listed to find the folders below it, and so is what
-    could not be looked at in it (`unreadable`, `skipped`).
+    `day` is None for a folder whose path has no date. Its `entries`, and what could not be
+    read in it (`unreadable`, `skipped`), are then already known, because it had to be listed
+    to find the folders below it.
     """
 
     path: str
@@ -41,47 +41,47 @@ class WalkUnit:
 
     @property
     def may_hold(self) -> bool:
-        """Whether files are known to lie in it, or may lie in it."""
+        """Whether it has files, or may have some."""
         return self.day is not None or bool(self.entries)
 
 
 @dataclass
 class WalkProblems:
-    """What could not be looked at, each with the reason: nothing is passed over in silence."""
+    """What could not be read and what was skipped, as pairs of path and reason."""
 
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
 def units(root: Path) -> list[WalkUnit]:
-    """Return the units below `root`: each day folder, and others that hold files or trouble."""
-    found: list[WalkUnit] = []
+    """Return the units below `root`: day folders, and others with files or problems."""
+    units_found: list[WalkUnit] = []
     waiting: list[str] = [""]
     while waiting:
         folder = waiting.pop()
         own, folders = _listed(root, folder)
         if own.entries or own.unreadable or own.skipped:
-            found.append(own)
+            units_found.append(own)
         for name in folders:
             below = f"{folder}/{name}" if folder else name
             day = layouts.day_of_folder(below.split("/"))
             if day is None:
                 waiting.append(below)
             else:
-                found.append(WalkUnit(encode_path(below), day))
-    return found
+                units_found.append(WalkUnit(encode_path(below), day))
+    return units_found
 
 
 def _listed(root: Path, folder: str) -> tuple[WalkUnit, list[str]]:
-    """Return a folder that no day names as a unit, and the names of the folders in it."""
+    """Return a folder without a date as a unit, and the names of the folders in it."""
     trouble = WalkProblems()
     entries, folders = list_folder(root, folder, trouble)
-    told = (tuple(trouble.unreadable), tuple(trouble.skipped))
-    return WalkUnit(encode_path(folder), None, tuple(entries), *told), folders
+    problems = (tuple(trouble.unreadable), tuple(trouble.skipped))
+    return WalkUnit(encode_path(folder), None, tuple(entries), *problems), folders
 
 
 def units_of(root: Path, folders: Iterable[str]) -> list[WalkUnit]:
-    """Return the units that the folders at these paths (as on disk) belong to, if still there."""
+    """Return the units of the folders at these paths (as on disk), if they still exist."""
     days, others = dict[str, date](), set[str]()
     for folder in folders:
         if not _is_folder(root, folder):
@@ -93,8 +93,8 @@ def units_of(root: Path, folders: Iterable[str]) -> list[WalkUnit]:
             others.add(folder)
         else:
             days["/".join(parts[:n])] = day
-    found = [WalkUnit(encode_path(folder), day) for folder, day in days.items()]
-    return found + [_listed(root, folder)[0] for folder in others]
+    day_units = [WalkUnit(encode_path(folder), day) for folder, day in days.items()]
+    return day_units + [_listed(root, folder)[0] for folder in others]
 
 
 def _is_folder(root: Path, folder: str) -> bool:
@@ -105,25 +105,25 @@ def _is_folder(root: Path, folder: str) -> bool:
 
 
 def entries(root: Path, unit: WalkUnit, trouble: WalkProblems) -> list[FileEntry]:
-    """Return all regular files of `unit`; what cannot be read goes to `trouble`."""
+    """Return all regular files of `unit`; add what cannot be read to `trouble`."""
     if unit.day is None:
         trouble.unreadable += unit.unreadable
         trouble.skipped += unit.skipped
         return list(unit.entries)
-    found: list[FileEntry] = []
+    files: list[FileEntry] = []
     waiting = [os.fsdecode(decode_path(unit.path))]
     while waiting:
         folder = waiting.pop()
         own, folders = list_folder(root, folder, trouble)
-        found += own
+        files += own
         waiting += [f"{folder}/{name}" for name in folders]
-    return found
+    return files
 
 
 def list_folder(
     root: Path, folder: str, trouble: WalkProblems
 ) -> tuple[list[FileEntry], list[str]]:
-    """Return a folder's own regular files and the names of the folders in it; follows no link."""
+    """Return a folder's own regular files and the names of its folders; links are not followed."""
     files: list[FileEntry] = []
     folders: list[str] = []
     prefix = encode_path(folder) + "/" if folder else ""
@@ -146,16 +146,16 @@ def _add(
 ) -> None:
     name = item.name if item.name.isascii() and "%" not in item.name else encode_path(item.name)
     try:
-        found = item.stat(follow_symlinks=False)
+        status = item.stat(follow_symlinks=False)
     except FileNotFoundError:
-        return  # gone between listing and looking: renamed by its camera, or culled
+        return  # gone since it was listed: renamed by its camera, or culled
     except OSError as error:
         trouble.unreadable.append((prefix + name, error.strerror or str(error)))
         return
-    mtime_ns = found.st_mtime_ns
+    mtime_ns = status.st_mtime_ns
     if not 0 <= mtime_ns <= CLOCKS_END_NS:
         mtime_ns = sane(mtime_ns)
-    files.append(FileEntry(prefix + name, found.st_size, mtime_ns))
+    files.append(FileEntry(prefix + name, status.st_size, mtime_ns))
 
 
 def _what(item: os.DirEntry[str]) -> str:
