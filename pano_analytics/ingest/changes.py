@@ -103,7 +103,7 @@ def file_system_of(place: bytes, mounts: bytes) -> str:
     longest, kind = -1, ""
     for line in mounts.splitlines():
         left, _, right = line.partition(b" - ")
-        point = _OCTAL.sub(lambda found: bytes([int(found[1], 8)]), left.split(b" ")[4])
+        point = _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), left.split(b" ")[4])
         # Of two mounts at one point, the later is on top.
         is_above = (place + b"/").startswith(point.rstrip(b"/") + b"/")
         if is_above and len(point) >= longest:

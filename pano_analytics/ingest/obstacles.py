@@ -70,8 +70,8 @@ def of(trouble: WalkProblems, now_us: int) -> Obstacles:
     return Obstacles(_one(trouble.unreadable, now_us), _one(trouble.skipped, now_us))
 
 
-def _one(found: Sequence[tuple[str, str]], now_us: int) -> Obstacle | None:
-    known = sorted(one for one in found if not any(map(layouts.passes_over, _parts(one[0]))))
+def _one(problems: Sequence[tuple[str, str]], now_us: int) -> Obstacle | None:
+    known = sorted(one for one in problems if not any(map(layouts.passes_over, _parts(one[0]))))
     return Obstacle(len(known), now_us, *known[0]) if known else None
 
 
@@ -79,10 +79,10 @@ def _parts(path: str) -> list[str]:
     return [] if path == "." else path.split("/")
 
 
-def by_folder(found: Sequence[tuple[str, str]], now_us: int) -> dict[str, Obstacle]:
+def by_folder(problems: Sequence[tuple[str, str]], now_us: int) -> dict[str, Obstacle]:
     """Return what could not be read, by folder."""
     folders: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for path, reason in found:
+    for path, reason in problems:
         folders[path.rpartition("/")[0]].append((path, reason))
     return {folder: Obstacle(len(each), now_us, *min(each)) for folder, each in folders.items()}
 
@@ -100,8 +100,8 @@ def save(storage: Storage, units: Mapping[str, Obstacles], closed: Mapping[str, 
         storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())
 
 
-def _gather(found: Sequence[tuple[str, Obstacle]]) -> dict[str, Obstacle]:
-    return by_place(found, _sum, lambda one: one.since_us)
+def _gather(obstacles: Sequence[tuple[str, Obstacle]]) -> dict[str, Obstacle]:
+    return by_place(obstacles, _sum, lambda one: one.since_us)
 
 
 def _sum(each: Sequence[Obstacle]) -> Obstacle:
@@ -169,13 +169,15 @@ def blocked(settings: Settings, storage: Storage, word: str) -> list[Blocked]:
     return [one for one in folders if not {None, alike.key(one.camera)} & ignored]
 
 
-def _blocked(settings: Settings, word: str, folder: str, found: Obstacle) -> Blocked:
+def _blocked(settings: Settings, word: str, folder: str, obstacle: Obstacle) -> Blocked:
     root = settings.uploads or Path()
     place = "" if folder == "." else folder
     camera = owner_of(settings, place, encode_path(resolved(root).name) or "camera").camera
     advice = _READ if word == UNREADABLE else _SKIP
-    since = from_epoch_us(found.since_us)
-    return Blocked(word, place, camera, found.entries, since, found.sample, found.reason, advice)
+    since = from_epoch_us(obstacle.since_us)
+    return Blocked(
+        word, place, camera, obstacle.entries, since, obstacle.sample, obstacle.reason, advice
+    )
 
 
 _READ = (

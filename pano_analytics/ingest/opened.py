@@ -163,15 +163,15 @@ def _write_frames(change: Change, day: CameraDay, media_ids: list[str], pack: Pa
 
 
 def _updated(was: Upload, outcome: Outcome, pack: Pack, quiet_s: float) -> Upload:
-    found = outcome.inspection
-    if found is None:
+    inspection = outcome.inspection
+    if inspection is None:
         return _without_inspection(was, outcome)
-    may_grow = _may_grow(was, found, quiet_s)
-    now = still_arriving(was, found, quiet_s) if may_grow else opened(was, found)
+    may_grow = _may_grow(was, inspection, quiet_s)
+    now = still_arriving(was, inspection, quiet_s) if may_grow else opened(was, inspection)
     if (now.state, now.sha256) == (was.state, was.sha256):
         return was  # still pending, with the same content
-    kept = _keep(was.media_id, found.frames, pack)
-    return replace(now, thumb=kept[most_informative(found.frames)] if kept else None)
+    kept = _keep(was.media_id, inspection.frames, pack)
+    return replace(now, thumb=kept[most_informative(inspection.frames)] if kept else None)
 
 
 def _without_inspection(was: Upload, outcome: Outcome) -> Upload:
@@ -180,10 +180,10 @@ def _without_inspection(was: Upload, outcome: Outcome) -> Upload:
     return went_missing(was) if outcome.trouble == "gone" else to_open(was, outcome.reason)
 
 
-def _may_grow(was: Upload, found: Inspection, quiet_s: float) -> bool:
+def _may_grow(was: Upload, inspection: Inspection, quiet_s: float) -> bool:
     """Return whether an incomplete file was written to recently, and may still grow."""
     age_s = (datetime.now(UTC) - was.mtime).total_seconds()
-    return found.state != "complete" and age_s < quiet_s and _may_be_under_way(was.start)
+    return inspection.state != "complete" and age_s < quiet_s and _may_be_under_way(was.start)
 
 
 def _may_be_under_way(start: datetime) -> bool:

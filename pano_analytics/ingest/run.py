@@ -432,8 +432,8 @@ class _Run:
         if not change:
             return
         mark_at_work(self.storage)
-        went = gone.newly_gone(change, self._rebuild.brought)
-        noted = gone.note(self.journal, self._facts, went, self.time.now_us())
+        gone_files = gone.newly_gone(change, self._rebuild.brought)
+        noted = gone.note(self.journal, self._facts, gone_files, self.time.now_us())
         change.commit([*self._packs, *noted])
         self._facts, self._packs = [], []
         self._remember()

@@ -108,7 +108,7 @@ def gather(heaps: Mapping[str, Heap]) -> dict[str, Heap]:
 
 
 def by_place(
-    found: Iterable[tuple[str, Value]],
+    values: Iterable[tuple[str, Value]],
     join: Callable[[Sequence[Value]], Value],
     newest_us: Callable[[Value], int],
 ) -> dict[str, Value]:
@@ -117,7 +117,7 @@ def by_place(
     Only the MOST_PLACES with the latest `newest_us` are returned, latest first.
     """
     places: dict[str, list[Value]] = defaultdict(list)
-    for path, one in found:
+    for path, one in values:
         places[layouts.above_dates(path)].append(one)
     joined = {place: join(each) for place, each in places.items()}
     newest = sorted(joined, key=lambda place: (-newest_us(joined[place]), place))

@@ -162,9 +162,9 @@ def _what(item: os.DirEntry[str]) -> str:
     return "a link, not followed" if item.is_symlink() else "not a regular file"
 
 
-def fingerprint(found: Iterable[FileEntry], key: str) -> str:
+def fingerprint(entries: Iterable[FileEntry], key: str) -> str:
     """Return a short text that changes when any name, size or time, or `key`, does."""
     digest = hashlib.blake2b(key.encode(), digest_size=12)
-    lines = sorted(f"{path}\0{size}\0{mtime}" for path, size, mtime in found)
+    lines = sorted(f"{path}\0{size}\0{mtime}" for path, size, mtime in entries)
     digest.update("\n".join(lines).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

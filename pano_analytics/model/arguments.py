@@ -130,7 +130,9 @@ def whole(value: Any, what: str, least: int = 0) -> int | None:
     except TypeError:
         number = None
     if number is None or isinstance(value, (bool, np.bool_)) or number < least:
-        raise QueryError(f"{what}: expected a whole number from {least} on; got {shown(value)}.")
+        raise QueryError(
+            f"{what}: expected a whole number of at least {least}; got {shown(value)}."
+        )
     return min(number, _MOST)
 
 
@@ -171,7 +173,7 @@ def length(value: Any, what: str) -> pd.Timedelta:
         result = pd.NaT
     if not isinstance(result, pd.Timedelta) or result < pd.Timedelta(0):
         raise QueryError(
-            f"{what}: expected a length of time from 0 on, such as timedelta(minutes=10) or "
+            f"{what}: expected a length of time of at least 0, such as timedelta(minutes=10) or "
             f"'10 min'; got {shown(value)}."
         )
     return result

@@ -277,18 +277,20 @@ def changed_meanwhile(upload: Upload) -> Upload:
     return replace(upload, state="pending", state_reason=_CHANGED)
 
 
-def still_arriving(upload: Upload, found: Inspection, quiet_s: float) -> Upload:
+def still_arriving(upload: Upload, inspection: Inspection, quiet_s: float) -> Upload:
     """Return the upload as `opened` does, but pending: written to less than `quiet_s` s ago."""
     reason = f"not complete yet, and written to less than {quiet_s:g} s ago"
-    return replace(_measured(upload, found), state="pending", state_reason=reason)
+    return replace(_measured(upload, inspection), state="pending", state_reason=reason)
 
 
-def opened(upload: Upload, found: Inspection) -> Upload:
+def opened(upload: Upload, inspection: Inspection) -> Upload:
     """Return the upload with what was found in its file.
 
     A clip without an end gets one from its duration.
     """
-    return replace(_measured(upload, found), state=found.state, state_reason=found.state_reason)
+    return replace(
+        _measured(upload, inspection), state=inspection.state, state_reason=inspection.state_reason
+    )
 
 
 def culled(upload: Upload, reason: str, at: datetime) -> Upload:
@@ -296,20 +298,20 @@ def culled(upload: Upload, reason: str, at: datetime) -> Upload:
     return replace(upload, state="culled", state_reason=reason, culled_at=at)
 
 
-def _measured(upload: Upload, found: Inspection) -> Upload:
+def _measured(upload: Upload, inspection: Inspection) -> Upload:
     end = upload.end
-    if end is None and upload.kind == "clip" and found.duration_s is not None:
-        end = upload.start + timedelta(seconds=found.duration_s)
+    if end is None and upload.kind == "clip" and inspection.duration_s is not None:
+        end = upload.start + timedelta(seconds=inspection.duration_s)
     return replace(
         upload,
         end=end,
-        width=found.width,
-        height=found.height,
-        fps=found.fps,
-        duration_s=found.duration_s,
-        codec=found.codec,
-        camera_clock=found.camera_clock,
-        sha256=found.sha256,
+        width=inspection.width,
+        height=inspection.height,
+        fps=inspection.fps,
+        duration_s=inspection.duration_s,
+        codec=inspection.codec,
+        camera_clock=inspection.camera_clock,
+        sha256=inspection.sha256,
     )
 
 
@@ -349,7 +351,7 @@ def encode_path(name: str) -> str:
 def decode_path(path: str) -> bytes:
     """Return the bytes on disk of the text of a `path` column."""
     raw = path.encode("utf-8", "surrogateescape")
-    return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), raw)
+    return _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), raw)
 
 
 def locate(root: str | os.PathLike[str], path: str) -> Path:

@@ -564,7 +564,7 @@ def _explain(error: Any) -> str:
 
 
 def _key_hint(loc: Sequence[Any]) -> str:
-    """Return a hint at a key of the same table with a similar name, as `alike.meant` does."""
+    """Return a hint at a key of the same table with a similar name, as `alike.hint` does."""
     table: Any = Settings
     for part in loc[:-1]:
         if isinstance(part, str):

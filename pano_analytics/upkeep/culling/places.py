@@ -43,7 +43,7 @@ def most_files(up_to: Any) -> int | None:
     if up_to is None:
         return None
     if isinstance(up_to, bool) or not isinstance(up_to, Integral) or up_to < 0:
-        raise QueryError(f"up_to: expected a whole number from 0 on; got {shown(up_to)}.")
+        raise QueryError(f"up_to: expected a whole number of at least 0; got {shown(up_to)}.")
     return int(up_to)
 
 
