@@ -1,8 +1,8 @@
-"""What does the work: executors, and what a `Crew` must know about each kind.
+"""Executors for parallel work, and the adapter that describes their errors.
 
-Any `concurrent.futures.Executor` can do the work. An executor that knows more says so with the
-members of `WorkerPool`: which errors mean that a worker died, how to end its workers whatever
-they are doing, and whether it can still answer. `adapted` adds the usual answers for others.
+Any `concurrent.futures.Executor` can do the work. An executor can also implement `WorkerPool`:
+which errors mean that a worker died, how to kill its workers, and whether it can still return
+results. `adapted` adds defaults for executors that do not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 Result = TypeVar("Result")
 
 ROOT_VARIABLE = "PANO_WORKER_UPLOADS"
-"""Environment variable of a worker: where its computer has the upload root."""
+"""Environment variable of a worker: the upload root on its machine."""
 
 
 @runtime_checkable
@@ -28,31 +28,31 @@ class WorkerPool(Protocol):
     """An executor that a `Crew` can rely on."""
 
     lost: tuple[type[BaseException], ...]
-    """Errors of `submit` or of a future that mean: a worker died, or the pool gave up its task."""
+    """Errors of `submit` or of a future after a worker died or the pool cancelled the task."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Hand over a call; raises one of `lost` if the pool can take no more."""
+        """Submit a call. Raises one of `lost` if the pool accepts no more calls."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls."""
+        """Accept no more calls."""
 
     def kill(self) -> None:
-        """End all workers, whatever they are doing; their calls fail with one of `lost`."""
+        """Kill all workers; their calls fail with one of `lost`."""
 
     def is_dead(self) -> bool:
-        """Return whether the pool will never answer, and will not say so."""
+        """Return whether the pool can never return a result, without raising an error."""
 
 
 MakeExecutor = Callable[[], Executor | WorkerPool]
 
 
 def adapted(executor: Executor | WorkerPool) -> WorkerPool:
-    """Return `executor` itself if it is a WorkerPool, else with the usual answers."""
+    """Return `executor` itself if it is a WorkerPool, otherwise an adapter around it."""
     return executor if isinstance(executor, WorkerPool) else _Adapter(executor)
 
 
 class _Adapter:
-    """An executor of any kind. Its workers cannot be ended: what is stuck is left behind."""
+    """An executor of any kind. Its workers cannot be killed: a stuck task is abandoned."""
 
     lost: tuple[type[BaseException], ...] = (BrokenExecutor, CancelledError)
 
@@ -73,7 +73,7 @@ class _Adapter:
 
 
 class _Context(ForkServerContext):
-    """A multiprocessing context that remembers the processes it made."""
+    """A multiprocessing context that keeps a list of the processes it created."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class _Context(ForkServerContext):
 
 
 class ProcessPool(ProcessPoolExecutor):
-    """Processes of this computer, forked from a server that has loaded what they need."""
+    """Processes on this machine, forked from a server that has loaded the modules they need."""
 
     lost: tuple[type[BaseException], ...] = (BrokenExecutor, CancelledError)
 
@@ -96,7 +96,7 @@ class ProcessPool(ProcessPoolExecutor):
         super().__init__(workers, mp_context=self._pano_context, initializer=initializer)
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
-        """Hand over a call; the first one starts the pool's own thread."""
+        """Submit a call; the first one starts the pool's manager thread."""
         before = set() if self._pano_threads else set(threading.enumerate())
         future = super().submit(fn, *args, **kwargs)
         if not self._pano_threads:
@@ -108,15 +108,15 @@ class ProcessPool(ProcessPoolExecutor):
         return future
 
     def kill(self) -> None:
-        """End the processes, whatever they are doing."""
+        """Kill the processes, even during a task."""
         for process in self._pano_context.made:
             process.kill()
 
     def is_dead(self) -> bool:
-        """Return whether the pool's own thread has ended, which tells nobody about it."""
+        """Return whether the pool's manager thread has ended, which the pool does not report."""
         return bool(self._pano_threads) and not any(one.is_alive() for one in self._pano_threads)
 
 
 def root_here(root: Path) -> Path:
-    """Return where this worker finds the upload root: another computer may mount it elsewhere."""
+    """Return the upload root on this worker's machine, which may mount it at another path."""
     return Path(os.environ.get(ROOT_VARIABLE) or root)
