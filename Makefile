@@ -11,15 +11,15 @@ setup: .venv/.done
 
 # uv if the package index has it (three times as fast), else plain pip. Both check every file
 # against the hashes in requirements.lock; uv itself is checked against requirements-build.lock.
-.venv/.done: requirements.lock requirements-build.lock pyproject.toml
+.venv/.done: requirements.lock requirements-build.lock pyproject.toml demo/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pano needs Python 3.11 or newer; to choose one: PYTHON=python3.12 make $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv .venv
 	if $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.lock; then \
 	    $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock && \
-	    $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	    $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . -e ./demo; \
 	else \
 	    $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
-	    $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	    $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e ./demo; \
 	fi
 	touch .venv/.done
 
@@ -59,8 +59,9 @@ lint: setup
 bench: setup
 	for one in benchmarks/*.py; do case $$one in *trees.py|*processes.py|*against.py) ;; *) echo "== $$one"; $(BIN)/python $$one || exit 1;; esac; done
 
+# Without the extra `demo`: pano-demo comes from its folder, and needs nothing more.
 lock:
-	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --universal --fork-strategy fewest --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra receive --extra notebook --universal --fork-strategy fewest --generate-hashes \
 	    --no-header --no-annotate --quiet -o requirements.lock
 	echo "uv==$$($(BIN)/uv --version | cut -d ' ' -f 2)" | $(BIN)/uv pip compile - --universal --generate-hashes \
 	    --no-header --no-annotate --quiet -o requirements-build.lock
@@ -70,4 +71,4 @@ docs: setup
 	$(BIN)/python tools/make_notices.py
 
 clean:
-	rm -rf .venv node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv node_modules build dist demo/dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

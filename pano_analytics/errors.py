@@ -16,7 +16,8 @@ EXIT_CODES: dict[int, str] = {
     1: "A path could not be accessed, the system allowed no more processes, threads or memory, or "
     "an unexpected error (please report it).",
     2: "Invalid or missing settings or options: no upload root or library is given, the library "
-    "is inside the upload tree, a name or password is not accepted.",
+    "is inside the upload tree, a name or password is not accepted, or an optional package is not "
+    "installed.",
     3: "The upload tree is missing, empty although uploads are known, not fully readable, or not "
     "the one that belongs to the library. Nothing was changed.",
     4: "The library is missing, written by a newer pano, damaged, not the expected one, or cannot "
@@ -55,6 +56,12 @@ class SettingsError(PanoError):
     def __init__(self, *lines: str) -> None:
         super().__init__("\n  ".join(lines))
         self.lines = lines
+
+
+class NotInstalled(PanoError):
+    """The optional packages that a command needs are not installed."""
+
+    exit_code = 2
 
 
 class UploadTreeError(PanoError):

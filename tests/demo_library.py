@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pano_analytics import demo
-from pano_analytics.demo import make_demo, truth_path
+import pano_demo
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
+from pano_demo import make_demo, truth_path
 
 __all__ = ["DemoHome", "demo_home"]
 
@@ -73,7 +73,7 @@ def lay_uploads(target: Path) -> None:
 
 def _generator() -> str:
     """Return a short hash of the generator's code and of what it is asked for."""
-    folder = Path(demo.__file__).parent
+    folder = Path(pano_demo.__file__).parent
     code = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.suffix == ".py"]
     asked = repr((END, DAYS, CAMERAS, ZONE)).encode()
     return hashlib.sha256(b"".join([*code, asked])).hexdigest()[:12]

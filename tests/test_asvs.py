@@ -182,8 +182,6 @@ def test_passwords_are_typed_unseen(tmp_path: Path) -> None:
 CODE = Path(__file__).parent.parent / "pano_analytics"
 MAKES_CODE = {"eval", "exec", "compile", "__import__"}
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "yaml", "xml", "lxml", "telnetlib", "random"}
-# Scenes and cameras of the demonstration are played by dice; nothing of them is secret.
-PLAYS = {"demo"}
 
 
 def doubtful(tree: ast.AST) -> Iterator[str]:
@@ -206,7 +204,7 @@ def test_no_code_is_made_of_text() -> None:
     assert set(doubtful(ast.parse("import pickle; eval(x); os.system(y); run(z, shell=True)"))) == {
         "pickle", "eval", "system", "shell"
     }  # fmt: skip
-    files = [file for file in CODE.rglob("*.py") if not PLAYS & set(file.relative_to(CODE).parts)]
+    files = list(CODE.rglob("*.py"))
     assert len(files) > 100
     found = {(file.name, what) for file in files for what in doubtful(ast.parse(file.read_text()))}
     assert found == set()

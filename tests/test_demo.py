@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,19 +23,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pano_analytics import demo, layouts
+import pano_demo as demo
+from pano_analytics import layouts
+from pano_analytics.cli import demo as cli_demo
 from pano_analytics.cli import pano
-from pano_analytics.demo import clip, osd, picture
-from pano_analytics.demo.habits import DemoUpload
-from pano_analytics.demo.make import make_all
-from pano_analytics.demo.picture import Shot
-from pano_analytics.demo.planes import HEIGHT, WIDTH, Planes
-from pano_analytics.demo.scenery import Layer
-from pano_analytics.demo.sensor import Exposure
-from pano_analytics.demo.story import FALSE_SORTS
-from pano_analytics.demo.sun import Look, light_at, look_at, sun_times
 from pano_analytics.errors import SettingsError, UploadTreeError
 from pano_analytics.formats import dhav
+from pano_demo import clip, osd, picture
+from pano_demo.habits import DemoUpload
+from pano_demo.make import make_all
+from pano_demo.picture import Shot
+from pano_demo.planes import HEIGHT, WIDTH, Planes
+from pano_demo.scenery import Layer
+from pano_demo.sensor import Exposure
+from pano_demo.story import FALSE_SORTS
+from pano_demo.sun import Look, light_at, look_at, sun_times
 
 HOME = ZoneInfo("Europe/Berlin")
 END = datetime(2026, 11, 22, 19, 0, tzinfo=HOME)
@@ -424,6 +428,43 @@ def test_sample_is_a_small_whole_tree() -> None:
 
 
 # --- the command ----------------------------------------------------------------------------
+
+
+def without_pano_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `pano` where the demonstration's folder is not on the path, as if not installed."""
+    hidden = str(Path(demo.__file__).parents[1])
+    code = f"import sys; sys.path.remove({hidden!r}); from pano_analytics.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_where_it_is_not_installed_one_line_says_how_to(tmp_path: Path) -> None:
+    """With the code of the table, whatever is asked of it; help is there all the same."""
+    for more in ((), ("--live",), ("--upload-to", "localhost:21")):
+        ran = without_pano_demo("demo", str(tmp_path / "uploads"), *more)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        [line] = ran.stderr.splitlines()
+        assert "pip install 'pano-analytics[demo]'" in line
+    assert list(tmp_path.iterdir()) == []
+    assert without_pano_demo("demo", "--help").returncode == 0
+
+
+def test_defaults_of_the_command_are_those_of_the_demonstration() -> None:
+    """The command may not import them: its help works without the package."""
+    assert (demo.DEFAULT_DAYS, len(demo.CAMERAS)) == (cli_demo.DAYS, cli_demo.CAMERAS)
+
+
+def test_the_former_name_still_works_and_warns() -> None:
+    """`pano_analytics.demo` has the same names; the warning points to the line that imports it."""
+    code = "import pano_analytics.demo as old, pano_demo as new; print(*old.__all__); " + (
+        "assert all(getattr(old, name) is getattr(new, name) for name in old.__all__)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "<string>:1: DeprecationWarning: pano_analytics.demo is now" in ran.stderr
+    assert set(ran.stdout.split()) == {*demo.__all__, "DEFAULT_DAYS"}
 
 
 def test_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import pytest
 from serving import DEADLINE_S
 
 from pano_analytics import layouts
-from pano_analytics.demo import live
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.formats import dhav
 from pano_analytics.inspection import inspect_file
+from pano_demo import live
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "uploads"
 NOON, NIGHT = datetime(2026, 12, 3, 12, 30, 5, tzinfo=UTC), datetime(2027, 1, 5, 2, 0, tzinfo=UTC)

@@ -18,11 +18,11 @@ from pydantic import BaseModel
 
 from pano_analytics import settings
 from pano_analytics.cli import COMMANDS
-from pano_analytics.demo import make_demo
 from pano_analytics.doctor import WORDS
 from pano_analytics.ingest.run import ingest
 from pano_analytics.model.upload import STATES, TRIGGERS
 from pano_analytics.settings import Settings
+from pano_demo import make_demo
 
 __all__ = ["demo_home"]
 

@@ -36,6 +36,8 @@ LAYOUT = (
     "benchmarks",
     "data/README.md",
     "data/sample",
+    "demo/pano_demo",
+    "demo/pyproject.toml",
     "docs",
     "environment.yml",
     "notebooks/investigate_incident.ipynb",
@@ -145,9 +147,20 @@ def test_other_ranges_are_told_apart(conda: str, pip: str) -> None:
 
 
 def test_environment_installs_the_package_itself() -> None:
-    """The package comes from the checkout, its upload server too, by a line that pip takes."""
+    """The packages come from the checkout, the upload server too, by lines that pip takes."""
     [pip] = [line["pip"] for line in conda_dependencies() if isinstance(line, dict)]
-    assert pip == ["-e .[receive]"]
+    assert pip == ["-e .[receive]", "-e ./demo"]
+
+
+def test_the_demonstration_needs_nothing_that_the_lock_lacks() -> None:
+    """It has the version of pano-analytics, which asks for it and for all that it imports."""
+    own = tomllib.loads((ROOT / "demo" / "pyproject.toml").read_text())["project"]
+    version = project()["project"]["version"]
+    needed = {Requirement(one).name for one in own["dependencies"]}
+    assert own["version"] == version
+    assert extras()["demo"] == [f"{own['name']}=={version}"]
+    assert f"pano-analytics=={version}" in own["dependencies"]
+    assert needed - {"pano-analytics"} <= {one.name for one in requirements("core")}
 
 
 def locked() -> list[tuple[str, str]]:

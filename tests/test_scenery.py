@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from pano_analytics.demo.scenery import (
+from pano_demo.scenery import (
     ASSETS,
     SCENES,
     SIZE,

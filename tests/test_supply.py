@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -47,6 +48,37 @@ def test_tools_of_the_build_are_pinned() -> None:
     assert re.match(r"uv==[\d.]+ \\\n    --hash=sha256:[0-9a-f]{64}", uv)
     assert "http" not in uv
     assert version("hatchling") in build[0]
+
+
+def wheel_of(folder: Path, target: Path) -> zipfile.ZipFile:
+    """Build the wheel of the distribution in `folder`, as `pip wheel` does, and open it."""
+    build = [Path(sys.executable).with_name("hatchling"), "build", "-t", "wheel", "-d", target]
+    subprocess.run(build, cwd=folder, check=True, capture_output=True)
+    [wheel] = target.iterdir()
+    return zipfile.ZipFile(wheel)
+
+
+def test_the_wheel_is_small(tmp_path: Path) -> None:
+    """It has the package alone, each module of it, without the pictures of the demonstration."""
+    wheel = wheel_of(ROOT, tmp_path)
+    names = set(wheel.namelist())
+    assert Path(str(wheel.filename)).stat().st_size < 2_000_000
+    assert {name.split("/")[0] for name in names} == {
+        "pano_analytics",
+        f"pano_analytics-{version('pano-analytics')}.dist-info",
+    }
+    code = (ROOT / "pano_analytics").rglob("*.py")
+    assert {path.relative_to(ROOT).as_posix() for path in code} <= names
+    assert {"pano_analytics/py.typed", "pano_analytics/dashboard/page.html"} <= names
+
+
+def test_the_wheel_of_the_demonstration_has_its_pictures(tmp_path: Path) -> None:
+    """Code and scenery, and where the scenery comes from."""
+    names = set(wheel_of(ROOT / "demo", tmp_path).namelist())
+    files = [path for path in (ROOT / "demo" / "pano_demo").rglob("*") if path.is_file()]
+    wanted = {path.relative_to(ROOT / "demo").as_posix() for path in files if path.suffix != ".pyc"}
+    assert wanted <= names
+    assert "pano_demo/assets/CREDITS.md" in wanted
 
 
 def test_nothing_is_fetched_unpinned() -> None:

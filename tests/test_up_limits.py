@@ -20,8 +20,8 @@ from serving import settle, wait_until
 from upping import CAMERA, PASSWORD, Home, descendants, stamp, upping
 
 import pano_analytics
-from pano_analytics.demo import CAMERAS as ALL
-from pano_analytics.demo import live
+from pano_demo import CAMERAS as ALL
+from pano_demo import live
 
 __all__ = ["demo_home"]
 

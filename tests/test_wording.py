@@ -17,12 +17,12 @@ from pano_analytics.cli.doctor import _in_words
 from pano_analytics.dashboard import payloads
 from pano_analytics.dashboard.answers import Uploads, find_item
 from pano_analytics.dashboard.selection import Selection
-from pano_analytics.demo import DemoSummary
 from pano_analytics.doctor.findings import WORDS, Finding, table
 from pano_analytics.library import Library
 from pano_analytics.settings import load
 from pano_analytics.upkeep import culling
 from pano_analytics.upkeep.culling.planning import Left
+from pano_demo import DemoSummary
 
 # One of something in the plural, and how Python, NumPy and pandas write what is missing.
 WRONG = re.compile(

@@ -23,8 +23,8 @@ from PIL import Image
 from serving import DEADLINE_S, free_port, snapshot_path, wait_until
 
 from pano_analytics import settings as settings_room
-from pano_analytics.demo import live
 from pano_analytics.receive.accounts import Accounts, make_folder, new_account
+from pano_demo import live
 
 CAMERA, PASSWORD = "front_door", "three-small-words"
 PANO = [sys.executable, "-m", "pano_analytics.cli"]

@@ -7,20 +7,26 @@ import secrets
 import socket
 import sys
 from datetime import date, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pano_analytics import demo
 from pano_analytics.cli.terminal import say
+from pano_analytics.errors import NotInstalled
 from pano_analytics.wording import many
 
 if TYPE_CHECKING:
     from pano_analytics.settings import Settings
+    from pano_demo import DemoSummary
 
 PASSWORD = "PANO_DEMO_PASSWORD"
 """The environment variable with the simulated cameras' password, generated at each start."""
+
+# As in pano_demo, which is imported only when the command runs: it may not be installed.
+DAYS = 15
+CAMERAS = 6
 
 
 class _End(click.ParamType[datetime | date]):
@@ -58,16 +64,16 @@ def _parsed(text: str) -> datetime | date | None:
 )
 @click.option(
     "--days",
-    default=demo.DEFAULT_DAYS,
+    default=DAYS,
     show_default=True,
     type=click.IntRange(1, 3660),
     help="How many days the uploads reach back.",
 )
 @click.option(
     "--cameras",
-    default=len(demo.CAMERAS),
+    default=CAMERAS,
     show_default=True,
-    type=click.IntRange(1, len(demo.CAMERAS)),
+    type=click.IntRange(1, CAMERAS),
     help="Use only the first N cameras.",
 )
 @click.option(
@@ -125,13 +131,25 @@ def command(
       pano demo small --days 2 --cameras 2 --end 2026-11-20
       pano demo data/uploads --live --port 8080
     """
+    _check_installed()
     if upload_to is not None:
         _upload(directory, upload_to)
         return
-    if not live or not demo.truth_path(directory).exists():
+    from pano_demo import truth_path
+
+    if not live or not truth_path(directory).exists():
         _make(directory, seed, end, days, cameras, zone)
     if live:
         _live(directory, library or directory.with_name(f"{directory.name}.library"), port)
+
+
+def _check_installed() -> None:
+    if find_spec("pano_demo") is None:
+        raise NotInstalled(
+            "expected the package pano-demo, which makes the demonstration; it is not installed. "
+            "Install it with `pip install 'pano-analytics[demo]'`, or in a clone of the "
+            "repository with `make setup`."
+        )
 
 
 def _make(
@@ -142,8 +160,10 @@ def _make(
     cameras: int,
     zone: str | None,
 ) -> None:
+    from pano_demo import make_demo
+
     with click.progressbar(length=1, label="Demo", file=sys.stderr) as bar:
-        summary = demo.make_demo(
+        summary = make_demo(
             directory,
             seed=seed,
             end=end,
@@ -160,7 +180,7 @@ def _show(bar: Any, done: int, total: int) -> None:
     bar.update(done - bar.pos)
 
 
-def _line(made: demo.DemoSummary) -> str:
+def _line(made: DemoSummary) -> str:
     return (
         f"{made.root}: {many(made.snapshots, 'snapshot')} and {many(made.clips, 'clip')} of "
         f"{many(made.events, 'event')} ({many(made.false_alarms, 'false alarm')}), "
@@ -231,12 +251,13 @@ def _set_up_accounts(settings: Settings, directory: Path, password: str) -> None
     """Create an account with `password` for each camera, or set that password if it has one."""
     from pano_analytics.receive import accounts as accounts_module
     from pano_analytics.store.storage import Storage
+    from pano_demo import CAMERAS as simulated
 
     assert settings.library is not None
     Storage(settings.library).make()
     accounts = accounts_module.Accounts(settings.library)
     known = {account.camera for account in accounts.all()}
-    for camera in demo.CAMERAS:
+    for camera in simulated:
         if camera.name in known:
             accounts.set_password(camera.name, password)
         else:
@@ -249,7 +270,7 @@ def _set_up_accounts(settings: Settings, directory: Path, password: str) -> None
 
 def _upload(directory: Path, where: str) -> None:
     """Simulate the cameras until the process ends."""
-    from pano_analytics.demo import live
+    from pano_demo import live
 
     host, _, port = where.rpartition(":")
     if not host or not port.isdigit():

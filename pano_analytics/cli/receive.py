@@ -10,18 +10,12 @@ import click
 
 from pano_analytics.cli.options import settings_options
 from pano_analytics.cli.terminal import say
-from pano_analytics.errors import PanoError
+from pano_analytics.errors import NotInstalled
 from pano_analytics.logs import on_stderr
 
 if TYPE_CHECKING:
     from pano_analytics.receive.server import Receiver
     from pano_analytics.settings import Settings
-
-
-class NotInstalled(PanoError):
-    """The optional packages that receiving needs are not installed."""
-
-    exit_code = 2
 
 
 @click.command("receive")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from pano_analytics.demo.planes import HEIGHT, WIDTH, Bytes, Planes
+from pano_demo.planes import HEIGHT, WIDTH, Bytes, Planes
 
 _SLACK_PX = 331
 # What a video's filter, which looks back over many pictures, divides the noise by.

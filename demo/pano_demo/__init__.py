@@ -9,14 +9,14 @@ from datetime import time as clock_time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pano_analytics.demo.cameras import CAMERAS, DemoCamera
-from pano_analytics.demo.habits import Event
-from pano_analytics.demo.make import Progress, make_all
-from pano_analytics.demo.plan import DemoPlan, make_plan
-from pano_analytics.demo.story import FALSE_SORTS, INCIDENT
-from pano_analytics.demo.truth import truth_path, write_truth
 from pano_analytics.errors import SettingsError, UploadTreeError
 from pano_analytics.model.times import is_zone, system_zone
+from pano_demo.cameras import CAMERAS, DemoCamera
+from pano_demo.habits import Event
+from pano_demo.make import Progress, make_all
+from pano_demo.plan import DemoPlan, make_plan
+from pano_demo.story import FALSE_SORTS, INCIDENT
+from pano_demo.truth import truth_path, write_truth
 
 __all__ = [
     "CAMERAS",

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from random import Random
 from zoneinfo import ZoneInfo
 
-from pano_analytics.demo.days import DemoDay, wall
-from pano_analytics.demo.sun import DAYLIGHTS, light_at
+from pano_demo.days import DemoDay, wall
+from pano_demo.sun import DAYLIGHTS, light_at
 
 FALSE_SORTS = ("wind", "shadow", "headlights", "rain", "spider")
 INCIDENT = "incident"

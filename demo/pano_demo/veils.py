@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from pano_analytics.demo.planes import HEIGHT, WIDTH, Bytes, Planes, add_light, upscale
+from pano_demo.planes import HEIGHT, WIDTH, Bytes, Planes, add_light, upscale
 
 Map = NDArray[np.float32]
 _GREY = 118

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pano_analytics.demo import osd, veils
-from pano_analytics.demo.cast import BACKWARDS, has_foliage, has_shade, scene
-from pano_analytics.demo.planes import (
+from pano_demo import osd, veils
+from pano_demo.cast import BACKWARDS, has_foliage, has_shade, scene
+from pano_demo.planes import (
     HEIGHT,
     WIDTH,
     Box,
@@ -23,11 +23,11 @@ from pano_analytics.demo.planes import (
     bloom,
     through_lens,
 )
-from pano_analytics.demo.sensor import Exposure, add_noise, add_video_noise, expose
-from pano_analytics.demo.sun import Look
+from pano_demo.sensor import Exposure, add_noise, add_video_noise, expose
+from pano_demo.sun import Look
 
 if TYPE_CHECKING:
-    from pano_analytics.demo.scenery import Layer, Motion
+    from pano_demo.scenery import Layer, Motion
 
 Colours = NDArray[np.float32]
 

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
-from pano_analytics.demo import habits
-from pano_analytics.demo.cameras import CAMERAS, DemoCamera, camera_named
-from pano_analytics.demo.cast import act_for
-from pano_analytics.demo.days import DemoDay, all_days, wall
-from pano_analytics.demo.habits import SCHEDULED, Act, Event
-from pano_analytics.demo.planes import WIDTH
-from pano_analytics.demo.story import INCIDENT, DemoEvent, tell
-from pano_analytics.demo.sun import Look, light_at, look_at
+from pano_demo import habits
+from pano_demo.cameras import CAMERAS, DemoCamera, camera_named
+from pano_demo.cast import act_for
+from pano_demo.days import DemoDay, all_days, wall
+from pano_demo.habits import SCHEDULED, Act, Event
+from pano_demo.planes import WIDTH
+from pano_demo.story import INCIDENT, DemoEvent, tell
+from pano_demo.sun import Look, light_at, look_at
 
 _SILENT_FOR = timedelta(hours=46)
 # Shorter trees have no time for a camera to fall silent in.

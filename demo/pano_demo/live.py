@@ -23,15 +23,15 @@ from zoneinfo import ZoneInfo
 
 import pyarrow.parquet as pq
 
-from pano_analytics.demo import clip, habits
-from pano_analytics.demo.cameras import CAMERAS, camera_named
-from pano_analytics.demo.habits import LEAD_S, DemoUpload, Event
-from pano_analytics.demo.make import snapshot_of
-from pano_analytics.demo.plan import DemoPlan, make_plan
-from pano_analytics.demo.story import INCIDENT
-from pano_analytics.demo.truth import truth_path
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.wording import many
+from pano_demo import clip, habits
+from pano_demo.cameras import CAMERAS, camera_named
+from pano_demo.habits import LEAD_S, DemoUpload, Event
+from pano_demo.make import snapshot_of
+from pano_demo.plan import DemoPlan, make_plan
+from pano_demo.story import INCIDENT
+from pano_demo.truth import truth_path
 
 log = logging.getLogger("pano.demo")
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from pano_analytics.demo.planes import HEIGHT, WIDTH, Planes
+from pano_demo.planes import HEIGHT, WIDTH, Planes
 
 # Cameras draw from a small raster font and enlarge it without smoothing much; the
 # bundled face is close to theirs. Sizes are in pixels of a 1080p picture.

@@ -9,8 +9,8 @@ from random import Random
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from pano_analytics.demo.cameras import DemoCamera, camera_named
-from pano_analytics.demo.story import INCIDENT, DemoEvent
+from pano_demo.cameras import DemoCamera, camera_named
+from pano_demo.story import INCIDENT, DemoEvent
 
 # A camera keeps a few seconds in memory, so that a clip begins before what set it off.
 LEAD_S = 4

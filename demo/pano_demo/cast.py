@@ -7,13 +7,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from pano_analytics.demo.habits import SCHEDULED, Act
-from pano_analytics.demo.scenery import load_scene
-from pano_analytics.demo.story import FALSE_SORTS
-from pano_analytics.demo.veils import VEIL_LENGTHS_S
+from pano_demo.habits import SCHEDULED, Act
+from pano_demo.scenery import load_scene
+from pano_demo.story import FALSE_SORTS
+from pano_demo.veils import VEIL_LENGTHS_S
 
 if TYPE_CHECKING:
-    from pano_analytics.demo.scenery import Motion, Scene
+    from pano_demo.scenery import Motion, Scene
 
 # Words looked for in a motion's name and label, the best first.
 _WORDS = {

@@ -13,9 +13,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pano_analytics.demo.picture import GROUP
-from pano_analytics.demo.planes import HEIGHT, WIDTH, Bytes, Planes
 from pano_analytics.formats import dhav
+from pano_demo.picture import GROUP
+from pano_demo.planes import HEIGHT, WIDTH, Bytes, Planes
 
 FPS = 10
 _KEY_EVERY = GROUP

@@ -14,15 +14,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from zlib import crc32
 
-from pano_analytics.demo import clip
-from pano_analytics.demo.cameras import camera_named
-from pano_analytics.demo.habits import LEAD_S, DemoUpload, Event
-from pano_analytics.demo.picture import Shot, take
-from pano_analytics.demo.plan import DemoPlan, event_rng
-from pano_analytics.demo.planes import Planes
-from pano_analytics.demo.sensor import Exposure
-from pano_analytics.demo.sun import Look
 from pano_analytics.formats import dhav
+from pano_demo import clip
+from pano_demo.cameras import camera_named
+from pano_demo.habits import LEAD_S, DemoUpload, Event
+from pano_demo.picture import Shot, take
+from pano_demo.plan import DemoPlan, event_rng
+from pano_demo.planes import Planes
+from pano_demo.sensor import Exposure
+from pano_demo.sun import Look
 
 Progress = Callable[[int, int], None]
 

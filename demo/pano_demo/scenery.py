@@ -1,6 +1,6 @@
 """The six views of the demonstration home: rendered plates and the actors that cross them.
 
-The assets were rendered once by `tools/scenery`; this loads them. A scene has one
+The assets were rendered once by `demo/scenery`; this loads them. A scene has one
 plate for each light, a mask of its foliage (which the wind moves), motions (crops
 with an alpha, cast shadow included) and additive overlays. Everything is
 deterministic; pictures are uint8 RGB at 1080p, made from smaller ones by Lanczos.

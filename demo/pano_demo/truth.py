@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pano_analytics.demo.habits import Event
+from pano_demo.habits import Event
 
 _TIME = pa.timestamp("us", tz="UTC")
 _WALL = pa.timestamp("us")
