@@ -26,7 +26,6 @@ _EDGES = {
     "dashboard/selection.py": "values of the address, and parameters",
     "dashboard/server.py": "arguments of Panel",
     "dashboard/views.py": "messages of the page",
-    "demo/": "JSON beside the pictures",
     "proposal/": "the old tool's JSON",
     "receive/": "JSON files, and arguments of pyftpdlib",
     "service/": "JSON that monitors read",
@@ -156,7 +155,7 @@ def test_no_dictionary_stands_for_a_row() -> None:
     ]
     assert len(inside) == _MOST_DICTS, inside
     unused = [edge for edge in _EDGES if not any(name_of(f).startswith(edge) for f in FILES)]
-    assert unused in ([], ["demo/"])
+    assert unused == []
 
 
 def test_no_class_name_has_two_meanings() -> None:
@@ -168,7 +167,7 @@ def test_no_class_name_has_two_meanings() -> None:
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
-# How files begin. The demonstration writes such files, and is no judge of others'.
+# How files begin.
 _MAGICS = (
     b"\xff\xd8",
     b"\x89PNG",
@@ -185,7 +184,7 @@ def test_only_formats_know_how_files_begin() -> None:
     found = [
         f"{name_of(file)}:{node.lineno}"
         for file in FILES
-        if not name_of(file).startswith(("formats/", "demo/"))
+        if not name_of(file).startswith("formats/")
         for node in ast.walk(tree_of(file))
         if isinstance(node, ast.Constant) and isinstance(node.value, bytes)
         if any(magic in node.value for magic in _MAGICS)
