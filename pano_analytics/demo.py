@@ -1,4 +1,4 @@
-"""Deprecated: the package `pano_demo` under its old name; goes with the next version."""
+"""Deprecated alias of the package `pano_demo`; removed in version 0.2."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pano_demo import (
     DEFAULT_DAYS,
     FALSE_SORTS,
     INCIDENT,
-    Camera,
+    DemoCamera,
+    DemoPlan,
     DemoSummary,
     Event,
-    Plan,
     make_demo,
     make_plan,
     make_sample,
@@ -25,6 +25,8 @@ __all__ = [
     "FALSE_SORTS",
     "INCIDENT",
     "Camera",
+    "DemoCamera",
+    "DemoPlan",
     "DemoSummary",
     "Event",
     "Plan",
@@ -34,8 +36,11 @@ __all__ = [
     "truth_path",
 ]
 
+Camera = DemoCamera
+Plan = DemoPlan
+
 warnings.warn(
-    "pano_analytics.demo is now the package pano_demo; the old name goes with 0.2",
+    "pano_analytics.demo is now the package pano_demo; the old name will be removed in 0.2",
     DeprecationWarning,
     stacklevel=2,
 )
