@@ -127,7 +127,7 @@ def test_an_unforeseen_error_tells_nothing(inside: Inside, monkeypatch: pytest.M
         raise RuntimeError("a secret of /srv/library")
 
     cookie = cookie_of(log_in(inside.url))
-    monkeypatch.setattr("pano_analytics.dashboard.auth.SessionsHandler._own", fail)
+    monkeypatch.setattr("pano_analytics.dashboard.auth.SessionsHandler._own_sessions", fail)
     answer = ask(inside.url, "/sessions", headers={"Cookie": cookie})
     assert answer.status == 500
     for told in ("secret", "Traceback", "srv", "Tornado", "Python"):

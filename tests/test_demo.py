@@ -457,14 +457,17 @@ def test_defaults_of_the_command_are_those_of_the_demonstration() -> None:
 
 def test_the_former_name_still_works_and_warns() -> None:
     """`pano_analytics.demo` has the same names; the warning points to the line that imports it."""
-    code = "import pano_analytics.demo as old, pano_demo as new; print(*old.__all__); " + (
-        "assert all(getattr(old, name) is getattr(new, name) for name in old.__all__)"
+    code = (
+        "import pano_analytics.demo as old, pano_demo as new; print(*old.__all__); "
+        "renamed = {'Camera': 'DemoCamera', 'Plan': 'DemoPlan'}; "
+        "assert all(getattr(old, name) is getattr(new, renamed.get(name, name)) "
+        "for name in old.__all__)"
     )
     ran = subprocess.run(
         [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, check=True
     )
     assert "<string>:1: DeprecationWarning: pano_analytics.demo is now" in ran.stderr
-    assert set(ran.stdout.split()) == {*demo.__all__, "DEFAULT_DAYS"}
+    assert set(ran.stdout.split()) == {*demo.__all__, "DEFAULT_DAYS", "Camera", "Plan"}
 
 
 def test_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:

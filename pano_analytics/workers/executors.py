@@ -92,14 +92,15 @@ class ProcessPool(ProcessPoolExecutor):
 
     def __init__(self, workers: int, initializer: Callable[[], object] | None = None) -> None:
         self._pano_context = _Context()
-        self._pano_threads: list[threading.Thread] = []
+        # None until the first call. Empty if the thread ended before it was looked for.
+        self._pano_threads: list[threading.Thread] | None = None
         super().__init__(workers, mp_context=self._pano_context, initializer=initializer)
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
         """Submit a call; the first one starts the pool's manager thread."""
-        before = set() if self._pano_threads else set(threading.enumerate())
+        before = set(threading.enumerate()) if self._pano_threads is None else set()
         future = super().submit(fn, *args, **kwargs)
-        if not self._pano_threads:
+        if self._pano_threads is None:
             self._pano_threads = [
                 thread
                 for thread in threading.enumerate()
@@ -114,7 +115,8 @@ class ProcessPool(ProcessPoolExecutor):
 
     def is_dead(self) -> bool:
         """Return whether the pool's manager thread has ended, which the pool does not report."""
-        return bool(self._pano_threads) and not any(one.is_alive() for one in self._pano_threads)
+        threads = self._pano_threads
+        return threads is not None and not any(thread.is_alive() for thread in threads)
 
 
 def root_here(root: Path) -> Path:
