@@ -9,7 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from shared_files import clip_path, lay, snapshot_path
 
@@ -126,6 +126,27 @@ def test_a_plain_name_is_never_doubted(wall: datetime, delay_s: int) -> None:
     start = BERLIN.to_utc_us(wall)
     plain = time_from_name(epoch_us(wall), None, start + delay_s * 1_000_000, BERLIN)
     assert plain == (SettledTime(start, None, "name") if BERLIN.is_plain(wall) else None)
+
+
+@given(
+    st.sampled_from(["Europe/Berlin", "Australia/Lord_Howe", "America/Havana", "Asia/Beirut"]),
+    st.lists(st.datetimes(datetime(2005, 1, 1), datetime(2040, 1, 1)), min_size=1, max_size=20),
+)
+@example("Europe/Berlin", [datetime(2026, 10, 25, h, 30) for h in (0, 2, 12, 23)])
+@example("Europe/Berlin", [datetime(2026, 3, 29, h, 30) for h in (0, 2, 12, 23)])
+@example("America/Havana", [datetime(2026, 3, 8, 0, 30), datetime(2026, 3, 7, 23, 30)])
+@example("America/Havana", [datetime(2026, 11, 1, 0, 30), datetime(2026, 10, 31, 23, 59)])
+@example("Africa/Casablanca", [datetime(2026, 2, 15, 2, 30), datetime(2026, 2, 15, 1, 30)])
+@example("Europe/Berlin", [datetime.max])
+def test_a_clock_agrees_with_the_zone_in_any_order(name: str, walls: list[datetime]) -> None:
+    """Offsets are stored for a whole day only if the zone has one offset all day."""
+    zone = ZoneInfo(name)
+    clock = WallClock(zone)
+    for wall in walls:
+        passes = {wall.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1)}
+        offset = passes.pop() if len(passes) == 1 else None
+        known = clock.plain_us(epoch_us(wall))
+        assert known == (None if offset is None else epoch_us(wall - offset))
 
 
 @given(st.lists(st.integers(0, 7200), min_size=2, max_size=8, unique=True), st.randoms())

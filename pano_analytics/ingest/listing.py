@@ -24,7 +24,7 @@ from pano_analytics.model.tables import schema
 from pano_analytics.model.times import WallClock, epoch_us, from_epoch_us, local_date
 from pano_analytics.model.upload import Reading
 from pano_analytics.settings import Settings
-from pano_analytics.settings.whose import Owner, owner_of
+from pano_analytics.settings.whose import Owner, Owners
 from pano_analytics.store import timekeeping
 from pano_analytics.store.catalog import CameraDay
 from pano_analytics.store.timekeeping import Behind, corrected_us
@@ -101,14 +101,20 @@ class Listing:
     unknown: list[Unread] = field(default_factory=list)
     ignored: int = 0
     parents: dict[str, str] = field(default_factory=dict)
+    _camera: str = ""
+    _day: date = date.min
+    _rows: list[Named] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
         return sum(map(len, self.days.values()))
 
-    def rows_of(self, camera: str, day: date) -> list[Named]:
-        """Return the list of a camera-day's rows, to which rows can be added."""
-        return self.days.get((camera, day)) or self.days[CameraDay(camera, day)]  # type: ignore[call-overload]
+    def add(self, camera: str, day: date, row: Named) -> None:
+        """Add a row to a camera-day, which is usually that of the previous row."""
+        if day != self._day or camera != self._camera:
+            self._camera, self._day = camera, day
+            self._rows = self.days[CameraDay(camera, day)]
+        self._rows.append(row)
 
 
 class NameReader:
@@ -128,6 +134,7 @@ class NameReader:
         self._settings, self._behind = settings, behind
         self._root_id, self._root_name = root_id, root_name
         self._digest = hashlib.blake2b(f"{root_id}\0".encode(), digest_size=8)
+        self._owners = Owners(settings, root_name)
         self._parents: dict[str, str] = {}
         self._place = lru_cache(maxsize=4096)(self._read_place)
         self._clock = cache(self._make_clock)
@@ -159,9 +166,11 @@ class NameReader:
         """
         listing = Listing()
         doubtful: dict[str, list[_DoubtfulName]] = defaultdict(list)
+        of_folder, place = None, self._place("")
         for entry in entries:
             folder, _, name = entry.path.rpartition("/")
-            place = self._place(folder)
+            if folder != of_folder:
+                of_folder, place = folder, self._place(folder)
             reading = place.read(name)
             if reading.kind == "ignore":
                 listing.ignored += 1
@@ -169,46 +178,30 @@ class NameReader:
                 arrived = arrival(entry, now_us)
                 listing.unknown.append(Unread(entry.path, arrived, reading.reason or ""))
             else:
+                camera, clock = place.camera, place.clock
                 if place.owner is not None:
-                    place = self._split(place, reading, listing)
+                    camera, clock, _, _ = self._split(place, reading, listing)
                 media_id = self._media_id(entry.path)
                 arrived = arrival(entry, arrivals.get(media_id, now_us))
                 name_start = None if reading.start is None else epoch_us(reading.start)
-                settled = self._time_from_name(reading, name_start, arrived, place.clock)
+                settled = self._time_from_name(reading, name_start, arrived, clock)
                 if settled is None:
-                    unclear = _DoubtfulName(
-                        entry, reading, name_start, place.camera, media_id, arrived
-                    )
-                    doubtful[place.camera].append(unclear)
+                    unclear = _DoubtfulName(entry, reading, name_start, camera, media_id, arrived)
+                    doubtful[camera].append(unclear)
                 else:
-                    day = self._day(reading, settled, place.camera)
-                    row = _row(
-                        entry,
-                        reading,
-                        name_start,
-                        media_id,
-                        arrived,
-                        settled,
-                        self._first_with_name(entry, reading),
-                    )
-                    listing.rows_of(place.camera, day).append(row)
+                    later = None if reading.later is None else self._first_with_name(entry)
+                    row = _row(entry, reading, name_start, media_id, arrived, settled, later)
+                    listing.add(camera, self._day(reading, settled, camera), row)
         for camera, names in doubtful.items():
             for unclear, settled in zip(names, self._settled(camera, names), strict=True):
-                day = self._day(unclear.reading, settled, camera)
-                row = _row(
-                    unclear.entry,
-                    unclear.reading,
-                    unclear.name_start,
-                    unclear.media_id,
-                    unclear.arrived,
-                    settled,
-                    self._first_with_name(unclear.entry, unclear.reading),
-                )
-                listing.rows_of(camera, day).append(row)
+                entry, reading, name_start, _, media_id, arrived = unclear
+                later = None if reading.later is None else self._first_with_name(entry)
+                row = _row(entry, reading, name_start, media_id, arrived, settled, later)
+                listing.add(camera, self._day(reading, settled, camera), row)
         return listing
 
     def _read_place(self, folder: str) -> _NamePlace:
-        owner = owner_of(self._settings, folder, self._root_name)
+        owner = self._owners.of(folder)
         read = layouts.reader_of(folder, owner.layout)
         camera = _named(owner.camera)
         is_split = bool(owner.by_channel) or owner.is_split
@@ -270,10 +263,8 @@ class NameReader:
             return reading.start.date()
         return local_date(from_epoch_us(settled.start), self._clock(camera).zone)
 
-    def _first_with_name(self, entry: FileEntry, reading: Reading) -> str | None:
-        """Return the media_id of the upload that had the name first, or None."""
-        if reading.later is None:
-            return None
+    def _first_with_name(self, entry: FileEntry) -> str:
+        """Return the media_id of the upload that had the name first."""
         folder, slash, name = entry.path.rpartition("/")
         return self._media_id(f"{folder}{slash}{split(name)[0]}")
 

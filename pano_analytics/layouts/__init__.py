@@ -31,6 +31,7 @@ from pano_analytics.layouts.folders import (
     folder_holding,
     folder_of,
     is_serial,
+    names_a_camera,
     passes_over,
     plain,
     same_folder,
@@ -54,6 +55,7 @@ __all__ = [
     "folder_reader",
     "is_serial",
     "kind_of",
+    "names_a_camera",
     "passes_over",
     "plain",
     "propose",
@@ -150,31 +152,27 @@ def folder_reader(folder: str, layout: str | None = None) -> Callable[[str], Rea
 
     `folder_reader(f)(name)` equals `read(f + "/" + name)` for each `name` without a `/`.
     """
-    own = folder_of(plain(folder))
+    own = folder_of(plain(folder) if "\\" in folder or "://" in folder else folder)
 
     def read_name(name: str) -> Reading:
         if "\\" in name:  # on Windows, a folder and a name
             return read(f"{folder}/{name}", layout)
+        # A fast path for Amcrest and Dahua, whose names fill whole archives.
+        if layout is None and "]" in name and len(name) <= LONGEST_NAME:
+            reading = amcrest.read(own, name)
+            if reading is not None:
+                return reading
         return _read(layout, own, name)
 
     return read_name
 
 
 def _read(layout: str | None, folder: Folder, name: str) -> Reading:
-    # A fast path for Amcrest and Dahua, whose names fill whole archives.
-    if layout is None and "]" in name and len(name) <= LONGEST_NAME:
-        reading = amcrest.read(folder, name)
-        if reading is not None:
-            return reading
-    return _read_any(layout, folder, name)
-
-
-def _read_any(layout: str | None, folder: Folder, name: str) -> Reading:
     if len(name) > LONGEST_NAME:
         return _unknown(f"its name is longer than the {LONGEST_NAME} characters of any file's")
     name, later = split(name)
     if later is not None:
-        return _read_any(layout, folder, name)._replace(later=later)
+        return _read(layout, folder, name)._replace(later=later)
     ignored = sidecars.read(name)
     if ignored is not None:
         return ignored

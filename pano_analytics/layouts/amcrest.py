@@ -69,13 +69,32 @@ class _FolderFacts(NamedTuple):
     camera: str | None
     layout: str
     day: tuple[int, int, int] | None
-    outer: str | None
-    inner: str | None
+    outer: int | None
+    inner: int | None
     channel: int | None
 
 
 @lru_cache(maxsize=4096)
 def _folder_facts(folder: Folder) -> _FolderFacts:
+    parts = folder.parts
+    outer, inner = parts[-2:] if len(parts) > 1 else ("", "")
+    if _is_two_digits(outer) and _is_two_digits(inner):
+        # An archive has a folder for each minute: the folders above it are read once.
+        facts = _facts_of_minutes(parts[:-2])
+        if facts.day is not None:
+            return _FolderFacts(
+                facts.camera, facts.layout, facts.day, int(outer), int(inner), facts.channel
+            )
+    return _facts_of(folder)
+
+
+@lru_cache(maxsize=4096)
+def _facts_of_minutes(above: tuple[str, ...]) -> _FolderFacts:
+    """Return the facts of any folder `HH/MM` in the folder `above`; only its digits differ."""
+    return _facts_of(Folder((*above, "00", "00")))
+
+
+def _facts_of(folder: Folder) -> _FolderFacts:
     parts = folder.parts
     for index in range(len(parts) - 1, -1, -1):
         part = parts[index]
@@ -93,8 +112,8 @@ def _dated_facts(
     parts: tuple[str, ...], index: int, day: tuple[int, int, int], named_channel: int | None
 ) -> _FolderFacts:
     below = parts[index + 1 :]
-    outer = below[-2] if len(below) > 1 and _is_two_digits(below[-2]) else None
-    inner = below[-1] if below and _is_two_digits(below[-1]) else None
+    outer = int(below[-2]) if len(below) > 1 and _is_two_digits(below[-2]) else None
+    inner = int(below[-1]) if below and _is_two_digits(below[-1]) else None
     layout = _layout(parts, index)
     channel = _channel(parts, index, layout)
     return _FolderFacts(
@@ -138,9 +157,9 @@ class _NameFacts(NamedTuple):
     """What a name says by itself, independent of its folder."""
 
     kind: Kind
-    hour: str | None
-    minute: str | None
-    second: str
+    hour: int | None
+    minute: int | None
+    second: int
     end: str | None
     letter: str
     trigger: str
@@ -158,7 +177,12 @@ def _name_facts(name: str) -> _NameFacts | None:
     hour, minute, second, end, letter, stream_of, crop, _ = match.groups()
     trigger = TRIGGERS.get(letter) or TRIGGERS.get(letter.upper(), "other")
     channel = _bracket_channel(stream_of)
-    return _NameFacts(kind, hour, minute, second, end, letter, trigger, crop, channel)
+    clock = (_number(hour), _number(minute), int(second))
+    return _NameFacts(kind, *clock, end, letter, trigger, crop, channel)
+
+
+def _number(digits: str | None) -> int | None:
+    return None if digits is None else int(digits)
 
 
 def _bracket_channel(stream_of: str | None) -> int | None:
@@ -181,16 +205,16 @@ def read(folder: Folder, name: str) -> Reading | None:
         hour, minute, layout = _from_folders(facts, minute)
     try:
         if facts.day is None or hour is None or minute is None:
-            time(int(hour or 0), int(minute or 0), int(second))
+            time(hour or 0, minute or 0, second)
             return _undated(kind, layout, facts.camera, trigger, letter, crop, channel)
-        start = datetime(*facts.day, int(hour), int(minute), int(second))
+        start = datetime(*facts.day, hour, minute, second)
         end_time = end_after(start, end) if end and kind == "clip" else None
     except (ValueError, OverflowError) as error:
         return invalid_time(layout, "/".join((*folder.parts[-5:], name)), error)
     return _dated(kind, layout, facts.camera, (start, end_time), (trigger, letter), crop, channel)
 
 
-def _from_folders(facts: _FolderFacts, minute: str | None) -> tuple[str | None, str | None, str]:
+def _from_folders(facts: _FolderFacts, minute: int | None) -> tuple[int | None, int | None, str]:
     """Return hour, minute and layout of `30.20` in an hour folder or `04` in a minute folder."""
     if minute is None:
         return facts.outer, facts.inner, facts.layout

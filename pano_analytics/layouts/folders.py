@@ -111,7 +111,7 @@ def camera_below(path: str, folders: Mapping[str, str], root_name: str) -> str:
     if holder is not None:
         return folders[holder]
     first, slash, _ = path.partition("/")
-    if slash and first and _names_a_camera(first):
+    if slash and first and names_a_camera(first):
         return normal(first)
     return normal(_camera_by_level(path, root_name))
 
@@ -140,7 +140,7 @@ def _parts(folder: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _names_a_camera(first: str) -> bool:
+def names_a_camera(first: str) -> bool:
     """Return whether a first level is certainly a camera: no serial, store or part of a date."""
     is_own = is_serial(first) or _is_store(first) or first in (".", "..")
     return not is_own and not first[:4].isdigit()

@@ -19,6 +19,8 @@ from pano_analytics.model import zones
 # Two wall-clock times in the same quarter of an hour have the same offset from UTC: no zone
 # in the database changes within one (Lord Howe changes by half an hour).
 _QUARTER_US = 15 * 60 * 1_000_000
+# Quarter hours of a day. No zone in the database changes twice within three days.
+_QUARTERS = 96
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -63,7 +65,7 @@ def wall_to_utc(wall: datetime, zone: ZoneInfo, fold: int | None = None) -> date
 
 
 class WallClock:
-    """Converts many wall-clock times of one zone to UTC, with one look-up per quarter hour."""
+    """Converts many wall-clock times of one zone to UTC, with few look-ups in the zone's rules."""
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
@@ -91,9 +93,26 @@ class WallClock:
         try:
             offset = self._plain[quarter]
         except KeyError:
-            before, after = self._offset_us(quarter, 0), self._offset_us(quarter, 1)
-            offset = self._plain[quarter] = before if before == after else None
+            offset = self._look_up(quarter)
         return None if offset is None else wall_us - offset
+
+    def _look_up(self, quarter: int) -> int | None:
+        """Store and return the offset of a quarter hour, or of its day if that has only one."""
+        first = quarter - quarter % _QUARTERS
+        offset = self._offset_once(first)
+        if offset is not None and offset == self._offset_once(first + _QUARTERS):
+            self._plain.update(dict.fromkeys(range(first, first + _QUARTERS), offset))
+        else:
+            self._plain[quarter] = self._offset_once(quarter)
+        return self._plain[quarter]
+
+    def _offset_once(self, quarter: int) -> int | None:
+        """Return the offset of a quarter hour that the clock shows exactly once, else None."""
+        try:
+            before, after = self._offset_us(quarter, 0), self._offset_us(quarter, 1)
+        except OverflowError:  # the day after the last one of the calendar
+            return None
+        return before if before == after else None
 
     def is_repeated(self, wall: datetime) -> bool:
         """Return whether the clock shows `wall` twice, before and after it is set back."""

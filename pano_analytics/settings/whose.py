@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
 from pano_analytics import layouts
 from pano_analytics.model.upload import Reading
@@ -47,6 +48,29 @@ def owner_of(settings: Settings, folder: str, root_name: str) -> Owner:
     layout = _ANY_LAYOUT if table is None else table.layout
     by_channel = {table.channel: table.name for table in tables if table.channel is not None}
     return Owner(camera, layout, by_channel, names_cameras(layout))
+
+
+class Owners:
+    """The owners of many folders; those that agree in the levels that decide are read once.
+
+    The first level and the configured folders decide, if the first level names a camera.
+    """
+
+    def __init__(self, settings: Settings, root_name: str) -> None:
+        configured = [folder for table in settings.cameras for folder in table.upload_folders]
+        self._levels = max((1, *(folder.count("/") + 1 for folder in configured)))
+        self._owner_of = lru_cache(maxsize=4096)(partial(_owner, settings, root_name))
+
+    def of(self, folder: str) -> Owner:
+        """Return the same as `owner_of`; `folder` has no doubled slash and no `.` in it."""
+        levels = folder.split("/", self._levels)
+        if layouts.names_a_camera(levels[0]):
+            return self._owner_of("/".join(levels[: self._levels]))
+        return self._owner_of(folder)
+
+
+def _owner(settings: Settings, root_name: str, folder: str) -> Owner:
+    return owner_of(settings, folder, root_name)
 
 
 def tables_of(settings: Settings, path: str) -> list[Camera]:
