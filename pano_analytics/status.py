@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,12 +28,11 @@ from pano_analytics.receive import records, refusals
 from pano_analytics.service.supervise.state import read_state
 from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, runs, split, timekeeping
-from pano_analytics.store.catalog import Catalog, Manifest, Part, counts
+from pano_analytics.store.catalog import Catalog, Manifest, counts
 from pano_analytics.store.home import library_of
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.locks import is_written
-from pano_analytics.store.parts import read_parquet
-from pano_analytics.store.storage import Storage
+from pano_analytics.store.storage import Space, Storage, space_of
 from pano_analytics.store.tree import ADOPTED
 from pano_analytics.upkeep import culling
 from pano_analytics.wording import many, plural
@@ -79,7 +78,7 @@ def collect(settings: Settings, max_age_minutes: float | None = None) -> dict[st
     total = manifest.total()
     report: dict[str, Any] = {
         "now": _iso(now),
-        "library": _disk(storage.root),
+        "library": _disk(storage.address(), storage.space),
         "uploads": _uploads(storage, settings.uploads),
         "generation": manifest.generation,
         "is_running": is_running(storage),
@@ -124,12 +123,8 @@ def _states(storage: Storage, manifest: Manifest) -> dict[str, int]:
     known = manifest.total().states
     total = Counter(known or {})
     for part in manifest.media.values() if known is None else ():
-        total.update(part.states or counts(_column(storage, part, "state")))
+        total.update(part.states or counts(Catalog(storage).column(part, "state")))
     return dict(total.most_common())
-
-
-def _column(storage: Storage, part: Part, name: str) -> pa.ChunkedArray:
-    return read_parquet(Catalog(storage).where(part.path), [name])[name]
 
 
 def _cameras(
@@ -145,7 +140,7 @@ def _camera(
 ) -> dict[str, Any]:
     total = manifest.total([name])
     _, newest = next(manifest.newest_first([name]), (None, None))
-    arrived = pc.max(_column(storage, newest, "arrived")).as_py() if newest else None
+    arrived = pc.max(Catalog(storage).column(newest, "arrived")).as_py() if newest else None
     latest = total.last_us
     hours = settings.silent_after_hours_of(name)
     return {
@@ -239,13 +234,13 @@ def _receive(storage: Storage) -> dict[str, Any] | None:
     }
 
 
-def _disk(folder: Path) -> dict[str, Any]:
+def _disk(place: str, space: Callable[[], Space]) -> dict[str, Any]:
     """Return a folder's path and the size and free bytes of its disk, or None if unknown."""
     try:
-        usage = shutil.disk_usage(folder)
+        size_bytes, free_bytes = space()
     except OSError:
-        return {"path": str(folder), "free_bytes": None, "size_bytes": None}
-    return {"path": str(folder), "free_bytes": usage.free, "size_bytes": usage.total}
+        return {"path": place, "free_bytes": None, "size_bytes": None}
+    return {"path": place, "free_bytes": free_bytes, "size_bytes": size_bytes}
 
 
 def _uploads(storage: Storage, root: Path | None) -> dict[str, Any]:
@@ -255,7 +250,7 @@ def _uploads(storage: Storage, root: Path | None) -> dict[str, Any]:
     is_reachable = _is_reachable(root)
     trouble = own_tree.trouble(storage, root) if is_reachable else None
     uploads = {"is_reachable": is_reachable, "trouble": trouble and trouble._asdict()}
-    return {**_disk(root), **uploads}
+    return {**_disk(str(root), partial(space_of, root)), **uploads}
 
 
 def _is_reachable(root: Path) -> bool:

@@ -157,7 +157,7 @@ def test_nothing_is_left_beside_and_old_parts_wait(settings: Settings, library: 
     packs = [str(path) for path in (library.folder / "thumbs").rglob("*.pack")]
     renew(settings)
     names = [os.path.relpath(path, library.folder) for path in old]
-    assert all(library.catalog.where(name).exists() for name in names)
+    assert all(library.storage.exists(library.catalog.where(name)) for name in names)
     assert all(Path(path).exists() for path in packs)
     assert set(library.storage.files("parts/media")).isdisjoint(names)
     assert not (library.folder / "rebuild").exists()

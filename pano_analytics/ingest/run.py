@@ -81,8 +81,9 @@ def ingest(
     openers: Openers | None = None,
     is_called_away: Callable[[], bool] | None = None,
     accept_tree: bool = False,
+    storage: Storage | None = None,
 ) -> IngestSummary:
-    """Bring the catalog of `settings.library` up to date with `settings.uploads`.
+    """Bring the catalog of `settings.library`, or of `storage`, up to date with `settings.uploads`.
 
     Scan the last `recheck_days`, new day folders and, once a day or with `is_full`,
     everything. Read names and sizes first and commit; then, unless `is_inspecting` is False,
@@ -92,7 +93,7 @@ def ingest(
     LibraryBusy (another run is active and `wait` is False) or another LibraryError.
     """
     library_places = places(settings)
-    root, storage = library_places.require_uploads(), library_places.storage
+    root, storage = library_places.require_uploads(), storage or library_places.storage
     began = time.monotonic()
     with writing(storage, wait), runs.beating(storage) as beat:
         if not accept_tree:

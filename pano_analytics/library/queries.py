@@ -103,9 +103,9 @@ class Queries:
         DuckDB names the file if it is truncated or unreadable, but not if bytes within it
         are wrong.
         """
-        paths = [str(self._catalog.storage.path(part.path)) for part in parts]
+        paths = [self._catalog.storage.address(part.path) for part in parts]
         named = [path for path in paths if path in str(error)] or paths
-        return PartError.of(named[0] if len(named) == 1 else self._catalog.storage.root, error)
+        return PartError.of(named[0] if len(named) == 1 else self._catalog.storage.address(), error)
 
     def sql(self, statement: str, values: Any = None) -> pd.DataFrame:
         """Run a user's own statement on the views, one per table.
@@ -125,7 +125,7 @@ class Queries:
         except QueryError:
             raise
         except _REJECTIONS as error:
-            if any(str(self._catalog.storage.path(one)) in str(error) for one in FOLDERS):
+            if any(self._catalog.storage.address(one) in str(error) for one in FOLDERS):
                 raise self._part_error(error, self._all()) from error
             raise QueryError(
                 f"expected an SQL query of the views {_listed(TABLES)}; {error}"
@@ -167,12 +167,12 @@ class Queries:
         by_version: dict[int, list[str]] = defaultdict(list)
         aside: list[str] = []
         for part in parts:
-            path = self._catalog.storage.path(part.path)
-            location = self._catalog.where(part.path) if is_again else path
-            if location == path:
-                by_version[part.schema_version].append(str(path))
+            name = self._catalog.where(part.path) if is_again else part.path
+            address = self._catalog.storage.address(name)
+            if name == part.path:
+                by_version[part.schema_version].append(address)
             else:
-                aside.append(_read_aside(table, part, str(location)))
+                aside.append(_read_aside(table, part, address))
         if not by_version and not aside:
             return _empty(table)
         hive = _HIVE if named(table).is_by_day else _NO_HIVE

@@ -13,12 +13,11 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from pano_analytics.errors import LibraryError, PartError, as_pano_error
+from pano_analytics.errors import LibraryError, PartError
 from pano_analytics.store import locators
 from pano_analytics.store.change import Change
 from pano_analytics.store.manifest import MANIFEST, Manifest, Retired, decode, encode
@@ -41,7 +40,7 @@ from pano_analytics.store.parts import (
     span_us,
     unlisted,
 )
-from pano_analytics.store.storage import TEMPORARY, Storage
+from pano_analytics.store.storage import TEMPORARY, Stamp, Storage
 
 __all__ = [
     "FOLDERS",
@@ -82,7 +81,7 @@ class Catalog:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self._seen: tuple[tuple[int, int, int], Manifest] | None = None
+        self._seen: tuple[Stamp, Manifest] | None = None
         self._months = MonthCache(storage.read)
 
     def manifest(self) -> Manifest:
@@ -91,25 +90,18 @@ class Catalog:
         Raises LibraryError if it cannot be read or is invalid.
         """
         try:
-            stamp = self._stamp()
+            stamp = self.storage.stamp(MANIFEST)
             if stamp is None:
                 return Manifest(content=self.content)
             if self._seen is None or self._seen[0] != stamp:
                 self._seen = (stamp, decode(self.storage.read(MANIFEST), self.content))
         except OSError as error:
-            raise as_pano_error(error, None, self.storage.root) or error from error
+            raise self.storage.error_of(error) from error
         return self._seen[1]
 
     def content(self, month: Month) -> Content:
         """Return the parts of a month of a manifest. Raises OSError or LibraryError."""
         return self._months.content(month)
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            status = self.storage.path(MANIFEST).stat()
-        except FileNotFoundError:
-            return None
-        return status.st_mtime_ns, status.st_ino, status.st_size
 
     def table(self, table: str) -> Mapping[CameraDay, Part]:
         """Return the current parts of a table by camera-day; QueryError for an unknown table."""
@@ -128,19 +120,28 @@ class Catalog:
         return self._read(part.path, table)
 
     def _read(self, name: str, table: str) -> pa.Table:
-        path = self.storage.path(name)
         try:
-            return complete(read_parquet(path), table)
+            with self.storage.source(name) as source:
+                return complete(read_parquet(source), table)
         except FileNotFoundError:
             raise
         except (OSError, pa.ArrowException) as error:
-            raise PartError.of(path, error) from error
+            raise PartError.of(self.storage.address(name), error) from error
 
-    def where(self, path: str) -> Path:
-        """Return the current path of the part `path`: in the tree, or unlisted if not current."""
+    def column(self, part: Part, name: str) -> pa.ChunkedArray:
+        """Return a column of a part of `media`, which must have it; the others are not read.
+
+        Raises FileNotFoundError if the part is gone, another OSError or ArrowException if it is
+        damaged or unreadable.
+        """
+        with self.storage.source(self.where(part.path)) as source:
+            return read_parquet(source, [name])[name]
+
+    def where(self, path: str) -> str:
+        """Return the current name of the part `path`: in the tree, or unlisted if not current."""
         aside = unlisted(path)
         is_aside = not self.storage.exists(path) and self.storage.exists(aside)
-        return self.storage.path(aside if is_aside else path)
+        return aside if is_aside else path
 
     def adopt(self, manifest: Manifest) -> Manifest:
         """Publish a manifest whose parts are in place and synced. Lock holder only."""
@@ -168,7 +169,7 @@ class Catalog:
         retired = _retired(manifest.retired, over)
         manifest = replace(manifest, retired=self._purged(retired, base.retired))
         self.storage.replace(MANIFEST, encode(manifest))
-        stamp = self._stamp()
+        stamp = self.storage.stamp(MANIFEST)
         self._seen = None if stamp is None else (stamp, manifest)
         if base.months and not base.files():
             # A manifest of format 1 (one file): its retired parts are still in the tree.

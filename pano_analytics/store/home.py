@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pano_analytics import settings as settings_module
-from pano_analytics.errors import LibraryError, UploadTreeError, as_pano_error
+from pano_analytics.errors import LibraryError, UploadTreeError
 from pano_analytics.model.upload import resolved
 from pano_analytics.settings import Settings
 from pano_analytics.store.storage import Stamp, Storage
@@ -48,15 +48,15 @@ class Home:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise as_pano_error(error, None, storage.root) or error from error
+            raise storage.error_of(error) from error
         except ValueError as error:
-            raise LibraryError(f"{storage.path(NAME)}: expected JSON; {error}.") from error
+            raise LibraryError(f"{storage.address(NAME)}: expected JSON; {error}.") from error
         if document.get("format") != FORMAT:
             raise LibraryError(
-                f"{storage.path(NAME)}: expected format {FORMAT}, got {document.get('format')!r}. "
-                f"It was written by another version of pano."
+                f"{storage.address(NAME)}: expected format {FORMAT}, got "
+                f"{document.get('format')!r}. It was written by another version of pano."
             )
-        settings = settings_module.check(document["settings"], str(storage.path(NAME)))
+        settings = settings_module.check(document["settings"], storage.address(NAME))
         return cls(document["root_id"], settings)
 
     def encode(self) -> bytes:
@@ -102,6 +102,14 @@ def places(settings: Settings) -> Places:
     return Places(settings.the_uploads(), Storage(settings.the_library()))
 
 
+def clips_folder(storage: Storage) -> Path:
+    """Return the folder for the cache of playable clips, which is a local one; nothing is created.
+
+    The cache is lost without harm, and FFmpeg writes it.
+    """
+    return storage.path("cache/clips")
+
+
 def catalog_stamp(storage: Storage) -> Stamp | None:
     """Return a value that differs after each change of the catalog; None without a catalog."""
     return storage.stamp(MANIFEST)
@@ -121,7 +129,7 @@ def make_library(settings: Settings) -> Storage:
         storage.root.mkdir(parents=True, exist_ok=True)
         Home.settle(storage, settings)
     except OSError as error:
-        raise as_pano_error(error, None, storage.root) or error from error
+        raise storage.error_of(error) from error
     return storage
 
 

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
 import pyarrow as pa
@@ -142,7 +141,7 @@ class Journal:
 
     def read_plan(self, name: str) -> pa.Table:
         """Return the files to cull of one plan (schema PLAN)."""
-        return _read(self.storage.path(name)).cast(PLAN)
+        return self._read(name).cast(PLAN)
 
     def close_plan(self, name: str) -> None:
         """Remove a plan that is completely done, and sync that."""
@@ -175,12 +174,11 @@ class Journal:
     def require(self) -> None:
         """Raise JournalError if a file is truncated."""
         for torn in self.torn():
-            raise JournalError.of(self.storage.path(torn.name), torn.why)
+            raise JournalError.of(self.storage.address(torn.name), torn.why)
 
     def _torn_reason(self, name: str) -> str:
-        path = self.storage.path(name)
         try:
-            with naming(path), path.open("rb") as file:
+            with naming(self.storage.address(name)), self.storage.open(name) as file:
                 size_bytes = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size_bytes - len(_MAGIC)))
                 is_ended = file.read() == _MAGIC
@@ -220,7 +218,7 @@ class Journal:
         return _retried(lambda: self._read_seen(self._files("seen"), media_id)).sort_by("noted")
 
     def _read_seen(self, names: Iterable[str], only: str | None) -> pa.Table:
-        tables = [_with_schema(_read(self.storage.path(name)), SEEN) for name in names]
+        tables = [_with_schema(self._read(name), SEEN) for name in names]
         if only is not None:
             tables = [table.filter(pc.equal(table["media_id"], only)) for table in tables]
         return self._without_forgotten(pa.concat_tables([SEEN.empty_table(), *tables]))
@@ -228,7 +226,7 @@ class Journal:
     def forgotten(self) -> pa.Table:
         """Return which uploads are forgotten, and up to which time (schema FORGOTTEN)."""
         names = self._named("forgotten")
-        tables = [_read(self.storage.path(name)) for name in names]
+        tables = [self._read(name) for name in names]
         return pa.concat_tables([FORGOTTEN.empty_table(), *tables])
 
     def _without_forgotten(self, facts: pa.Table) -> pa.Table:
@@ -249,12 +247,12 @@ class Journal:
 
         Columns that the file does not have are null.
         """
-        path, whole = self.storage.path(name), gone_schema()
+        whole = gone_schema()
         columns = whole.names if columns is None else columns
         wanted = list(dict.fromkeys([*columns, "media_id", "noted"]))
-        with _reading(path):
-            available = pq.read_schema(path).names
-        table = _read(path, columns=[one for one in wanted if one in available])
+        with self._opened(name) as source:
+            available = pq.read_schema(source).names
+        table = self._read(name, columns=[one for one in wanted if one in available])
         rows = _with_schema(table, pa.schema([whole.field(column) for column in wanted]))
         return self._without_forgotten(rows).select(list(columns))
 
@@ -302,8 +300,8 @@ class Journal:
         )
 
     def _sources(self, name: str) -> list[str]:
-        with _reading(self.storage.path(name)) as path:
-            metadata = pq.read_schema(path).metadata or {}
+        with self._opened(name) as source:
+            metadata = pq.read_schema(source).metadata or {}
         return list(json.loads(metadata.get(_FOLDED, b"[]")))
 
     def arrivals(self, *, is_lenient: bool = False) -> dict[str, int]:
@@ -321,7 +319,7 @@ class Journal:
     def _whole_seen(self) -> pa.Table:
         """Return the facts of all files that are not truncated, including forgotten facts."""
         names = [name for name in self._named("seen") if not self.is_torn(name)]
-        tables = [_with_schema(_read(self.storage.path(name)), SEEN) for name in names]
+        tables = [_with_schema(self._read(name), SEEN) for name in names]
         return pa.concat_tables([SEEN.empty_table(), *tables])
 
     def fold(self) -> None:
@@ -347,7 +345,7 @@ class Journal:
         """Rewrite the files of gone rows without forgotten rows, and sync them."""
         for name in self._files("gone"):
             rows = self.read_gone(name)
-            if rows.num_rows == pq.read_metadata(self.storage.path(name)).num_rows:
+            if rows.num_rows == self._rows(name):
                 continue
             if rows.num_rows:
                 self._swap([name], self._put("gone", rows, [name]))
@@ -370,6 +368,21 @@ class Journal:
             return []
         return [name for name in self._files(kind) if self.storage.size_bytes(name) < limit_bytes]
 
+    def _rows(self, name: str) -> int:
+        """Return the number of rows in a file, forgotten ones included."""
+        with self._opened(name) as source:
+            rows: int = pq.read_metadata(source).num_rows
+        return rows
+
+    def _read(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        with self._opened(name) as source:
+            return read_parquet(source, columns)
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[pa.NativeFile]:
+        with _reading(self.storage.address(name)), self.storage.source(name) as source:
+            yield source
+
     def _swap(self, names: list[str], folded: str) -> None:
         self.storage.sync([folded])
         for name in names:
@@ -384,23 +397,18 @@ def _is_growth(was: Fact, fact: Fact) -> bool:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Path]:
+def _reading(address: str) -> Iterator[None]:
     """Turn an error of Arrow into a JournalError that names the file and says what to do."""
     try:
-        with naming(path):
-            yield path
+        with naming(address):
+            yield
     except pa.ArrowException as error:
-        raise JournalError.of(path, str(error).splitlines()[0]) from error
+        raise JournalError.of(address, str(error).splitlines()[0]) from error
     except OSError as error:
         # Arrow raises a plain OSError for bytes that cannot be decompressed.
         if error.errno is None:
-            raise JournalError.of(path, str(error).splitlines()[0]) from error
+            raise JournalError.of(address, str(error).splitlines()[0]) from error
         raise
-
-
-def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    with _reading(path):
-        return read_parquet(path, columns)
 
 
 def _with_schema(rows: pa.Table, wanted: pa.Schema) -> pa.Table:

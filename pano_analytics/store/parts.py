@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import blake2b
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -225,7 +224,7 @@ def folder_name(camera: str) -> str:
     return f"%{ord(name[0]):02X}{name[1:]}" if name.startswith((".", "__")) else name
 
 
-def read_parquet(source: Path | pa.NativeFile, columns: Sequence[str] | None = None) -> pa.Table:
+def read_parquet(source: pa.NativeFile, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the rows of a Parquet file, or some of its columns, using only this thread.
 
     If the system cannot start more threads, Arrow would wait for its own forever.

@@ -20,10 +20,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from pano_analytics.errors import LibraryBusy, LibraryError
+from pano_analytics.errors import LibraryBusy, LibraryError, as_pano_error
 from pano_analytics.model.readers import Readers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Place = TypeVar("Place", str, Path)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -37,6 +42,14 @@ class StorageFull(LibraryError):
 
 # Modification time, inode and size: a replaced file cannot have all three the same.
 Stamp = tuple[int, int, int]
+
+
+class Space(NamedTuple):
+    """The size of a disk, and how much of it is free for this user, in bytes."""
+
+    size_bytes: int
+    free_bytes: int
+
 
 # The suffix of temporary files, which a killed writer may leave; readers ignore such names.
 TEMPORARY = ".pano-tmp"
@@ -134,6 +147,32 @@ class Storage:
             raise LibraryError(f"expected a name inside {self.root}, got {name!r}")
         return self.root / name
 
+    def address(self, name: str = "") -> str:
+        """Return where the file `name`, or the root, is, as text.
+
+        For messages, and for other programs that open files, such as DuckDB. Raises LibraryError
+        for a name that would leave the root.
+        """
+        return str(self.path(name))
+
+    def below(self, name: str) -> Storage:
+        """Return the folder `name` as a storage of its own, which `take` can move files from.
+
+        The same users may read it. Nothing is created yet.
+        """
+        return Storage(self.path(name), self.granted)
+
+    def space(self) -> Space:
+        """Return the space of the disk that the root is on. Raises OSError if it is unknown."""
+        return space_of(self.root)
+
+    def error_of(self, error: OSError) -> Exception:
+        """Return the LibraryError that explains `error`, or `error` if the library is not at fault.
+
+        An error of another path or disk becomes the PanoError that fits.
+        """
+        return as_pano_error(error, None, self.root) or error
+
     def exists(self, name: str) -> bool:
         """Return whether `name` exists. Raises OSError if that cannot be determined."""
         try:
@@ -167,6 +206,21 @@ class Storage:
     def read(self, name: str) -> bytes:
         with naming(self.path(name)) as path:
             return path.read_bytes()
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open the file `name` for reading, from any offset. The caller closes it."""
+        with naming(self.path(name)) as path:
+            return path.open("rb")
+
+    def source(self, name: str) -> pa.NativeFile:
+        """Open the file `name` for Arrow, which reads it without holding the interpreter lock.
+
+        The caller closes it. Raises FileNotFoundError or another OSError, as Arrow words it.
+        """
+        # Not every process that asks whether the catalog has changed has loaded Arrow.
+        import pyarrow as pa
+
+        return pa.OSFile(str(self.path(name)))
 
     def read_range(self, name: str, offset: int, size_bytes: int) -> bytes:
         """Return `size_bytes` bytes from `offset`; fewer if the file ends before."""
@@ -327,6 +381,13 @@ class Storage:
             error.filename = str(path)  # otherwise a name without its folder
             raise
 
+    def names(self, folder: str = "") -> list[str]:
+        """Return what is directly in `folder`, by default the root: names of files and folders.
+
+        Raises FileNotFoundError or NotADirectoryError if there is no such folder.
+        """
+        return os.listdir(self.path(folder))
+
     def files(self, name: str) -> Iterator[str]:
         """Yield the names of all files below the folder `name`.
 
@@ -386,6 +447,12 @@ class Storage:
         return False
 
 
+def space_of(folder: Path) -> Space:
+    """Return the space of the disk that `folder` is on. Raises OSError if it is unknown."""
+    usage = shutil.disk_usage(folder)
+    return Space(usage.total, usage.free)
+
+
 def stamp() -> str:
     """Return the current time as text that sorts by time; names of packs begin with it."""
     return f"{time.time_ns() // 1_000_000:011x}"
@@ -409,11 +476,11 @@ def sync_path(path: Path) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[Path]:
-    """Add the file's name to errors of reading, writing or syncing, which lack it."""
+def naming(place: Place) -> Iterator[Place]:
+    """Add the file's path or address to errors of reading, writing or syncing, which lack it."""
     try:
-        yield path
+        yield place
     except OSError as error:
         if error.filename is None:
-            error.filename = str(path)
+            error.filename = str(place)
         raise

@@ -19,7 +19,7 @@ import shutil
 import tarfile
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +31,6 @@ import pyarrow.compute as pc
 
 from pano_analytics.access.users import FILE_NAME as USERS
 from pano_analytics.access.users import SECRET_NAME as SECRET
-from pano_analytics.access.users import write_private
 from pano_analytics.errors import LibraryError, SettingsError
 from pano_analytics.ingest import memory
 from pano_analytics.model.upload import media_id, resolved
@@ -58,6 +57,8 @@ _ALLOWED = re.compile(
     rf"|{JOURNAL}/[\w-]+\.parquet|(?:parts|manifests|thumbs)/.+)"
 )
 _CHUNK_BYTES = 1 << 20
+# Opens a file of the backup for reading.
+Source = Callable[[], IO[bytes]]
 _MAX_INDEX_BYTES = 1 << 30
 
 
@@ -121,11 +122,13 @@ def backup(
             Journal(storage).require()
         names = _names(storage, with_catalog)
         catalog = Catalog(storage)
-        sources = {name: catalog.where(name) for name in names}
+        sources: dict[str, Source] = {
+            name: partial(storage.open, catalog.where(name)) for name in names
+        }
         if settings_file is not None:
-            sources[SETTINGS] = settings_file
+            sources[SETTINGS] = lambda: settings_file.open("rb")
         if not with_secrets:
-            sources = {name: path for name, path in sources.items() if name not in _PRIVATE}
+            sources = {name: one for name, one in sources.items() if name not in _PRIVATE}
         properties = {
             "root_id": home.root_id,
             "has_catalog": MANIFEST in sources,
@@ -227,7 +230,7 @@ def _atomic_file(target: Path) -> Iterator[IO[bytes]]:
 
 
 def _write(
-    file: Any, sources: Mapping[str, Path], about: Mapping[str, Any], is_gzip: bool
+    file: Any, sources: Mapping[str, Source], about: Mapping[str, Any], is_gzip: bool
 ) -> dict[str, dict[str, Any]]:
     files: dict[str, dict[str, Any]] = {}
     with (
@@ -245,9 +248,10 @@ def _write(
     return files
 
 
-def _add(tar: tarfile.TarFile, name: str, source: Path) -> dict[str, Any]:
-    with source.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
+def _add(tar: tarfile.TarFile, name: str, source: Source) -> dict[str, Any]:
+    with source() as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
         hashing = _Hashing(file)
         tar.addfile(_member(name, size), hashing)
     return {"size_bytes": size, "sha256": hashing.digest.hexdigest()}
@@ -399,8 +403,8 @@ def _check_folder(storage: Storage, index: Mapping[str, Any]) -> None:
     if _is_partly_restored(storage, index["files"]) or _identity(storage, root_id) == root_id:
         return
     raise LibraryError(
-        f"{storage.root}: expected a new or empty folder, or the library that the backup is of; "
-        f"it has other content. Choose another folder; nothing was restored."
+        f"{storage.address()}: expected a new or empty folder, or the library that the backup is "
+        f"of; it has other content. Choose another folder; nothing was restored."
     )
 
 
@@ -410,11 +414,11 @@ def _is_partly_restored(storage: Storage, files: Mapping[str, Any]) -> bool:
     rest = (
         name for name in names if not name.startswith("state/") and not name.endswith(TEMPORARY)
     )
-    return all(name in files and _measured_at(storage.path(name)) == files[name] for name in rest)
+    return all(name in files and _measured_at(storage, name) == files[name] for name in rest)
 
 
-def _measured_at(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
+def _measured_at(storage: Storage, name: str) -> dict[str, Any]:
+    with storage.open(name) as file:
         return _measured(file)
 
 
@@ -455,7 +459,7 @@ def _put_all(storage: Storage, tar: tarfile.TarFile, names: set[str]) -> None:
     storage.sync(names - set(later))
     for name, data in later.items():
         if name in _PRIVATE:
-            write_private(storage.path(name), data)
+            storage.replace(name, data, mode=0o600)
         elif name != MANIFEST:
             storage.replace(name, data)
     if MANIFEST in later:

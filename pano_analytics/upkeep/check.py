@@ -452,7 +452,7 @@ class _Check:
     def _pack_size(self, file: str) -> int | None:
         if file not in self._packs:
             try:
-                self._packs[file] = self.library.storage.path(file).stat().st_size
+                self._packs[file] = self.library.storage.size_bytes(file)
             except (OSError, LibraryError):
                 self._packs[file] = None
         return self._packs[file]

@@ -111,7 +111,7 @@ class _Rebuild:
 
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self.settings, self.storage = settings, storage
-        self.aside = Storage(storage.path(ASIDE), storage.granted)
+        self.aside = storage.below(ASIDE)
         self.catalog, self.journal = Catalog(storage), Journal(storage)
         self.old = self.catalog.manifest_or_none()
         self.unreadable_parts: list[str] = []
@@ -134,7 +134,7 @@ class _Rebuild:
         first = self.journal.seen().slice(0, 1).to_pylist()
         if first and media_id(root_id, first[0]["path"]) != first[0]["media_id"]:
             raise LibraryError(
-                f"{self.storage.root}: expected {HOME_PAGE} and journal of the same library; "
+                f"{self.storage.address()}: expected {HOME_PAGE} and journal of the same library; "
                 f"their identities differ. Restore {HOME_PAGE} with `pano restore`."
             )
 
@@ -208,8 +208,13 @@ class _Rebuild:
             self.aside.replace(page, self.storage.read(page))
         for name in self.storage.files(JOURNAL):
             self.aside.share(name, self.storage)
-        settings = self.settings.model_copy(update={"library": self.aside.root})
-        return ingest(settings, is_full=True, progress=progress, make_executor=make_executor)
+        return ingest(
+            self.settings,
+            is_full=True,
+            progress=progress,
+            make_executor=make_executor,
+            storage=self.aside,
+        )
 
     def refuse_partial_tree(self, summary: IngestSummary) -> None:
         """Raise UploadTreeError if unreadable folders have known uploads, which would seem gone."""

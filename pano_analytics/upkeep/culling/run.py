@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -246,7 +245,7 @@ _PLENTY = 4
 
 
 def _free(storage: Storage) -> int:
-    return shutil.disk_usage(storage.root).free
+    return storage.space().free_bytes
 
 
 def keep_reserve(storage: Storage) -> None:
