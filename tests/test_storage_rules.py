@@ -9,20 +9,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from test_rules import FILES, name_of, tree_of
 
-# Where local paths of a library are made, and what a library elsewhere would need there.
+# Where local paths of a library or a site are made: for programs that take no other.
 _ALLOWED = {
-    "dashboard/routes.py": "the cache of clips, which is local wherever the library is",
-    "library/library.py": "Library.parts promises local paths to other tools",
-    "library/queries.py": "DuckDB reads Parquet by path; elsewhere it takes an address",
     "receive/server.py": "certificates, which OpenSSL reads by path",
-    "service/supervise/": "pano up watches the files of its own computer",
-    "site/": "the folder of a site, which a web server reads",
-    "store/home.py": "the name of library.json in errors about settings",
-    "store/catalog.py": "Arrow reads parts by path; the stamp of the root",
-    "store/journal.py": "Arrow reads the journal by path; plans and folded files go",
-    "upkeep/backup.py": "sizes and times of the files that are packed; private files",
-    "upkeep/check.py": "the sizes of packs",
-    "upkeep/rebuild.py": "a second library inside this one: its files move in by rename",
+    "receive/service.py": "upload accounts, a private file beside those of `access`",
+    "service/supervise/run.py": "the log, which Python's logging writes and rotates by path",
+    "site/made.py": "clips of a site, which FFmpeg writes by path",
+    "store/home.py": "the cache of clips, which FFmpeg writes by path; the folder of a new library",
 }
 # Locks and links of the operating system, which a store elsewhere does not have.
 _DISK_ONLY = {
@@ -30,8 +23,10 @@ _DISK_ONLY = {
     "receive/publish.py": "links in the upload tree",
     "store/storage.py": "the local disk",
 }
-_LIBRARY = re.compile(r"(^|[._( ])(library(\.folder)?|storage\.root|settings\.library or '')\)?$")
-_STORAGE = re.compile(r"(^|[._])(storage|aside)\.path$")
+_LIBRARY = re.compile(r"(^|[._( ])(library(\.folder)?|settings\.library or '')\)?$")
+_STORAGE = re.compile(r"(^|[._])(storage|aside)\.(path|root)$")
+# What is told to people and other programs is no path to open here.
+_ADDRESS = re.compile(r"(^|[._])storage\.address\(")
 
 
 def local_paths(tree: ast.Module) -> Iterator[int]:
@@ -43,13 +38,18 @@ def local_paths(tree: ast.Module) -> Iterator[int]:
         for part in ast.walk(node)
     }
     for node in ast.walk(tree):
-        is_asked = isinstance(node, ast.Call) and _STORAGE.search(ast.unparse(node.func))
+        is_asked = isinstance(node, ast.Attribute) and _STORAGE.search(ast.unparse(node))
+        is_opened = (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func).rpartition(".")[2] in ("Path", "open")
+            and any(_ADDRESS.search(ast.unparse(one)) for one in node.args)
+        )
         is_joined = (
             isinstance(node, ast.BinOp)
             and isinstance(node.op, ast.Div)
             and _LIBRARY.search(ast.unparse(node.left))
         )
-        is_made = (is_asked or is_joined) and node not in printed
+        is_made = (is_asked or is_opened or is_joined) and node not in printed
         if is_made and isinstance(node, ast.expr):
             yield node.lineno
 
@@ -79,6 +79,11 @@ def disk_calls(tree: ast.Module) -> Iterator[int]:
         ('Path(settings.library or "") / name', True),
         ('open(library.folder / "journal")', True),
         ('storage.root / "thumbs"', True),
+        ("as_pano_error(error, None, storage.root)", True),
+        ("Path(storage.address(name)).read_bytes()", True),
+        ("open(self.storage.address(name))", True),
+        ('f"{storage.root}: expected a folder"', False),
+        ("PartError.of(self.storage.address(name), error)", False),
         ('f"{storage.path(NAME)}: expected JSON"', False),
         ("self.storage.read(name)", False),
         ('self.uploads / "porch"', False),
@@ -111,6 +116,8 @@ def _elsewhere(search: Callable[[ast.Module], Iterator[int]], allowed: dict[str,
 def test_local_paths_of_a_library_have_a_reason() -> None:
     """A new one uses `Storage`, or is added to the list with a reason."""
     assert _elsewhere(local_paths, _ALLOWED) == []
+    needed = {name_of(file) for file in FILES if any(local_paths(tree_of(file)))}
+    assert needed - {"store/storage.py"} == set(_ALLOWED)
 
 
 def test_only_the_storage_locks_and_links() -> None:

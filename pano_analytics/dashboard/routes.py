@@ -31,6 +31,7 @@ from pano_analytics.model.upload import Upload, locate
 from pano_analytics.present import download_name
 from pano_analytics.present.clips import ClipCache
 from pano_analytics.store import locators
+from pano_analytics.store.home import clips_folder
 
 T = TypeVar("T")
 
@@ -315,5 +316,5 @@ def routes(
 
 def library_files(library: Library) -> FileFinder:
     """Return the file finder of `library`, with its cache of playable clips."""
-    folder = library.folder / "cache" / "clips"
-    return FileFinder(library, ClipCache(folder, library.settings.cache_limit_mb * 1_000_000))
+    limit_bytes = library.settings.cache_limit_mb * 1_000_000
+    return FileFinder(library, ClipCache(clips_folder(library.storage), limit_bytes))

@@ -146,11 +146,10 @@ class Library:
         """
         for left in reversed(range(_TRIES)):
             parts = self.catalog.manifest().table(named(table).name).values()
-            paths = [self.storage.path(part.path) for part in parts]
-            if not left or all(path.exists() for path in paths):
+            if not left or all(self.storage.exists(part.path) for part in parts):
                 break
             time.sleep(_PAUSE_S)  # a commit is moving its parts into the tree
-        return [str(path) for path in paths]
+        return [self.storage.address(part.path) for part in parts]
 
     def media(
         self,

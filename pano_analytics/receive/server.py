@@ -235,7 +235,7 @@ def _alone(storage: Storage) -> Iterator[None]:
                 # Another process may hold the lock briefly, to check whether a server runs.
                 if not left:
                     raise ReceiveError(
-                        f"{storage.root}: expected no other `pano receive` for this library; "
+                        f"{storage.address()}: expected no other `pano receive` for this library; "
                         f"one is running. `pano camera list` shows what it received."
                     ) from None
                 time.sleep(0.1)

@@ -206,7 +206,7 @@ def places(settings: Settings) -> tuple[Path, Path]:
         found.storage.make()
     except OSError as error:
         raise LibraryError(
-            f"{found.storage.root}: expected a library folder that can be created; "
+            f"{found.storage.address()}: expected a library folder that can be created; "
             f"{error.strerror}. Choose another with --library."
         ) from error
     return resolved(uploads), found.storage.root

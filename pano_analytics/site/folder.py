@@ -124,7 +124,7 @@ class SiteFolder:
     def _refuse_other_content(self) -> None:
         if not self.root.exists():
             return
-        names_there = set(os.listdir(self.root)) - _ALWAYS_THERE
+        names_there = set(self.storage.names()) - _ALWAYS_THERE
         # A run killed while it wrote its first list leaves only this file.
         others = sorted(name for name in names_there if not names.LEFT_LIST.fullmatch(name))
         if others:
@@ -166,16 +166,16 @@ class SiteFolder:
         self.written.append(name)
 
     def _holds(self, name: str, data: bytes) -> bool:
-        path = self.storage.path(name)
         try:
-            return path.stat().st_size == len(data) and path.read_bytes() == data
+            is_as_long = self.storage.size_bytes(name) == len(data)
+            return is_as_long and self.storage.read(name) == data
         except FileNotFoundError:
             return False
 
     def own(self, folder: str, pattern: re.Pattern[str]) -> set[str]:
         """Return the file names in `folder` that match `pattern`; empty if there is no folder."""
         try:
-            file_names = os.listdir(self.storage.path(folder))
+            file_names = self.storage.names(folder)
         except (FileNotFoundError, NotADirectoryError):
             return set()
         return {name for name in file_names if pattern.fullmatch(name)}
@@ -189,14 +189,11 @@ class SiteFolder:
     def clear(self, folder: str, pattern: re.Pattern[str]) -> None:
         """Remove all of the site's files from a folder, and the folder if it is then empty."""
         self.remove(folder, self.own(folder, pattern))
-        try:
-            self.storage.path(folder).rmdir()
-        except OSError:
-            return
+        self.storage.remove_folders([f"{folder}/{names.INDEX}"])
 
     def is_whole(self, known: BuiltDays) -> bool:
         """Return whether all days are complete, by their number of files."""
-        return (self.root / names.INDEX).exists() and all(
+        return self.storage.exists(names.INDEX) and all(
             day.inputs and len(self.own(key, names.IN_DAY)) == day.files
             for key, day in known.days.items()
         )

@@ -6,7 +6,6 @@ and no file is created twice.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -161,8 +160,8 @@ class Maker:
         return ""
 
     def _has_room(self, size_bytes: int) -> bool:
-        disk = shutil.disk_usage(self.site.root)
-        return disk.free - size_bytes > max(_ROOM_BYTES, disk.total * _ROOM_SHARE)
+        disk = self.site.storage.space()
+        return disk.free_bytes - size_bytes > max(_ROOM_BYTES, disk.size_bytes * _ROOM_SHARE)
 
 
 _ONLY_SOME = "It is H.265, which not every browser plays: if it stays black, download it."

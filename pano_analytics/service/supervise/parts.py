@@ -105,7 +105,7 @@ def has_accounts(settings: Settings) -> bool:
     """Return whether any camera has an upload account, and the server is installed."""
     library = settings.library
     has_server = find_spec("pyftpdlib") is not None
-    return has_server and library is not None and (library / _UPLOADERS).exists()
+    return has_server and library is not None and Storage(library).exists(_UPLOADERS)
 
 
 def _is_daily(ran: Ran, mark: str) -> bool:

@@ -65,8 +65,8 @@ def up(
             asyncio.run(_Supervisor(settings, storage, parts, errands).run(on_well))
     except LibraryBusy:
         raise SuperviseError(
-            f"{storage.root}: expected no other `pano up` for this library; one is running. `pano "
-            f"status` shows its state."
+            f"{storage.address()}: expected no other `pano up` for this library; one is running. "
+            f"`pano status` shows its state."
         ) from None
     finally:
         for handler in handlers:
