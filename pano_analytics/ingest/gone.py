@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,15 +17,15 @@ from pano_analytics.model.tables import media_table, of_uploads, schema, uploads
 from pano_analytics.model.times import epoch_us
 from pano_analytics.model.upload import GONE_STATES, Upload, went_missing
 from pano_analytics.store.catalog import CameraDay, Change
-from pano_analytics.store.journal import SEEN, Fact, Journal, gone_schema
-from pano_analytics.store.removal import gone_rows
+from pano_analytics.store.journal import SEEN, Fact, Journal, facts_of
+from pano_analytics.store.removal import GoneUpload, gone_of_table, gone_table, gone_uploads
 from pano_analytics.store.storage import Storage
 
 _MARK = "state/anew"
 
 
 def note(
-    journal: Journal, facts: Iterable[pa.Table], gone: Iterable[Mapping[str, Any]], noted_us: int
+    journal: Journal, facts: Iterable[pa.Table], gone: Iterable[GoneUpload], noted_us: int
 ) -> list[str]:
     """Write facts and complete gone rows to the journal, stamped `noted_us`.
 
@@ -35,30 +34,30 @@ def note(
     """
     moment = pa.scalar(noted_us, pa.int64()).cast(SEEN.field("noted").type)
     seen = pa.concat_tables([SEEN.remove(SEEN.get_field_index("noted")).empty_table(), *facts])
-    rows = [{**row, "noted": moment.as_py()} for row in gone]
+    rows = gone_table(gone, moment.as_py())
     noted = []
     if seen.num_rows:
         stamped = seen.append_column(SEEN.field("noted"), pa.repeat(moment, seen.num_rows))
         noted.append(journal.note_seen(stamped.select(SEEN.names)))
-    if rows:
-        noted.append(journal.note_gone(pa.Table.from_pylist(rows, schema=gone_schema())))
+    if rows.num_rows:
+        noted.append(journal.note_gone(rows))
     return noted
 
 
-def newly_gone(change: Change, known: frozenset[str] = frozenset()) -> list[Fact]:
-    """Return the rows (`gone_schema`) whose file is gone since this change, except ids `known`."""
+def newly_gone(change: Change, known: frozenset[str] = frozenset()) -> list[GoneUpload]:
+    """Return the uploads whose file is gone since this change, except ids `known`."""
     days = sorted(day for day in change.touched() if not change.is_listed(day))
     return [row for day in days for row in _gone(change, day, known)]
 
 
-def _gone(change: Change, day: CameraDay, known: frozenset[str]) -> Iterator[Fact]:
+def _gone(change: Change, day: CameraDay, known: frozenset[str]) -> Iterator[GoneUpload]:
     was = {(one.media_id, one.state) for one in _uploads_gone(change.before(day), day)}
     newly = [
         one
         for one in _uploads_gone(change.read(day), day)
         if (one.media_id, one.state) not in was and one.media_id not in known
     ]
-    yield from gone_rows(newly, change.belonging(day))
+    yield from gone_uploads(newly, change.belonging(day))
 
 
 def _uploads_gone(table: pa.Table | None, day: CameraDay) -> list[Upload]:
@@ -118,16 +117,16 @@ def _lacking(seen: pa.Table, present: pa.ChunkedArray) -> dict[str, Fact]:
     """Return, by media_id, the last fact about each upload that is not in the tree."""
     latest: dict[str, Fact] = {}
     facts = seen.filter(pc.invert(pc.is_in(seen["media_id"], present))).sort_by("noted")
-    for fact in facts.to_pylist():
-        was = latest.get(fact["media_id"])
-        latest[fact["media_id"]] = fact if was is None else _joined(was, fact)
+    for fact in facts_of(facts):
+        was = latest.get(fact.media_id)
+        latest[fact.media_id] = fact if was is None else _joined(was, fact)
     return latest
 
 
 def _joined(was: Fact, fact: Fact) -> Fact:
-    is_same = (was["size_bytes"], was["mtime"]) == (fact["size_bytes"], fact["mtime"])
-    sha256 = fact["sha256"] or (was["sha256"] if is_same else None)
-    return {**fact, "arrived": min(was["arrived"], fact["arrived"]), "sha256": sha256}
+    is_same = (was.size_bytes, was.mtime) == (fact.size_bytes, fact.mtime)
+    sha256 = fact.sha256 or (was.sha256 if is_same else None)
+    return fact._replace(arrived=min(was.arrived, fact.arrived), sha256=sha256)
 
 
 def _last_notes(
@@ -143,51 +142,54 @@ def _last_notes(
     return {
         media_id: noted
         for media_id, noted in latest.items()
-        if media_id not in lacking or noted >= lacking[media_id]["noted"]
+        if media_id not in lacking or noted >= lacking[media_id].noted
     }
 
 
-def _rows_of_notes(notes: pa.Table, noted: Mapping[str, datetime]) -> list[Fact]:
+def _rows_of_notes(notes: pa.Table, noted: Mapping[str, datetime]) -> Iterator[GoneUpload]:
     moments = zip(notes["media_id"].to_pylist(), notes["noted"].to_pylist(), strict=True)
     is_last = pa.array([noted.get(media_id) == moment for media_id, moment in moments], pa.bool_())
-    return list(notes.filter(is_last).to_pylist())
+    return gone_of_table(notes.filter(is_last))
 
 
-def _named(reader: NameReader, facts: Iterable[Fact]) -> Iterator[Fact]:
-    """Yield rows, from names only, of files that are gone without a complete row."""
-    by_path = {fact["path"]: fact for fact in facts}
+def _named(reader: NameReader, facts: Iterable[Fact]) -> Iterator[GoneUpload]:
+    """Yield uploads, from names only, of files that are gone without a complete row."""
+    by_path = {fact.path: fact for fact in facts}
     entries = [
-        FileEntry(path, fact["size_bytes"], _us(fact["mtime"]) * 1000)
-        for path, fact in by_path.items()
+        FileEntry(path, fact.size_bytes, _us(fact.mtime) * 1000) for path, fact in by_path.items()
     ]
-    arrivals = {fact["media_id"]: _us(fact["arrived"]) for fact in by_path.values()}
+    arrivals = {fact.media_id: _us(fact.arrived) for fact in by_path.values()}
     for day, rows in reader.read(entries, now_us(), arrivals).days.items():
         for named in uploads_of(table_of_named(rows), *day):
-            upload = replace(named, sha256=by_path[named.path]["sha256"])
-            yield from gone_rows([went_missing(upload)], {})
+            upload = replace(named, sha256=by_path[named.path].sha256)
+            yield GoneUpload(went_missing(upload), {})
 
 
 def _us(moment: datetime) -> int:
     return epoch_us(moment.astimezone(UTC).replace(tzinfo=None))
 
 
-def _put_all(change: Change, rows: Iterable[Fact]) -> None:
+def _put_all(change: Change, gone: Iterable[GoneUpload]) -> None:
     # By id: a journal that was merged with an older copy of itself has duplicates.
-    by_day = defaultdict[CameraDay, dict[str, Fact]](dict)
-    for row in rows:
-        by_day[CameraDay(row["camera"], row["date"])][row["media_id"]] = row
+    by_day = defaultdict[CameraDay, dict[str, GoneUpload]](dict)
+    for one in gone:
+        by_day[CameraDay(one.upload.camera, one.upload.date)][one.upload.media_id] = one
     for day, own in by_day.items():
         for table in of_uploads():
-            kept = _belonging(own, table.name)
+            kept = _belonging(own.values(), table.name)
             if kept.num_rows:
                 change.put_belonging(day, kept, table.name)
-        settle(change, day, _with_rows(change.read(day), media_table(map(Upload.of, own.values()))))
+        uploads = media_table(one.upload for one in own.values())
+        settle(change, day, _with_rows(change.read(day), uploads))
 
 
-def _belonging(own: Mapping[str, Fact], table: str) -> pa.Table:
-    """Return the rows of one table in gone rows, which are given by media_id."""
-    # A row from before the table existed has no list.
-    rows = [{**one, "media_id": key} for key, row in own.items() for one in row[table] or ()]
+def _belonging(own: Iterable[GoneUpload], table: str) -> pa.Table:
+    """Return the rows of one table that belong to uploads that are gone."""
+    rows = [
+        {**row, "media_id": one.upload.media_id}
+        for one in own
+        for row in one.belonging.get(table, ())
+    ]
     return pa.Table.from_pylist(rows, schema=schema(table))
 
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -92,9 +92,29 @@ _STAMP = re.compile(r"/[a-z]+-(\d{20})-\w+\.parquet$")
 # A camera writes a clip for minutes; a file that replaces it comes later, or is not longer.
 _GROWING = timedelta(minutes=15)
 
-Fact = dict[str, Any]
-
 Result = TypeVar("Result")
+
+
+class Fact(NamedTuple):
+    """What one entry says of an upload, with the columns of SEEN; times are aware, in UTC.
+
+    `sha256` and `state` are None until the file was opened, `state` also in old entries.
+    """
+
+    media_id: str
+    path: str
+    size_bytes: int
+    mtime: datetime
+    arrived: datetime
+    noted: datetime
+    sha256: str | None
+    state: str | None
+
+
+def facts_of(seen: pa.Table) -> Iterator[Fact]:
+    """Yield the entries of a table of the schema SEEN, in its order."""
+    columns = (column.to_pylist() for column in seen.select(SEEN.names).columns)
+    return map(Fact._make, zip(*columns, strict=True))
 
 
 class Overwritten(NamedTuple):
@@ -271,19 +291,13 @@ class Journal:
         facts = facts.filter(pc.is_in(facts["media_id"], several)).sort_by("noted")
         whole: dict[str, Fact] = {}
         changed: list[Overwritten] = []
-        for fact in facts.to_pylist():
-            last = whole.get(fact["media_id"])
-            if last and last["sha256"] != fact["sha256"] and not _is_growth(last, fact):
-                values = (
-                    fact["media_id"],
-                    fact["path"],
-                    last["sha256"],
-                    fact["sha256"],
-                    fact["noted"],
-                )
-                changed.append(Overwritten(*values))
-            if fact["state"] == "complete":
-                whole[fact["media_id"]] = fact
+        for fact in facts_of(facts):
+            last = whole.get(fact.media_id)
+            if last and last.sha256 != fact.sha256 and not _is_growth(last, fact):
+                hashes = str(last.sha256), str(fact.sha256)  # only entries with one were chosen
+                changed.append(Overwritten(fact.media_id, fact.path, *hashes, fact.noted))
+            if fact.state == "complete":
+                whole[fact.media_id] = fact
         return changed
 
     def _files(self, kind: str) -> list[str]:
@@ -390,10 +404,9 @@ class Journal:
 
 
 def _is_growth(was: Fact, fact: Fact) -> bool:
-    if kind_of(fact["path"].rpartition(".")[2]) != "clip":
+    if kind_of(fact.path.rpartition(".")[2]) != "clip":
         return False
-    is_soon: bool = fact["mtime"] - was["mtime"] < _GROWING
-    return is_soon and fact["size_bytes"] > was["size_bytes"]
+    return fact.mtime - was.mtime < _GROWING and fact.size_bytes > was.size_bytes
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from pano_analytics.model.tables import of_uploads, replaced, uploads_of
 from pano_analytics.model.upload import Upload, culled, decode_path, to_open
 from pano_analytics.store import timekeeping
 from pano_analytics.store.catalog import CameraDay, Catalog, Change
-from pano_analytics.store.journal import Fact, Journal, gone_schema
+from pano_analytics.store.journal import Journal, gone_schema
 from pano_analytics.store.storage import Storage, stamp
 from pano_analytics.store.tree import Doomed, Outcome, Tree, adopted
 
@@ -124,7 +124,7 @@ def mark_at_work(storage: Storage) -> None:
 
 def _mark(storage: Storage, catalog: Catalog, journal: Journal, plan: Iterable[_Planned]) -> None:
     """Write the complete rows to the journal, then mark them as culled, in one change."""
-    change, gone = catalog.begin(), list[Fact]()
+    change, gone = catalog.begin(), list[GoneUpload]()
     for day, planned in _by_day(plan).items():
         table = change.read(day)
         if table is None:
@@ -136,12 +136,10 @@ def _mark(storage: Storage, catalog: Catalog, journal: Journal, plan: Iterable[_
         ]
         if marked:
             change.write(day, replaced(table, marked))
-            gone += gone_rows(marked, change.belonging(day))
+            gone += gone_uploads(marked, change.belonging(day))
     if gone:
         noted = timekeeping.read_time(storage).now()
-        rows = [{**row, "noted": noted} for row in gone]
-        notes = pa.Table.from_pylist(rows, schema=gone_schema())
-        storage.sync([journal.note_gone(notes)])
+        storage.sync([journal.note_gone(gone_table(gone, noted))])
     _commit(storage, change)
 
 
@@ -150,8 +148,34 @@ def _chosen(table: pa.Table, day: CameraDay, planned: Mapping[str, _Planned]) ->
     return uploads_of(table.filter(pc.is_in(table["media_id"], ids)), *day)
 
 
-def gone_rows(uploads: Sequence[Upload], belonging: Mapping[str, pa.Table]) -> Iterator[Fact]:
-    """Yield uploads of a camera-day as rows for the journal (`gone_schema` without `noted`).
+class GoneUpload(NamedTuple):
+    """An upload whose file is gone, and its rows of other tables, by table.
+
+    These rows have the columns of their table but `media_id`.
+    """
+
+    upload: Upload
+    belonging: Mapping[str, Sequence[Mapping[str, object]]]
+
+
+def gone_table(gone: Iterable[GoneUpload], noted: datetime) -> pa.Table:
+    """Return rows for the journal (`gone_schema`), stamped with the library's time `noted`."""
+    rows = [{**one.upload.to_row(), **one.belonging, "noted": noted} for one in gone]
+    return pa.Table.from_pylist(rows, schema=gone_schema())
+
+
+def gone_of_table(notes: pa.Table) -> Iterator[GoneUpload]:
+    """Yield the uploads of rows from the journal (`gone_schema`)."""
+    for row in notes.to_pylist():
+        # A row from before a table existed has no list.
+        belonging = {table.name: row[table.name] or () for table in of_uploads()}
+        yield GoneUpload(Upload.of(row), belonging)
+
+
+def gone_uploads(
+    uploads: Sequence[Upload], belonging: Mapping[str, pa.Table]
+) -> Iterator[GoneUpload]:
+    """Yield uploads of a camera-day with the rows that belong to each.
 
     `belonging` has the camera-day's rows of other tables, by table.
     """
@@ -159,11 +183,11 @@ def gone_rows(uploads: Sequence[Upload], belonging: Mapping[str, pa.Table]) -> I
     kept = {table: _by_upload(rows, ids) for table, rows in belonging.items() if uploads}
     for upload in uploads:
         own = {table.name: kept.get(table.name, {}) for table in of_uploads()}
-        yield {**upload.to_row(), **{name: of.get(upload.media_id, []) for name, of in own.items()}}
+        yield GoneUpload(upload, {name: of.get(upload.media_id, []) for name, of in own.items()})
 
 
-def _by_upload(table: pa.Table, ids: pa.Array) -> dict[str, list[Fact]]:
-    kept = defaultdict[str, list[Fact]](list)
+def _by_upload(table: pa.Table, ids: pa.Array) -> dict[str, list[Mapping[str, object]]]:
+    kept = defaultdict[str, list[Mapping[str, object]]](list)
     for row in table.filter(pc.is_in(table["media_id"], ids)).to_pylist():
         kept[row.pop("media_id")].append(row)
     return kept

@@ -40,9 +40,9 @@ from pano_analytics.store.catalog import (
 from pano_analytics.store.home import NAME as HOME_PAGE
 from pano_analytics.store.home import Home, places
 from pano_analytics.store.journal import FOLDER as JOURNAL
-from pano_analytics.store.journal import SEEN, Fact, Journal
+from pano_analytics.store.journal import SEEN, Journal
 from pano_analytics.store.locks import writing
-from pano_analytics.store.removal import AT_WORK, finish, gone_rows
+from pano_analytics.store.removal import AT_WORK, GoneUpload, finish, gone_uploads
 from pano_analytics.store.storage import Storage, stamp
 from pano_analytics.workers.executors import MakeExecutor
 
@@ -147,11 +147,11 @@ class _Rebuild:
         seen = set(self.journal.seen()["media_id"].to_pylist())
         noted = self._noted_gone(_moment(_LONG_AGO))
         facts: list[pa.Table] = []
-        gone_facts: list[Fact] = []
+        gone_facts: list[GoneUpload] = []
         for uploads, belonging in self._old_days():
             facts.append(media_table(one for one in uploads if one.media_id not in seen))
             lost = [_as_gone(one) for one in uploads if self._is_to_note(one, noted)]
-            gone_facts += gone_rows(lost, belonging)
+            gone_facts += gone_uploads(lost, belonging)
         facts = [one.select(FACTS) for one in facts]
         self.storage.sync(gone.note(self.journal, facts, gone_facts, self.time.now_us()))
 
