@@ -11,7 +11,7 @@ from html import escape
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -391,53 +391,58 @@ class Library:
         """
         now = datetime.now(UTC)
         rows = [self._camera(name, now) for name in self.camera_names()]
-        frame = pd.DataFrame(rows, columns=list(_CAMERA_COLUMNS))
+        frame = pd.DataFrame(rows, columns=list(_CameraRow._fields))
         for column in ("first", "latest", "arrived"):
             times = pd.to_datetime(frame[column], utc=True)
             frame[column] = times.dt.as_unit("us").dt.tz_convert(self.zone)
+        for column in ("latest_media_id", "latest_thumb"):
+            frame[column] = frame[column].astype("str")  # also if no camera has a picture
         frame["latest_date"] = pd.to_datetime(frame["latest_date"]).dt.as_unit("s")
         return self._in_camera_order(frame)
 
-    def _camera(self, name: str, now: datetime) -> dict[str, Any]:
+    def _camera(self, name: str, now: datetime) -> _CameraRow:
         settings = self.settings.camera(name)
         manifest = self.catalog.manifest()
         total = manifest.total([name])
         newest = islice(manifest.newest_first([name]), _LOOK_BACK)
         latest = self._latest(part for _, part in newest)
-        arrived = latest.get("arrived")
-        return {
-            "camera": name,
-            "description": settings.description,
-            "admin_url": settings.admin_url,
-            "live_url": settings.live_url,
-            "first": _from_us(total.first_us),
-            **latest,
-            "today": self._today(name, now),
-            "snapshots": total.snapshots,
-            "clips": total.clips,
-            "is_silent": is_silent(arrived, self.settings.silent_after_hours_of(name), now),
-        }
+        silent_after_hours = self.settings.silent_after_hours_of(name)
+        return _CameraRow(
+            camera=name,
+            description=settings.description,
+            admin_url=settings.admin_url,
+            live_url=settings.live_url,
+            first=_from_us(total.first_us),
+            latest=latest.start,
+            latest_media_id=latest.media_id,
+            latest_date=latest.date,
+            latest_thumb=latest.thumb,
+            arrived=latest.arrived,
+            today=self._today(name, now),
+            snapshots=total.snapshots,
+            clips=total.clips,
+            is_silent=is_silent(latest.arrived, silent_after_hours, now),
+        )
 
-    def _latest(self, parts: Iterable[Part]) -> dict[str, Any]:
+    def _latest(self, parts: Iterable[Part]) -> _Latest:
         """Return the newest upload and the newest picture; `parts` are sorted newest first."""
-        latest: dict[str, Any] = {}
+        latest = _Latest()
         for part in parts:
-            for column, value in self._newest_of(part).items():
-                latest.setdefault(column, value)
-            if "latest_thumb" in latest:
+            latest = latest.or_else(self._newest_of(part))
+            if latest.thumb is not None:
                 break
         return latest
 
-    def _newest_of(self, part: Part) -> dict[str, Any]:
+    def _newest_of(self, part: Part) -> _Latest:
         frame = self._queries.ask(
-            "SELECT max(start) AS latest, max(arrived) AS arrived, "
-            "arg_max(media_id, start) FILTER (thumb IS NOT NULL) AS latest_media_id, "
-            "arg_max(date, start) FILTER (thumb IS NOT NULL) AS latest_date, "
-            "arg_max(thumb, start) FILTER (thumb IS NOT NULL) AS latest_thumb FROM {source}",
+            "SELECT max(start) AS start, max(arrived) AS arrived, "
+            "arg_max(media_id, start) FILTER (thumb IS NOT NULL) AS media_id, "
+            "arg_max(date, start) FILTER (thumb IS NOT NULL) AS date, "
+            "arg_max(thumb, start) FILTER (thumb IS NOT NULL) AS thumb FROM {source}",
             [part],
         )
-        row = frame.iloc[0].to_dict()
-        return {str(column): value for column, value in row.items() if not pd.isna(value)}
+        values = (frame[name].iloc[0] for name in _Latest._fields)
+        return _Latest(*(None if pd.isna(value) else value for value in values))
 
     def _today(self, camera: str, now: datetime) -> int:
         local = now.astimezone(self.zone)
@@ -448,7 +453,7 @@ class Library:
         )
         return int(counted["today"].iloc[0])
 
-    def item(self, media_id: Any, camera: Any = None, date: Any = None) -> dict[str, Any]:
+    def item(self, media_id: Any, camera: Any = None, date: Any = None) -> dict[str, object]:
         """Return one upload as a dictionary of its columns; times aware in `zone`, nulls None.
 
         `media_id` may also be a row. Fast when `camera` and `date` (its partition) are
@@ -478,7 +483,7 @@ class Library:
         """
         return Upload.of(self.item(media_id, camera, date))
 
-    def _row(self, row: Any, column: str) -> dict[str, Any]:
+    def _row(self, row: Any, column: str) -> Mapping[str, object]:
         """Return a row that has `column`: the given one, or the one with its media_id."""
         given = arguments.row(row)
         return self.item(given) if isinstance(given, str) or column not in given else given
@@ -625,22 +630,43 @@ _TAKEN_AT = "uploads.start + to_microseconds(CAST(round(offset_s * 1e6) AS BIGIN
 _WITH_START = "JOIN (SELECT media_id, start FROM {uploads}) AS uploads USING (media_id)"
 _LOOK_BACK = 30
 _TRIES, _PAUSE_S = 10, 0.05
-_CAMERA_COLUMNS = (
-    "camera",
-    "description",
-    "admin_url",
-    "live_url",
-    "first",
-    "latest",
-    "latest_media_id",
-    "latest_date",
-    "latest_thumb",
-    "arrived",
-    "today",
-    "snapshots",
-    "clips",
-    "is_silent",
-)
+
+
+class _CameraRow(NamedTuple):
+    """A row of `Library.cameras`; times are aware."""
+
+    camera: str
+    description: str | None
+    admin_url: str | None
+    live_url: str | None
+    first: datetime | None
+    latest: datetime | None
+    latest_media_id: str | None
+    latest_date: datetime | None
+    latest_thumb: str | None
+    arrived: datetime | None
+    today: int
+    snapshots: int
+    clips: int
+    is_silent: bool
+
+
+class _Latest(NamedTuple):
+    """When the newest upload started and the last one arrived, and which picture is the newest.
+
+    Times are aware; `date` is the midnight, naive, of the picture's camera-day.
+    """
+
+    start: datetime | None = None
+    arrived: datetime | None = None
+    media_id: str | None = None
+    date: datetime | None = None
+    thumb: str | None = None
+
+    def or_else(self, older: _Latest) -> _Latest:
+        """Return these values, and those of `older` where there are none."""
+        known = {name: value for name, value in self._asdict().items() if value is not None}
+        return older._replace(**known)
 
 
 def _empty_range(start: Moment, end: Moment, *, is_same: bool) -> str:
@@ -650,7 +676,7 @@ def _empty_range(start: Moment, end: Moment, *, is_same: bool) -> str:
     return f"expected start before end; got start={start!r}, end={end!r}.{advice}"
 
 
-def _parameters(params: Any) -> list[Any] | dict[str, Any] | None:
+def _parameters(params: Any) -> list[object] | Mapping[str, object] | None:
     if params is None:
         return None
     if isinstance(params, Mapping):
@@ -702,7 +728,7 @@ def _as_date(value: Any) -> Any:
         ) from None
 
 
-def _plain(row: pd.Series) -> dict[str, Any]:
+def _plain(row: pd.Series) -> dict[str, object]:
     return {str(name): (None if _is_null(value) else value) for name, value in row.items()}
 
 

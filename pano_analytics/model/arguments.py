@@ -67,8 +67,8 @@ def _unknown(unknown: Sequence[str], what: str, known: Sequence[str]) -> str:
     return f"{what}: expected one of {', '.join(known)}; got {got}.{hint}"
 
 
-def row(value: Any, what: str = "row") -> dict[str, Any] | str:
-    """Return a row as a dictionary, or the media_id that was given instead.
+def row(value: Any, what: str = "row") -> Mapping[str, object] | str:
+    """Return a row as a mapping of its columns, or the media_id that was given instead.
 
     Accepts a row of `iterrows()`, `itertuples()` or `iloc`, a dictionary, a frame or a
     column with one row, and a media_id. Raises QueryError for anything else.
@@ -94,7 +94,7 @@ def _is_column(value: Any) -> bool:
     return isinstance(value, pd.Series) and value.name == "media_id"
 
 
-def _fields(value: Any) -> Mapping[str, Any] | None:
+def _fields(value: Any) -> Mapping[str, object] | None:
     """Return the fields of a row by name; None if `value` is not a row."""
     if isinstance(value, Mapping):
         return value

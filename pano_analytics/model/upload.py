@@ -175,8 +175,8 @@ class Upload:
         values["start"] = values["start"] or values["arrived"]
         return cls(**values)
 
-    def to_row(self) -> dict[str, Any]:
-        """Return the upload as a dictionary of its columns."""
+    def to_row(self) -> Mapping[str, object]:
+        """Return the upload as a mapping of its columns."""
         return {name: getattr(self, name) for name in _FIELDS}
 
     @property
