@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -108,6 +108,25 @@ def shared(library: Library) -> AnswerCache:
     return _SHARED.setdefault(library, AnswerCache())
 
 
+@dataclass(frozen=True)
+class _Results:
+    """The results of all queries for one selection; each but `generation` is watched by views.
+
+    `now` is the minute of the queries, naive, in the library's zone.
+    """
+
+    generation: int
+    now: datetime
+    cameras: pd.DataFrame
+    short: dict[str, str]
+    troubles: list[str]
+    unread: list[UnreadFolder]
+    heat: Heat
+    uploads: Uploads
+    near: Near | None
+    item: UploadRecord | None
+
+
 class Answers(param.Parameterized):
     """Query results for one visitor's Selection; views watch them.
 
@@ -165,14 +184,13 @@ class Answers(param.Parameterized):
     def _request_key(self) -> tuple[Any, ...]:
         return (*self.selection.key(), self.selection.item, self.selection.until)
 
-    def _apply(self, results: dict[str, Any]) -> None:
-        self.generation = results.pop("generation")
-        changed = {
-            name: value for name, value in results.items() if value is not getattr(self, name)
-        }
+    def _apply(self, results: _Results) -> None:
+        self.generation = results.generation
+        shown = {name: value for name, value in vars(results).items() if name != "generation"}
+        changed = {name: value for name, value in shown.items() if value is not getattr(self, name)}
         self.param.update(**changed)
 
-    def _query_all(self) -> dict[str, Any]:
+    def _query_all(self) -> _Results:
         library, selection = self.library, self.selection
         # Read first: an upload that arrives during the queries triggers another refresh.
         generation = library.generation
@@ -189,20 +207,20 @@ class Answers(param.Parameterized):
         uploads = cached(
             "uploads", filters, limit, ask=lambda: find_uploads(library, filters, limit)
         )
-        return {
-            "generation": generation,
-            "now": minute,
-            "cameras": cameras,
-            "short": cached("short", minute, ask=lambda: find_short(library)),
-            "troubles": cached("troubles", minute, ask=lambda: find_troubles(library)),
-            "unread": cached("unread", minute, ask=lambda: find_unread(library)),
-            "heat": cached("heat", span, ask=lambda: find_heat(library, span)),
-            "uploads": uploads,
-            "near": None
+        return _Results(
+            generation=generation,
+            now=minute,
+            cameras=cameras,
+            short=cached("short", minute, ask=lambda: find_short(library)),
+            troubles=cached("troubles", minute, ask=lambda: find_troubles(library)),
+            unread=cached("unread", minute, ask=lambda: find_unread(library)),
+            heat=cached("heat", span, ask=lambda: find_heat(library, span)),
+            uploads=uploads,
+            near=None
             if len(uploads.frame)
             else cached("near", filters, ask=lambda: find_near(library, filters)),
-            "item": self._item(cached, uploads),
-        }
+            item=self._item(cached, uploads),
+        )
 
     def _limit(self, cameras: pd.DataFrame) -> int:
         total = int(cameras["snapshots"].sum() + cameras["clips"].sum()) if len(cameras) else 0
@@ -236,15 +254,25 @@ class _Filters:
     def of(cls, selection: Selection) -> _Filters:
         return cls(*selection.key())
 
-    def arguments(self, **changed: Any) -> dict[str, Any]:
-        return {
-            "camera": list(self.cameras) or None,
-            "start": self.start,
-            "end": self.end,
-            "kind": self.kind,
-            "state": list(self.states) or None,
-            **changed,
-        }
+    def media(
+        self,
+        library: Library,
+        columns: Sequence[str],
+        limit: int,
+        *,
+        newest_first: bool = False,
+    ) -> pd.DataFrame:
+        """Return the first `limit` uploads of the selection by start, or the newest ones."""
+        return library.media(
+            list(self.cameras) or None,
+            self.start,
+            self.end,
+            self.kind,
+            list(self.states) or None,
+            columns=columns,
+            newest_first=newest_first,
+            limit=limit,
+        )
 
 
 def find_short(library: Library) -> dict[str, str]:
@@ -282,9 +310,7 @@ def find_unread(library: Library) -> list[UnreadFolder]:
 
 def find_uploads(library: Library, filters: _Filters, limit: int) -> Uploads:
     """Return the newest `limit` uploads of a selection."""
-    frame = library.media(
-        **filters.arguments(), columns=GALLERY_COLUMNS, newest_first=True, limit=limit + 1
-    )
+    frame = filters.media(library, GALLERY_COLUMNS, limit + 1, newest_first=True)
     shown, has_more = with_tiles(frame.head(limit), library.event_rules()), len(frame) > limit
     return Uploads(shown, has_more, payloads.blocks(shown, has_more=has_more))
 
@@ -293,11 +319,10 @@ def find_near(library: Library, filters: _Filters) -> Near:
     """Return the uploads closest to an empty range, with all other filters unchanged."""
     before = after = None
     if filters.start is not None:
-        query = filters.arguments(start=None, end=filters.start)
-        before = library.media(**query, columns=["start"], newest_first=True, limit=1)
+        earlier = replace(filters, start=None, end=filters.start)
+        before = earlier.media(library, ["start"], 1, newest_first=True)
     if filters.end is not None:
-        query = filters.arguments(start=filters.end, end=None)
-        after = library.media(**query, columns=["start"], limit=1)
+        after = replace(filters, start=filters.end, end=None).media(library, ["start"], 1)
     return Near(_only_start(before), _only_start(after))
 
 
