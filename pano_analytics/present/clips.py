@@ -486,7 +486,14 @@ def _turned(picture: Any, turns: tuple[str, ...]) -> Any:
     from av.filter import Graph
 
     graph = Graph()
-    steps = [graph.add_buffer(template=None, **_shape(picture))]
+    steps = [
+        graph.add_buffer(
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            time_base=picture.time_base or _TICK,
+        )
+    ]
     for turn in turns:
         name, _, argument = turn.partition("=")
         steps.append(graph.add(name, argument or None))
@@ -494,15 +501,6 @@ def _turned(picture: Any, turns: tuple[str, ...]) -> Any:
     graph.link_nodes(*steps).configure()
     graph.push(picture)
     return graph.pull()
-
-
-def _shape(picture: Any) -> dict[str, Any]:
-    return {
-        "width": picture.width,
-        "height": picture.height,
-        "format": picture.format,
-        "time_base": picture.time_base or _TICK,
-    }
 
 
 def _set_time(packet: Packet[Any], ticks: tuple[int, int], period: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pano_analytics.present import counts, short_day
-from pano_analytics.site import names, pages, plan
+from pano_analytics.site import names, plan
 from pano_analytics.site.items import Describer, Link, PageUpload, Period, group_of
 from pano_analytics.site.made import Maker
 from pano_analytics.site.shown import Shown, SiteRun
@@ -105,7 +105,7 @@ class DayPages:
             self._neighbour_link(1) if is_last else Link(ordered[at + 1].page, ordered[at + 1].time)
         )
         low = max(0, min(at - _NEIGHBOURS, len(ordered) - 2 * _NEIGHBOURS - 1))
-        return pages.render(
+        return self.work.render(
             "one.html",
             up="../../",
             camera=self.camera.name,
@@ -116,7 +116,6 @@ class DayPages:
             later=later,
             near=ordered[low : low + 2 * _NEIGHBOURS + 1],
             middle=at - low,
-            **self.work.common,
         )
 
     def _clip_of(self, item: PageUpload) -> PageUpload | None:
@@ -129,7 +128,7 @@ class DayPages:
         earlier = Link(self.names[at - 1], "this day") if at else self._day_link(-1)
         is_newest = at + 1 == len(self.pages)
         later = self._day_link(1) if is_newest else Link(self.names[at + 1], "this day")
-        return pages.render(
+        return self.work.render(
             "day.html",
             up="../../",
             camera=self.camera.name,
@@ -140,7 +139,6 @@ class DayPages:
             earlier=earlier,
             later=later,
             others=self._others(),
-            **self.work.common,
         )
 
     def _others(self) -> list[Link]:

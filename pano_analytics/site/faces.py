@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from pano_analytics.present import counts, short_day
-from pano_analytics.site import names, pages, plan
+from pano_analytics.site import names, plan
 from pano_analytics.site.folder import BuiltDays
 from pano_analytics.site.items import Link
 from pano_analytics.site.shown import Shown, SiteRun
@@ -110,7 +110,7 @@ class _CameraPage:
 
     def render(self) -> bytes:
         """Return the page."""
-        return pages.render(
+        return self.work.render(
             "camera.html",
             up="../",
             card=_card(self.work, self.camera),
@@ -119,7 +119,6 @@ class _CameraPage:
                 Link(f"../{other.folder}/{names.INDEX}", other.name) for other in self.work.shown
             ],
             gap=f"{self.work.settings.site.period_gap_s / 60:g}",
-            **self.work.common,
         )
 
     def _days(self) -> list[DayLink]:
@@ -213,7 +212,7 @@ class Line:
 
 def first_page(work: SiteRun, known: BuiltDays) -> bytes:
     """Return the first page, which links to everything else."""
-    return pages.render(
+    return work.render(
         "index.html",
         up="",
         cards=[_card(work, camera) for camera in work.shown],
@@ -221,7 +220,6 @@ def first_page(work: SiteRun, known: BuiltDays) -> bytes:
         lines=_lines(work),
         unread=work.notices,
         zone=work.library.zone.key,
-        **work.common,
     )
 
 

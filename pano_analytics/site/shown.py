@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
@@ -17,7 +16,7 @@ from pano_analytics.library import Library
 from pano_analytics.model.tables import TABLES
 from pano_analytics.present import ZoneClock, counts
 from pano_analytics.settings import Settings
-from pano_analytics.site import names, plan
+from pano_analytics.site import names, pages, plan
 from pano_analytics.site.folder import SiteFolder
 from pano_analytics.store.catalog import CameraDay, Manifest
 
@@ -124,10 +123,14 @@ class SiteRun:
         return ZoneClock(self.library.zone)
 
     @cached_property
-    def common(self) -> dict[str, Any]:
-        """Values for every template."""
-        settings = self.settings.site
-        return {"policy": names.policy(settings.media_url), "dashboard": settings.dashboard_url}
+    def policy(self) -> str:
+        """The Content-Security-Policy of every page."""
+        return names.policy(self.settings.site.media_url)
+
+    def render(self, template: str, **variables: object) -> bytes:
+        """Return a page as UTF-8, with the values that every template has."""
+        dashboard = self.settings.site.dashboard_url
+        return pages.render(template, policy=self.policy, dashboard=dashboard, **variables)
 
     @cached_property
     def notices(self) -> list[tuple[str, str, str]]:
