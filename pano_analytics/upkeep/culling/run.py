@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -69,6 +69,27 @@ class Culled:
         self.files += carried.files
         self.size_bytes += carried.size_bytes
         self.stayed += carried.stayed
+
+
+class CullRun(TypedDict):
+    """How a culling ended, as the JSON file of `runs.CULL` has it.
+
+    `started` and `finished` are ISO 8601 in UTC, `exit` is the exit code, and `error` the
+    message if it failed. The others are the figures of `Culled`, and `stayed` is a count. Those
+    that were added later are missing in files of earlier versions.
+    """
+
+    format: int
+    pid: int
+    started: str
+    finished: str
+    exit: int
+    error: str | None
+    files: int
+    size_bytes: int
+    rows_dropped: int
+    stayed: int
+    looked_us: NotRequired[int | None]
 
 
 def cull(
@@ -183,9 +204,7 @@ def _forget_folders(storage: Storage, due: Iterable[ExpiredFile]) -> None:
         memory.save(storage, replace(known, units=units))
 
 
-def held_back(
-    settings: Settings, found: CullPlan, before: Mapping[str, Any] | None = None
-) -> dict[str, str]:
+def held_back(settings: Settings, found: CullPlan, before: CullRun | None = None) -> dict[str, str]:
     """Return the cameras that exceed a limit, each with a sentence about it.
 
     Each camera is checked by itself, so that none can hold up another. Uploads that became
@@ -202,9 +221,9 @@ def held_back(
     return held
 
 
-def _ordinary_since(found: CullPlan, before: Mapping[str, Any] | None) -> datetime:
+def _ordinary_since(found: CullPlan, before: CullRun | None) -> datetime:
     """Return the time of the previous culling, or now if that was too long ago."""
-    looked_us = (before or {}).get("looked_us")
+    looked_us = before.get("looked_us") if before else None
     if not isinstance(looked_us, int):
         return found.now
     ago = timedelta(microseconds=max(found.time_us - looked_us, 0))
@@ -335,9 +354,9 @@ def _figures(done: Culled) -> dict[str, object]:
     }
 
 
-def last_run(where: Storage | Settings | Library) -> dict[str, Any] | None:
+def last_run(where: Storage | Settings | Library) -> CullRun | None:
     """Return how the last culling of a library ended, or None if there was none."""
-    return runs.read(storage_of(where), runs.CULL)
+    return cast("CullRun | None", runs.read(storage_of(where), runs.CULL))
 
 
 def is_stopped(where: Settings | Library) -> bool:
