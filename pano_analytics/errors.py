@@ -103,6 +103,19 @@ class JournalError(LibraryError):
         )
 
 
+class DecisionsError(LibraryError):
+    """A file of decisions is damaged; no file was changed."""
+
+    @classmethod
+    def of(cls, path: Path | str, why: str) -> DecisionsError:
+        """Return the error that names the file `path` and says what to do."""
+        return cls(
+            f"{path}: expected a readable file of decisions; {why}. Nothing was changed. `pano "
+            f"restore` puts it back from a backup. Without one, move it out of the library: the "
+            f"decisions in it are then lost."
+        )
+
+
 class LibraryBusy(LibraryError):
     """Another process holds the library's lock."""
 

@@ -103,7 +103,8 @@ def _asked(library: Library) -> dict[str, Callable[[Any], Any]]:
     questions: dict[str, Callable[[Any], Any]] = {}
     for name in ("camera", "start", "end", "kind", "state", "columns", "newest_first", "limit"):
         questions[f"media {name}"] = lambda value, name=name: library.media(**{name: value})
-    for name in ("camera", "start", "end", "columns", "newest_first", "limit"):
+    marks = ("who", "is_reviewed", "is_pinned", "is_dismissed")
+    for name in ("camera", "start", "end", "columns", "newest_first", "limit", *marks):
         questions[f"events {name}"] = lambda value, name=name: library.events(**{name: value})
     for name in ("by", "camera", "start", "end"):
         questions[f"activity {name}"] = lambda value, name=name: library.activity(**{name: value})
@@ -113,6 +114,12 @@ def _asked(library: Library) -> dict[str, Callable[[Any], Any]]:
         questions[f"duplicates {name}"] = lambda v, name=name: library.duplicates(**{name: v})
     return questions | {
         "members": library.members,
+        "decide": lambda value: library.decide(value, "noted", note="x"),
+        "decide decision": lambda value: library.decide(one, value),
+        "decide who": lambda value: library.decide(one, "reviewed", who=value),
+        "decide note": lambda value: library.decide(one, "reviewed", note=value),
+        "undo": library.undo,
+        "undo who": lambda value: library.undo(library.decide(one, "reviewed"), value),
         "item": library.item,
         "item camera": lambda value: library.item(one["media_id"], value, "2026-03-03"),
         "item date": lambda value: library.item(one["media_id"], "porch", value),

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pano_analytics import errors
 from pano_analytics.analysis.events import EVENTS
+from pano_analytics.analysis.marks import MARKS
 from pano_analytics.cli import pano
 from pano_analytics.model.tables import TABLES
 from pano_analytics.model.upload import SCHEMA_VERSION
@@ -53,7 +54,8 @@ added, none is changed or removed, and columns that an older file lacks are retu
 The types are those in Parquet. In DataFrames, times with a zone are in the library's zone
 (`library.zone`); times without a zone are the time on the camera's own clock.
 """
-    return "\n".join([head, *map(_stored, TABLES), _table("events", _EVENTS, EVENTS)])
+    events = _table("events", _EVENTS, (*EVENTS, *MARKS))
+    return "\n".join([head, *map(_stored, TABLES), events])
 
 
 def _stored(name: str) -> str:

@@ -28,6 +28,7 @@ from pano_analytics.model.upload import encode_path, locate, resolved
 from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, runs, split, timekeeping
 from pano_analytics.store.catalog import FOLDERS, MANIFEST, CameraDay, Catalog, Change
+from pano_analytics.store.decisions import Decisions
 from pano_analytics.store.home import NAME as HOME
 from pano_analytics.store.home import Home, places
 from pano_analytics.store.journal import Journal, Torn
@@ -441,8 +442,9 @@ class _Run:
         self._committed = time.monotonic()
 
     def finish(self) -> None:
-        """Fold the journal, complete the summary, and remove the mark of an active run."""
+        """Fold journal and decisions, complete the summary, remove the mark of an active run."""
         self.journal.fold()
+        Decisions(self.storage).fold()
         self.summary.torn = self.journal.torn()
         manifest = self.catalog.manifest()
         self.summary.files = self.memory.files

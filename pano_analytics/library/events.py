@@ -12,10 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from pano_analytics.analysis.events import COLUMNS, Rule, event_ids, events
+from pano_analytics.analysis.events import COLUMNS as OWN_COLUMNS
+from pano_analytics.analysis.events import Rule, event_ids, events
+from pano_analytics.analysis.marks import COLUMNS as MARKS
 from pano_analytics.errors import QueryError
 from pano_analytics.model import arguments
 
+COLUMNS = (*OWN_COLUMNS, *MARKS)
 # The columns needed to compute events from uploads.
 NEEDED = (
     *("media_id", "camera", "kind", "trigger", "start", "end", "arrived", "state"),
@@ -35,6 +38,19 @@ def chosen_columns(columns: Any) -> list[str] | None:
     if chosen == []:
         raise QueryError(f"columns: expected at least one of {', '.join(COLUMNS)}; got none.")
     return chosen
+
+
+def chosen_marks(**wanted: Any) -> dict[str, bool]:
+    """Return the columns of marks to filter by, with the value that is wanted.
+
+    None means that a column does not matter. Raises QueryError for any other value that is
+    not True or False.
+    """
+    return {
+        name: arguments.yes_or_no(value, name)
+        for name, value in wanted.items()
+        if value is not None
+    }
 
 
 def chosen_ids(event_id: Any) -> list[str]:

@@ -18,10 +18,12 @@ import pandas as pd
 
 from pano_analytics import settings as settings_module
 from pano_analytics.analysis import activity
-from pano_analytics.analysis.events import COLUMNS as EVENT_COLUMNS
 from pano_analytics.analysis.events import Rule, events
+from pano_analytics.analysis.marks import COLUMNS as MARKS
+from pano_analytics.analysis.marks import with_marks, without_marks
 from pano_analytics.analysis.silence import is_silent
 from pano_analytics.errors import LibraryError, MediaError, QueryError, SettingsError
+from pano_analytics.library import decisions as decided
 from pano_analytics.library import events as event_queries
 from pano_analytics.library.queries import Queries
 from pano_analytics.model import alike, arguments
@@ -31,6 +33,7 @@ from pano_analytics.model.upload import KINDS, STATES, Upload, locate, resolved
 from pano_analytics.settings import Settings
 from pano_analytics.store import locators, split
 from pano_analytics.store.catalog import CameraDay, Catalog, Part
+from pano_analytics.store.decisions import Decisions
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.storage import Storage
@@ -120,6 +123,10 @@ class Library:
     def _queries(self) -> Queries:
         return Queries(self.catalog, self._settings.zone)
 
+    @cached_property
+    def _decisions(self) -> Decisions:
+        return Decisions(self.storage)
+
     @property
     def settings(self) -> Settings:
         """The settings, with a table for each camera that a template has created so far."""
@@ -200,6 +207,10 @@ class Library:
         columns: Names = None,
         newest_first: bool = False,
         limit: int | None = None,
+        who: str | None = None,
+        is_reviewed: bool | None = None,
+        is_pinned: bool | None = None,
+        is_dismissed: bool | None = None,
     ) -> pd.DataFrame:
         """Return the events that overlap [start, end), one row each, sorted by start.
 
@@ -208,10 +219,17 @@ class Library:
         first. A clip and the snapshots it covers are never separated. Scheduled uploads form
         no events; uploads whose file was deleted still do. The columns are those of
         `docs/columns.md`; an event is complete even if it extends beyond the range. Events
-        are computed from the uploads on each call: give a range to make it fast. Raises
-        QueryError as `media` does.
+        are computed from the uploads on each call: give a range to make it fast.
+
+        `is_reviewed` and `new_files` are those of the person `who`; for None, an upload is
+        reviewed if anybody has reviewed it. With `is_reviewed`, `is_pinned` or `is_dismissed`
+        only the events with that value are returned. Raises QueryError as `media` does.
         """
         chosen = event_queries.chosen_columns(columns)
+        person = decided.chosen_person(who)
+        marks = event_queries.chosen_marks(
+            is_reviewed=is_reviewed, is_pinned=is_pinned, is_dismissed=is_dismissed
+        )
         cameras = self._cameras_named(camera)
         first, last = self._range(start, end)
         is_reversed = arguments.yes_or_no(newest_first, "newest_first")
@@ -224,11 +242,32 @@ class Library:
             last,
         )
         rows = event_queries.overlapping(events(uploads, rules), first, last)
+        if marks or chosen is None or not set(chosen).isdisjoint(MARKS):
+            rows = self._marked(rows, uploads, rules, person)
+        for name, value in marks.items():
+            rows = rows[rows[name] == value]
         ordered = self._in_camera_order(rows).sort_values(
             ["start", "camera", "channel"], ascending=[not is_reversed, True, True], kind="stable"
         )
         shown = ordered if max_rows is None else ordered.head(max_rows)
-        return shown[chosen or list(EVENT_COLUMNS)].reset_index(drop=True)
+        return shown[chosen or list(event_queries.COLUMNS)].reset_index(drop=True)
+
+    def _marked(
+        self,
+        rows: pd.DataFrame,
+        uploads: pd.DataFrame,
+        rules: Mapping[str, Rule],
+        who: str | None,
+    ) -> pd.DataFrame:
+        """Return events with their marks; `uploads` has all their members."""
+        # Most libraries have no decisions, and most days of others have none either.
+        if self._decisions.is_empty():
+            return without_marks(rows)
+        found = self._decisions.marks(uploads["media_id"].to_list(), who)
+        if not found:
+            return without_marks(rows)
+        members = event_queries.with_ids(uploads, rules)
+        return with_marks(rows, members, decided.marks_frame(found))
 
     def members(self, event_id: Names) -> pd.DataFrame:
         """Return the uploads of events: `event_id` and the columns of `media`, sorted by start.
@@ -239,24 +278,91 @@ class Library:
         library, and for the id of an upload that forms no event.
         """
         wanted = event_queries.chosen_ids(event_id)
-        rules = self.event_rules()
-        seeds = self._queries.ask(
+        seeds = self._uploads_named(wanted)
+        numbered = self._numbered_around(seeds, COLUMNS)
+        rows = event_queries.members(wanted, seeds, numbered)
+        return self._in_camera_order(rows)[["event_id", *COLUMNS]].reset_index(drop=True)
+
+    def _uploads_named(self, media_ids: Iterable[str]) -> pd.DataFrame:
+        """Return `media_id, camera, start` of those of the uploads that are in the catalog."""
+        return self._queries.ask(
             "SELECT media_id, camera, start FROM {source} "
             "WHERE media_id IN (SELECT unnest(?::VARCHAR[]))",
             list(self.catalog.manifest().media.values()),
-            [wanted],
+            [list(media_ids)],
         )
+
+    def _numbered_around(self, seeds: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+        """Return all members of the events of some uploads, and others, with `event_id`."""
+        rules = self.event_rules()
         # Without a matching upload there is no range and no camera to query.
         cameras = sorted(seeds["camera"].unique())
         first = last = None
         if cameras:
             first, last = seeds["start"].min(), seeds["start"].max() + timedelta(microseconds=1)
         uploads = event_queries.around(
-            lambda low, high: self._triggered(cameras, low, high, COLUMNS), rules, first, last
+            lambda low, high: self._triggered(cameras, low, high, columns), rules, first, last
         )
-        numbered = event_queries.with_ids(uploads, rules)
-        rows = event_queries.members(wanted, seeds, numbered)
-        return self._in_camera_order(rows)[["event_id", *COLUMNS]].reset_index(drop=True)
+        return event_queries.with_ids(uploads, rules)
+
+    def decide(
+        self, frame_or_ids: Any, decision: str, who: str | None = None, note: str | None = None
+    ) -> str:
+        """Store what somebody decided about uploads; return the id of the decision.
+
+        `frame_or_ids` is a frame or a row of `events`, which stands for the uploads that the
+        events have now; a frame or a row with `media_id`; or one id or several: the id of an
+        event stands for all its uploads, any other `media_id` for that upload alone.
+        `decision` is reviewed, unreviewed, dismissed, restored, pinned, unpinned or noted.
+        `who` is by default the user name on this computer. `note` is optional except for
+        noted. Reviewed is personal; everything else is common to all.
+
+        The decision is on the disk when this returns. `undo` takes it back. Raises QueryError
+        for an unknown id or decision, StorageFull or another PanoError if it could not be
+        written; nothing was decided then.
+        """
+        chosen = decided.chosen_decision(decision)
+        person = decided.chosen_person(who) or decided.this_user()
+        text = decided.chosen_note(note, chosen)
+        column, ids = decided.chosen_uploads(frame_or_ids)
+        if column == "event_id":
+            media_ids = self.members(ids)["media_id"].to_list()
+        else:
+            media_ids = self._known_uploads(ids, is_whole_events=column is None)
+        return self._decisions.decide(person, chosen, media_ids, text).decision_id
+
+    def _known_uploads(self, ids: list[str], is_whole_events: bool) -> list[str]:
+        """Return the ids, and with `is_whole_events` those of all members of events among them.
+
+        Raises QueryError for an id that is not in the catalog.
+        """
+        seeds = self._uploads_named(decided.looks_like_ids(ids))
+        decided.expect_known(ids, seeds["media_id"])
+        if not is_whole_events:
+            return ids
+        numbered = self._numbered_around(seeds, event_queries.NEEDED)
+        return [*ids, *numbered.loc[numbered["event_id"].isin(ids), "media_id"]]
+
+    def undo(self, decision_id: Any, who: str | None = None) -> str:
+        """Take a decision back; return the id of the undo, which can be taken back in turn.
+
+        `decision_id` may also be a row of `decisions`. The state is then as if the decision
+        had never been made. Raises QueryError for an unknown id and for a decision that was
+        taken back before, and the errors of `decide`.
+        """
+        chosen = decided.chosen_id(decision_id)
+        person = decided.chosen_person(who) or decided.this_user()
+        return self._decisions.undo(person, chosen).decision_id
+
+    def decisions(self) -> pd.DataFrame:
+        """Return all decisions, one row each, in the order in which they apply.
+
+        Columns: `decision_id`, `decided` (aware in `zone`), `who`, `decision`, `note`,
+        `uploads` (how many it names), `media_ids` (a list of them), `undoes` (the id of the
+        decision that an undo takes back), `is_undone` (whether it was taken back). The
+        `decision` of an undo is undo; it names no uploads.
+        """
+        return decided.decisions_frame(self._decisions.everything(), self.zone)
 
     def event_rules(self) -> dict[str, Rule]:
         """Return the rule for events of each camera, from the settings; see `analysis.events`."""

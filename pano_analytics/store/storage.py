@@ -15,6 +15,7 @@ import secrets
 import shutil
 import stat
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -420,6 +421,25 @@ class Storage:
                 ) from None
             yield
 
+    def start_appending(self, name: str) -> AppendedFile:
+        """Create the file `name` for appending, and lock it until it is closed.
+
+        The lock is held before the file has its name: a file of that name that nobody has
+        locked is complete. Raises LibraryError if the library is not writable, StorageFull.
+        """
+        with self._explained():
+            temporary = self._temporary(name)
+            file = self.create(temporary)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                temporary.rename(self.path(name))
+                self.sync([name])
+            except BaseException:
+                file.close()
+                temporary.unlink(missing_ok=True)
+                raise
+        return AppendedFile(self, self.path(name), file)
+
     def document(self, name: str, version: int) -> dict[str, Any] | None:
         """Return a JSON file of the library; None if there is no valid one of format `version`.
 
@@ -432,7 +452,15 @@ class Storage:
             return None
 
     def is_locked(self, name: str) -> bool:
-        """Return whether a process holds the lock `name`.
+        """Return whether a process holds the lock `name`; False if that cannot be determined."""
+        return self._try_lock(name) is False
+
+    def is_unlocked(self, name: str) -> bool:
+        """Return whether no process holds the lock `name`; False if that cannot be determined."""
+        return self._try_lock(name) is True
+
+    def _try_lock(self, name: str) -> bool | None:
+        """Return whether the file `name` can be locked; None if it cannot be opened or locked.
 
         Tested with a shared lock that is released at once, so that two concurrent tests do not
         take each other for its holder.
@@ -441,10 +469,56 @@ class Storage:
             with self.path(name).open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return True
-        except OSError:
             return False
-        return False
+        except OSError:
+            return None
+        return True
+
+
+class AppendedFile:
+    """A file of a library that only this process writes, and keeps locked until it is closed.
+
+    It is closed at the latest when it is no longer referred to.
+    """
+
+    def __init__(self, storage: Storage, path: Path, file: IO[bytes]) -> None:
+        self._storage, self._path, self._file = storage, path, file
+        self._size_bytes = 0
+        self._pid = os.getpid()
+        weakref.finalize(self, file.close)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is open, and was opened by this process and not by its parent."""
+        return not self._file.closed and self._pid == os.getpid()
+
+    def append(self, data: bytes) -> None:
+        """Write `data` at the end in one write, and sync it.
+
+        After an error the file is closed, and ends where it ended before unless the disk
+        refuses that, too. Raises StorageFull, LibraryError or another OSError.
+        """
+        descriptor = self._file.fileno()
+        try:
+            with self._storage._explained(), naming(self._path):
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+        except BaseException:
+            with suppress(OSError):
+                os.ftruncate(descriptor, self._size_bytes)
+            self.close()
+            raise
+        self._size_bytes += len(data)
+
+    def close(self) -> None:
+        """Close the file, which releases its lock; nothing is appended to it again."""
+        self._file.close()
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    # A disk that fills up takes the first bytes; the next write then gets the error.
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def space_of(folder: Path) -> Space:

@@ -1,0 +1,328 @@
+"""The files of decisions: what people decided about uploads, which exists nowhere else.
+
+Each open library that decides something has its own file below `decisions/`, to which it
+appends one line of JSON with a checksum per decision. It keeps the file locked, so writers
+need no other lock, and wait for nobody. Ingest folds the files that nobody has locked into
+one Parquet file. All readers merge all files, and count each decision once, by its id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import IO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pano_analytics.errors import DecisionsError, QueryError, as_pano_error
+from pano_analytics.model.decision import UNDO, Decision, DecisionSet, Mark
+from pano_analytics.model.times import from_epoch_us
+from pano_analytics.store.parts import read_parquet
+from pano_analytics.store.storage import TEMPORARY, AppendedFile, Storage, stamp
+from pano_analytics.wording import many
+
+FOLDER = "decisions"
+LINES, FOLDED = ".jsonl", ".parquet"
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("decision_id", pa.string()),
+        pa.field("order", pa.int64()),
+        pa.field("decided", pa.timestamp("us", tz="UTC")),
+        pa.field("who", pa.string()),
+        pa.field("decision", pa.string()),
+        pa.field("media_ids", pa.list_(pa.string())),
+        pa.field("note", pa.string()),
+        pa.field("undoes", pa.string()),
+    ]
+)
+_CHECKSUM = b',"checksum":"'
+_TRIES = 5
+# A temporary file this old is from a writer that was killed.
+_LEFT_AFTER_S = 3600.0
+
+
+class DamagedFile(NamedTuple):
+    """Something in a file of decisions that cannot be read: the file's name, and what it is."""
+
+    name: str
+    why: str
+
+
+class Decisions:
+    """The decisions of one library; safe to share between threads.
+
+    What is read is kept, and only what was added since is read again. Methods that read raise
+    DecisionsError if a Parquet file is damaged; a line that is cut off or damaged is left out.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._lock = threading.RLock()
+        self._file: AppendedFile | None = None
+        self._known = DecisionSet()
+        # How far each file was read, in bytes.
+        self._read: dict[str, int] = {}
+
+    def is_empty(self) -> bool:
+        """Return whether nobody has decided anything yet; costs one look into the folder."""
+        return not _names(self.storage)
+
+    def everything(self) -> list[tuple[Decision, bool]]:
+        """Return all decisions in their order, each with whether it was taken back."""
+        with self._lock:
+            self._refresh()
+            return [(one, self._known.is_undone(one.decision_id)) for one in self._known.in_order()]
+
+    def marks(self, media_ids: Iterable[str], who: str | None = None) -> list[Mark]:
+        """Return the states of those of the uploads that decisions in force name.
+
+        `is_reviewed` is whether `who` has reviewed the upload; for None, whether anybody has.
+        """
+        with self._lock:
+            self._refresh()
+            found = (self._known.mark(media_id, who) for media_id in media_ids)
+            return [mark for mark in found if mark is not None]
+
+    def decide(
+        self, who: str, decision: str, media_ids: Iterable[str], note: str | None = None
+    ) -> Decision:
+        """Write a decision; return it when it is on the disk.
+
+        Raises StorageFull or another PanoError if it cannot be written; it then has no effect.
+        """
+        with self._lock:
+            self._refresh()
+            return self._write(who, decision, tuple(sorted(set(media_ids))), note)
+
+    def undo(self, who: str, decision_id: str) -> Decision:
+        """Write that a decision is taken back; return that when it is on the disk.
+
+        Raises QueryError for an unknown id and for a decision that was taken back before, and
+        the errors of `decide`.
+        """
+        with self._lock:
+            self._refresh()
+            if self._known.get(decision_id) is None:
+                raise QueryError(
+                    "decision_id: expected the id of a decision in this library, as "
+                    f"library.decisions() gives it; got {decision_id!r}."
+                )
+            if self._known.is_undone(decision_id):
+                raise QueryError(
+                    f"decision_id: expected a decision in force; {decision_id!r} was taken back "
+                    "before. To bring it back, undo that undo."
+                )
+            return self._write(who, UNDO, (), None, decision_id)
+
+    def _write(
+        self,
+        who: str,
+        decision: str,
+        media_ids: tuple[str, ...],
+        note: str | None,
+        undoes: str | None = None,
+    ) -> Decision:
+        order, now = self._known.last_order + 1, datetime.now(UTC)
+        new = secrets.token_hex(8)
+        one = Decision(new, order, now, who, decision, media_ids, note, undoes)
+        try:
+            if self._file is None or not self._file.is_usable:
+                self._file = self.storage.start_appending(_new_name(LINES))
+            self._file.append(_line(one))
+        except OSError as error:
+            raise as_pano_error(error, None, self.storage.root) or error from error
+        return one
+
+    def close(self) -> None:
+        """Close this library's own file, which can then be folded."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+
+    # --- reading ------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        """Read what was added to the files since the last call."""
+        for left in reversed(range(_TRIES)):
+            try:
+                sizes = {name: self.storage.size_bytes(name) for name in self._listed()}
+                return self._take_in(sizes)
+            except FileNotFoundError:  # folded since it was listed
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _listed(self) -> list[str]:
+        """Return the names of the files at one moment.
+
+        A folder that changes while it is listed may show neither a new file nor the files that
+        were folded into it: list it until nothing changes.
+        """
+        names = _names(self.storage)
+        while names != (again := _names(self.storage)):
+            names = again
+        return names
+
+    def _take_in(self, sizes: dict[str, int]) -> None:
+        if any(sizes.get(name, -1) < done for name, done in self._read.items()):
+            # Folded, or a writer took back a line that did not reach the disk.
+            self._known, self._read = DecisionSet(), {}
+        for name, size_bytes in sizes.items():
+            done = self._read.get(name, 0)
+            if name.endswith(FOLDED) and not done:
+                self._known.update(_folded(self.storage, name))
+                self._read[name] = size_bytes
+            elif name.endswith(LINES) and size_bytes > done:
+                data = _whole_lines(self.storage.read_range(name, done, size_bytes - done))
+                self._known.update(one for one in _decoded(data) if one is not None)
+                self._read[name] = done + len(data)
+
+    # --- upkeep ---------------------------------------------------------------
+
+    def damage(self) -> list[DamagedFile]:
+        """Return what cannot be read: damaged lines, last lines that are cut off, and files.
+
+        The last line of a file that is being written is not reported.
+        """
+        return [one for name in _names(self.storage) for one in self._damage_of(name)]
+
+    def _damage_of(self, name: str) -> Iterator[DamagedFile]:
+        is_ended = self.storage.is_unlocked(name)
+        try:
+            if name.endswith(FOLDED):
+                _folded(self.storage, name)
+                return
+            data = self.storage.read(name)
+        except FileNotFoundError:  # folded since it was listed
+            return
+        except DecisionsError as error:
+            yield DamagedFile(name, str(error.__cause__).splitlines()[0])
+            return
+        whole = _whole_lines(data)
+        for number, one in enumerate(_decoded(whole), 1):
+            if one is None:
+                yield DamagedFile(name, f"line {number} is damaged")
+        cut_bytes = len(data) - len(whole)
+        if cut_bytes and is_ended:
+            yield DamagedFile(name, f"the last line is cut off after {many(cut_bytes, 'byte')}")
+
+    def fold(self) -> None:
+        """Merge the files whose writers have ended into one. For the holder of the library's lock.
+
+        The last line of such a file, if it is cut off, was never acknowledged, and is dropped.
+        A file with another damaged line stays, and so do all if a Parquet file is damaged: a
+        backup may have them. Raises StorageFull or another PanoError.
+        """
+        names = _names(self.storage)
+        if not names:
+            return
+        self._drop_leftovers()
+        ended = [one for one in names if one.endswith(LINES) and self.storage.is_unlocked(one)]
+        sound = {name: found for name in ended if (found := self._sound(name)) is not None}
+        if not sound:
+            return
+        folded = [name for name in names if name.endswith(FOLDED)]
+        merged = DecisionSet(one for decisions in sound.values() for one in decisions)
+        try:
+            merged.update(one for name in folded for one in _folded(self.storage, name))
+        except DecisionsError:
+            return
+        self._swap([*sound, *folded], merged)
+
+    def _sound(self, name: str) -> list[Decision] | None:
+        """Return the decisions of a file whose writer has ended; None if a line is damaged."""
+        found = list(_decoded(_whole_lines(self.storage.read(name))))
+        return None if None in found else [one for one in found if one is not None]
+
+    def _swap(self, names: list[str], merged: DecisionSet) -> None:
+        """Write `merged` to a new file, and remove the files `names` once it is on the disk."""
+        if len(merged):
+            new = _new_name(FOLDED)
+            table = _table(merged.in_order())
+
+            def write(file: IO[bytes]) -> None:
+                pq.write_table(table, file, compression="zstd", compression_level=1)
+
+            self.storage.put(new, write, is_synced=True)
+            self.storage.sync([new])
+        for name in names:
+            self.storage.unlink(name)
+
+    def _drop_leftovers(self) -> None:
+        for name in list(self.storage.files(FOLDER)):
+            age_s = self.storage.age_s(name) or 0.0
+            if name.endswith(TEMPORARY) and age_s > _LEFT_AFTER_S:
+                self.storage.unlink(name)
+
+
+def _names(storage: Storage) -> list[str]:
+    """Return the names of all files of decisions, in no particular order of their content."""
+    return sorted(name for name in storage.files(FOLDER) if name.endswith((LINES, FOLDED)))
+
+
+def _new_name(ending: str) -> str:
+    return f"{FOLDER}/{stamp()}-{secrets.token_hex(4)}{ending}"
+
+
+# --- lines --------------------------------------------------------------------
+
+
+def _line(one: Decision) -> bytes:
+    """Return a decision as a line of JSON, whose last key is a checksum of all before it."""
+    fields = one._asdict() | {"decided": one.decided.isoformat()}
+    body = json.dumps(fields, separators=(",", ":")).encode()[:-1]
+    return body + _CHECKSUM + _checksum(body) + b'"}\n'
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=8).hexdigest().encode()
+
+
+def _whole_lines(data: bytes) -> bytes:
+    """Return the part of `data` up to its last line end: what follows is still being written."""
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _decoded(data: bytes) -> Iterator[Decision | None]:
+    """Yield the decision of each line; None for a damaged line."""
+    for line in data.split(b"\n")[:-1]:
+        body, _, end = line.rpartition(_CHECKSUM)
+        yield _decision(body) if end == _checksum(body) + b'"}' else None
+
+
+def _decision(body: bytes) -> Decision:
+    fields = json.loads(body + b"}")
+    fields["decided"] = datetime.fromisoformat(fields["decided"])
+    fields["media_ids"] = tuple(fields["media_ids"])
+    # A newer pano may have added others.
+    return Decision(**{name: fields[name] for name in Decision._fields})
+
+
+# --- the folded file ----------------------------------------------------------
+
+
+def _table(decisions: list[Decision]) -> pa.Table:
+    columns = [[getattr(one, name) for one in decisions] for name in _SCHEMA.names]
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, _SCHEMA, strict=True)]
+    return pa.table(arrays, schema=_SCHEMA)
+
+
+def _folded(storage: Storage, name: str) -> Iterable[Decision]:
+    """Return the decisions of a Parquet file. Raises DecisionsError if it is damaged."""
+    data = storage.read(name)
+    try:
+        rows = read_parquet(pa.BufferReader(data), _SCHEMA.names)
+        decided = rows["decided"].cast(pa.int64()).to_pylist()
+        columns = {column: rows[column].to_pylist() for column in _SCHEMA.names}
+    except (pa.ArrowException, OSError, KeyError) as error:
+        path = f"{storage.path(name)}"
+        raise DecisionsError.of(path, str(error).splitlines()[0]) from error
+    columns["decided"] = map(from_epoch_us, decided)
+    columns["media_ids"] = map(tuple, columns["media_ids"])
+    return [Decision(*values) for values in zip(*columns.values(), strict=True)]
