@@ -244,6 +244,12 @@ def _overwrite_tried(library: Library) -> None:
     record.write()
 
 
+def _decisions_damaged(library: Library) -> None:
+    library.decide(library.events(), "pinned")
+    [file] = (library.folder / "decisions").iterdir()
+    file.write_bytes(file.read_bytes().replace(b"pinned", b"pinnex"))
+
+
 PLANTED: list[tuple[Callable[[Library], None], str]] = [
     (_part_missing, "part_missing"),
     (_part_unreadable, "part_unreadable"),
@@ -259,6 +265,7 @@ PLANTED: list[tuple[Callable[[Library], None], str]] = [
     (_frame_orphan, "frame_orphan"),
     (_journal_lacks, "journal_lacks"),
     (_journal_lacks_gone, "journal_lacks_gone"),
+    (_decisions_damaged, "decisions_damaged"),
     (_cull_unfinished, "cull_unfinished"),
     (_run_unfinished, "run_unfinished"),
     (_overwrite_tried, "overwrite_tried"),

@@ -1,4 +1,4 @@
-"""Backup and restore of what the uploads cannot recreate: journal, identity, users, settings.
+"""Backup and restore of what the uploads cannot recreate: journal, decisions, users, settings.
 
 The catalog is left out by default, since it can be rebuilt from tree and journal. The thumbnails
 of uploads that are gone are included, since they cannot be recreated. A backup is one tar file
@@ -36,6 +36,7 @@ from pano_analytics.ingest import memory
 from pano_analytics.model.upload import media_id, resolved
 from pano_analytics.store import locators
 from pano_analytics.store.catalog import MANIFEST, Catalog
+from pano_analytics.store.decisions import FOLDER as DECISIONS
 from pano_analytics.store.home import NAME as HOME_PAGE
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import FOLDER as JOURNAL
@@ -54,7 +55,8 @@ _PRIVATE = (USERS, SECRET, SETTINGS)
 _SINGLE = (HOME_PAGE, ADOPTED, CLOCK_PAGE, *_PRIVATE)
 _ALLOWED = re.compile(
     rf"(?:{'|'.join(map(re.escape, (*_SINGLE, MANIFEST)))}"
-    rf"|{JOURNAL}/[\w-]+\.parquet|(?:parts|manifests|thumbs)/.+)"
+    rf"|{JOURNAL}/[\w-]+\.parquet|{DECISIONS}/[\w-]+\.(?:jsonl|parquet)"
+    r"|(?:parts|manifests|thumbs)/.+)"
 )
 _CHUNK_BYTES = 1 << 20
 # Opens a file of the backup for reading.
@@ -186,6 +188,8 @@ def _names(storage: Storage, with_catalog: bool) -> list[str]:
         name for name in (HOME_PAGE, ADOPTED, CLOCK_PAGE, USERS, SECRET) if storage.exists(name)
     ]
     journal = [name for name in storage.files(JOURNAL) if not name.endswith(TEMPORARY)]
+    # Writers may go on: of each file, the bytes that it has when it is packed.
+    decisions = [name for name in storage.files(DECISIONS) if not name.endswith(TEMPORARY)]
     packs = _packs_of_gone(storage)
     parts: list[str] = []
     manifest = Catalog(storage).manifest() if with_catalog else None
@@ -193,7 +197,8 @@ def _names(storage: Storage, with_catalog: bool) -> list[str]:
         parts = [part.path for _, _, part in manifest.everything()]
         parts += manifest.files()
         packs |= {name for name in storage.files(locators.FOLDER) if not name.endswith(TEMPORARY)}
-    return [*single, *sorted(journal), *sorted(packs), *parts, *([MANIFEST] if parts else [])]
+    facts = [*sorted(journal), *sorted(decisions)]
+    return [*single, *facts, *sorted(packs), *parts, *([MANIFEST] if parts else [])]
 
 
 def _packs_of_gone(storage: Storage) -> set[str]:
@@ -288,17 +293,18 @@ def is_encrypted(source: Path) -> bool:
 def restore(source: Path, folder: Path, passphrase: str | None = None) -> Restored:
     """Restore a backup into the library `folder`, after verifying every byte of it.
 
-    The folder must be new, empty, or the same library: then the journals are merged, users and
-    settings are replaced by those of the backup (if it has them), and an existing catalog
-    is kept. Raises LibraryError if the backup is damaged, not a backup, or of another
-    library, or if `passphrase` is wrong; nothing is written then.
+    The folder must be new, empty, or the same library: then the journals and the decisions are
+    merged, users and settings are replaced by those of the backup (if it has them), and an
+    existing catalog is kept. Raises LibraryError if the backup is damaged, not a backup, or of
+    another library, or if `passphrase` is wrong; nothing is written then.
     """
     index = _verified(source, passphrase)
     storage = Storage(folder)
     _check_folder(storage, index)
     with writing(storage, wait=True):
         has_catalog = storage.exists(MANIFEST)
-        restored = [name for name in index["files"] if _is_wanted(storage, name, has_catalog)]
+        files = index["files"]
+        restored = [name for name in files if _is_wanted(storage, name, files[name], has_catalog)]
         with _opened(source, passphrase) as tar:
             _put_all(storage, tar, set(restored))
     left = tuple(name for name in index["files"] if name not in restored)
@@ -435,14 +441,26 @@ def _identity(storage: Storage, root_id: str) -> str | None:
     return root_id if is_own else None
 
 
-def _is_wanted(storage: Storage, name: str, has_catalog: bool) -> bool:
+def _is_wanted(storage: Storage, name: str, measured: Mapping[str, Any], has_catalog: bool) -> bool:
+    """Return whether a file of the backup, of which `measured` is told, is to be restored."""
     if name in _SINGLE:
         return True
     if name == MANIFEST or name.startswith(("parts/", "manifests/")):
         return not has_catalog
+    if name.startswith(f"{DECISIONS}/") and storage.exists(name):
+        return _is_damaged(storage, name, measured)
     # Journal files and packs never change, except those that a power cut has torn.
     is_torn = name.startswith(f"{JOURNAL}/") and Journal(storage).is_torn(name)
     return is_torn or not storage.exists(name)
+
+
+def _is_damaged(storage: Storage, name: str, measured: Mapping[str, Any]) -> bool:
+    """Return whether a file of decisions has lost what the backup has of it.
+
+    These files only grow. One that a process has open is never replaced.
+    """
+    is_shorter = storage.size_bytes(name) <= measured["size_bytes"]
+    return is_shorter and storage.is_unlocked(name) and _measured_at(storage.path(name)) != measured
 
 
 def _put_all(storage: Storage, tar: tarfile.TarFile, names: set[str]) -> None:

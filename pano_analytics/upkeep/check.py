@@ -41,6 +41,7 @@ from pano_analytics.model.upload import Upload, encode_path, locate, resolved
 from pano_analytics.receive import records
 from pano_analytics.store import locators, runs, timekeeping
 from pano_analytics.store.catalog import WHOLE, CameraDay, Part
+from pano_analytics.store.decisions import Decisions
 from pano_analytics.store.home import Home
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.locks import is_written
@@ -77,6 +78,11 @@ WHAT: dict[str, tuple[str, str]] = {
         "presence",
         "run `pano restore` with a backup that has it; without one, move it out of the library and "
         "run `pano rebuild`",
+    ),
+    "decisions_damaged": (
+        "presence",
+        "run `pano restore` with a backup that has the file; a last line that is cut off was never "
+        "confirmed to anybody, and the next `pano ingest` drops it",
     ),
     "journal_lacks": ("presence", _RESTORE),
     "journal_lacks_gone": ("presence", _RESTORE),
@@ -243,6 +249,7 @@ class _Check:
         yield from self._whole_tables()
         yield from self._twice()
         yield from self._torn()
+        yield from self._damaged_decisions()
         yield from self._unfinished()
         yield from self._left_behind()
         yield from self._tried()
@@ -364,6 +371,11 @@ class _Check:
                 _ = self._seen, self._gone_ids, self._forgotten_ids
             except JournalError as error:
                 yield finding(found=str(error).partition(": expected")[0])
+
+    def _damaged_decisions(self) -> Iterator[Disagreement]:
+        finding = partial(Disagreement, "decisions_damaged", expected="whole lines and files")
+        damage = Decisions(self.library.storage).damage()
+        yield from (finding(part=one.name, found=one.why) for one in damage)
 
     @cached_property
     def _seen(self) -> pa.Table:
