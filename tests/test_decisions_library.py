@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from lived_in import renew, run
 from shared_files import lay, snapshot_path
 from test_library import made
 
+from pano_analytics.cli import pano
 from pano_analytics.errors import QueryError
 from pano_analytics.library import Library
 from pano_analytics.model.decision import DECISIONS
@@ -359,3 +362,89 @@ def test_check_reports_what_cannot_be_read(library: Library) -> None:
     found = check(library).query("what == 'decisions_damaged'")
     assert found["part"].tolist() == [f"{FOLDER}/{file.name}"] * 2
     assert found["found"].str.contains("line 1 is damaged|cut off").all()
+
+
+# --- the commands ---------------------------------------------------------------
+
+
+def asked(library: Library, *words: str, stdin: str = "", code: int = 0) -> str:
+    """Return what `pano WORDS` prints for this library. Fails for another exit code."""
+    where = ["--library", str(library.folder)]
+    done = CliRunner().invoke(pano, [*words, *where], input=stdin)
+    found = getattr(done.exception, "exit_code", done.exit_code)
+    assert found == code, (done.output, done.exception)
+    return done.output
+
+
+def test_events_are_listed_with_their_marks(library: Library) -> None:
+    """As a table, as JSON and as CSV, all or those that are asked for."""
+    first, second, third = library.events()["event_id"]
+    library.decide(first, "reviewed", who="anna")
+    library.decide(second, "pinned", note="a fox\nat night")
+    head, *lines = asked(library, "events").splitlines()
+    assert head.split() == ["start", "length", "camera", "files", "triggers", "marks", "event_id"]
+    assert [line.split()[:5] for line in lines[:1]] == [
+        ["2026-03-03", "12:00:00", "10", "s", "porch"]
+    ]
+    assert [first in line and "reviewed" in line for line in lines] == [True, False, False]
+    assert lines[1].endswith(f"pinned    {second}  a fox\\nat night")
+    unseen = [
+        json.loads(line) for line in asked(library, "events", "--unreviewed", "--json").splitlines()
+    ]
+    assert [one["event_id"] for one in unseen] == [second, third]
+    assert unseen[0]["note"] == "a fox\nat night"
+    assert unseen[0]["start"].endswith("+01:00")
+    assert (unseen[0]["files"], unseen[0]["channel"], unseen[0]["thumb"]) == (1, 1, None)
+    assert len(asked(library, "events", "--unreviewed", "--who", "ben").splitlines()) == 4
+    csv = asked(library, "events", "--csv", "--pinned", "--camera", "porch").splitlines()
+    assert [line.split(",")[0] for line in csv] == ["event_id", second]
+    assert asked(library, "events", "--camera", "gate") == "no events\n"
+    asked(library, "events", "--csv", "--json", code=2)
+
+
+def test_events_are_marked_and_unmarked(library: Library) -> None:
+    """By ids, by ids from standard input, and by a range; each printed id can be undone."""
+    first, second, third = library.events()["event_id"]
+    who = ["--who", "anna"]
+    one = asked(library, "mark", "reviewed", first, *who)
+    assert one.endswith(": 1 event reviewed\n")
+    asked(library, "mark", "dismissed", "-", stdin=f"{second}\n\n{third}\n")
+    ranged = asked(
+        library, "mark", "noted", "--start", "2026-03-03 12:05", "--camera", "porch", "--note", "x"
+    )
+    assert ranged.endswith(": 2 events noted\n")
+    asked(library, "mark", "pinned", "--end", "2026-03-03 12:05")
+    found = library.events()
+    assert found["is_reviewed"].tolist() == [True, False, False]
+    assert found["is_dismissed"].tolist() == [False, True, True]
+    assert found["is_pinned"].tolist() == [True, False, False]
+    assert found["note"].fillna("").tolist() == ["", "x", "x"]
+    undo = asked(library, "undo", one.partition(":")[0], *who)
+    assert not library.events()["is_reviewed"].any()
+    asked(library, "undo", undo.partition(":")[0])
+    assert library.events()["is_reviewed"].tolist() == [True, False, False]
+    assert (
+        asked(library, "mark", "pinned", "--end", "2026-03-01")
+        == "no events; nothing was decided\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["mark", "pinned"], 2),
+        (["mark", "pinned", "0" * 16, "--camera", "porch"], 2),
+        (["mark", "pined", "0" * 16], 2),
+        (["mark", "pinned", "0" * 16], 6),
+        (["mark", "noted", "--camera", "porch"], 6),
+        (["mark", "pinned", "--camera", "attic"], 6),
+        (["undo", "0" * 16], 6),
+        (["events", "--start", "soon"], 6),
+    ],
+)
+def test_a_command_that_cannot_be_understood_writes_nothing(
+    library: Library, words: list[str], code: int
+) -> None:
+    """It ends with the code of the table."""
+    asked(library, *words, code=code)
+    assert not (library.folder / FOLDER).exists()

@@ -39,6 +39,7 @@ COMMANDS: dict[str, list[str]] = {
     "backup": ["backup", "one.tar", "--library", "library"],
     "restore": ["restore", "kept.tar", "other"],
     "site": ["site", "site", *WHERE],
+    "mark": ["mark", "reviewed", "--start", "2020-01-01", *WHERE],
     "user": ["user", "add", "anna", "--password-stdin", "--library", "library"],
     "camera": ["camera", "add", "yard", "--no-wait", *WHERE],
     "cull": ["cull", "--delete", *WHERE],

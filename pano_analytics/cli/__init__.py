@@ -35,6 +35,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "install": ("install", "Install pano as a service that starts with this machine."),
     "status": ("status", "Show the state of the library, for people and monitoring tools."),
     "doctor": ("doctor", "Find problems with the cameras and their uploads, and suggest fixes."),
+    "events": (
+        "events",
+        "List the events of cameras, and which of them are reviewed, pinned or dismissed.",
+    ),
+    "mark": ("mark", "Store what somebody decided about events."),
+    "undo": ("undo", "Take back what somebody decided about events."),
     "cull": ("cull", "Show which uploads are past their retention time; --delete removes them."),
     "clock": (
         "clock",
