@@ -262,3 +262,21 @@ def test_a_culling_that_is_cut(lived: Path, kind: Kind, by: str, count: int) -> 
         assert is_culled(left) <= {"run_unfinished"}
         ingest(due(left))
         assert not is_culled(left)
+
+
+@pytest.mark.parametrize("kind", SOME)
+def test_a_decision(home: Path, kind: Kind) -> None:
+    """The very first one: its file and the folder are new."""
+    pinned = ("mark", "pinned", "--start", "2020-01-01", *WHERE)
+    left = cut_after(home, kind, *pinned, before=INGEST)
+    assert pano_analytics.open(left / "library").events()["is_pinned"].all()
+
+
+@pytest.mark.parametrize("kind", SOME)
+def test_folded_decisions(home: Path, kind: Kind) -> None:
+    """An ingest put them into one file, and removed the files that it is made from."""
+    pano(home, *INGEST)
+    pano(home, "mark", "pinned", "--start", "2020-01-01", *WHERE)
+    left = cut_after(home, kind, *INGEST)
+    assert [path.suffix for path in (home / "library/decisions").iterdir()] == [".parquet"]
+    assert pano_analytics.open(left / "library").events()["is_pinned"].all()
