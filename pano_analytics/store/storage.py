@@ -398,6 +398,19 @@ class Storage:
             relative = Path(folder).relative_to(self.root).as_posix()
             yield from (f"{relative}/{file}" for file in files)
 
+    def sizes_bytes(self, folder: str) -> dict[str, int]:
+        """Return name -> size of each file directly in `folder`; nothing if it does not exist.
+
+        Much faster than `files` and `size_bytes` for folders that are looked at often.
+        """
+        sizes: dict[str, int] = {}
+        with suppress(FileNotFoundError), os.scandir(self.path(folder)) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # removed since it was listed
+                    if entry.is_file(follow_symlinks=False):
+                        sizes[f"{folder}/{entry.name}"] = entry.stat().st_size
+        return sizes
+
     @contextmanager
     def lock(self, name: str, wait: bool = False) -> Iterator[None]:
         """Hold the lock `name`; it is released when the process ends, even if killed.
@@ -438,7 +451,7 @@ class Storage:
                 file.close()
                 temporary.unlink(missing_ok=True)
                 raise
-        return AppendedFile(self, self.path(name), file)
+        return AppendedFile(self, name, file)
 
     def document(self, name: str, version: int) -> dict[str, Any] | None:
         """Return a JSON file of the library; None if there is no valid one of format `version`.
@@ -481,9 +494,10 @@ class AppendedFile:
     It is closed at the latest when it is no longer referred to.
     """
 
-    def __init__(self, storage: Storage, path: Path, file: IO[bytes]) -> None:
-        self._storage, self._path, self._file = storage, path, file
-        self._size_bytes = 0
+    def __init__(self, storage: Storage, name: str, file: IO[bytes]) -> None:
+        self.name = name
+        self._storage, self._path, self._file = storage, storage.path(name), file
+        self.size_bytes = 0
         self._pid = os.getpid()
         weakref.finalize(self, file.close)
 
@@ -505,10 +519,10 @@ class AppendedFile:
                 os.fsync(descriptor)
         except BaseException:
             with suppress(OSError):
-                os.ftruncate(descriptor, self._size_bytes)
+                os.ftruncate(descriptor, self.size_bytes)
             self.close()
             raise
-        self._size_bytes += len(data)
+        self.size_bytes += len(data)
 
     def close(self) -> None:
         """Close the file, which releases its lock; nothing is appended to it again."""
