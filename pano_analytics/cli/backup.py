@@ -53,7 +53,7 @@ def command(
     """Back up what cannot be recreated from the uploads to one file.
 
     TARGET is a tar file, gzipped if its name ends in .gz or .tgz: the journal,
-    the library's identity, users, the secret that signs logins, the settings
+    what people decided, the library's identity, users, the secret that signs logins, the settings
     file, and the thumbnails of uploads that are gone. The uploads themselves are not
     included. The file appears only when complete, and only its owner can read it. Waits
     for a running ingest to finish. An earlier backup of that name is replaced; any other

@@ -23,8 +23,8 @@ def command(source: Path, library: Path, passphrase_file: str | None) -> None:
     """Restore a backup into a library.
 
     SOURCE is a file written by `pano backup`; it is verified completely first. LIBRARY
-    is a new or empty folder, or the library that was backed up: its journal is then
-    merged with the backup's, users and settings are replaced by those of the
+    is a new or empty folder, or the library that was backed up: its journal and its
+    decisions are then merged with the backup's, users and settings are replaced by those of the
     backup, and an existing catalog is kept.
 
     \b
