@@ -229,6 +229,21 @@ def test_only_files_whose_writer_is_gone_are_folded(tmp_path: Path) -> None:
     assert reader.everything() == before
 
 
+def test_a_folder_that_changes_while_it_is_listed_is_listed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing that misses the folded file, and those that were folded, is not believed."""
+    writer, reader = Decisions(Storage(tmp_path)), Decisions(Storage(tmp_path))
+    writer.decide("anna", "pinned", IDS[:1])
+    before = reader.everything()
+    writer.close()
+    writer.fold()
+    real, missed = room._sizes, [True]
+    monkeypatch.setattr(room, "_sizes", lambda storage: {} if missed.pop() else real(storage))
+    missed[:] = [False, False, True]
+    assert reader.everything() == before
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_a_cut_off_line_is_ignored_and_reported(tmp_path: Path, share: float) -> None:
     """A reader leaves it as it is; once its writer is gone, the next ingest drops it."""
@@ -412,21 +427,24 @@ def test_a_full_disk_acknowledges_nothing(disk: Path) -> None:
 def test_a_failing_disk_acknowledges_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """A line that was half written, or not synced, is taken back."""
-    writer = Decisions(Storage(tmp_path))
+    """A line that was half written, or not synced, is taken back, also for who has read it."""
+    writer, witness = Decisions(Storage(tmp_path)), Decisions(Storage(tmp_path))
     writer.decide("anna", "pinned", IDS[:1])
     real: Callable[..., int] = getattr(os, call)
+    seen: list[int] = []
 
     def fails(descriptor: int, *data: bytes) -> int:
         if data:
             real(descriptor, data[0][:40])
+        seen.append(len(witness.everything()))
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
         patched.setattr(os, call, fails)
         with pytest.raises(LibraryError, match="Input/output error"):
             writer.decide("anna", "pinned", IDS[1:2])
+    assert seen == [2 if call == "fsync" else 1]
     writer.decide("anna", "pinned", IDS[2:3])
-    reader = Decisions(Storage(tmp_path))
-    assert [mark.media_id for mark in reader.marks(IDS)] == [IDS[0], IDS[2]]
-    assert reader.damage() == []
+    for reader in (witness, Decisions(Storage(tmp_path))):
+        assert [mark.media_id for mark in reader.marks(IDS)] == [IDS[0], IDS[2]]
+        assert reader.damage() == []

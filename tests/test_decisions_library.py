@@ -344,6 +344,8 @@ def test_a_restore_adds_decisions_and_takes_none_away(library: Library, tmp_path
     assert library.decisions()["note"].tolist() == ["1", "2", "3"]
     two.decide(library.events(), "noted", note="4")
     two._decisions.close()
+    restore(tmp_path / "kept.tar", library.folder)
+    assert library.decisions()["note"].tolist() == ["1", "2", "3", "4"]
     [short] = [path for path in files(library.folder) if b'"note":"3"' in path.read_bytes()]
     short.write_bytes(b"")
     assert library.decisions()["note"].tolist() == ["1"]
