@@ -22,6 +22,7 @@ from test_library import made
 from pano_analytics.cli import pano
 from pano_analytics.errors import QueryError
 from pano_analytics.library import Library
+from pano_analytics.library.queries import Queries
 from pano_analytics.model.decision import DECISIONS
 from pano_analytics.store.decisions import FOLDER, Decisions
 from pano_analytics.upkeep.backup import backup, restore
@@ -101,6 +102,29 @@ def test_an_upload_can_be_named_alone(library: Library) -> None:
     alone = library.media("gate")
     library.decide(alone["media_id"].iloc[0], "pinned")
     assert library.decisions().iloc[-1]["uploads"] == 1
+
+
+def test_a_frame_says_where_its_uploads_are(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only those camera-days are read; all others, too, if the frame is of before they moved."""
+    asked_for: list[int] = []
+    real = Queries.ask
+
+    def ask(self: Queries, statement: str, parts: Any, *rest: Any, **more: Any) -> Any:
+        chosen = list(parts)
+        asked_for.append(len(chosen))
+        return real(self, statement, chosen, *rest, **more)
+
+    events, uploads = library.events(), library.media("gate")
+    monkeypatch.setattr(Queries, "ask", ask)
+    for rows, read in ((events, [1, 1]), (events.iloc[1], [1, 1]), (uploads, [1])):
+        library.decide(rows, "pinned")
+        assert asked_for == read
+        asked_for.clear()
+    moved = uploads.assign(start=uploads["start"] - timedelta(days=9))
+    library.decide(moved, "unpinned")
+    assert asked_for == [0, 2]
 
 
 def test_reviewed_is_personal_and_the_rest_is_common(library: Library) -> None:

@@ -278,19 +278,30 @@ class Library:
         library, and for the id of an upload that forms no event.
         """
         wanted = event_queries.chosen_ids(event_id)
-        seeds = self._uploads_named(wanted)
+        seeds = self._uploads_named(wanted, event_id)
         numbered = self._numbered_around(seeds, COLUMNS)
         rows = event_queries.members(wanted, seeds, numbered)
         return self._in_camera_order(rows)[["event_id", *COLUMNS]].reset_index(drop=True)
 
-    def _uploads_named(self, media_ids: Iterable[str]) -> pd.DataFrame:
-        """Return `media_id, camera, start` of those of the uploads that are in the catalog."""
-        return self._queries.ask(
-            "SELECT media_id, camera, start FROM {source} "
-            "WHERE media_id IN (SELECT unnest(?::VARCHAR[]))",
-            list(self.catalog.manifest().media.values()),
-            [list(media_ids)],
-        )
+    def _uploads_named(self, media_ids: Iterable[str], given: Any) -> pd.DataFrame:
+        """Return `media_id, camera, start` of those of the uploads that are in the catalog.
+
+        If `given` are rows that say where the uploads are, only these camera-days are read,
+        unless one of the uploads is not there.
+        """
+        wanted = list(media_ids)
+        place = event_queries.place_of(given)
+        near = [] if place is None else self._select(*place)
+        for parts in (near, list(self.catalog.manifest().media.values())):
+            found = self._queries.ask(
+                "SELECT media_id, camera, start FROM {source} "
+                "WHERE media_id IN (SELECT unnest(?::VARCHAR[]))",
+                parts,
+                [wanted],
+            )
+            if len(found) == len(wanted):
+                break
+        return found
 
     def _numbered_around(self, seeds: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
         """Return all members of the events of some uploads, and others, with `event_id`."""
@@ -326,17 +337,17 @@ class Library:
         text = decided.chosen_note(note, chosen)
         column, ids = decided.chosen_uploads(frame_or_ids)
         if column == "event_id":
-            media_ids = self.members(ids)["media_id"].to_list()
+            media_ids = self.members(frame_or_ids)["media_id"].to_list()
         else:
-            media_ids = self._known_uploads(ids, is_whole_events=column is None)
+            media_ids = self._known_uploads(ids, frame_or_ids, is_whole_events=column is None)
         return self._decisions.decide(person, chosen, media_ids, text).decision_id
 
-    def _known_uploads(self, ids: list[str], is_whole_events: bool) -> list[str]:
+    def _known_uploads(self, ids: list[str], given: Any, is_whole_events: bool) -> list[str]:
         """Return the ids, and with `is_whole_events` those of all members of events among them.
 
         Raises QueryError for an id that is not in the catalog.
         """
-        seeds = self._uploads_named(decided.looks_like_ids(ids))
+        seeds = self._uploads_named(decided.looks_like_ids(ids), given)
         decided.expect_known(ids, seeds["media_id"])
         if not is_whole_events:
             return ids
