@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -320,6 +321,29 @@ def test_a_fork_writes_to_a_file_of_its_own(tmp_path: Path) -> None:
     writer.decide("anna", "pinned", IDS[2:3])
     assert len(files(tmp_path)) == 2
     assert len(writer.marks(IDS)) == 3
+
+
+def test_a_file_that_was_removed_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a decision, or while it is written: the decision is in another file."""
+    writer = Decisions(Storage(tmp_path / "library"))
+    writer.decide("anna", "pinned", IDS[:1])
+    (tmp_path / "library").rename(tmp_path / "old")
+    writer.decide("anna", "pinned", IDS[1:2])
+    assert [mark.media_id for mark in Decisions(writer.storage).marks(IDS)] == [IDS[1]]
+    real, left = os.fsync, [1]
+
+    def removing(descriptor: int) -> None:
+        real(descriptor)
+        if left.pop():
+            shutil.rmtree(tmp_path / "library")
+
+    monkeypatch.setattr(os, "fsync", removing)
+    left[:] = [0] * 9 + [1]
+    writer.decide("anna", "pinned", IDS[2:3])
+    assert [mark.media_id for mark in Decisions(writer.storage).marks(IDS)] == [IDS[2]]
+    assert [mark.media_id for mark in writer.marks(IDS)] == [IDS[2]]
 
 
 def test_threads_share_a_writer(tmp_path: Path) -> None:

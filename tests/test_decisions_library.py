@@ -86,8 +86,17 @@ def test_a_decision_about_an_event_names_its_uploads(library: Library) -> None:
         assert library.decisions().iloc[-1]["uploads"] == 3
         assert marks_of(library) == [(True, False, False, 0)] + [(False, False, False, 0)] * 2
         assert library.events().dtypes.equals(empty)
+        assert library.events()["note"].isna().all()
         library.undo(one)
         assert marks_of(library) == [(False, False, False, 0)] * 3
+
+
+def test_a_range_without_events_has_the_columns(library: Library) -> None:
+    """With their types, although uploads around the range are marked."""
+    library.decide(library.events(), "pinned", note="x")
+    found = library.events(start="2026-03-03 12:05", end="2026-03-03 12:06")
+    assert found.empty
+    assert found.dtypes.drop("camera").equals(library.events().dtypes.drop("camera"))
 
 
 def test_an_upload_can_be_named_alone(library: Library) -> None:

@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pano_analytics.errors import DecisionsError, QueryError, as_pano_error
+from pano_analytics.errors import DecisionsError, LibraryError, QueryError, as_pano_error
 from pano_analytics.model.decision import UNDO, Decision, DecisionSet, Mark
 from pano_analytics.model.times import from_epoch_us
 from pano_analytics.store.parts import read_parquet
@@ -133,14 +133,26 @@ class Decisions:
         new = secrets.token_hex(8)
         one = Decision(new, order, now, who, decision, media_ids, note, undoes)
         try:
-            if self._file is None or not self._file.is_usable:
-                self._file = self.storage.start_appending(_new_name(LINES))
-            self._file.append(_line(one))
+            file = self._appended(_line(one))
         except OSError as error:
             raise as_pano_error(error, None, self.storage.root) or error from error
         self._known.update([one])
-        self._read[self._file.name] = self._file.size_bytes
+        self._read[file.name] = file.size_bytes
         return one
+
+    def _appended(self, line: bytes) -> AppendedFile:
+        """Append a line to this library's own file; return that."""
+        for _ in range(_TRIES):
+            file = self._file
+            if file is None or not file.is_usable:
+                file = self._file = self.storage.start_appending(_new_name(LINES))
+            file.append(line)
+            if file.is_usable:
+                return file
+        raise LibraryError(
+            f"{self.storage.root / FOLDER}: expected a folder that only pano changes; its files "
+            f"are removed while they are written. Nothing was decided."
+        )
 
     def close(self) -> None:
         """Close this library's own file, which can then be folded."""

@@ -503,8 +503,16 @@ class AppendedFile:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is open, and was opened by this process and not by its parent."""
-        return not self._file.closed and self._pid == os.getpid()
+        """Whether it is open in this process, not only in its parent, and still has its name.
+
+        Somebody may have removed or replaced the folder: what is appended then is lost.
+        """
+        if self._file.closed or self._pid != os.getpid():
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def append(self, data: bytes) -> None:
         """Write `data` at the end in one write, and sync it.
