@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pano_analytics.errors import DecisionsError, LibraryError, QueryError, as_pano_error
+from pano_analytics.errors import DecisionsError, LibraryError, QueryError
 from pano_analytics.model.decision import UNDO, Decision, DecisionSet, Mark
 from pano_analytics.model.times import from_epoch_us
 from pano_analytics.store.parts import read_parquet
@@ -135,7 +135,7 @@ class Decisions:
         try:
             file = self._appended(_line(one))
         except OSError as error:
-            raise as_pano_error(error, None, self.storage.root) or error from error
+            raise self.storage.error_of(error) from error
         self._known.update([one])
         self._read[file.name] = file.size_bytes
         return one
@@ -150,7 +150,7 @@ class Decisions:
             if file.is_usable:
                 return file
         raise LibraryError(
-            f"{self.storage.root / FOLDER}: expected a folder that only pano changes; its files "
+            f"{self.storage.address(FOLDER)}: expected a folder that only pano changes; its files "
             f"are removed while they are written. Nothing was decided."
         )
 

@@ -442,7 +442,7 @@ def _identity(storage: Storage, root_id: str) -> str | None:
 
 
 def _is_wanted(storage: Storage, name: str, measured: Mapping[str, Any], has_catalog: bool) -> bool:
-    """Return whether a file of the backup, of which `measured` is told, is to be restored."""
+    """Return whether a file of the backup, with the size and hash `measured`, is restored."""
     if name in _SINGLE:
         return True
     if name == MANIFEST or name.startswith(("parts/", "manifests/")):
@@ -460,7 +460,7 @@ def _is_damaged(storage: Storage, name: str, measured: Mapping[str, Any]) -> boo
     These files only grow. One that a process has open is never replaced.
     """
     is_shorter = storage.size_bytes(name) <= measured["size_bytes"]
-    return is_shorter and storage.is_unlocked(name) and _measured_at(storage.path(name)) != measured
+    return is_shorter and storage.is_unlocked(name) and _measured_at(storage, name) != measured
 
 
 def _put_all(storage: Storage, tar: tarfile.TarFile, names: set[str]) -> None:
