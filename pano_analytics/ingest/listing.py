@@ -34,6 +34,10 @@ from pano_analytics.store.timekeeping import Behind, corrected_us
 READING_VERSION = 6
 
 
+# Half the time of `Named(…)`, whose arguments pass through a Python function.
+_tuple_of = tuple.__new__
+
+
 class Named(NamedTuple):
     """An upload as its name and size describe it.
 
@@ -80,6 +84,8 @@ def _clip_ids(ordered: Sequence[Named]) -> list[str | None]:
         for row in ordered
         if row.kind == "clip" and row.end is not None
     )
+    if not clips:
+        return [None] * len(ordered)
     moments = [SnapshotTime(row.start, row.channel) for row in ordered if row.kind == "snapshot"]
     held = iter(holders(moments, clips))
     return [next(held) if row.kind == "snapshot" else None for row in ordered]
@@ -286,7 +292,7 @@ def _row(
     path, size_bytes, mtime_ns = entry
     start, end, source, offset_s = settled
     kind, layout, _, _, _, _, _, trigger, trigger_raw, sequence, _, _, channel = reading
-    return Named(
+    row = (
         start,
         path,
         media_id,
@@ -305,6 +311,7 @@ def _row(
         same_name_as,
         channel,
     )
+    return _tuple_of(Named, row)
 
 
 class _NamePlace(NamedTuple):
@@ -356,7 +363,8 @@ def tells_arrival(entry: FileEntry) -> bool:
 
 def arrival(entry: FileEntry, seen_us: int) -> int:
     """Return when an upload arrived: the earlier of its modification time and `seen_us`."""
-    return min(entry.mtime_ns // 1000, seen_us) if tells_arrival(entry) else seen_us
+    mtime_us = entry.mtime_ns // 1000
+    return mtime_us if _CLOCKS_BEGIN_US <= mtime_us < seen_us else seen_us
 
 
 def now_us() -> int:

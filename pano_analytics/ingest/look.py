@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -103,12 +104,26 @@ def _seen(mark: str, files: int, listing: Listing, trouble: WalkProblems) -> See
 
 
 def _scan_all(root: Path, reader: NameReader, scan_tasks: Sequence[ScanTask]) -> list[ScanResult]:
-    # A process that creates tuples by the hundred thousand and no reference cycles: garbage
-    # collection would take a third of its time.
-    gc.disable()
     spare_pandas()
     root = root_here(root)
-    return [scan(root, reader, {}, scan_task) for scan_task in scan_tasks]
+    with collection_paused():
+        return [scan(root, reader, {}, scan_task) for scan_task in scan_tasks]
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pause garbage collection while names are read.
+
+    Scanning creates tuples by the hundred thousand and no reference cycles: the search for
+    cycles would take up to a third of its time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def crew(

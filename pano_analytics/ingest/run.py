@@ -246,10 +246,12 @@ class _Run:
         spell = cache(self.settings.called)
         respell(change, spell)
         self.memory.respell(spell)
-        for count, result in enumerate(self._scanned([self._scan_task(unit) for unit in chosen])):
-            self._take_in(change, result)
-            self.progress("looking", count + 1, len(chosen))
-            self._commit_if_due(change)
+        with looking.collection_paused():
+            tasks = [self._scan_task(unit) for unit in chosen]
+            for count, result in enumerate(self._scanned(tasks)):
+                self._take_in(change, result)
+                self.progress("looking", count + 1, len(chosen))
+                self._commit_if_due(change)
         if all_units is not None:
             self._forget_gone(change, all_units)
             self._rebuild.bring_back(change, self.reader)

@@ -155,7 +155,8 @@ def _add(
     mtime_ns = status.st_mtime_ns
     if not 0 <= mtime_ns <= CLOCKS_END_NS:
         mtime_ns = sane(mtime_ns)
-    files.append(FileEntry(prefix + name, status.st_size, mtime_ns))
+    # As `FileEntry(…)`, in half the time.
+    files.append(tuple.__new__(FileEntry, (prefix + name, status.st_size, mtime_ns)))
 
 
 def _what(item: os.DirEntry[str]) -> str:

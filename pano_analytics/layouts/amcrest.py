@@ -232,7 +232,9 @@ def _dated(
     channel: int | None,
 ) -> Reading:
     """Return what a name with date and time says; `cause` is the trigger and its letter."""
-    return Reading(kind, layout, camera, *span, "camera", None, *cause, crop, channel=channel)
+    # As `Reading(…)`, in half the time: an archive has a million names.
+    fields = (kind, layout, camera, *span, "camera", None, *cause, crop, None, None, channel)
+    return tuple.__new__(Reading, fields)
 
 
 def _undated(

@@ -24,6 +24,8 @@ def add(storage: Storage, parents: Mapping[str, str]) -> None:
 
     Culling must never see a row of such a camera without knowing its rules.
     """
+    if not parents:
+        return
     known = load(storage)
     if parents.items() - known.items():
         document = {"format": FORMAT, "parents": {**known, **parents}}
