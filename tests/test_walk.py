@@ -41,6 +41,7 @@ BEFORE = {
 }
 # What one line builds on: an alternative to what stands above it, or a thing of the reader's own.
 NEEDED = {
+    "curl -si http://127.0.0.1:5007/healthz": ["pano up"],
     ".venv/bin/pano ingest --uploads data/sample/uploads --library data/sample-library": [
         "cd /opt/pano",
     ],

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -89,6 +90,33 @@ PROGRAMS = {
 }
 
 
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process started, and those that they started."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except FileNotFoundError:
+        return []
+    children = [int(one) for one in text.split()]
+    return [*children, *(one for child in children for one in descendants(child))]
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process exists and is no zombie, which the machine's first one leaves."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """Wait until none of the processes runs any more."""
+    until = time.monotonic() + TIMEOUT_S
+    while any(map(is_running, pids)):
+        assert time.monotonic() < until, f"still there: {pids}"
+        time.sleep(0.05)
+
+
 # The words of docs/install.md.
 INSTALL = (
     f"sudo install -d -o {USER} /opt/pano",
@@ -130,8 +158,11 @@ class Machine:
         """Press Ctrl-C in each terminal that a service runs in."""
         while self.services:
             line, child = self.services.pop()
+            own = descendants(child.pid)
             child.sendintr()
             self._end_of(line, child, frozenset({0, *ENDED}))
+            # `nsenter` ends at once; what it started may still be ending.
+            wait_until_gone(own)
 
     def _end_of(self, line: str, child: pexpect.spawn[str], accept: frozenset[int]) -> str:
         said = self.rest_of(child)
