@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import ClassVar, Self
 
 # Errors on a path that a folder above it can cause.
 _FROM_ABOVE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -90,30 +91,36 @@ class PartError(LibraryError):
         )
 
 
-class JournalError(LibraryError):
+class RecordError(LibraryError):
+    """A file that only a backup can replace is damaged; no file was changed."""
+
+    record: ClassVar[str]
+    """What the file belongs to."""
+    without_backup: ClassVar[str]
+    """What to do without a backup, after moving the file out of the library."""
+
+    @classmethod
+    def of(cls, path: Path | str, why: str) -> Self:
+        """Return the error that names the file `path` and says what to do."""
+        return cls(
+            f"{path}: expected a readable file of {cls.record}; {why}. Nothing was changed. `pano "
+            f"restore` puts it back from a backup. Without one, move it out of the "
+            f"library{cls.without_backup}."
+        )
+
+
+class JournalError(RecordError):
     """A file of the journal is damaged; no file was changed."""
 
-    @classmethod
-    def of(cls, path: Path | str, why: str) -> JournalError:
-        """Return the error that names the file `path` and says what to do."""
-        return cls(
-            f"{path}: expected a readable file of the journal; {why}. Nothing was changed. `pano "
-            f"restore` puts it back from a backup. Without one, move it out of the library, and "
-            f"run `pano rebuild`."
-        )
+    record = "the journal"
+    without_backup = ", and run `pano rebuild`"
 
 
-class DecisionsError(LibraryError):
+class DecisionsError(RecordError):
     """A file of decisions is damaged; no file was changed."""
 
-    @classmethod
-    def of(cls, path: Path | str, why: str) -> DecisionsError:
-        """Return the error that names the file `path` and says what to do."""
-        return cls(
-            f"{path}: expected a readable file of decisions; {why}. Nothing was changed. `pano "
-            f"restore` puts it back from a backup. Without one, move it out of the library: the "
-            f"decisions in it are then lost."
-        )
+    record = "decisions"
+    without_backup = ": the decisions in it are then lost"
 
 
 class LibraryBusy(LibraryError):

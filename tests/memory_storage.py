@@ -1,4 +1,4 @@
-"""A storage in memory: whoever works on it makes no local path of a library."""
+"""A storage in memory: code that works on it makes no local path of a library."""
 
 from __future__ import annotations
 
