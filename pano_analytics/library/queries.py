@@ -31,6 +31,8 @@ _NULLABLE_TYPES: dict[pa.DataType, Any] = {
     pa.int64(): pd.Int64Dtype(),
     pa.uint64(): pd.UInt64Dtype(),
 }
+# For a text column without values Arrow would return objects.
+_TEXT: dict[pa.DataType, Any] = {pa.string(): pd.StringDtype(na_value=float("nan"))}
 _DAY_US = 86_400_000_000
 # What DuckDB and Arrow raise for statements or values that they reject.
 _REJECTIONS = (duckdb.Error, pa.ArrowException, TypeError, ValueError, OverflowError)
@@ -241,15 +243,28 @@ def _frame(cursor: duckdb.DuckDBPyConnection, statement: str, values: Any = None
 def _as_pandas(table: pa.Table) -> pd.DataFrame:
     """Return the table as a frame with types that pandas can calculate with and compare.
 
-    Converted from Arrow, because frames made by DuckDB lose the types of nullable columns.
+    Converted from Arrow, because frames made by DuckDB lose the types of nullable columns. In
+    two steps: nullable integers and booleans get pandas' nullable types, the others do not.
     """
-    columns = [_series(table.column(at), table.field(at)) for at in range(table.num_columns)]
-    frame = pd.concat(columns, axis=1) if columns else pd.DataFrame()
+    names = [*map(str, range(table.num_columns))]  # the names of a result may repeat
+    columns = [_calculable(column) for column in table.columns]
+    are_nullable = [
+        column.type in _NULLABLE_TYPES and bool(column.null_count or name in NULLABLE)
+        for name, column in zip(table.column_names, columns, strict=True)
+    ]
+    converted = pa.table(columns, names)
+    plain = [name for name, one in zip(names, are_nullable, strict=True) if not one]
+    nullable = [name for name, one in zip(names, are_nullable, strict=True) if one]
+    frame: pd.DataFrame = converted.select(plain).to_pandas(types_mapper=_TEXT.get)
+    if nullable:
+        others = converted.select(nullable).to_pandas(types_mapper=_NULLABLE_TYPES.get)
+        frame = pd.concat([frame, others], axis=1)[names]
     frame.columns = pd.Index(table.column_names)
     return frame
 
 
-def _series(column: pa.ChunkedArray, field: pa.Field) -> pd.Series[Any]:
+def _calculable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column with a type that pandas can calculate with; signed integers as 64 bits."""
     kind = column.type
     if pa.types.is_decimal(kind):
         column = _number(column)
@@ -260,7 +275,9 @@ def _series(column: pa.ChunkedArray, field: pa.Field) -> pd.Series[Any]:
         column = column.cast(pa.time64("us")).cast(pa.int64()).cast(pa.duration("us"))
     elif pa.types.is_interval(kind):
         column = _duration(column)
-    return _nullable(column, field.name)
+    elif pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
+        column = column.cast(pa.int64())
+    return column
 
 
 def _number(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -283,17 +300,6 @@ def _duration(column: pa.ChunkedArray) -> pa.ChunkedArray:
         for value in values
     ]
     return pa.chunked_array([pa.array(lengths, pa.int64()).cast(pa.duration("us"))])
-
-
-def _nullable(column: pa.ChunkedArray, name: str) -> pd.Series[Any]:
-    """Return a series; nullable integers and booleans get pandas' nullable types."""
-    if pa.types.is_integer(column.type) and not pa.types.is_uint64(column.type):
-        column = column.cast(pa.int64())
-    is_nullable = column.null_count or name in NULLABLE
-    mapper = _NULLABLE_TYPES.get if is_nullable else None
-    # For a column without values Arrow returns objects, even for text.
-    kind = "str" if pa.types.is_string(column.type) else None
-    return pd.Series(column.to_pandas(types_mapper=mapper), dtype=kind)
 
 
 def _retried(answer: Callable[[bool], Result]) -> Result:
