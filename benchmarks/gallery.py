@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -115,31 +115,43 @@ def picture(number: int) -> bytes:
 @contextmanager
 def serving(library: Path) -> Iterator[dict[str, str]]:
     """Serve the pages; yield their URLs, without the static page's thumbnails."""
+    with started(serve, library) as dashboard, started(serve_empty) as empty:
+        yield {"dashboard": dashboard, "empty": empty, "static": f"{dashboard}static"}
+
+
+@contextmanager
+def started(target: Callable[..., None], *arguments: Path) -> Iterator[str]:
+    """Run a server in a process of its own; yield the URL that it sends through its pipe."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(library, there))
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=target, args=(there, *arguments))
     process.start()
     try:
-        dashboard, empty = here.recv()
-        yield {"dashboard": dashboard, "empty": empty, "static": f"{dashboard}static"}
+        yield here.recv()
     finally:
         process.terminate()
         process.join()
 
 
-def serve(library: Path, told: Connection) -> None:
-    """Serve the dashboard and the static page on one port, the empty page on another."""
+def serve(address: Connection, library: Path) -> None:
+    """Serve the dashboard and the static page."""
     import pano_analytics
     from pano_analytics.dashboard.server import assemble, run
 
     main_server = assemble(pano_analytics.open(library), port=0)
     main_server._tornado.add_handlers(r".*", [(r"/static", static_page())])
+    address.send(f"http://127.0.0.1:{main_server.port}/")
+    run(main_server)
 
+
+def serve_empty(address: Connection) -> None:
+    """Serve an empty Panel page, without the dashboard's content security policy."""
     import panel as pn
 
     empty = pn.serve({"/": lambda: pn.Column()}, port=0, show=False, start=False, verbose=False)
     empty.start()
-    told.send([f"http://127.0.0.1:{main_server.port}/", f"http://localhost:{empty.port}/"])
-    run(main_server)
+    address.send(f"http://localhost:{empty.port}/")
+    empty.io_loop.start()
 
 
 def static_page() -> Any:
