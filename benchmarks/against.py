@@ -120,12 +120,12 @@ def main() -> None:
 def report(name: str, sides: list[Side]) -> None:
     """Print the medians of a task and their ratios."""
     old, new = ([statistics.median(c) for c in zip(*s.times[name], strict=True)] for s in sides)
-    ratios = [b / a if a else float("nan") for a, b in zip(old, new, strict=True)]
-    print(
-        f"{name:11} elapsed {old[0]:8.4f} s -> {new[0]:8.4f} s, ratio {ratios[0]:.3f}; "
-        f"processor {old[1]:8.4f} s -> {new[1]:8.4f} s, ratio {ratios[1]:.3f}",
-        flush=True,
-    )
+    figures = [
+        f"{what} {a:8.4f} s -> {b:8.4f} s, ratio {b / a:.3f}"
+        for what, a, b in zip(("elapsed", "processor"), old, new, strict=True)
+        if a  # a browser's processor time is not measured
+    ]
+    print(f"{name:11} {'; '.join(figures)}", flush=True)
 
 
 @dataclass
