@@ -257,3 +257,10 @@ def test_open_takes_the_settings_file(tmp_path: Path, library: Library) -> None:
     file.write_text('library = "library"\nuploads = "uploads"\nzone = "Europe/Berlin"\n')
     assert len(pano_analytics.open(file).media()) == 4
     assert len(pano_analytics.open(str(library.folder)).media()) == 4
+
+
+def test_a_column_without_values_keeps_the_type_of_text(library: Library) -> None:
+    """Text stays text if all of it is null, beside nullable numbers and names that repeat."""
+    frame = library.sql("SELECT NULL::VARCHAR a, NULL::INTEGER a, 1 b, NULL::VARCHAR c, true d")
+    assert [str(kind) for kind in frame.dtypes] == ["str", "Int64", "int64", "str", "bool"]
+    assert list(frame.columns) == ["a", "a", "b", "c", "d"]

@@ -31,8 +31,6 @@ _NULLABLE_TYPES: dict[pa.DataType, Any] = {
     pa.int64(): pd.Int64Dtype(),
     pa.uint64(): pd.UInt64Dtype(),
 }
-# For a text column without values Arrow would return objects.
-_TEXT: dict[pa.DataType, Any] = {pa.string(): pd.StringDtype(na_value=float("nan"))}
 _DAY_US = 86_400_000_000
 # What DuckDB and Arrow raise for statements or values that they reject.
 _REJECTIONS = (duckdb.Error, pa.ArrowException, TypeError, ValueError, OverflowError)
@@ -255,7 +253,7 @@ def _as_pandas(table: pa.Table) -> pd.DataFrame:
     converted = pa.table(columns, names)
     plain = [name for name, one in zip(names, are_nullable, strict=True) if not one]
     nullable = [name for name, one in zip(names, are_nullable, strict=True) if one]
-    frame: pd.DataFrame = converted.select(plain).to_pandas(types_mapper=_TEXT.get)
+    frame: pd.DataFrame = converted.select(plain).to_pandas()
     if nullable:
         others = converted.select(nullable).to_pandas(types_mapper=_NULLABLE_TYPES.get)
         frame = pd.concat([frame, others], axis=1)[names]
