@@ -82,7 +82,11 @@ class PartError(LibraryError):
 
     @classmethod
     def of(cls, part: Path | str, error: Exception) -> PartError:
-        """Return the error that names the file `part` and says what to do."""
+        """Return the error that names the file `part` and says what to do.
+
+        Raises NoProcess if the part could not be read only because no thread could be started.
+        """
+        NoProcess.check(error)
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         return cls(
             f"{part}: expected a readable part of the catalog; {why}. If pano has permission to "
@@ -162,10 +166,18 @@ class DiskFull(PanoError):
 class NoProcess(PanoError):
     """The system does not let pano start another process or thread; all files are intact."""
 
-    @staticmethod
-    def matches(error: BaseException) -> bool:
-        """Return whether `error` says that Python or Arrow could not start a thread."""
-        return any(words in str(error) for words in ("start new thread", "launch worker thread"))
+    _words = ("start new thread", "launch worker thread", "Resource temporarily unavailable")
+
+    @classmethod
+    def matches(cls, error: BaseException) -> bool:
+        """Return whether `error` says that Python, Arrow or DuckDB could not start a thread."""
+        return any(words in str(error) for words in cls._words)
+
+    @classmethod
+    def check(cls, error: BaseException) -> None:
+        """Raise NoProcess if a missing thread caused `error`, so that no file is blamed for it."""
+        if cls.matches(error):
+            raise cls.of(error) from error
 
     @classmethod
     def of(cls, error: BaseException) -> NoProcess:

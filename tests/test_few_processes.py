@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
 import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+import pano_analytics
+from pano_analytics import Library, doctor
 from pano_analytics.errors import NoProcess
+from pano_analytics.upkeep.check import check
 from pano_analytics.workers.crew import Crew
 from pano_analytics.workers.executors import ProcessPool
 
@@ -128,3 +134,26 @@ def test_a_pool_whose_own_thread_ends_keeps_nobody_waiting(monkeypatch: pytest.M
         pytest.raises(NoProcess, match="a thread of the pool has ended"),
     ):
         list(crew.run([1, 2]))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [Library.media, doctor.examine, lambda library: list(check(library))],
+    ids=["frame", "doctor", "check"],
+)
+def test_no_part_is_blamed_for_a_missing_thread(
+    ask: Callable[[Library], object], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow says it in an error of its own, as it does for bytes that cannot be read."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise pa.ArrowException("Unknown error: Failed to launch worker thread: no more of them")
+
+    library = pano_analytics.open(home / "library")
+    for name in ("store.catalog", "store.decisions", "library.queries", "doctor"):
+        module = importlib.import_module(f"pano_analytics.{name}")
+        for reader in ("read_parquet", "_frame", "_all"):
+            if hasattr(module, reader):
+                monkeypatch.setattr(module, reader, refused)
+    with pytest.raises(NoProcess, match="ulimit -u"):
+        ask(library)

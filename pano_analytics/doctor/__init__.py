@@ -24,7 +24,7 @@ from pano_analytics.doctor import (
 from pano_analytics.doctor.case import NEEDED, Case
 from pano_analytics.doctor.findings import COLUMNS, CONFIDENCES, SEVERITIES, WORDS, Finding, table
 from pano_analytics.doctor.ports import FtpEndpoint
-from pano_analytics.errors import LibraryError, QueryError, SettingsError
+from pano_analytics.errors import LibraryError, NoProcess, QueryError, SettingsError
 from pano_analytics.ingest import obstacles, unread
 from pano_analytics.library import Library
 from pano_analytics.model import alike, arguments
@@ -66,6 +66,7 @@ def examine(library: Library) -> pd.DataFrame:
     try:
         findings = list(_all(library))
     except (duckdb.Error, pa.ArrowException, OSError) as error:
+        NoProcess.check(error)
         raise LibraryError(
             f"{library.folder}: expected a readable catalog; {str(error).splitlines()[0]}. "
             f"`pano check` shows what is wrong with it, `pano rebuild` rebuilds it."

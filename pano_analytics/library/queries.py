@@ -93,7 +93,7 @@ class Queries:
             return _retried(answer)
         except _NOT_FROM_A_PART:
             raise
-        except (duckdb.Error, UnicodeDecodeError) as error:
+        except (duckdb.Error, pa.ArrowException, UnicodeDecodeError) as error:
             # The statement is our own, so the error must come from the files.
             raise self._part_error(error, [*chosen, *others]) from error
 

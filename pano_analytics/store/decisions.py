@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pano_analytics.errors import DecisionsError, LibraryError, QueryError
+from pano_analytics.errors import DecisionsError, LibraryError, NoProcess, QueryError
 from pano_analytics.model.decision import UNDO, Decision, DecisionSet, Mark
 from pano_analytics.model.times import from_epoch_us
 from pano_analytics.store.parts import read_parquet
@@ -339,6 +339,7 @@ def _folded(storage: Storage, name: str) -> Iterable[Decision]:
         others = [name for name in _SCHEMA.names if name not in ("decided", "media_ids")]
         columns = {name: rows[name].to_pylist() for name in others}
     except (pa.ArrowException, OSError, KeyError) as error:
+        NoProcess.check(error)
         path = f"{storage.path(name)}"
         raise DecisionsError.of(path, str(error).splitlines()[0]) from error
     moments = [from_epoch_us(one) for one in decided]

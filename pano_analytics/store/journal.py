@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pano_analytics.errors import JournalError
+from pano_analytics.errors import JournalError, NoProcess
 from pano_analytics.layouts.names import kind_of
 from pano_analytics.model.tables import of_uploads, schema
 from pano_analytics.store.parts import read_parquet
@@ -416,6 +416,7 @@ def _reading(address: str) -> Iterator[None]:
         with naming(address):
             yield
     except pa.ArrowException as error:
+        NoProcess.check(error)
         raise JournalError.of(address, str(error).splitlines()[0]) from error
     except OSError as error:
         # Arrow raises a plain OSError for bytes that cannot be decompressed.

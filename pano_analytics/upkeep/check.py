@@ -27,6 +27,7 @@ from pano_analytics.errors import (
     JournalError,
     LibraryError,
     MediaError,
+    NoProcess,
     QueryError,
     UploadTreeError,
 )
@@ -289,6 +290,7 @@ class _Check:
             yield finding("part_missing", expected=many(part.rows, "row"), found="no file")
             return None
         except (OSError, pa.ArrowException, LibraryError) as error:
+            NoProcess.check(error)
             yield finding("part_unreadable", expected=many(part.rows, "row"), found=_line(error))
             return None
         if found.num_rows != part.rows:
