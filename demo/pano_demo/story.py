@@ -20,7 +20,9 @@ class DemoEvent:
     """Something moves before a camera at `at` (aware, UTC).
 
     `role` is who moves ("resident", "courier", "car_in", ...) or the sort of a false
-    alarm; `what` is person, car, animal or nothing; `story` one line for a reader.
+    alarm; `what` is person, car, animal or nothing; `story` one line for a reader. Moments
+    with the same `visit` have one cause: somebody who passes several cameras, or a single
+    false alarm. It is unique within one story; empty for scheduled pictures.
     """
 
     camera: str
@@ -29,6 +31,7 @@ class DemoEvent:
     what: str
     kind: str
     story: str
+    visit: str = ""
 
     @property
     def false_sort(self) -> str | None:
@@ -113,6 +116,7 @@ class _Teller:
     def __init__(self, seed: int, zone: ZoneInfo) -> None:
         self.seed = seed
         self.zone = zone
+        self.visits = 0
 
     def day(self, day: DemoDay) -> Iterator[DemoEvent]:
         rng = Random(f"{self.seed} story {day.date}")
@@ -126,9 +130,11 @@ class _Teller:
     def _walk(
         self, day: DemoDay, hour: float, steps: tuple[_Step, ...], kind: str, story: str
     ) -> Iterator[DemoEvent]:
+        self.visits += 1
+        visit = f"{day.date} {self.visits}"
         for step in steps:
             at = wall(day, hour + step.after_s / 3600, self.zone).astimezone(UTC)
-            yield DemoEvent(step.camera, at, step.role, step.what, kind, story)
+            yield DemoEvent(step.camera, at, step.role, step.what, kind, story, visit)
 
     def _one(
         self, day: DemoDay, hour: float, camera: str, role: str, what: str, kind: str, story: str

@@ -14,7 +14,7 @@ from pano_demo.habits import Event
 _TIME = pa.timestamp("us", tz="UTC")
 _WALL = pa.timestamp("us")
 
-# `files` and the three columns behind it go together, element by element.
+# `files` and the next three columns go together, element by element.
 SCHEMA = pa.schema(
     [
         ("event_id", pa.int32()),
@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         ("file_kinds", pa.list_(pa.string())),
         ("file_arrived", pa.list_(_TIME)),
         ("file_faults", pa.list_(pa.string())),
+        ("visit", pa.string()),
     ]
 )
 
@@ -67,4 +68,5 @@ def _rows(events: Iterable[Event]) -> Iterable[dict[str, object]]:
             "file_kinds": [upload.kind for upload in uploads],
             "file_arrived": [upload.arrived for upload in uploads],
             "file_faults": [upload.fault for upload in uploads],
+            "visit": moment.visit or None,
         }
