@@ -61,7 +61,7 @@ def test_without_decisions_no_event_is_marked(
     monkeypatch.setattr(Decisions, "marks", None)
     monkeypatch.setattr("pano_analytics.library.library.with_marks", None)
     found = library.events()
-    assert found.columns.tolist()[-5:] == [*MARKED[:3], "note", "new_files"]
+    assert found.columns.tolist()[-6:] == [*MARKED[:3], "note", "new_files", "session_id"]
     assert found[MARKED].dtypes.astype(str).tolist() == ["bool"] * 3 + ["int64"]
     assert marks_of(library) == [(False, False, False, 0)] * 3
     assert found["note"].isna().all()

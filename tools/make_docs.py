@@ -14,6 +14,7 @@ import pyarrow as pa
 from pano_analytics import errors
 from pano_analytics.analysis.events import EVENTS
 from pano_analytics.analysis.marks import MARKS
+from pano_analytics.analysis.sessions import SESSION_ID, SESSIONS, UNSEEN
 from pano_analytics.cli import pano
 from pano_analytics.model.tables import TABLES
 from pano_analytics.model.upload import SCHEMA_VERSION
@@ -24,6 +25,10 @@ WIDTH = 88
 _EVENTS = (
     "One row per event, sorted by `start`: `library.events()`. Computed from `media`, not stored "
     "(see [dataframe.md](dataframe.md#events))."
+)
+_SESSIONS = (
+    "One row per visit, sorted by `start`: `library.sessions()`. Computed from `media`, not stored "
+    "(see [dataframe.md](dataframe.md#sessions))."
 )
 _PARTITIONS = (
     (
@@ -54,8 +59,15 @@ added, none is changed or removed, and columns that an older file lacks are retu
 The types are those in Parquet. In DataFrames, times with a zone are in the library's zone
 (`library.zone`); times without a zone are the time on the camera's own clock.
 """
-    events = _table("events", _EVENTS, (*EVENTS, *MARKS))
-    return "\n".join([head, *map(_stored, TABLES), events])
+    events = _table("events", _EVENTS, (*EVENTS, *MARKS, *SESSION_ID))
+    marks = ((name, kind, _of_session(what)) for name, kind, what in MARKS)
+    sessions = _table("sessions", _SESSIONS, (*SESSIONS, *marks, *UNSEEN))
+    return "\n".join([head, *map(_stored, TABLES), events, sessions])
+
+
+def _of_session(text: str) -> str:
+    """Return the meaning of a mark of an event as one of a session."""
+    return text.replace("the latest note about", "a note about")
 
 
 def _stored(name: str) -> str:

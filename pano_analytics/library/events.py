@@ -18,7 +18,7 @@ from pano_analytics.analysis.marks import COLUMNS as MARKS
 from pano_analytics.errors import QueryError
 from pano_analytics.model import arguments
 
-COLUMNS = (*OWN_COLUMNS, *MARKS)
+COLUMNS = (*OWN_COLUMNS, *MARKS, "session_id")
 # The columns needed to compute events from uploads.
 NEEDED = (
     *("media_id", "camera", "kind", "trigger", "start", "end", "arrived", "state"),

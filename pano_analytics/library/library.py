@@ -21,10 +21,12 @@ from pano_analytics.analysis import activity
 from pano_analytics.analysis.events import Rule, events
 from pano_analytics.analysis.marks import COLUMNS as MARKS
 from pano_analytics.analysis.marks import with_marks, without_marks
+from pano_analytics.analysis.sessions import TransitionLags, sessions
 from pano_analytics.analysis.silence import is_silent
 from pano_analytics.errors import LibraryError, MediaError, QueryError, SettingsError
 from pano_analytics.library import decisions as decided
 from pano_analytics.library import events as event_queries
+from pano_analytics.library import sessions as session_queries
 from pano_analytics.library.queries import Queries
 from pano_analytics.model import alike, arguments
 from pano_analytics.model.tables import MEDIA, named
@@ -97,6 +99,7 @@ class Library:
         self.folder = folder
         self._settings = settings
         self._settings_cache = (-1, settings)
+        self._learned_cache: session_queries.Learned | None = None
         self.storage = Storage(folder)
         self.catalog = Catalog(self.storage)
         self.zone = ZoneInfo(settings.zone)
@@ -221,6 +224,10 @@ class Library:
         `docs/columns.md`; an event is complete even if it extends beyond the range. Events
         are computed from the uploads on each call: give a range to make it fast.
 
+        `session_id` is the visit that the event belongs to (see `sessions`), never null. For
+        it, the events of all cameras around the range are computed; leave it out of `columns`
+        if you do not need it.
+
         `is_reviewed` and `new_files` are those of the person `who`; for None, an upload is
         reviewed if anybody has reviewed it. With `is_reviewed`, `is_pinned` or `is_dismissed`
         only the events with that value are returned. Raises QueryError as `media` does.
@@ -235,22 +242,168 @@ class Library:
         is_reversed = arguments.yes_or_no(newest_first, "newest_first")
         max_rows = arguments.whole(limit, "limit")
         rules = self.event_rules()
+        rows, uploads = self._events_within(rules, cameras, first, last)
+        if marks or chosen is None or not set(chosen).isdisjoint(MARKS):
+            rows = self._marked(rows, uploads, rules, person)
+        for name, value in marks.items():
+            rows = rows[rows[name] == value]
+        if chosen is None or "session_id" in chosen:
+            rows = rows.assign(session_id=self._session_ids(rows))
+        ordered = self._in_camera_order(rows).sort_values(
+            ["start", "camera", "channel"], ascending=[not is_reversed, True, True], kind="stable"
+        )
+        shown = ordered if max_rows is None else ordered.head(max_rows)
+        return shown[chosen or list(event_queries.COLUMNS)].reset_index(drop=True)
+
+    def _events_within(
+        self,
+        rules: Mapping[str, Rule],
+        cameras: Iterable[str] | None,
+        first: datetime | None,
+        last: datetime | None,
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the events that overlap [first, last), and uploads with all their members."""
         uploads = event_queries.around(
             lambda low, high: self._triggered(cameras, low, high, event_queries.NEEDED),
             rules,
             first,
             last,
         )
-        rows = event_queries.overlapping(events(uploads, rules), first, last)
-        if marks or chosen is None or not set(chosen).isdisjoint(MARKS):
-            rows = self._marked(rows, uploads, rules, person)
+        return event_queries.overlapping(events(uploads, rules), first, last), uploads
+
+    def _all_events(self, first: datetime | None, last: datetime | None) -> pd.DataFrame:
+        return self._events_within(self.event_rules(), None, first, last)[0]
+
+    def sessions(
+        self,
+        camera: Names = None,
+        start: Moment = None,
+        end: Moment = None,
+        *,
+        columns: Names = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+        who: str | None = None,
+        is_reviewed: bool | None = None,
+        is_pinned: bool | None = None,
+        is_dismissed: bool | None = None,
+        min_cameras: int = 1,
+    ) -> pd.DataFrame:
+        """Return the visits that overlap [start, end), one row each, sorted by start.
+
+        A session consists of the events that show one visit: each event of another camera
+        that overlaps or follows at a lag that this home has shown (see `transition_lags`). An
+        event that no other belongs to is a session of its own. The columns are those of
+        `docs/columns.md`; a session is complete even if it extends beyond the range. `start`
+        and `end` are corrected for cameras whose clock is wrong; those of their events are
+        not.
+
+        `camera` selects the sessions that one of these cameras has seen, `min_cameras` those
+        that at least so many have seen. `who`, `is_reviewed`, `is_pinned` and `is_dismissed`
+        are as in `events`. Raises QueryError as `media` does.
+        """
+        chosen = session_queries.chosen_columns(columns)
+        person = decided.chosen_person(who)
+        marks = event_queries.chosen_marks(
+            is_reviewed=is_reviewed, is_pinned=is_pinned, is_dismissed=is_dismissed
+        )
+        cameras = self._cameras_named(camera)
+        first, last = self._range(start, end)
+        is_reversed = arguments.yes_or_no(newest_first, "newest_first")
+        max_rows = arguments.whole(limit, "limit")
+        least = arguments.whole(min_cameras, "min_cameras", 1) or 1
+        home = self._learned()
+        members = session_queries.within(self._all_events, home.lags, first, last)
+        if cameras is not None:
+            seen = members.loc[members["camera"].isin(cameras), "session_id"]
+            members = members[members["session_id"].isin(seen)]
+        rows = sessions(self._with_person(members, person), home.lags)
+        rows = rows[rows["cameras"] >= least]
         for name, value in marks.items():
             rows = rows[rows[name] == value]
-        ordered = self._in_camera_order(rows).sort_values(
-            ["start", "camera", "channel"], ascending=[not is_reversed, True, True], kind="stable"
+        ordered = rows.sort_values(
+            ["start", "path"], ascending=[not is_reversed, True], kind="stable"
         )
         shown = ordered if max_rows is None else ordered.head(max_rows)
-        return shown[chosen or list(event_queries.COLUMNS)].reset_index(drop=True)
+        if chosen is None or not set(chosen).isdisjoint(session_queries.UNSEEN_NAMES):
+            shown = self._with_unseen(shown, home)
+        return shown[chosen or list(session_queries.COLUMNS)].reset_index(drop=True)
+
+    def transition_lags(self) -> TransitionLags:
+        """Return what was learned of how visits move from camera to camera.
+
+        It is learned from the last 28 whole days before the newest upload (fewer if these
+        have more than 60,000 uploads; of a library without a whole day, from all uploads), at
+        the first call and again when one of these days changes.
+        """
+        return self._learned().lags
+
+    def _session_ids(self, rows: pd.DataFrame) -> pd.Series[Any]:
+        if len(self.catalog.manifest().cameras()) < 2:
+            return rows["event_id"]
+        return session_queries.ids_of(rows, self._all_events, self._learned().lags)
+
+    def _learned(self) -> session_queries.Learned:
+        first, last = self._learning_window()
+        parts = tuple(part.path for part in self._select(None, first, last))
+        key = (
+            first,
+            last,
+            parts,
+            tuple(sorted(self.event_rules().items(), key=lambda one: one[0])),
+        )
+        known = self._learned_cache
+        if known is None or known.key != key:
+            found = self._all_events(first, last)
+            known = session_queries.learned(key, found, self._arrivals(first, last))
+            self._learned_cache = known
+        return known
+
+    def _learning_window(self) -> tuple[datetime | None, datetime | None]:
+        """Return the range that lags are learned from; None for no limit."""
+        total = self.catalog.manifest().total()
+        if total.first_us is None or total.last_us is None:
+            return None, None
+        newest = min(from_epoch_us(total.last_us), datetime.now(UTC)).astimezone(self.zone)
+        last = newest.replace(hour=0, minute=0, second=0, microsecond=0)
+        if from_epoch_us(total.first_us) > last - timedelta(days=1):
+            return None, None
+        days = session_queries.WINDOW_DAYS
+        while days > 1 and self._rows_between(last, days) > session_queries.MOST_UPLOADS:
+            days //= 2
+        return last - timedelta(days=days), last
+
+    def _rows_between(self, last: datetime, days: int) -> int:
+        return sum(part.rows for part in self._select(None, last - timedelta(days=days), last))
+
+    def _arrivals(self, first: datetime | None, last: datetime | None) -> pd.DataFrame:
+        """Return `camera, arrived` of the first and the last upload of each hour in a range."""
+        conditions, values = _overlap(first, last)
+        statement = (
+            "SELECT camera, unnest([min(arrived), max(arrived)]) AS arrived FROM {source} "
+            f"{_where(conditions)} GROUP BY camera, date_trunc('hour', arrived)"
+        )
+        return self._queries.ask(statement, self._select(None, first, last), values)
+
+    def _with_person(self, rows: pd.DataFrame, who: str | None) -> pd.DataFrame:
+        """Return events with their marks; their uploads are looked up if there are decisions."""
+        if self._decisions.is_empty() or not len(rows):
+            return without_marks(rows)
+        first, last = rows["start"].min(), rows["end"].max() + timedelta(microseconds=1)
+        rules = self.event_rules()
+        uploads = self._events_within(rules, None, first, last)[1]
+        return self._marked(rows, uploads, rules, who)
+
+    def _with_unseen(self, rows: pd.DataFrame, home: session_queries.Learned) -> pd.DataFrame:
+        if not len(rows):
+            return session_queries.without_unseen(rows)
+        limits = {
+            name: timedelta(hours=self.settings.silent_after_hours_of(name))
+            for name in {*self.camera_names(), *self.catalog.manifest().cameras()}
+        }
+        around = max(limits.values(), default=timedelta(0))
+        arrivals = self._arrivals(rows["start"].min() - around, rows["end"].max() + around)
+        return session_queries.with_unseen(rows, home, arrivals, limits, datetime.now(UTC))
 
     def _marked(
         self,
