@@ -42,8 +42,8 @@ from pano_analytics.settings import Settings
 from pano_demo import DemoPlan, make_plan, planned_uploads
 
 ZONE = ZoneInfo("Europe/Berlin")
-# The thresholds were chosen on homes with the seeds 101 to 134.
-SEEDS = range(1, 21)
+# Without the seed of the demonstration, 1. The thresholds were chosen on seeds 101 to 134.
+SEEDS = range(2, 22)
 ENDS = (datetime(2026, 11, 20, 18, tzinfo=ZONE), datetime(2026, 7, 12, 23, tzinfo=ZONE))
 LOSING = ("driveway", "garden")
 

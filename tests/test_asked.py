@@ -106,6 +106,8 @@ def _asked(library: Library) -> dict[str, Callable[[Any], Any]]:
     marks = ("who", "is_reviewed", "is_pinned", "is_dismissed")
     for name in ("camera", "start", "end", "columns", "newest_first", "limit", *marks):
         questions[f"events {name}"] = lambda value, name=name: library.events(**{name: value})
+    for name in ("camera", "start", "end", "columns", "limit", "min_cameras", *marks):
+        questions[f"sessions {name}"] = lambda value, name=name: library.sessions(**{name: value})
     for name in ("by", "camera", "start", "end"):
         questions[f"activity {name}"] = lambda value, name=name: library.activity(**{name: value})
     for name in ("media_id", "camera", "start", "end"):

@@ -541,9 +541,7 @@ def _pairs(
 ) -> pd.DataFrame:
     """Return the frame of pairs, with the columns `PAIRS`."""
     cameras = len(names)
-    moved, first, second = (
-        axis.ravel() for axis in np.meshgrid([0, 1], range(cameras), range(cameras), indexing="ij")
-    )
+    moved, first, second = np.indices((2, cameras, cameras)).reshape(3, -1)
     events = _events_of_each_kind(moments, weighed.moved, cameras)
     counts = _sums(moments, found, _of_each_kind(moments, found, weighed, model), cameras)
     limit = _limits(model)

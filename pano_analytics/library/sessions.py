@@ -74,7 +74,12 @@ def ids_of(rows: pd.DataFrame, ask: Ask, lags: TransitionLags) -> pd.Series[Any]
         return pd.Series([], rows.index, "str", name="session_id")
     times = true_times(rows, lags)
     first, last = _moment(times["start"].min()), _moment(times["end"].max())
-    members = _whole(ask, lags, first, last, lambda found: found["event_id"].isin(rows["event_id"]))
+
+    def has_one(found: pd.DataFrame) -> pd.Series[Any]:
+        ids: pd.Series[Any] = found.loc[found["event_id"].isin(rows["event_id"]), "session_id"]
+        return ids
+
+    members = _whole(ask, lags, first, last, has_one)
     ids = members.set_index("event_id")["session_id"]
     # An event that changed between the two queries may be missing in the second.
     found = rows["event_id"].map(ids).fillna(rows["event_id"])
@@ -86,11 +91,12 @@ def within(
 ) -> pd.DataFrame:
     """Return all events of the sessions that overlap [first, last), with `session_id`."""
 
-    def is_wanted(found: pd.DataFrame) -> pd.Series[bool]:
-        times = true_times(found, lags)
-        return found.index.to_series().isin(overlapping(times, first, last).index)
+    def overlap(found: pd.DataFrame) -> pd.Index[Any]:
+        times = true_times(found, lags).groupby(found["session_id"].to_numpy(object))
+        spans = times.agg({"start": "min", "end": "max"})
+        return overlapping(spans, first, last).index
 
-    return _whole(ask, lags, first, last, is_wanted)
+    return _whole(ask, lags, first, last, overlap)
 
 
 def _whole(
@@ -98,11 +104,12 @@ def _whole(
     lags: TransitionLags,
     first: datetime | None,
     last: datetime | None,
-    is_wanted: Callable[[pd.DataFrame], pd.Series[bool]],
+    wanted: Callable[[pd.DataFrame], pd.Series[Any] | pd.Index[Any]],
 ) -> pd.DataFrame:
-    """Return all events of the sessions of the wanted events, with `session_id`.
+    """Return all events of the wanted sessions, with `session_id`.
 
-    The wanted events overlap [first, last) by their true times.
+    `wanted` returns the ids of those among all sessions of some events; they overlap
+    [first, last) by their true times.
     """
     shift = timedelta(seconds=lags.longest_shift_s)
     margin = _MARGIN
@@ -111,8 +118,7 @@ def _whole(
         high = None if last is None else last + margin
         found = ask(low and low - shift, high and high + shift)
         found = found.assign(session_id=session_ids(found, lags))
-        wanted = found.loc[is_wanted(found).to_numpy(bool), "session_id"]
-        members = found[found["session_id"].isin(wanted)]
+        members = found[found["session_id"].isin(wanted(found))]
         if margin > _MAX_MARGIN or _is_well_within(true_times(members, lags), low, high):
             return members
         margin *= _GROWTH
