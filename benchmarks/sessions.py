@@ -39,7 +39,8 @@ from pano_analytics.analysis.sessions import (
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.settings import Settings
-from pano_demo import DemoPlan, make_plan, planned_uploads
+from pano_demo import DemoPlan, make_plan
+from pano_demo.planned import planned_uploads
 
 ZONE = ZoneInfo("Europe/Berlin")
 # Without the seed of the demonstration, 1. The thresholds were chosen on seeds 101 to 134.

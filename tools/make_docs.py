@@ -67,7 +67,8 @@ The types are those in Parquet. In DataFrames, times with a zone are in the libr
 
 def _of_session(text: str) -> str:
     """Return the meaning of a mark of an event as one of a session."""
-    return text.replace("the latest note about", "a note about")
+    text = text.replace("the latest note about", "a note about")
+    return text.replace("number of its uploads that", "the sum of its events: uploads that")
 
 
 def _stored(name: str) -> str:

@@ -15,7 +15,6 @@ from pano_demo.cameras import CAMERAS, DemoCamera
 from pano_demo.habits import Event
 from pano_demo.make import Progress, make_all
 from pano_demo.plan import DemoPlan, make_plan
-from pano_demo.planned import planned_uploads
 from pano_demo.story import FALSE_SORTS, INCIDENT
 from pano_demo.truth import truth_path, write_truth
 
@@ -30,7 +29,6 @@ __all__ = [
     "make_demo",
     "make_plan",
     "make_sample",
-    "planned_uploads",
     "truth_path",
 ]
 
