@@ -206,6 +206,7 @@ def test_the_sample_names_every_key() -> None:
     said = tomllib.loads((ROOT / "docs" / "pano.toml").read_text(encoding="utf-8"))
     cameras = {key: value for camera in said["cameras"] for key, value in camera.items()}
     tables = [said, cameras, *(table for table in said.values() if isinstance(table, dict))]
+    tables += cameras["clock"]
     told = {frozenset(table) for table in tables}
     for model in models(settings.Settings):
         assert frozenset(model.model_fields) in told, model.__name__

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from pano_analytics import settings
 from pano_analytics.errors import SettingsError
+
+
+_CLOCK = '[[cameras]]\nname = "a"\n[[cameras.clock]]\n'
+_TWICE = f"{_CLOCK}start = 2026-11-03\nseconds = 9\n[[cameras.clock]]\n"
 
 
 @pytest.mark.parametrize(
@@ -26,6 +31,17 @@ from pano_analytics.errors import SettingsError
         ('[[cameras]]\nname = "a"\nfolder = "../b"', "cameras[0].folder", "below", "'../b'"),
         ('[[cameras]]\nname = "a"\nlayout = "x"', "cameras[0].layout", "'auto'", "'x'"),
         ('[[cameras]]\nname = "a"\n[[cameras]]\nname = "a"', "", "a different name", "a"),
+        (f"{_CLOCK}start = 3\nseconds = 9", "cameras[0].clock[0].start", "camera's own clock", "3"),
+        (f'{_CLOCK}start = "2026-11-03T00:00Z"\nseconds = 9', "start", "without a time zone", "Z"),
+        (f"{_CLOCK}start = 2026-11-03T00:00:00Z\nseconds = 9", "start", "without a time zone", ""),
+        (f"{_CLOCK}start = 2026-11-03", "cameras[0].clock[0].seconds", "a value", "it is missing"),
+        (f"{_CLOCK}start = 2026-11-03\nseconds = 0", "seconds", "not 0", "0"),
+        (f"{_CLOCK}start = 2026-11-03\nseconds = nan", "seconds", "a number of seconds", "nan"),
+        (f'{_CLOCK}start = 2026-11-03\nseconds = "9"', "seconds", "a number of seconds", "'9'"),
+        (f"{_CLOCK}start = 2026-11-03\nseconds = true", "seconds", "a number of seconds", "True"),
+        (f"{_CLOCK}start = 2026-11-03\nend = 2026-11-03\nseconds = 9", "clock[0]", "after", "11"),
+        (f"{_CLOCK}start = 2026-11-03\nsecond = 9", "clock[0].second", "known key", "'seconds'"),
+        (f"{_TWICE}start = 2026-11-04\nseconds = 8", "cameras[0]", "not overlap", "9 s ahead"),
     ],
 )
 def test_an_error_names_key_expected_and_came(
@@ -132,3 +148,16 @@ def test_limits_of_events_are_set_for_all_or_for_one() -> None:
     for wrong in ({"event_gap_s": -1}, {"event_max_s": 59}, {"event_gap_s": "1 min"}):
         with pytest.raises(SettingsError, match=f"{next(iter(wrong))}: expected"):
             settings.check(wrong)
+
+
+def test_corrections_of_a_clock_come_back_from_the_library() -> None:
+    """A library remembers its settings as JSON; spans that only touch are no overlap."""
+    spans = [
+        {"start": "2026-11-03 00:00", "end": "2026-11-17 18:30", "seconds": -2820},
+        {"start": datetime(2026, 11, 17, 18, 30), "seconds": 61.5},
+    ]
+    given = settings.check({"cameras": [{"name": "garage", "clock": spans}]})
+    assert settings.check(given.model_dump(mode="json", exclude_none=True)) == given
+    first, second = given.cameras[0].clock_corrections
+    assert first == ("garage", datetime(2026, 11, 3), datetime(2026, 11, 17, 18, 30), -2820.0)
+    assert str(second) == "61.5 s ahead from 2026-11-17 18:30:00"

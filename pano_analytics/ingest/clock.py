@@ -1,7 +1,8 @@
 """The true time of an upload, from the camera's clock and the time of arrival.
 
 Most names need none of this. Needed for the repeated autumn hour, the skipped spring hour,
-and clocks that were reset or run ahead. `docs/design/time.md` explains the rules.
+clocks that were reset or run ahead, and clocks that are known to have been wrong (a name is
+settled on the camera's own clock, then shifted). `docs/design/time.md` explains the rules.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from pano_analytics.model.times import WallClock, epoch_us
 
 _S = 1_000_000
 # A camera's clock with an earlier time was never set: no camera of that time uploads.
-_CLOCKS_BEGIN = datetime(2005, 1, 1)
-_CLOCKS_BEGIN_US = epoch_us(_CLOCKS_BEGIN)
+_CLOCKS_BEGIN_US = epoch_us(datetime(2005, 1, 1))
 # Clocks drift by seconds per day; a name this far ahead of its own arrival must be wrong.
 AHEAD_US = 600 * _S
 # An upload arrives seconds to minutes after its end. Within these limits, its arrival shows
@@ -27,12 +27,20 @@ _NEAR = timedelta(minutes=2)
 _HALF_A_DAY = timedelta(hours=12)
 
 
+# What `time_source` ends in if a correction of the camera's clock was applied.
+CORRECTED = "+correction"
+
+
 class NameTimes(NamedTuple):
-    """The naive times in a name, and when the upload arrived (microseconds since 1970 UTC)."""
+    """The naive times in a name, and when the upload arrived (microseconds since 1970 UTC).
+
+    `ahead` is how far the camera's clock is known to have been ahead, in microseconds.
+    """
 
     start: datetime
     end: datetime | None
     arrived: int
+    ahead: int = 0
 
 
 class SettledTime(NamedTuple):
@@ -45,32 +53,64 @@ class SettledTime(NamedTuple):
 
 
 def time_from_name(
-    start: int, end: int | None, arrived: int, clock: WallClock
+    start: int, end: int | None, arrived: int, clock: WallClock, ahead: int = 0
 ) -> SettledTime | None:
     """Return the span as given by the name, or None if that may be wrong.
 
     All in microseconds since 1970: `start` and `end` on the camera's clock, `arrived` UTC.
+    `ahead` is how far that clock is known to have been ahead, in microseconds.
     """
     started = clock.plain_us(start)
-    if started is None or started > arrived + AHEAD_US or start < _CLOCKS_BEGIN_US:
+    if started is None or started - ahead > arrived + AHEAD_US or start - ahead < _CLOCKS_BEGIN_US:
         return None
-    if end is None:
-        return SettledTime(started, None, "name")
-    ended = clock.plain_us(end)
-    return None if ended is None else SettledTime(started, max(started, ended), "name")
+    ended = None if end is None else clock.plain_us(end)
+    if end is not None and ended is None:
+        return None
+    settled = SettledTime(started, ended if ended is None else max(started, ended), "name")
+    return _corrected(settled, ahead) if ahead else settled
+
+
+def time_of_pass(times: NameTimes, fold: int, clock: WallClock) -> SettledTime:
+    """Return the true span of a name that itself says which pass (0 or 1) is meant."""
+    start = clock.to_utc_us(times.start, fold)
+    end = None if times.end is None else clock.to_utc_us(times.end, fold)
+    settled = SettledTime(start, end if end is None else max(start, end), "name")
+    return _corrected(settled, _believed(times, clock).ahead)
+
+
+def _corrected(settled: SettledTime, ahead: int) -> SettledTime:
+    """Return a time settled on a clock that was `ahead` microseconds ahead as the true one."""
+    if not ahead:
+        return settled
+    start, end, source, _ = settled
+    end = None if end is None else end - ahead
+    return SettledTime(start - ahead, end, source + CORRECTED, ahead / _S)
 
 
 def settle(names: Sequence[NameTimes], clock: WallClock) -> list[SettledTime]:
     """Return the true span for each of the doubtful `names` of one camera, in their order."""
+    names = [_believed(times, clock) for times in names]
     wrong = {n for n, times in enumerate(names) if _is_impossible(times, clock)}
     settled = dict(zip(wrong, _by_arrival([names[n] for n in wrong], clock), strict=True))
     passes = _passes([(n, times) for n, times in enumerate(names) if n not in wrong], clock)
-    settled |= {n: _at_step(names[n], fold, source, clock) for n, fold, source in passes}
+    for n, fold, source in passes:
+        settled[n] = _corrected(_at_step(names[n], fold, source, clock), names[n].ahead)
     return [settled[n] for n in range(len(names))]
 
 
+def _believed(times: NameTimes, clock: WallClock) -> NameTimes:
+    """Return a name without its correction if that gives an impossible time.
+
+    The clock was then right already, or wrong in another way.
+    """
+    is_wrong = times.ahead != 0 and _is_impossible(times, clock)
+    return times._replace(ahead=0) if is_wrong else times
+
+
 def _is_impossible(times: NameTimes, clock: WallClock) -> bool:
-    return times.start < _CLOCKS_BEGIN or clock.to_utc_us(times.start) > times.arrived + AHEAD_US
+    if epoch_us(times.start) - times.ahead < _CLOCKS_BEGIN_US:
+        return True
+    return clock.to_utc_us(times.start) - times.ahead > times.arrived + AHEAD_US
 
 
 def _by_arrival(names: Sequence[NameTimes], clock: WallClock) -> Iterator[SettledTime]:
@@ -107,7 +147,8 @@ def _pass_by_step(times: NameTimes, clock: WallClock) -> tuple[int, str] | None:
     if times.end is not None and not clock.is_repeated(times.end):
         # It ends after the repeated hour, so it began in the second pass.
         return 1, "name"
-    late = times.arrived - clock.to_utc_us(times.end or times.start, 1)
+    # By the camera's own clock, as it was at the arrival.
+    late = times.arrived + times.ahead - clock.to_utc_us(times.end or times.start, 1)
     if late < -_EARLY_US:
         return 0, "name+arrival"
     return (1, "name+arrival") if late <= _LATE_US else None

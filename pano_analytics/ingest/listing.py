@@ -15,11 +15,19 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from pano_analytics import layouts
-from pano_analytics.ingest.clock import NameTimes, SettledTime, settle, time_from_name
+from pano_analytics.ingest.clock import (
+    NameTimes,
+    SettledTime,
+    settle,
+    time_from_name,
+    time_of_pass,
+)
 from pano_analytics.ingest.link import Clip, SnapshotTime, holders
 from pano_analytics.ingest.unread import Unread
 from pano_analytics.ingest.walk import FileEntry
 from pano_analytics.layouts.later import split
+from pano_analytics.model import alike
+from pano_analytics.model.corrections import AheadSpan, ClockCorrection, ahead_at, ahead_spans
 from pano_analytics.model.tables import schema
 from pano_analytics.model.times import WallClock, epoch_us, from_epoch_us, local_date
 from pano_analytics.model.upload import Reading
@@ -123,7 +131,9 @@ class NameReader:
     """Reads names with the settings of one library: which camera, layout and zone.
 
     `behind` is when this computer's own clock was behind: names are not compared with the
-    arrivals that it stamped then.
+    arrivals that it stamped then. `decided` are the corrections of cameras' clocks that people
+    decided on; those in the settings take precedence, then the earlier ones in the sequence.
+    `parents` maps cameras that a template has created to the name of its table.
     """
 
     def __init__(
@@ -132,22 +142,45 @@ class NameReader:
         root_id: str,
         root_name: str,
         behind: tuple[Behind, ...] = (),
+        decided: tuple[ClockCorrection, ...] = (),
+        parents: Mapping[str, str] | None = None,
     ) -> None:
-        self._settings, self._behind = settings, behind
+        self._settings, self._behind, self._decided = settings, behind, decided
         self._root_id, self._root_name = root_id, root_name
         self._digest = hashlib.blake2b(f"{root_id}\0".encode(), digest_size=8)
         self._owners = Owners(settings, root_name)
         self._parents: dict[str, str] = {}
         self._clock = cache(self._make_clock)
+        self._spans = cache(self._make_spans)
         self._utc = WallClock(ZoneInfo("UTC"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Caches and digests cannot be pickled for other processes.
-        return NameReader, (self._settings, self._root_id, self._root_name, self._behind)
+        known = (self._behind, self._decided, self._parents)
+        return NameReader, (self._settings, self._root_id, self._root_name, *known)
+
+    def key_of(self, cameras: Iterable[str]) -> str:
+        """Return a text that changes when names of `cameras` would be read differently."""
+        found = {alike.key(name): spans for name in cameras if (spans := self._spans(name))}
+        return f"{self.key}{sorted(found.items())!r}" if found else self.key
+
+    def corrections_of(self, camera: str) -> tuple[ClockCorrection, ...]:
+        """Return the corrections of a camera's clock; the first that has a time applies to it."""
+        name = self._parents.get(camera, camera)
+        table = self._settings.table(name)
+        own = () if table is None else table.clock_corrections
+        decided = (one for one in self._decided if alike.key(one.camera) == alike.key(camera))
+        return tuple(one._replace(camera=camera) for one in (*own, *decided))
+
+    def _make_spans(self, camera: str) -> tuple[AheadSpan, ...]:
+        return ahead_spans(self.corrections_of(camera))
 
     @cached_property
     def key(self) -> str:
-        """A text that changes when the same names would be read differently."""
+        """A text that changes when the same names would be read differently.
+
+        But for the corrections of clocks, which are in `key_of`.
+        """
         cameras = [
             (camera.name, camera.upload_folders, camera.channel, camera.layout, camera.zone)
             for camera in self._settings.cameras
@@ -179,15 +212,17 @@ class NameReader:
                 arrived = arrival(entry, now_us)
                 listing.unknown.append(Unread(entry.path, arrived, reading.reason or ""))
             else:
-                camera, clock = place.camera, place.clock
-                if place.owner is not None:
-                    camera, clock, _, _ = self._split(place, reading, listing)
+                own = place if place.owner is None else self._split(place, reading, listing)
+                camera = own.camera
                 media_id = self._media_id(entry.path)
                 arrived = arrival(entry, arrivals.get(media_id, now_us))
                 name_start = None if reading.start is None else epoch_us(reading.start)
-                settled = self._time_from_name(reading, name_start, arrived, clock)
+                ahead = ahead_at(own.spans, name_start) if own.spans and name_start else 0
+                settled = self._time_from_name(reading, name_start, arrived, own.clock, ahead)
                 if settled is None:
-                    unclear = _DoubtfulName(entry, reading, name_start, camera, media_id, arrived)
+                    unclear = _DoubtfulName(
+                        entry, reading, name_start, camera, media_id, arrived, ahead
+                    )
                     doubtful[camera].append(unclear)
                 else:
                     later = None if reading.later is None else self._first_with_name(entry)
@@ -195,7 +230,7 @@ class NameReader:
                     listing.add(camera, self._day(reading, settled, camera), row)
         for camera, names in doubtful.items():
             for unclear, settled in zip(names, self._settled(camera, names), strict=True):
-                entry, reading, name_start, _, media_id, arrived = unclear
+                entry, reading, name_start, _, media_id, arrived, _ = unclear
                 later = None if reading.later is None else self._first_with_name(entry)
                 row = _row(entry, reading, name_start, media_id, arrived, settled, later)
                 listing.add(camera, self._day(reading, settled, camera), row)
@@ -206,7 +241,8 @@ class NameReader:
         read = layouts.reader_of(folder, owner.layout)
         camera = _named(owner.camera)
         is_split = bool(owner.by_channel) or owner.is_split
-        return _NamePlace(camera, self._clock(camera), read, owner if is_split else None)
+        shared = owner if is_split else None
+        return _NamePlace(camera, self._clock(camera), read, shared, self._spans(camera))
 
     def _split(self, place: _NamePlace, reading: Reading, listing: Listing) -> _NamePlace:
         """Return the place of one upload in a folder that several cameras share."""
@@ -217,33 +253,40 @@ class NameReader:
         if place.owner.is_split and self._settings.table(camera) is None:
             # It has the rules and the clock of the table whose template created it.
             listing.parents[camera] = self._parents[camera] = place.camera
-        return place._replace(camera=camera, clock=self._clock(camera))
+        clock, spans = self._clock(camera), self._spans(camera)
+        return place._replace(camera=camera, clock=clock, spans=spans)
 
     def _time_from_name(
-        self, reading: Reading, name_start: int | None, arrived: int, camera_clock: WallClock
+        self,
+        reading: Reading,
+        name_start: int | None,
+        arrived: int,
+        camera_clock: WallClock,
+        ahead: int,
     ) -> SettledTime | None:
-        """Return the span as given by the name (`name_start` is its start), or None if in doubt."""
+        """Return the span as given by the name (`name_start` is its start), or None if in doubt.
+
+        `ahead` is how far the clock is known to have been ahead (µs).
+        """
         if name_start is None or reading.start is None:
             return SettledTime(arrived, None, "arrival")
         clock = camera_clock if reading.zone == "camera" else self._utc
-        arrived = self._arrived(reading, arrived, clock)
+        arrived = self._arrived(reading, arrived, clock, ahead)
         end = None if reading.end is None else epoch_us(reading.end)
-        settled = time_from_name(name_start, end, arrived, clock)
+        settled = time_from_name(name_start, end, arrived, clock, ahead)
         if settled is None and reading.fold is not None:
-            # The name itself says which pass is meant.
-            start = clock.to_utc_us(reading.start, reading.fold)
-            end = None if reading.end is None else clock.to_utc_us(reading.end, reading.fold)
-            return SettledTime(start, end if end is None else max(start, end), "name")
+            times = NameTimes(reading.start, reading.end, arrived, ahead)
+            return time_of_pass(times, reading.fold, clock)
         return settled
 
-    def _arrived(self, reading: Reading, arrived: int, clock: WallClock) -> int:
+    def _arrived(self, reading: Reading, arrived: int, clock: WallClock, ahead: int) -> int:
         """Return when an upload arrived, corrected if this computer's clock was behind.
 
         Otherwise a wrong arrival would shift the upload's own time.
         """
         if not self._behind or reading.start is None:
             return arrived
-        return corrected_us(self._behind, arrived, clock.to_utc_us(reading.start))
+        return corrected_us(self._behind, arrived, clock.to_utc_us(reading.start) - ahead)
 
     def _clock_of(self, name: _DoubtfulName) -> WallClock:
         return self._utc if name.reading.zone == "utc" else self._clock(name.camera)
@@ -252,11 +295,14 @@ class NameReader:
         # All names of a camera are on the same clock.
         clock = self._clock_of(names[0])
         times = [
-            NameTimes(start, name.reading.end, self._arrived(name.reading, name.arrived, clock))
+            NameTimes(start, name.reading.end, self._arrived_of(name, clock), name.ahead)
             for name in names
             if (start := name.reading.start) is not None
         ]
         return settle(times, clock)
+
+    def _arrived_of(self, name: _DoubtfulName, clock: WallClock) -> int:
+        return self._arrived(name.reading, name.arrived, clock, name.ahead)
 
     def _day(self, reading: Reading, settled: SettledTime, camera: str) -> date:
         """Return the camera's own calendar day of the true start."""
@@ -317,6 +363,7 @@ class _NamePlace(NamedTuple):
     clock: WallClock
     read: Callable[[str], Reading]
     owner: Owner | None
+    spans: tuple[AheadSpan, ...]
 
 
 # A camera's name becomes part of a folder name, percent-encoded; file systems allow 255 bytes
@@ -337,7 +384,7 @@ def _named(camera: str) -> str:
 
 
 class _DoubtfulName(NamedTuple):
-    """An upload and what its name says."""
+    """An upload and what its name says; `ahead` is the correction of its camera's clock (µs)."""
 
     entry: FileEntry
     reading: Reading
@@ -345,6 +392,7 @@ class _DoubtfulName(NamedTuple):
     camera: str
     media_id: str
     arrived: int
+    ahead: int
 
 
 # With FTP, the modification time may come from the camera's own clock: if that was never set

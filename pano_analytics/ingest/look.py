@@ -34,11 +34,15 @@ _MOST_UNITS = 16
 
 
 class ScanTask(NamedTuple):
-    """A unit to scan, with its fingerprint and number of files from the last scan, if any."""
+    """A unit to scan, with what the last scan found, if there was one.
+
+    That is its fingerprint, its number of files, and the cameras of its uploads.
+    """
 
     unit: WalkUnit
     mark: str
     files: int | None = None
+    cameras: tuple[str, ...] = ()
 
     @property
     def known_files(self) -> int | None:
@@ -75,10 +79,13 @@ def scan(
     """Scan one unit; `arrivals` are the known arrivals (µs since 1970 UTC) by media_id."""
     trouble = WalkProblems()
     entries = walk.entries(root, scan_task.unit, trouble)
-    mark = walk.fingerprint(entries, reader.key)
+    key = reader.key_of(scan_task.cameras)
+    mark = walk.fingerprint(entries, key)
     if mark == scan_task.mark and not trouble.unreadable:
         return ScanResult(scan_task.unit, trouble)
     listing = reader.read(entries, now_us(), arrivals)
+    own_key = reader.key_of({day.camera for day in listing.days})
+    mark = mark if own_key == key else walk.fingerprint(entries, own_key)
     tables = {day: table_of_named(rows) for day, rows in listing.days.items()}
     return ScanResult(
         scan_task.unit,

@@ -12,6 +12,7 @@ from datetime import date
 
 from pano_analytics.ingest.obstacles import NONE, Obstacle, Obstacles
 from pano_analytics.ingest.unread import Heap, heap_from
+from pano_analytics.model.corrections import ClockCorrection
 from pano_analytics.store.catalog import CameraDay
 from pano_analytics.store.storage import Storage
 
@@ -34,6 +35,11 @@ class Seen:
     unread: Heap | None = None
     obstacles: Obstacles = NONE
 
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras of its uploads."""
+        return tuple({day.camera: None for day in self.days})
+
     def after(self, before: Seen | None) -> Seen:
         """Return it with what is known from `before`: since when entries are not read."""
         if before is None:
@@ -51,13 +57,15 @@ class Memory:
     """All units as of their last scan, and when all of them were last scanned (Unix seconds).
 
     `reading` is the version of `layouts` that read all of them; `closed` are the files that
-    could not be opened, by folder.
+    could not be opened, by folder. `clocks` are the corrections of cameras' clocks with which
+    all units were read.
     """
 
     full_at: float = 0.0
     reading: int = 0
     units: dict[str, Seen] = field(default_factory=dict)
     closed: dict[str, Obstacle] = field(default_factory=dict)
+    clocks: tuple[ClockCorrection, ...] = ()
 
     @property
     def files(self) -> int:
@@ -90,7 +98,8 @@ def load(storage: Storage) -> Memory:
             return Memory()
         units = {path: _seen(values) for path, values in document["units"].items()}
         closed = {path: Obstacle(*one) for path, one in document.get("closed", {}).items()}
-        return Memory(document["full_at"], document.get("reading", 0), units, closed)
+        clocks = tuple(ClockCorrection.of_json(**one) for one in document.get("clocks", ()))
+        return Memory(document["full_at"], document.get("reading", 0), units, closed, clocks)
     except (OSError, ValueError, KeyError, TypeError):
         return Memory()
 
@@ -132,6 +141,7 @@ def save(storage: Storage, memory: Memory) -> None:
         "reading": memory.reading,
         "units": units,
         **({"closed": memory.closed} if memory.closed else {}),
+        **({"clocks": [one.to_json() for one in memory.clocks]} if memory.clocks else {}),
     }
     storage.replace(NAME, json.dumps(document, separators=(",", ":")).encode())
 

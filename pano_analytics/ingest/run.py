@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pano_analytics.errors import UploadTreeError
+from pano_analytics.errors import DecisionsError, UploadTreeError
 from pano_analytics.ingest import examine, gone, obstacles, opened, unread, walk
 from pano_analytics.ingest import look as looking
 from pano_analytics.ingest import memory as memories
@@ -24,6 +24,8 @@ from pano_analytics.ingest.look import ScanResult, ScanTask, scan
 from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.merge import RowCounts, merge
 from pano_analytics.ingest.respell import respell
+from pano_analytics.model import alike
+from pano_analytics.model.corrections import ClockCorrection
 from pano_analytics.model.upload import encode_path, locate, resolved
 from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, runs, split, timekeeping
@@ -173,9 +175,8 @@ class _Run:
         # new uploads.
         finish(storage, root)
         self.time = timekeeping.keep(storage)
-        root_name = encode_path(resolved(root).name) or "camera"
-        self.reader = NameReader(settings, self.home.root_id, root_name, self.time.behind())
         self.memory = memories.load(storage)
+        self.reader = self._make_reader()
         self.workers = settings.ingest.workers or crew.cores()
         self.make_executor = make_executor or partial(crew.pool, self.workers)
         self.openers = openers
@@ -190,6 +191,16 @@ class _Run:
         self._rebuild = gone.Rebuilding(storage, self.journal, self.catalog.manifest().generation)
         if self._rebuild.is_on:
             self.memory = memories.Memory()
+
+    def _make_reader(self) -> NameReader:
+        root_name = encode_path(resolved(self.root).name) or "camera"
+        try:
+            decided = Decisions(self.storage).clock_corrections()
+        except DecisionsError:
+            # `pano check` reports it. Until a backup is restored, those of the last run apply.
+            decided = self.memory.clocks
+        known = (self.time.behind(), decided, split.load(self.storage))
+        return NameReader(self.settings, self.home.root_id, root_name, *known)
 
     def recover(self) -> None:
         """Remove the files that a killed run left; its mark shows that there may be some."""
@@ -223,7 +234,11 @@ class _Run:
         # Without a memory, it is unknown whether another version read the files.
         if self.memory.units and self._is_from_another_version():
             self._open_again()
-        self._scan([unit for unit in units if is_full or self._is_due(unit)], units)
+        clocks = self._clocks()
+        changed = self._changed_clocks(clocks)
+        self._scan([unit for unit in units if is_full or self._is_due(unit, changed)], units)
+        if clocks != self.memory.clocks:
+            self.memory.clocks, self._is_memory_changed = clocks, True
         if is_full:
             self.memory.full_at, self._is_memory_changed = time.time(), True
             self.memory.reading = READING_VERSION
@@ -275,8 +290,21 @@ class _Run:
             return True
         return self.memory.files <= SMALL_TREE or time.time() - self.memory.full_at >= FULL_EVERY_S
 
-    def _is_due(self, unit: walk.WalkUnit) -> bool:
-        if unit.day is None or unit.path not in self.memory.units:
+    def _clocks(self) -> tuple[ClockCorrection, ...]:
+        """Return the corrections of the clocks of all cameras."""
+        cameras = sorted({*self.settings.names, *self.catalog.manifest().cameras()})
+        return tuple(one for name in cameras for one in self.reader.corrections_of(name))
+
+    def _changed_clocks(self, clocks: Iterable[ClockCorrection]) -> set[str]:
+        """Return the keys (see `alike`) of cameras whose corrections changed since the last run."""
+        was, now = _by_camera(self.memory.clocks), _by_camera(clocks)
+        return {camera for camera in {*was, *now} if was.get(camera) != now.get(camera)}
+
+    def _is_due(self, unit: walk.WalkUnit, changed: set[str]) -> bool:
+        seen = self.memory.units.get(unit.path)
+        if unit.day is None or seen is None:
+            return True
+        if changed and not changed.isdisjoint(map(alike.key, seen.cameras)):
             return True
         oldest = datetime.now(UTC).date() - timedelta(days=self.settings.ingest.recheck_days)
         return unit.day >= oldest
@@ -288,7 +316,7 @@ class _Run:
         seen = self.memory.units.get(unit.path)
         if seen is None or (self._is_listing_unknown and seen.unknown):
             return ScanTask(unit, "", seen.files if seen else None)
-        return ScanTask(unit, seen.fingerprint, seen.files)
+        return ScanTask(unit, seen.fingerprint, seen.files, seen.cameras)
 
     def _scanned(self, scan_tasks: list[ScanTask]) -> Iterator[ScanResult]:
         arrivals, extent = self._rebuild.arrivals(), looking.Extent(scan_tasks)
@@ -516,6 +544,14 @@ def _arrivals(change: Change, days: Iterable[CameraDay]) -> dict[str, int]:
             strict=True,
         )
     }
+
+
+def _by_camera(clocks: Iterable[ClockCorrection]) -> dict[str, list[ClockCorrection]]:
+    """Return corrections by the keys of their cameras (see `alike`)."""
+    found: dict[str, list[ClockCorrection]] = {}
+    for one in clocks:
+        found.setdefault(alike.key(one.camera), []).append(one)
+    return found
 
 
 def _was_day(path: str) -> bool:

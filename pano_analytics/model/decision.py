@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from pano_analytics.model.corrections import ClockCorrection
+
 # decision -> what it means for the uploads that it names.
 DECISIONS: dict[str, str] = {
     "reviewed": "this person has seen them",
@@ -21,6 +23,8 @@ DECISIONS: dict[str, str] = {
     "unpinned": "no longer pinned",
     "noted": "has a note and changes nothing else",
 }
+# A decision about the clock of a camera; it names no uploads.
+CLOCK_CORRECTED = "clock_corrected"
 # A decision that takes another one back; it names that one, and no uploads.
 UNDO = "undo"
 
@@ -30,7 +34,7 @@ class Decision(NamedTuple):
 
     `order` is greater than that of every decision that the writer knew; `decided` is aware,
     in UTC, by the writer's clock, and does not determine the order. `undoes` is the id of the
-    decision that an undo takes back.
+    decision that an undo takes back; `clock` is what `CLOCK_CORRECTED` says about a clock.
     """
 
     decision_id: str
@@ -41,6 +45,7 @@ class Decision(NamedTuple):
     media_ids: tuple[str, ...] = ()
     note: str | None = None
     undoes: str | None = None
+    clock: ClockCorrection | None = None
 
     @property
     def place(self) -> tuple[int, str]:
@@ -69,6 +74,7 @@ class DecisionSet:
         self._by_id: dict[str, Decision] = {}
         self._of_upload: dict[str, list[Decision]] = defaultdict(list)
         self._undoers: dict[str, list[Decision]] = defaultdict(list)
+        self._about_clocks: list[Decision] = []
         self.last_order = 0
         self.update(decisions)
 
@@ -86,6 +92,8 @@ class DecisionSet:
         self.last_order = max(self.last_order, one.order)
         for media_id in one.media_ids:
             self._of_upload[media_id].append(one)
+        if one.clock is not None:
+            self._about_clocks.append(one)
         if one.undoes is not None:
             self._undoers[one.undoes].append(one)
 
@@ -96,6 +104,11 @@ class DecisionSet:
     def in_order(self) -> list[Decision]:
         """Return all decisions, including those that were taken back, in their order."""
         return sorted(self._by_id.values(), key=lambda one: one.place)
+
+    def about_clocks(self) -> list[Decision]:
+        """Return the decisions in force about clocks of cameras, the latest first."""
+        valid = (one for one in self._about_clocks if not self.is_undone(one.decision_id))
+        return sorted(valid, key=lambda one: one.place, reverse=True)
 
     def is_undone(self, decision_id: str) -> bool:
         """Return whether an undo that is itself in force takes this decision back."""

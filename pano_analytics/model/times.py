@@ -173,6 +173,18 @@ def _aware(moment: datetime, zone: ZoneInfo) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else wall_to_utc(moment, zone)
 
 
+def wall_time(value: Any, name: str = "time") -> datetime:
+    """Return a time given by a user as a naive time on some wall clock.
+
+    Accepts what `instant` does, without a zone. Raises QueryError, which calls the argument
+    `name`, for anything else.
+    """
+    moment = _as_datetime(value, name)
+    if moment.tzinfo is not None:
+        raise QueryError(f"{name}: expected a time without a time zone; got {value!r}.")
+    return moment
+
+
 def is_day(value: Any) -> bool:
     """Return whether a time was given as a calendar day, without a time of day."""
     if isinstance(value, str):

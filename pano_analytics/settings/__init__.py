@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
@@ -25,7 +26,8 @@ from pydantic import (
 )
 
 from pano_analytics.errors import SettingsError
-from pano_analytics.model import alike, zones
+from pano_analytics.model import alike, corrections, zones
+from pano_analytics.model.corrections import ClockCorrection
 from pano_analytics.model.readers import Readers
 from pano_analytics.model.times import is_zone, system_zone
 from pano_analytics.model.upload import resolved
@@ -184,10 +186,25 @@ LocalPath = Annotated[Path, BeforeValidator(_as_path)]
 EventGap = Annotated[float, Field(ge=0, le=3600)]
 EventMax = Annotated[float, Field(ge=60, le=86_400)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+WallTime = Annotated[datetime, BeforeValidator(corrections.checked_wall)]
+ClockSeconds = Annotated[float, BeforeValidator(corrections.checked_seconds)]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClockSpan(_Strict):
+    """When the clock of a camera was wrong, by that clock itself, and by how much."""
+
+    start: WallTime
+    end: WallTime | None = Field(default=None, description="goes on by default")
+    seconds: ClockSeconds = Field(description="ahead; negative if the clock is behind")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ClockSpan:
+        corrections.check_order(self.start, self.end)
+        return self
 
 
 class Camera(_Strict):
@@ -214,6 +231,25 @@ class Camera(_Strict):
     keep_days: KeepDays | None = Field(default=None, description="the common keep_days by default")
     event_gap_s: EventGap | None = Field(default=None, description="else the common event_gap_s")
     event_max_s: EventMax | None = Field(default=None, description="else the common event_max_s")
+    clock: tuple[ClockSpan, ...] = Field(
+        default=(), description="when its clock was wrong, each under a line [[cameras.clock]]"
+    )
+
+    @model_validator(mode="after")
+    def _no_clock_twice(self) -> Camera:
+        twice = corrections.overlapping(self.clock_corrections)
+        if twice:
+            raise ValueError(
+                f"corrections of the clock that do not overlap; {' and '.join(map(str, twice))} do"
+            )
+        return self
+
+    @property
+    def clock_corrections(self) -> tuple[ClockCorrection, ...]:
+        """The corrections of its clock."""
+        return tuple(
+            ClockCorrection(self.name, one.start, one.end, one.seconds) for one in self.clock
+        )
 
     @property
     def upload_folders(self) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pano_analytics.errors import DecisionsError, LibraryError, NoProcess, QueryError
-from pano_analytics.model.decision import UNDO, Decision, DecisionSet, Mark
+from pano_analytics.model.corrections import ClockCorrection
+from pano_analytics.model.decision import CLOCK_CORRECTED, UNDO, Decision, DecisionSet, Mark
 from pano_analytics.model.times import from_epoch_us
 from pano_analytics.store.parts import read_parquet
 from pano_analytics.store.storage import TEMPORARY, AppendedFile, Storage, stamp
@@ -40,8 +41,15 @@ _SCHEMA = pa.schema(
         pa.field("media_ids", pa.list_(pa.string())),
         pa.field("note", pa.string()),
         pa.field("undoes", pa.string()),
+        # What a decision says about the clock of a camera; older files do not have it.
+        pa.field("clock_camera", pa.string()),
+        pa.field("clock_start", pa.timestamp("us")),
+        pa.field("clock_end", pa.timestamp("us")),
+        pa.field("clock_seconds", pa.float64()),
     ]
 )
+_ABOUT_CLOCK = [name for name in _SCHEMA.names if name.startswith("clock_")]
+_NO_CLOCK = (None,) * len(_ABOUT_CLOCK)
 _CHECKSUM = b',"checksum":"'
 _TRIES = 5
 # A temporary file this old is from a writer that was killed.
@@ -99,7 +107,41 @@ class Decisions:
         """
         with self._lock:
             self._refresh()
-            return self._write(who, decision, tuple(sorted(set(media_ids))), note)
+            named = tuple(sorted(set(media_ids)))
+            return self._write(who, decision, media_ids=named, note=note)
+
+    def correct_clock(
+        self, who: str, clock: ClockCorrection, others: Iterable[ClockCorrection] = ()
+    ) -> Decision:
+        """Write a correction of a camera's clock; return it when it is on the disk.
+
+        Raises QueryError if it overlaps one that is in force or one of `others`, and the
+        errors of `decide`.
+        """
+        with self._lock:
+            self._refresh()
+            for known in (*others, *self.clock_corrections()):
+                if clock.overlaps(known):
+                    raise QueryError(
+                        f"expected a correction of {clock.camera!r} that overlaps no other; there "
+                        f"is one of {known}. Take that back first."
+                    )
+            return self._write(who, CLOCK_CORRECTED, clock=clock)
+
+    def about_clocks(self) -> list[Decision]:
+        """Return the decisions in force about clocks of cameras, the latest first."""
+        if self.is_empty():
+            return []
+        with self._lock:
+            self._refresh()
+            return self._known.about_clocks()
+
+    def clock_corrections(self) -> tuple[ClockCorrection, ...]:
+        """Return the corrections in force of cameras' clocks, the latest first.
+
+        If two overlap, which two writers at the same time can cause, the first applies.
+        """
+        return tuple(one.clock for one in self.about_clocks() if one.clock is not None)
 
     def undo(self, who: str, decision_id: str) -> Decision:
         """Write that a decision is taken back; return that when it is on the disk.
@@ -119,19 +161,21 @@ class Decisions:
                     f"decision_id: expected a decision in force; {decision_id!r} was taken back "
                     "before. To bring it back, undo that undo."
                 )
-            return self._write(who, UNDO, (), None, decision_id)
+            return self._write(who, UNDO, undoes=decision_id)
 
     def _write(
         self,
         who: str,
         decision: str,
-        media_ids: tuple[str, ...],
-        note: str | None,
+        *,
+        media_ids: tuple[str, ...] = (),
+        note: str | None = None,
         undoes: str | None = None,
+        clock: ClockCorrection | None = None,
     ) -> Decision:
         order, now = self._known.last_order + 1, datetime.now(UTC)
         new = secrets.token_hex(8)
-        one = Decision(new, order, now, who, decision, media_ids, note, undoes)
+        one = Decision(new, order, now, who, decision, media_ids, note, undoes, clock)
         try:
             file = self._appended(_line(one))
         except OSError as error:
@@ -292,6 +336,9 @@ def _new_name(ending: str) -> str:
 def _line(one: Decision) -> bytes:
     """Return a decision as a line of JSON, whose last key is a checksum of all before it."""
     fields = one._asdict() | {"decided": one.decided.isoformat()}
+    del fields["clock"]
+    if one.clock is not None:
+        fields["clock"] = one.clock.to_json()
     body = json.dumps(fields, separators=(",", ":")).encode()[:-1]
     return body + _CHECKSUM + _checksum(body) + b'"}\n'
 
@@ -316,6 +363,8 @@ def _decision(body: bytes) -> Decision:
     fields = json.loads(body + b"}")
     fields["decided"] = datetime.fromisoformat(fields["decided"])
     fields["media_ids"] = tuple(fields["media_ids"])
+    clock = fields.get("clock")
+    fields["clock"] = None if clock is None else ClockCorrection.of_json(**clock)
     # A newer pano may have added others.
     return Decision(**{name: fields[name] for name in Decision._fields})
 
@@ -324,7 +373,11 @@ def _decision(body: bytes) -> Decision:
 
 
 def _table(decisions: list[Decision]) -> pa.Table:
-    columns = [[getattr(one, name) for one in decisions] for name in _SCHEMA.names]
+    names = [name for name in _SCHEMA.names if name not in _ABOUT_CLOCK]
+    rows = [
+        (*(getattr(one, name) for name in names), *(one.clock or _NO_CLOCK)) for one in decisions
+    ]
+    columns = zip(*rows, strict=True)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, _SCHEMA, strict=True)]
     return pa.table(arrays, schema=_SCHEMA)
 
@@ -333,11 +386,14 @@ def _folded(storage: Storage, name: str) -> Iterable[Decision]:
     """Return the decisions of a Parquet file. Raises DecisionsError if it is damaged."""
     data = storage.read(name)
     try:
-        rows = read_parquet(pa.BufferReader(data), _SCHEMA.names)
+        rows = read_parquet(pa.BufferReader(data))
         decided = rows["decided"].cast(pa.int64()).to_pylist()
         named = _tuples(rows["media_ids"].combine_chunks())
-        others = [name for name in _SCHEMA.names if name not in ("decided", "media_ids")]
+        others = [
+            name for name in Decision._fields if name not in ("decided", "media_ids", "clock")
+        ]
         columns = {name: rows[name].to_pylist() for name in others}
+        columns["clock"] = _clocks(rows)
     except (pa.ArrowException, OSError, KeyError) as error:
         NoProcess.check(error)
         path = f"{storage.path(name)}"
@@ -346,6 +402,13 @@ def _folded(storage: Storage, name: str) -> Iterable[Decision]:
     columns |= {"decided": moments, "media_ids": named}
     values = (columns[name] for name in Decision._fields)
     return [Decision(*row) for row in zip(*values, strict=True)]
+
+
+def _clocks(rows: pa.Table) -> list[ClockCorrection | None]:
+    if _ABOUT_CLOCK[0] not in rows.column_names:
+        return [None] * rows.num_rows
+    values = zip(*(rows[name].to_pylist() for name in _ABOUT_CLOCK), strict=True)
+    return [None if one[0] is None else ClockCorrection(*one) for one in values]
 
 
 def _tuples(lists: pa.ListArray) -> list[tuple[str, ...]]:
