@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given
+from hypothesis import settings as limits
 from hypothesis import strategies as st
 from lived_in import run
 from shared_files import clip_path, lay, snapshot_path
 
-from pano_analytics.errors import SettingsError
+from pano_analytics.cli import pano
+from pano_analytics.errors import QueryError
+from pano_analytics.ingest import listing as reading
 from pano_analytics.ingest.clock import NameTimes, SettledTime, settle, time_from_name
 from pano_analytics.library import Library
 from pano_analytics.model.times import WallClock, epoch_us
@@ -109,3 +116,221 @@ def test_a_clock_that_is_off_gives_what_a_right_one_gives(
     settled = by_either_way(name)
     assert settled.start == us(began) or settled.source.startswith("guess")
     assert settled.offset_s == (ahead_s or None)
+
+
+# --- a library --------------------------------------------------------------------
+
+
+def tree(folder: Path, cameras: Iterable[str] = ("garage", "porch")) -> Settings:
+    """Lay uploads around two midnights and a step into a tree; return settings for a library."""
+    root = folder / "uploads"
+    for camera in cameras:
+        for day in (date(2026, 3, 3), date(2026, 3, 29)):
+            midnight = datetime(day.year, day.month, day.day)
+            for minute in (-40, -1, 0, 20, 47, 90, 118, 150, 190, 720):
+                begun = midnight + timedelta(minutes=minute)
+                ended = begun + timedelta(seconds=30)
+                lay(b"x", root / clip_path(camera, begun, ended), ended + timedelta(minutes=50))
+                for second in (2, 40):
+                    shot = begun + timedelta(seconds=second)
+                    lay(b"x", root / snapshot_path(camera, shot), shot + timedelta(minutes=50))
+    return settings_for(folder, "library")
+
+
+def settings_for(folder: Path, library: str, **clocks: Any) -> Settings:
+    """Return settings with corrections of cameras, given as lists of tables."""
+    cameras = [{"name": name, "clock": spans} for name, spans in clocks.items()]
+    said = check({"zone": "Europe/Berlin", "cameras": cameras})
+    return said.model_copy(update={"uploads": folder / "uploads", "library": folder / library})
+
+
+def rows_of(settings: Settings) -> pd.DataFrame:
+    """Ingest and return all rows."""
+    run(settings, is_inspecting=False)
+    return Library.of(settings).media().astype({"camera": "str"})
+
+
+def new_rows(folder: Path, library: str, in_force: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a new library that has had these corrections in its settings always."""
+    clocks: dict[str, list[dict[str, Any]]] = {}
+    for row in in_force.itertuples():
+        span = {"start": row.start.to_pydatetime(), "seconds": row.seconds}
+        end = {} if pd.isna(row.end) else {"end": row.end.to_pydatetime()}
+        clocks.setdefault(row.camera, []).append(span | end)
+    return rows_of(settings_for(folder, library, **clocks))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return tree(tmp_path)
+
+
+def test_a_corrected_camera_moves_as_a_whole(settings: Settings, tmp_path: Path) -> None:
+    """Across midnight, with its links, days and counts; no other camera changes."""
+    before = rows_of(settings)
+    library = Library.of(settings)
+    library.correct_clock("garage", datetime(2026, 3, 1), datetime(2026, 3, 20), BEHIND)
+    assert library.media().equals(before.astype({"camera": library.media().camera.dtype}))
+    summary = run(settings, is_inspecting=False)
+    after = library.media()
+    moved = after[after.time_source == "name+correction"]
+    assert summary.tally.changed == len(moved) == 30
+    assert set(moved.camera) == {"garage"}
+    was = before.set_index("media_id").loc[moved.media_id]
+    assert ((moved.start.to_numpy() - was.start.to_numpy()) == pd.Timedelta(minutes=47)).all()
+    clips = moved[moved.kind == "clip"]
+    assert (clips.end - clips.start == pd.Timedelta(seconds=30)).all()
+    assert set(moved.clock_offset_s) == {BEHIND}
+    assert (moved.wall_start.to_numpy() == was.wall_start.to_numpy()).all()
+    assert moved.clip_id.tolist() == was.clip_id.tolist()
+    assert moved.clip_id.notna().sum() == 10
+    assert (moved.date.dt.date == moved.start.dt.date).all()
+    assert set(moved.date.dt.day) == {3}
+    same = after[~after.media_id.isin(moved.media_id)].reset_index(drop=True)
+    rest = before[~before.media_id.isin(moved.media_id)].reset_index(drop=True)
+    assert same.astype({"camera": "str"}).equals(rest)
+    assert after.astype({"camera": "str"}).equals(
+        new_rows(tmp_path, "new", library.clock_corrections())
+    )
+
+
+def test_undo_restores_rows_exactly(settings: Settings) -> None:
+    before = rows_of(settings)
+    library = Library.of(settings)
+    one = library.correct_clock("garage", "2026-03-01", None, 3600.5, who="anna")
+    corrected = rows_of(settings)
+    assert set(corrected.clock_offset_s.dropna()) == {3600.5}
+    undo = library.undo(library.clock_corrections().iloc[0])
+    assert rows_of(settings).equals(before)
+    assert library.clock_corrections().empty
+    library.undo(undo)
+    assert rows_of(settings).equals(corrected)
+    assert library.clock_corrections().decision_id.tolist() == [one]
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        (("attic", "2026-03-01", None, 5), r"camera: expected one of porch, garage"),
+        ((["garage", "porch"], "2026-03-01", None, 5), "the name of one camera"),
+        ((None, "2026-03-01", None, 5), "the name of one camera"),
+        (("garage", "soon", None, 5), "start: expected a time on the camera's own clock"),
+        (("garage", "2026-03-01T00:00Z", None, 5), "start: .*without a time zone"),
+        (("garage", None, None, 5), "start: expected a time"),
+        (("garage", "2026-03-01", pd.NaT, 5), "end: expected a time"),
+        (("garage", "2026-03-02", "2026-03-01", 5), "end: expected an end after the start"),
+        (("garage", "2026-03-01", None, 0), "seconds: expected a number of seconds"),
+        (("garage", "2026-03-01", None, float("inf")), "seconds: expected"),
+        (("garage", "2026-03-01", None, "5"), "seconds: expected"),
+        (("Garage", "2026-03-05", None, 5), "overlaps no other.*9 s ahead from 2026-03-04"),
+        (("porch", "2026-03-01", "2026-03-03", 5), "overlaps no other.*8 s behind from 2026-03-02"),
+    ],
+)
+def test_a_correction_that_cannot_be_is_refused(
+    tmp_path: Path, given: tuple[Any, ...], match: str
+) -> None:
+    """With what was expected; also if it overlaps one in the settings or a decision."""
+    tree(tmp_path)
+    settings = settings_for(tmp_path, "library", porch=[{"start": "2026-03-02", "seconds": -8}])
+    run(settings, is_inspecting=False)
+    library = Library.of(settings)
+    library.correct_clock("garage", "2026-03-04", "2026-03-06", 9)
+    with pytest.raises(QueryError, match=match):
+        library.correct_clock(*given)
+    assert len(library.decisions()) == 1
+    library.correct_clock("garage", "2026-03-06", None, 9)
+
+
+def test_the_commands_correct_list_and_undo(settings: Settings) -> None:
+    run(settings, is_inspecting=False)
+    place = ["--library", str(settings.library)]
+    span = ["--start", "2026-03-01", "--end", "2026-03-05 12:00", "--seconds", "-2820"]
+    made = CliRunner().invoke(pano, ["clock", "correct", "garage", *span, *place])
+    assert made.exit_code == 0, made.output
+    name, _, said = made.output.partition(": ")
+    assert said == "the next `pano ingest` corrects the uploads of garage\n"
+    listed = CliRunner().invoke(pano, ["clock", "list", *place])
+    assert listed.output == (
+        f"{name}  garage: 2820 s behind from 2026-03-01 00:00:00 to 2026-03-05 12:00:00\n"
+    )
+    [row] = CliRunner().invoke(pano, ["clock", "list", "--json", *place]).output.splitlines()
+    assert json.loads(row)["start"] == "2026-03-01T00:00:00"
+    assert json.loads(row)["decision_id"] == name
+    again = CliRunner().invoke(pano, ["clock", "correct", "garage", *span, *place])
+    assert isinstance(again.exception, QueryError)
+    assert CliRunner().invoke(pano, ["undo", name, *place]).exit_code == 0
+    assert CliRunner().invoke(pano, ["clock", "list", *place]).output == "no corrections\n"
+    assert CliRunner().invoke(pano, ["clock", *place]).exit_code == 0
+
+
+def test_only_units_of_that_camera_are_read_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also old days of a large tree, which an ordinary run does not scan; and nothing else."""
+    monkeypatch.setattr("pano_analytics.ingest.run.SMALL_TREE", 0)
+    run(settings, is_inspecting=False)
+    scanned: list[str] = []
+    real = reading.NameReader.read
+
+    def read(self: Any, entries: Any, *rest: Any) -> Any:
+        scanned.extend({entry.path.split("/")[0] for entry in entries})
+        return real(self, entries, *rest)
+
+    monkeypatch.setattr(reading.NameReader, "read", read)
+    library = Library.of(settings)
+    one = library.correct_clock("garage", "2026-03-01", None, BEHIND)
+    for _ in range(2):
+        assert run(settings, is_inspecting=False).tally.changed == 60
+        assert set(scanned) == {"garage"}
+        scanned.clear()
+        assert run(settings, is_inspecting=False).tally.total == 0
+        assert scanned == []
+        one = library.undo(one)
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> list[tuple[Any, ...]]:
+    """Draw corrections, undos of anything, late uploads and ingests."""
+    minutes = st.sampled_from([-60, 0, 30, 119, 121, 180, 600])
+    moments = st.builds(
+        lambda day, minute: datetime(2026, 3, day) + timedelta(minutes=minute),
+        st.sampled_from([2, 3, 29]),
+        minutes,
+    )
+    seconds = st.sampled_from([BEHIND, 2820, -3600, 86_400, -7.25, 90, -40 * 86_400])
+    corrected = st.tuples(
+        st.just("correct"),
+        st.sampled_from(["garage", "porch"]),
+        moments,
+        st.one_of(st.none(), moments),
+        seconds,
+    )
+    undone = st.tuples(st.just("undo"), st.integers(0, 9))
+    late = st.tuples(st.just("late"), moments)
+    one = st.one_of(corrected, corrected, undone, late, st.just(("ingest",)))
+    return draw(st.lists(one, max_size=8))
+
+
+@limits(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(steps())
+def test_rows_are_those_of_a_library_made_with_these_settings(given: list[Any]) -> None:
+    """After any corrections and undos, with ingests between them or not."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = tree(folder)
+        run(settings, is_inspecting=False)
+        library = Library.of(settings)
+        for what, *rest in given:
+            if what == "ingest":
+                run(settings, is_inspecting=False)
+            elif what == "late":
+                lay(b"x", folder / "uploads" / snapshot_path("garage", rest[0]), NOON)
+            elif what == "correct":
+                with suppress(QueryError):
+                    library.correct_clock(*rest)
+            elif len(made := library.decisions()):
+                with suppress(QueryError):
+                    library.undo(made.iloc[rest[0] % len(made)])
+        pd.testing.assert_frame_equal(
+            rows_of(settings), new_rows(folder, "new", library.clock_corrections())
+        )

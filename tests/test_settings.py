@@ -10,7 +10,6 @@ import pytest
 from pano_analytics import settings
 from pano_analytics.errors import SettingsError
 
-
 _CLOCK = '[[cameras]]\nname = "a"\n[[cameras.clock]]\n'
 _TWICE = f"{_CLOCK}start = 2026-11-03\nseconds = 9\n[[cameras.clock]]\n"
 

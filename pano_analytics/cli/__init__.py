@@ -40,7 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "List the events of cameras, and which of them are reviewed, pinned or dismissed.",
     ),
     "mark": ("mark", "Store what somebody decided about events."),
-    "undo": ("undo", "Take back what somebody decided about events."),
+    "undo": (
+        "undo",
+        "Take back what somebody decided about events, or a correction of a camera's clock.",
+    ),
     "cull": ("cull", "Show which uploads are past their retention time; --delete removes them."),
     "clock": (
         "clock",

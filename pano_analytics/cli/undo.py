@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 @settings_options
 @click.option("--who", help="Who takes it back; by default the user name on this computer.")
 def command(settings: Settings, decision_id: str, who: str | None) -> None:
-    """Take back what somebody decided about events.
+    """Take back what somebody decided about events, or a correction of a camera's clock.
 
-    ID is the id that `pano mark` printed; `library.decisions()` lists all. The events are
-    then marked as if that decision had never been made. Prints the id of the undo, which can
-    be taken back in turn.
+    ID is the id that `pano mark` or `pano clock correct` printed; `library.decisions()` lists
+    all. The events are then marked as if that decision had never been made, and the next
+    `pano ingest` restores the times. Prints the id of the undo, which can be taken back in
+    turn.
 
     \b
     Exit codes: 0 taken back, 2 settings or usage, 4 library unusable, 6 an unknown

@@ -24,6 +24,7 @@ from pano_analytics.analysis.marks import with_marks, without_marks
 from pano_analytics.analysis.sessions import TransitionLags, sessions
 from pano_analytics.analysis.silence import is_silent
 from pano_analytics.errors import LibraryError, MediaError, QueryError, SettingsError
+from pano_analytics.library import corrections
 from pano_analytics.library import decisions as decided
 from pano_analytics.library import events as event_queries
 from pano_analytics.library import sessions as session_queries
@@ -524,9 +525,44 @@ class Library:
         Columns: `decision_id`, `decided` (aware in `zone`), `who`, `decision`, `note`,
         `uploads` (how many it names), `media_ids` (a list of them), `undoes` (the id of the
         decision that an undo takes back), `is_undone` (whether it was taken back). The
-        `decision` of an undo is undo; it names no uploads.
+        `decision` of an undo is undo, that of `correct_clock` clock_corrected; both name no
+        uploads.
         """
         return decided.decisions_frame(self._decisions.everything(), self.zone)
+
+    def correct_clock(
+        self, camera: Any, start: Moment, end: Moment, seconds: float, who: str | None = None
+    ) -> str:
+        """Store that a camera's clock was wrong; return the id of the correction.
+
+        While the clock showed [`start`, `end`), it was `seconds` seconds ahead; negative
+        seconds mean that it was behind. `start` and `end` are times without a zone, on the
+        camera's own clock, as in the column `wall_start`; with None as `end` the correction
+        goes on. `who` is by default the user name on this computer.
+
+        The correction is on the disk when this returns. The next ingest applies it to the
+        uploads, and `undo` takes it back. Raises QueryError for an unknown camera, an invalid
+        time and a correction that overlaps another one, and the errors of `decide`.
+        """
+        clock = corrections.chosen_correction(camera, start, end, seconds, self.camera_names())
+        person = decided.chosen_person(who) or decided.this_user()
+        configured = self.settings.camera(clock.camera).clock_corrections
+        return self._decisions.correct_clock(person, clock, configured).decision_id
+
+    def clock_corrections(self) -> pd.DataFrame:
+        """Return the corrections of cameras' clocks that are in force, by camera and start.
+
+        Columns: `decision_id` (null if it is in the settings; otherwise `undo` takes it back),
+        `camera`, `start` and `end` (naive, on the camera's own clock; NaT for no end),
+        `seconds` (how far the clock was ahead; negative: behind), `who` and `decided` (aware in
+        `zone`).
+        """
+        settings = self.settings
+        configured = (
+            one for name in settings.names for one in settings.camera(name).clock_corrections
+        )
+        rows = corrections.correction_rows(configured, self._decisions.about_clocks())
+        return corrections.corrections_frame(rows, self.zone)
 
     def event_rules(self) -> dict[str, Rule]:
         """Return the rule for events of each camera, from the settings; see `analysis.events`."""

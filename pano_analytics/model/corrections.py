@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import combinations
+from numbers import Real
 from typing import Any, NamedTuple
 
 from pano_analytics.errors import QueryError
@@ -108,7 +109,7 @@ def checked_wall(value: Any) -> datetime:
 
 def checked_seconds(value: Any) -> float:
     """Return how many seconds a clock is ahead. Raises ValueError with what was expected."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not 0 < abs(value) <= MOST_SECONDS:
         raise ValueError(
             "a number of seconds by which the camera's clock is ahead, negative if it is behind; "
