@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -12,12 +14,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
+import pyarrow.parquet as parquet
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
-from lived_in import run
+from killing import Steps, in_child, wait
+from lived_in import assert_same, fresh, live, renew, run, told
 from shared_files import clip_path, lay, snapshot_path
 
 from pano_analytics.cli import pano
@@ -27,6 +31,9 @@ from pano_analytics.ingest.clock import NameTimes, SettledTime, settle, time_fro
 from pano_analytics.library import Library
 from pano_analytics.model.times import WallClock, epoch_us
 from pano_analytics.settings import Settings, check
+from pano_analytics.store.decisions import Decisions
+from pano_analytics.upkeep.backup import backup, restore
+from pano_analytics.upkeep.check import check as check_library
 
 BERLIN = WallClock(ZoneInfo("Europe/Berlin"))
 NOON = datetime(2026, 3, 3, 12)
@@ -334,3 +341,113 @@ def test_rows_are_those_of_a_library_made_with_these_settings(given: list[Any]) 
         pd.testing.assert_frame_equal(
             rows_of(settings), new_rows(folder, "new", library.clock_corrections())
         )
+
+
+# --- a library that has lived -------------------------------------------------------
+
+
+def test_what_is_gone_or_opened_follows_and_comes_back(tmp_path: Path) -> None:
+    """Rows of deleted files and pictures move with their uploads; no file is opened again."""
+    settings = fresh(tmp_path)
+    library = live(settings)
+    before, disagreements = told(library), sorted(check_library(library).what)
+    one = library.correct_clock("porch", "2026-03-01", None, BEHIND * 20)  # to the next day
+    summary = run(settings)
+    assert summary.opened == {}
+    corrected = told(library)
+    media, frames = corrected
+    moved = media[media.time_source == "name+correction"]
+    assert {"complete", "missing", "empty"} <= set(moved.state)
+    was = before[0].set_index("media_id").loc[moved.media_id]
+    assert set(moved.start.to_numpy() - was.start.to_numpy()) == {
+        pd.Timedelta(hours=15, minutes=40)
+    }
+    same = ["path", "state", "clip_id", "sha256", "thumb", "duration_s", "wall_start"]
+    assert moved[same].reset_index(drop=True).equals(was[same].reset_index(drop=True))
+    assert len(frames) == len(before[1])
+    days = frames.merge(media, on="media_id")
+    assert (days.date_x == days.date_y).all()
+    assert sorted(check_library(library).what) == disagreements
+    renew(settings)
+    assert_same(corrected, told(library))
+    assert run(settings).tally.total == 0
+    kept = tmp_path / "kept.tar"
+    backup(library.folder, kept)
+    shutil.rmtree(library.folder)
+    restore(kept, library.folder)
+    run(settings)
+    library = Library.of(settings)
+    assert_same(corrected, told(library))
+    assert library.clock_corrections().decision_id.tolist() == [one]
+    library.undo(one)
+    library.storage.remove("state/walk.json")
+    assert run(settings).opened == {}
+    assert_same(before, told(library))
+    renew(settings)
+    assert_same(before, told(library))
+
+
+def test_a_folded_correction_is_still_there(settings: Settings) -> None:
+    """In Parquet beside other decisions; a folded file of an older pano has no such columns."""
+    run(settings, is_inspecting=False)
+    old = Decisions(Library.of(settings).storage)
+    old.decide("anna", "noted", ["0" * 16], "x")
+    old.close()
+    run(settings, is_inspecting=False)
+    [folded] = (Library.of(settings).folder / "decisions").iterdir()
+    names = [one for one in parquet.read_schema(folded).names if not one.startswith("clock_")]
+    parquet.write_table(parquet.read_table(folded, columns=names), folded)
+    first = Library.of(settings)
+    first.correct_clock("garage", "2026-03-01", None, -7.25, who="anna")
+    first.correct_clock("porch", "2026-03-01", datetime(2026, 3, 3, 0, 0, 30), 9)
+    said = first.clock_corrections()
+    first._decisions.close()
+    run(settings, is_inspecting=False)
+    assert [one.suffix for one in folded.parent.iterdir()] == [".parquet"]
+    assert Library.of(settings).clock_corrections().equals(said)
+    assert len(Library.of(settings).decisions()) == 3
+
+
+def test_a_damaged_file_of_decisions_moves_no_row(settings: Settings) -> None:
+    """Ingest goes on with the corrections of its last run until a backup is restored."""
+    run(settings, is_inspecting=False)
+    library = Library.of(settings)
+    library.correct_clock("garage", "2026-03-01", None, BEHIND)
+    library._decisions.close()
+    corrected = rows_of(settings)
+    [folded] = (library.folder / "decisions").iterdir()
+    sound = folded.read_bytes()
+    folded.write_bytes(sound[:-9])
+    assert rows_of(settings).equals(corrected)
+    folded.write_bytes(sound)
+    assert run(settings, is_inspecting=False).tally.total == 0
+
+
+def test_an_ingest_that_is_killed_at_any_step_is_completed_by_the_next(tmp_path: Path) -> None:
+    """Readers see all rows once, each with or without the correction; the next run heals."""
+    settings = tree(tmp_path, ["garage"])
+    before = rows_of(settings)
+    Library.of(settings).correct_clock("garage", "2026-03-02", "2026-03-28", BEHIND)
+    expected = new_rows(tmp_path, "new", Library.of(settings).clock_corrections())
+    killed, step = -signal.SIGKILL, 0
+    while killed == -signal.SIGKILL:
+        step += 1
+        target = tmp_path / f"trial-{step}"
+        shutil.copytree(str(settings.library), target)
+        trial = settings.model_copy(update={"library": target})
+
+        def correct(trial: Settings, deadly: int) -> list[str]:
+            assert trial.library is not None
+            steps = Steps(trial.library, deadly)
+            steps.listen()
+            run(trial, is_inspecting=False)
+            return steps.names
+
+        report = tmp_path / "report.json"
+        killed = wait(in_child(lambda: correct(trial, step), report))  # noqa: B023
+        seen = Library.of(trial).media().astype({"camera": "str"})
+        assert seen.equals(before) or seen.equals(expected), step
+        assert rows_of(trial).equals(expected), step
+        shutil.rmtree(target)
+    assert killed == 0
+    assert step > 20

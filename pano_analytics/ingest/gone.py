@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from pano_analytics.ingest.listing import NameReader, now_us, table_of_named
 from pano_analytics.ingest.walk import FileEntry
 from pano_analytics.model.tables import media_table, of_uploads, schema, uploads_of
 from pano_analytics.model.times import epoch_us
-from pano_analytics.model.upload import GONE_STATES, Upload, went_missing
+from pano_analytics.model.upload import GONE_STATES, Upload, went_missing, with_times
 from pano_analytics.store.catalog import CameraDay, Change
 from pano_analytics.store.journal import SEEN, Fact, Journal, facts_of
 from pano_analytics.store.removal import GoneUpload, gone_of_table, gone_table, gone_uploads
@@ -102,7 +102,10 @@ class Rebuilding:
         lacking = _lacking(self._journal.seen(), present)
         noted = _last_notes(self._journal, present, lacking)
         for name in self._journal.gone_files():
-            _put_all(change, _rows_of_notes(self._journal.read_gone(name), noted))
+            notes = list(_rows_of_notes(self._journal.read_gone(name), noted))
+            times = {one.media_id: one for one in _retimed(reader, [one.upload for one in notes])}
+            now = (one._replace(upload=times.get(one.upload.media_id, one.upload)) for one in notes)
+            _put_all(change, now)
         self.brought = frozenset(noted)
         _put_all(change, _named(reader, [lacking[one] for one in set(lacking) - self.brought]))
 
@@ -111,6 +114,54 @@ class Rebuilding:
         if self.is_on:
             self._storage.remove(_MARK)
             self.is_on, self._present = False, []
+
+
+def retime(change: Change, reader: NameReader, days: Iterable[CameraDay]) -> int:
+    """Settle again the times of uploads that are gone; return how many have another time.
+
+    Only times that the corrections of a camera's clock affect, or did affect. `days` are the
+    camera-days to look through.
+    """
+    moves = defaultdict[tuple[CameraDay, CameraDay], list[Upload]](list)
+    for day in days:
+        known = {one.media_id: one for one in _uploads_gone(change.read(day), day)}
+        for upload in _retimed(reader, list(known.values())):
+            if upload != known[upload.media_id]:
+                moves[day, CameraDay(day.camera, upload.date)].append(upload)
+    removed, added = (defaultdict[CameraDay, list[Upload]](list) for _ in range(2))
+    for (was_day, day), uploads in moves.items():
+        removed[was_day] += uploads
+        added[day] += uploads
+        if was_day != day:
+            change.move_belonging([one.media_id for one in uploads], was_day, day)
+    for day in {*removed, *added}:
+        _put(change, day, removed[day], added[day])
+    return sum(map(len, moves.values()))
+
+
+def _put(change: Change, day: CameraDay, removed: list[Upload], added: list[Upload]) -> None:
+    """Write a camera-day without the uploads `removed`, and with those `added`."""
+    table, new = change.read(day), media_table(added)
+    if table is not None:
+        old = pa.array([one.media_id for one in removed], pa.string())
+        new = pa.concat_tables([table.filter(pc.invert(pc.is_in(table["media_id"], old))), new])
+    settle(change, day, new)
+
+
+def _retimed(reader: NameReader, uploads: Sequence[Upload]) -> Iterator[Upload]:
+    """Yield the uploads whose times depend on corrections of clocks, with those in force now."""
+    affected = {one.media_id: one for one in uploads if reader.may_correct(one)}
+    if not affected:
+        return
+    entries = [
+        FileEntry(one.path, one.size_bytes, _us(one.mtime) * 1000) for one in affected.values()
+    ]
+    arrivals = {one.media_id: _us(one.arrived) for one in affected.values()}
+    for day, rows in reader.read(entries, now_us(), arrivals).days.items():
+        for named in uploads_of(table_of_named(rows), *day):
+            upload = affected.get(named.media_id)
+            if upload is not None and upload.camera == named.camera:
+                yield with_times(upload, named)
 
 
 def _lacking(seen: pa.Table, present: pa.ChunkedArray) -> dict[str, Fact]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pano_analytics import layouts
 from pano_analytics.ingest.clock import (
+    CORRECTED,
     NameTimes,
     SettledTime,
     settle,
@@ -30,7 +31,7 @@ from pano_analytics.model import alike
 from pano_analytics.model.corrections import AheadSpan, ClockCorrection, ahead_at, ahead_spans
 from pano_analytics.model.tables import schema
 from pano_analytics.model.times import WallClock, epoch_us, from_epoch_us, local_date
-from pano_analytics.model.upload import Reading
+from pano_analytics.model.upload import Reading, Upload
 from pano_analytics.settings import Settings
 from pano_analytics.settings.whose import Owner, Owners
 from pano_analytics.store import timekeeping
@@ -171,6 +172,14 @@ class NameReader:
         own = () if table is None else table.clock_corrections
         decided = (one for one in self._decided if alike.key(one.camera) == alike.key(camera))
         return tuple(one._replace(camera=camera) for one in (*own, *decided))
+
+    def may_correct(self, upload: Upload) -> bool:
+        """Return whether a correction of its camera's clock applies to an upload, or did before."""
+        if upload.time_source.endswith(CORRECTED):
+            return True
+        spans = self._spans(upload.camera)
+        wall = upload.wall_start
+        return bool(spans) and wall is not None and ahead_at(spans, epoch_us(wall)) != 0
 
     def _make_spans(self, camera: str) -> tuple[AheadSpan, ...]:
         return ahead_spans(self.corrections_of(camera))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,6 +23,7 @@ from pano_analytics.ingest.listing import READING_VERSION, NameReader, now_us
 from pano_analytics.ingest.look import ScanResult, ScanTask, scan
 from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.merge import RowCounts, merge
+from pano_analytics.ingest.origins import Origins
 from pano_analytics.ingest.respell import respell
 from pano_analytics.model import alike
 from pano_analytics.model.corrections import ClockCorrection
@@ -191,6 +192,7 @@ class _Run:
         self._rebuild = gone.Rebuilding(storage, self.journal, self.catalog.manifest().generation)
         if self._rebuild.is_on:
             self.memory = memories.Memory()
+        self._has_memory = bool(self.memory.units)
 
     def _make_reader(self) -> NameReader:
         root_name = encode_path(resolved(self.root).name) or "camera"
@@ -201,6 +203,11 @@ class _Run:
             decided = self.memory.clocks
         known = (self.time.behind(), decided, split.load(self.storage))
         return NameReader(self.settings, self.home.root_id, root_name, *known)
+
+    @cached_property
+    def _origins(self) -> Origins | None:
+        """The camera-days of all rows, if no memory has them; None if one has."""
+        return None if self._has_memory else Origins(self.catalog)
 
     def recover(self) -> None:
         """Remove the files that a killed run left; its mark shows that there may be some."""
@@ -234,9 +241,11 @@ class _Run:
         # Without a memory, it is unknown whether another version read the files.
         if self.memory.units and self._is_from_another_version():
             self._open_again()
+        changed = self._changed_clocks()
+        due = [unit for unit in units if is_full or self._is_due(unit, changed)]
+        self._scan(due, units, changed)
+        # Only now: a run that was killed before it had read all of them begins again.
         clocks = self._clocks()
-        changed = self._changed_clocks(clocks)
-        self._scan([unit for unit in units if is_full or self._is_due(unit, changed)], units)
         if clocks != self.memory.clocks:
             self.memory.clocks, self._is_memory_changed = clocks, True
         if is_full:
@@ -253,9 +262,16 @@ class _Run:
         self._touched = {day for one in seen if one for day in one.days}
 
     def _scan(
-        self, units: list[walk.WalkUnit], all_units: list[walk.WalkUnit] | None = None
+        self,
+        units: list[walk.WalkUnit],
+        all_units: list[walk.WalkUnit] | None = None,
+        changed: Collection[str] = (),
     ) -> None:
-        """Scan `units`, newest first; with `all_units`, others are gone, and their rows marked."""
+        """Scan `units`, newest first; with `all_units`, others are gone, and their rows marked.
+
+        `changed` are the keys (see `alike`) of cameras whose corrections changed: uploads of
+        theirs that are gone get other times, too.
+        """
         chosen = self._newest_first(units)
         change = self.catalog.begin()
         spell = cache(self.settings.called)
@@ -270,6 +286,7 @@ class _Run:
         if all_units is not None:
             self._forget_gone(change, all_units)
             self._rebuild.bring_back(change, self.reader)
+            self._retime_gone(change, changed)
         self._commit(change)
         if all_units is not None:
             self._rebuild.end()
@@ -295,9 +312,11 @@ class _Run:
         cameras = sorted({*self.settings.names, *self.catalog.manifest().cameras()})
         return tuple(one for name in cameras for one in self.reader.corrections_of(name))
 
-    def _changed_clocks(self, clocks: Iterable[ClockCorrection]) -> set[str]:
+    def _changed_clocks(self) -> set[str]:
         """Return the keys (see `alike`) of cameras whose corrections changed since the last run."""
-        was, now = _by_camera(self.memory.clocks), _by_camera(clocks)
+        if not self._has_memory:  # unknown with which ones the rows were read
+            return set(map(alike.key, self.catalog.manifest().cameras()))
+        was, now = _by_camera(self.memory.clocks), _by_camera(self._clocks())
         return {camera for camera in {*was, *now} if was.get(camera) != now.get(camera)}
 
     def _is_due(self, unit: walk.WalkUnit, changed: set[str]) -> bool:
@@ -343,10 +362,11 @@ class _Run:
         self.summary.unreadable += result.trouble.unreadable
         self.summary.skipped += result.trouble.skipped
         known = self.memory.units.get(result.unit.path)
-        fed = known.days if known else ()
+        fed = known.days if known else self._origins.of(result.unit) if self._origins else ()
         if result.rows is not None and not (result.is_arrival_told or self._rebuild.is_on):
             # The files do not show when they first arrived: scan again with the known arrivals.
-            arrivals = _arrivals(change, fed) if fed else self._first_arrivals
+            has_rows = known is not None and known.days
+            arrivals = _arrivals(change, fed) if has_rows else self._first_arrivals
             result = scan(self.root, self.reader, arrivals, ScanTask(result.unit, ""))
         if result.rows is None or result.facts is None or result.seen is None:
             self._note_obstacles(result, known)
@@ -386,6 +406,12 @@ class _Run:
             self._facts.append(facts)
             del self.memory.units[path]
             self._is_memory_changed = True
+
+    def _retime_gone(self, change: Change, changed: Collection[str]) -> None:
+        cameras = [one for one in self.catalog.manifest().cameras() if alike.key(one) in changed]
+        for camera in cameras:
+            days = [day for day, _ in self.catalog.manifest().newest_first([camera])]
+            self.summary.tally.changed += gone.retime(change, self.reader, days)
 
     def _remember(self) -> None:
         """Store the memory, once its rows are committed, so that the next run can continue."""

@@ -262,6 +262,24 @@ def seen(named: Upload, known: Upload | None) -> Upload:
     return named if known is None else replace(named, arrived=min(known.arrived, named.arrived))
 
 
+def with_times(upload: Upload, named: Upload) -> Upload:
+    """Return the upload with the times that its name gives now (`named`), in the same state.
+
+    An end that is known only from the opened file moves with the start.
+    """
+    end = named.end
+    if end is None and upload.end is not None:
+        end = named.start + (upload.end - upload.start)
+    return replace(
+        upload,
+        date=named.date,
+        start=named.start,
+        end=end,
+        time_source=named.time_source,
+        clock_offset_s=named.clock_offset_s,
+    )
+
+
 def to_open(upload: Upload, reason: str | None = None) -> Upload:
     """Return the upload as one to be opened; `reason` is why that failed before."""
     return replace(upload, state="unread", state_reason=reason, culled_at=None)

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pano_analytics.errors import (
+    DecisionsError,
     JournalError,
     LibraryError,
     MediaError,
@@ -36,6 +37,7 @@ from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.ingest.listing import NameReader, now_us
 from pano_analytics.library import Library
 from pano_analytics.model import alike, arguments
+from pano_analytics.model.corrections import ClockCorrection
 from pano_analytics.model.tables import TABLES, of_uploads, schema, uploads_of
 from pano_analytics.model.times import from_epoch_us, instant, sane
 from pano_analytics.model.upload import Upload, encode_path, locate, resolved
@@ -599,7 +601,8 @@ class _Check:
             )
         root_name = encode_path(resolved(self.root).name) or "camera"
         behind = timekeeping.read_time(self.library.storage).behind()
-        reader = NameReader(self.library.settings, home.root_id, root_name, behind)
+        decided = self._clock_corrections()
+        reader = NameReader(self.library.settings, home.root_id, root_name, behind, decided)
         known = np.unique(np.concatenate([np.array([], dtype=np.uint64), *self._ids]))
         trouble = walk.WalkProblems()
         units = [one for one in walk.units(self.root) if self.scope.may_have(one.day)]
@@ -610,6 +613,12 @@ class _Check:
             yield Disagreement(
                 "file_unreadable", path=path, expected="a readable file or folder", found=reason
             )
+
+    def _clock_corrections(self) -> tuple[ClockCorrection, ...]:
+        try:
+            return Decisions(self.library.storage).clock_corrections()
+        except DecisionsError:
+            return ()  # reported for its file
 
     def _unit(
         self, unit: walk.WalkUnit, reader: NameReader, known: np.ndarray, trouble: walk.WalkProblems

@@ -37,6 +37,7 @@ from pano_analytics.store.catalog import (
     Part,
     unlisted,
 )
+from pano_analytics.store.decisions import FOLDER as DECISIONS
 from pano_analytics.store.home import NAME as HOME_PAGE
 from pano_analytics.store.home import Home, places
 from pano_analytics.store.journal import FOLDER as JOURNAL
@@ -208,6 +209,9 @@ class _Rebuild:
             self.aside.replace(page, self.storage.read(page))
         for name in self.storage.files(JOURNAL):
             self.aside.share(name, self.storage)
+        # For the corrections of clocks. Copied, because people may decide meanwhile.
+        for name in self.storage.files(DECISIONS):
+            self.aside.replace(name, self.storage.read(name))
         return ingest(
             self.settings,
             is_full=True,
