@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ from shared_files import lay, snapshot_path
 
 from pano_analytics import doctor, status
 from pano_analytics.cli import pano
+from pano_analytics.errors import QueryError
 from pano_analytics.library import Library
 from pano_analytics.service.supervise import look as supervised
 from pano_analytics.settings import Settings, check
@@ -242,6 +244,34 @@ def test_a_rebuilt_library_remembers_when(settings: Settings, box: Box) -> None:
     assert cull(settings).files == 0
 
 
+@pytest.mark.parametrize(
+    ("shown_s", "seconds", "later_s"),
+    [
+        (480, 480, 480),  # ahead, and believed before: as late as before
+        (2820, 2820, 0),  # ahead, and not believed before
+        (-2820, -2820, 0),
+        (0, 2820, 0),  # a slip of the pen makes nothing older
+        (0, 40 * 86_400, 0),
+        (-40 * 86_400, 40 * 86_400, 0),
+    ],
+)
+def test_a_correction_makes_nothing_older(
+    settings: Settings, box: Box, shown_s: int, seconds: int, later_s: int
+) -> None:
+    """What a camera's clock showed counts as before, whatever is taken off it."""
+    uploads(settings, box, 3, box.true + timedelta(seconds=shown_s))
+    run(settings)
+    adopt(settings)
+    library = Library.of(settings)
+    library.correct_clock("porch", datetime(2020, 1, 1), None, seconds)
+    run(settings)
+    assert set(library.media().time_source) == {"name+correction"}
+    box.pass_by(days=KEEP, seconds=later_s - 60)
+    assert cull(settings).files == 0
+    box.pass_by(seconds=180)
+    assert cull(settings).files == 3
+
+
 def test_old_rows_stay_while_the_clock_is_in_doubt(settings: Settings, box: Box) -> None:
     """Rows and thumbnails of culled uploads are not dropped by a clock that leapt either."""
     upload(settings, box)
@@ -269,6 +299,7 @@ _STEPS = st.lists(
         st.tuples(st.just("lost"), st.sampled_from([0.01, 40])),
         st.tuples(st.just("ingest"), st.just(0)),
         st.tuples(st.just("confirm"), st.just(0)),
+        st.tuples(st.just("correct"), st.sampled_from([-4000, -15, -0.03, 0.003, 0.03, 15, 300])),
         st.tuples(st.just("cull"), st.just(0)),
     ),
     max_size=14,
@@ -294,6 +325,14 @@ def test_nothing_goes_before_it_was_there_long_enough_in_many_lives(
     steps: list[tuple[str, float]],
 ) -> None:
     live(steps)
+
+
+def correct(settings: Settings, days: float) -> None:
+    """Correct the camera's clock, which may even be right, instead of as before."""
+    library = Library.of(settings)
+    for one in library.clock_corrections().decision_id:
+        library.undo(one)
+    library.correct_clock("porch", datetime(2005, 1, 1), None, days * 86_400)
 
 
 def live(steps: list[tuple[str, float]]) -> None:
@@ -323,6 +362,10 @@ def live(steps: list[tuple[str, float]]) -> None:
                 run(settings, is_inspecting=False)
                 seen |= dict.fromkeys(unseen, (box.true, starts))
                 unseen.clear()
+            elif what == "correct":
+                is_plain = False
+                with suppress(QueryError):
+                    correct(settings, days)
             elif what == "confirm":
                 CliRunner().invoke(pano, ["clock", *where(settings), "--confirm"])
             else:

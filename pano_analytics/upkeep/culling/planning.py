@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 # Earlier times are from clocks that were never set.
 EARLIEST = datetime(2005, 1, 1, tzinfo=UTC)
 
+# A name this far ahead of its arrival is of a wrong clock, and ingest does not believe it.
+_AHEAD_US = 600_000_000
+
 _UTC = pa.timestamp("us", tz="UTC")
 
 
@@ -204,7 +207,9 @@ def _aged_day(
 def ages(rows: pa.Table, now: datetime) -> pa.ChunkedArray:
     """Return the later of `start` and `arrived` of media rows, ignoring implausible times.
 
-    Those are times in the future and before 2005; the result is null if both are.
+    Those are times in the future and before 2005; the result is null if all are. If a
+    correction of the camera's clock was applied, what the clock showed counts, too: a
+    correction makes nothing older.
     """
 
     def possible(times: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -212,8 +217,21 @@ def ages(rows: pa.Table, now: datetime) -> pa.ChunkedArray:
         is_possible = pc.and_(pc.greater_equal(times, first), pc.less_equal(times, last))
         return pc.if_else(is_possible, times, pa.scalar(None, _UTC))
 
-    start, arrived = (possible(rows[name]).cast(pa.int64()) for name in ("start", "arrived"))
-    return pc.max_element_wise(start, arrived).cast(_UTC)
+    times = (rows["start"], rows["arrived"], _shown(rows))
+    return pc.max_element_wise(*(possible(one).cast(pa.int64()) for one in times)).cast(_UTC)
+
+
+def _shown(rows: pa.Table) -> pa.ChunkedArray:
+    """Return the start that a corrected clock showed; null if it was not or is implausible.
+
+    It is implausible more than ten minutes after the arrival, as for every other upload.
+    """
+    is_corrected = pc.ends_with(rows["time_source"], "+correction")
+    ahead_us = pc.cast(pc.multiply(rows["clock_offset_s"], 1e6), pa.int64(), safe=False)
+    shown_us = pc.add(rows["start"].cast(pa.int64()), ahead_us)
+    last_us = pc.add(rows["arrived"].cast(pa.int64()), _AHEAD_US)
+    is_shown = pc.and_(is_corrected, pc.less_equal(shown_us, last_us))
+    return pc.if_else(is_shown, shown_us, pa.scalar(None, pa.int64())).cast(_UTC)
 
 
 def _by_sight(old: Iterable[ExpiredFile], sights: FirstSeen, time: Time) -> Iterator[ExpiredFile]:
