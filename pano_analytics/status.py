@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,15 +21,18 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pano_analytics.analysis.lags import CameraError, shown_error
 from pano_analytics.analysis.silence import is_silent
-from pano_analytics.errors import JournalError, LibraryError, PanoError
+from pano_analytics.errors import DecisionsError, JournalError, LibraryError, PanoError
 from pano_analytics.ingest import obstacles, unread
 from pano_analytics.model import alike
+from pano_analytics.model.corrections import ClockCorrection
 from pano_analytics.receive import records, refusals
 from pano_analytics.service.supervise.state import read_state
 from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, runs, split, timekeeping
 from pano_analytics.store.catalog import Catalog, Manifest, counts
+from pano_analytics.store.decisions import Decisions
 from pano_analytics.store.home import library_of
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.locks import is_written
@@ -54,6 +58,7 @@ PROBLEMS = (
     "cull_stopped",
     "upload_refused",
     "clock_doubtful",
+    "clock_off",
     "uploads_strange",
     "marker_missing",
 )
@@ -95,6 +100,7 @@ def collect(settings: Settings, max_age_minutes: float | None = None) -> dict[st
         "journal_torn": [one._asdict() for one in Journal(storage).torn()],
         "culling": _culling(settings, storage),
         "receive": _receive(storage),
+        "clock_errors": _clock_errors(settings, storage, manifest),
     }
     problems = list(_problems(report, max_age_minutes))
     return {**report, "problems": problems, "is_healthy": not problems}
@@ -191,6 +197,46 @@ def _blocked(settings: Settings, storage: Storage, word: str) -> list[dict[str, 
         }
         for one in obstacles.blocked(settings, storage, word)
     ]
+
+
+def _clock_errors(settings: Settings, storage: Storage, manifest: Manifest) -> list[dict[str, Any]]:
+    """Return the cameras whose times are shown wrong, as `library.clock_errors` does."""
+    stored = _stored_corrections(settings, storage)
+    found = (_clock_error(settings, storage, camera) for camera in manifest.cameras())
+    wrong = [one.among(stored) for one in found if one is not None]
+    return [
+        {
+            "camera": one.camera,
+            "seconds": one.error.seconds,
+            "since": _iso(one.error.since),
+            "is_stored": one.is_stored,
+            "correction": one.correction.to_json(),
+            "command": one.correction.command,
+            "text": one.text(),
+        }
+        for one in wrong
+    ]
+
+
+def _clock_error(settings: Settings, storage: Storage, camera: str) -> CameraError | None:
+    """Return the error of the times that are shown of a camera, None also if it is ignored."""
+    if settings.doctor.ignores(camera, "clock_off"):
+        return None
+    days = Catalog(storage).newest_days(camera, settings.doctor.days)
+    try:
+        error = shown_error(days, settings.doctor.clock_off_minutes * 60)
+    except (OSError, LibraryError, pa.ArrowException):
+        return None
+    return None if error is None else CameraError(camera, error)
+
+
+def _stored_corrections(settings: Settings, storage: Storage) -> list[ClockCorrection]:
+    configured = (settings.camera(name).clock_corrections for name in settings.names)
+    try:
+        decided = Decisions(storage).clock_corrections()
+    except DecisionsError:
+        decided = ()  # `pano check` reports it
+    return [*chain.from_iterable(configured), *decided]
 
 
 def _culling(settings: Settings, storage: Storage) -> dict[str, Any]:
@@ -314,6 +360,8 @@ def _problems(report: dict[str, Any], max_age_minutes: float | None) -> Iterator
             yield _problem("disk_too_small", f"{camera['text']} {days} fit on its disk")
     if report["culling"]["clock_doubt"]:
         yield _problem("clock_doubtful", report["culling"]["clock_doubt"])
+    for one in report["clock_errors"]:
+        yield _problem("clock_off", one["text"])
     yield from _cull_stopped(report["culling"])
     for one in (report["receive"] or {"refusals": []})["refusals"]:
         # Refusals of unknown clients are listed, but are not a problem.

@@ -34,3 +34,17 @@ def many(count: int, what: str) -> str:
 def plural(count: float, what: str) -> str:
     """Return the noun `what` for a count: "clip" for 1, else "clips"."""
     return what if count == 1 else f"{what}s"
+
+
+def span(seconds: float) -> str:
+    """Return a duration in everyday words, without its sign."""
+    size = abs(seconds)
+    for unit, length in (("years", 31_557_600), ("days", 86_400), ("h", 3600), ("min", 60)):
+        if size >= 2 * length or (unit in ("h", "min") and size >= length):
+            return f"{size / length:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{size:.0f} s"
+
+
+def clock_error(seconds: float) -> str:
+    """Return how wrong a clock is that is `seconds` ahead: "47 min behind"."""
+    return f"{span(seconds)} {'ahead' if seconds > 0 else 'behind'}"

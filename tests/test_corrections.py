@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import signal
 from collections.abc import Iterable
@@ -24,7 +25,11 @@ from killing import Steps, in_child, wait
 from lived_in import assert_same, fresh, live, renew, run, told
 from shared_files import clip_path, lay, snapshot_path
 
+from pano_analytics import doctor, status
 from pano_analytics.cli import pano
+from pano_analytics.dashboard.answers import Answers
+from pano_analytics.dashboard.selection import Selection
+from pano_analytics.dashboard.views import Overview, PageSocket
 from pano_analytics.errors import QueryError
 from pano_analytics.ingest import listing as reading
 from pano_analytics.ingest.clock import NameTimes, SettledTime, settle, time_from_name
@@ -451,3 +456,121 @@ def test_an_ingest_that_is_killed_at_any_step_is_completed_by_the_next(tmp_path:
         shutil.rmtree(target)
     assert killed == 0
     assert step > 20
+
+
+# --- until it is set ----------------------------------------------------------------
+
+
+def lagging(folder: Path) -> Settings:
+    """Let a right porch and a garage 47 minutes behind upload every 20 minutes, for four days."""
+    begin = datetime(2026, 3, 3)
+    for number in range(4 * 72):
+        true = begin + timedelta(minutes=20 * number)
+        come = true.replace(tzinfo=BERLIN.zone) + timedelta(seconds=2)
+        for camera, late in (("garage", timedelta(minutes=47)), ("porch", timedelta())):
+            lay(b"x", folder / "uploads" / snapshot_path(camera, true - late), come)
+    return settings_for(folder, "library")
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Return the settings of a library with a camera that lags; only to be copied."""
+    settings = lagging(tmp_path_factory.mktemp("lagging"))
+    run(settings, is_inspecting=False)
+    return settings
+
+
+@pytest.fixture
+def lag(known: Settings, tmp_path: Path) -> Library:
+    shutil.copytree(str(known.library), tmp_path / "library")
+    return Library.of(known.model_copy(update={"library": tmp_path / "library"}))
+
+
+FIVE_MINUTES = (datetime(2026, 3, 5, 2, 58), datetime(2026, 3, 5, 3, 3))
+
+
+def test_a_range_over_a_camera_that_lags_says_what_it_lacks(lag: Library) -> None:
+    """Frames carry a sentence, with the number of uploads and the command; until it is set."""
+    found = lag.media(start=FIVE_MINUTES[0], end=FIVE_MINUTES[1])
+    assert found.camera.tolist() == ["porch"]
+    [warning] = found.attrs["warnings"]
+    assert warning.startswith(
+        "garage: its clock is 47 min behind, and its times are not corrected; 1 more upload of "
+        "it belongs to this range. Correct them with `pano clock correct garage --start "
+        "'2026-03-02 23:13:00' --seconds -2822`."
+    )
+    assert lag.events(*[None, *FIVE_MINUTES]).attrs["warnings"] == [warning]
+    assert lag.activity(start=FIVE_MINUTES[0], end=FIVE_MINUTES[1]).attrs["warnings"] == [warning]
+    assert "warnings" not in lag.media("porch", *FIVE_MINUTES).attrs
+    assert "warnings" not in lag.media(end="2026-03-02").attrs
+    assert "belong" not in lag.media().attrs["warnings"][0]
+    words = shlex.split(warning.partition("`")[2].partition("`")[0])
+    made = CliRunner().invoke(pano, [*words[1:], "--library", str(lag.folder)])
+    assert made.exit_code == 0, made.output
+    [stored] = lag.media(start=FIVE_MINUTES[0], end=FIVE_MINUTES[1]).attrs["warnings"]
+    assert stored.endswith("The next `pano ingest` corrects them.")
+    run(lag.settings, is_inspecting=False)
+    found = lag.media(start=FIVE_MINUTES[0], end=FIVE_MINUTES[1])
+    assert sorted(found.camera) == ["garage", "porch"]
+    assert "warnings" not in found.attrs
+    assert lag.clock_errors().empty
+
+
+def test_status_and_doctor_say_the_same(lag: Library) -> None:
+    """A problem until it is corrected; then the doctor only reminds of the clock itself."""
+    [row] = lag.clock_errors().itertuples()
+    assert (row.camera, row.seconds) == ("garage", -2822)
+    assert row.wall_start == datetime(2026, 3, 2, 23, 13)
+    report = status.collect(lag.settings)
+    assert [one["detail"] for one in report["problems"] if one["what"] == "clock_off"] == [row.text]
+    [error] = report["clock_errors"]
+    json.dumps(report)
+    said = CliRunner().invoke(pano, ["doctor", "--json", "--library", str(lag.folder)])
+    [finding] = [one for one in json.loads(said.output)["findings"] if one["word"] == "clock_off"]
+    assert finding["correction"] == error["correction"]
+    assert finding["command"] == error["command"]
+    assert finding["advice"].endswith(f"\n{error['command']}")
+    assert finding["severity"] == "problem"
+    correction = error["correction"]
+    lag.correct_clock(
+        correction["camera"], correction["start"], correction["end"], correction["seconds"]
+    )
+    run(lag.settings, is_inspecting=False)
+    assert status.collect(lag.settings)["clock_errors"] == []
+    [found] = doctor.examine(lag).query("word == 'clock_off'").itertuples()
+    assert (found.severity, found.value, found.command) == ("advice", -2822, None)
+    assert "its uploads are corrected" in found.evidence
+
+
+def test_a_correction_that_does_not_fit_is_told(lag: Library) -> None:
+    """One of another size, or one of a clock that is right."""
+    lag.correct_clock("garage", "2026-03-01", None, -600)
+    lag.correct_clock("porch", "2026-03-01", None, 600)
+    run(lag.settings, is_inspecting=False)
+    texts = lag.clock_errors().set_index("camera").text
+    for camera in ("garage", "porch"):
+        assert "a correction of its clock does not fit. `pano doctor` says" in texts[camera]
+    found = doctor.examine(lag).query("word == 'clock_off'").set_index("camera")
+    assert set(found.severity) == {"problem"}
+    assert "no longer fits" in found.advice["garage"]
+    assert "its clock is right" in found.evidence["porch"]
+    assert "an end" in found.advice["porch"]
+
+
+def test_what_is_ignored_is_not_warned_of(lag: Library) -> None:
+    ignoring = check({"zone": "Europe/Berlin", "doctor": {"ignore": ["Garage: clock_off"]}})
+    settings = ignoring.model_copy(update={"library": lag.folder, "uploads": lag.uploads})
+    assert Library.of(settings).clock_errors().empty
+    assert "warnings" not in Library.of(settings).media().attrs
+    assert status.collect(settings)["clock_errors"] == []
+
+
+def test_cards_and_ranges_of_the_dashboard_warn(lag: Library) -> None:
+    answers = Answers(lag, Selection())
+    shown = json.loads(Overview(PageSocket(), lag, answers).first)
+    assert {one["name"]: one["clock"] for one in shown["cameras"]} == {
+        "garage": "47 min behind",
+        "porch": "",
+    }
+    [notice] = shown["clocks"]
+    assert notice.startswith("garage: its clock is 47 min behind")

@@ -103,6 +103,8 @@ def _json(found: pd.DataFrame) -> str:
 def _plain(value: Any) -> Any:
     if value is None or value != value:
         return None
+    if hasattr(value, "to_json"):
+        return value.to_json()
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

@@ -25,6 +25,7 @@ from pano_analytics.ingest.unread import UnreadFolder, places
 from pano_analytics.model.upload import Upload
 from pano_analytics.store import own_tree, timekeeping
 from pano_analytics.upkeep import culling
+from pano_analytics.wording import clock_error
 
 if TYPE_CHECKING:
     from pano_analytics.library import Library
@@ -119,6 +120,7 @@ class _Results:
     now: datetime
     cameras: pd.DataFrame
     short: dict[str, str]
+    clocks: dict[str, str]
     troubles: list[str]
     unread: list[UnreadFolder]
     heat: Heat
@@ -136,6 +138,7 @@ class Answers(param.Parameterized):
 
     cameras = param.ClassSelector(class_=pd.DataFrame, default=pd.DataFrame())
     short = param.Dict(default={}, doc="a sentence per camera whose disk is too small")
+    clocks = param.Dict(default={}, doc="how wrong its clock is, per camera that is not corrected")
     troubles = param.List(default=[], doc="sentences that say what stops culling or ingest")
     unread = param.List(default=[], doc="folders with files that no camera reads")
     heat = param.ClassSelector(class_=Heat, default=Heat(pd.DataFrame(), date.min, date.min))
@@ -212,6 +215,7 @@ class Answers(param.Parameterized):
             now=minute,
             cameras=cameras,
             short=cached("short", minute, ask=lambda: find_short(library)),
+            clocks=cached("clocks", minute, ask=lambda: find_clocks(library)),
             troubles=cached("troubles", minute, ask=lambda: find_troubles(library)),
             unread=cached("unread", minute, ask=lambda: find_unread(library)),
             heat=cached("heat", span, ask=lambda: find_heat(library, span)),
@@ -286,6 +290,12 @@ def find_short(library: Library) -> dict[str, str]:
         for camera in cameras
         if camera.text
     }
+
+
+def find_clocks(library: Library) -> dict[str, str]:
+    """Return texts such as `47 min behind` by camera, where the times are shown wrong."""
+    wrong = library.clock_errors()
+    return dict(zip(wrong["camera"], map(clock_error, wrong["seconds"]), strict=True))
 
 
 def find_troubles(library: Library) -> list[str]:

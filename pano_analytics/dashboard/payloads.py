@@ -97,12 +97,21 @@ def _bounds(wanted: Range | None, year: int) -> Json | None:
 # --- The overview.
 
 
-def overview(cameras: pd.DataFrame, now: datetime, short: Mapping[str, str] | None = None) -> Json:
-    """Return the content of all camera cards; `short` maps cameras to disk warnings."""
-    short = short or {}
+def overview(
+    cameras: pd.DataFrame,
+    now: datetime,
+    short: Mapping[str, str] | None = None,
+    clocks: Mapping[str, str] | None = None,
+) -> Json:
+    """Return the content of all camera cards.
+
+    `short` maps cameras to warnings about the disk, `clocks` to those about their clocks.
+    """
+    short, clocks = short or {}, clocks or {}
     return {
         "cameras": [
-            _card(row, now) | {"short": short.get(row["camera"], "")}
+            _card(row, now)
+            | {"short": short.get(row["camera"], ""), "clock": clocks.get(row["camera"], "")}
             for row in cameras.to_dict("records")
         ],
         "call": cameras_call(),

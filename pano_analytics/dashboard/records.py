@@ -30,6 +30,11 @@ class Uploads:
     has_more: bool = False
     blocks: tuple[Block, ...] = ()
 
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about cameras whose times are shown wrong."""
+        return list(self.frame.attrs.get("warnings", ()))
+
 
 @dataclass(frozen=True)
 class Heat:

@@ -132,13 +132,17 @@ class Overview(View):
     """One card per camera: latest picture and its time, today's count, silence, links."""
 
     part = "overview"
-    watches = ("cameras", "now", "short", "troubles", "unread")
+    watches = ("cameras", "now", "short", "clocks", "troubles", "unread", "uploads")
 
     def text(self) -> str:
         answers = self.answers
         zone = self.library.zone
-        shown = payloads.overview(answers.cameras, answers.now, answers.short)
-        notices = {"troubles": answers.troubles, "unread": payloads.unread(answers.unread, zone)}
+        shown = payloads.overview(answers.cameras, answers.now, answers.short, answers.clocks)
+        notices = {
+            "troubles": answers.troubles,
+            "clocks": answers.uploads.warnings,
+            "unread": payloads.unread(answers.unread, zone),
+        }
         return payloads.dumps(shown | notices)
 
 

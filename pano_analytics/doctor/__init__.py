@@ -51,9 +51,11 @@ def examine(library: Library) -> pd.DataFrame:
     `severity` (problem, advice), `confidence` (certain, likely, possible), `evidence`
     (the measurements as text), `advice` (what to do), `value` and `limit` (what was
     measured and what is required, in the unit that docs/doctor.md lists for the word),
-    `since` (aware, in the library's zone; NaT if unknown). Only the newest `[doctor] days`
-    of each camera are examined. Raises LibraryError if there is no library yet, and
-    SettingsError if an entry of `[doctor] ignore` is not the word of a finding.
+    `since` (aware, in the library's zone; NaT if unknown), `command` (one that corrects the
+    uploads of a wrong clock; null for other findings) and `correction` (what it stores).
+    Only the newest `[doctor] days` of each camera are examined. Raises LibraryError if there
+    is no library yet, and SettingsError if an entry of `[doctor] ignore` is not the word of a
+    finding.
     """
     if not isinstance(library, Library):
         raise QueryError(f"expected a library; got {arguments.shown(library)}.")

@@ -8,8 +8,8 @@ from math import exp, lgamma, sqrt
 import pandas as pd
 
 from pano_analytics.doctor.case import Case
-from pano_analytics.doctor.findings import Finding, span
-from pano_analytics.wording import many
+from pano_analytics.doctor.findings import Finding
+from pano_analytics.wording import many, span
 
 # What a camera leaves behind when it aborts an upload.
 _CUT = ("partial", "damaged", "empty")

@@ -18,93 +18,62 @@ Only the newest uploads, so that a corrected clock is recognised within an hour.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 from statistics import median
 
 import numpy as np
 import pandas as pd
 
+from pano_analytics.analysis import lags
+from pano_analytics.analysis.lags import ClockOffset, Lags
 from pano_analytics.doctor.case import Case
-from pano_analytics.doctor.findings import Finding, span
-from pano_analytics.wording import many
+from pano_analytics.doctor.findings import Finding
+from pano_analytics.model.corrections import CORRECTED, ClockCorrection
+from pano_analytics.wording import clock_error, many, span
 
-_NEWEST = 40
 _FEWEST = 5
-_NEWEST_SPAN = pd.Timedelta(hours=1)
-# In a shorter span, a copy of a few files looks like a clock that is behind.
-_LEAST_SPAN = pd.Timedelta(minutes=30)
-_TIGHT_S = 120.0
-_SAME_S = 600.0
 _YEAR_S = 31_557_600.0
 _DRIFT_S_A_DAY = 5.0
 # Clocks of cameras that are wrong together differ by no more than this.
 _COMMON_S = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class ClockOffset:
-    """What the newest uploads say about a clock.
-
-    `ahead_s`: how far it is ahead (negative: behind) according to the fastest uploads;
-    None if the arrivals say nothing. `is_slow`: uploads arrive late, by varying amounts.
-    `quickest_s` and `middle_s` are the lags of the fastest twentieth and the median.
-    `uploads` is the number of uploads examined.
-    """
-
-    ahead_s: float | None
-    is_slow: bool
-    quickest_s: float
-    middle_s: float
-    uploads: int
-
-
 def judge(case: Case) -> ClockOffset | None:
     """Return what the newest uploads say about the camera's clock; None if they are too few."""
-    lags = lags_of(case)
-    newest = _newest(lags)
-    if len(newest) < _FEWEST:
-        return None
-    quickest, quick, middle = (float(newest["lag_s"].quantile(part)) for part in (0.05, 0.25, 0.5))
-    lags_and_count = (quickest, middle, len(newest))
-    if quick < -case.rules.clock_off_minutes * 60:
-        return ClockOffset(-quickest, False, *lags_and_count)
-    if not _is_spread(newest):
-        return ClockOffset(None, False, *lags_and_count)
-    if middle - quickest > max(_TIGHT_S, quickest / 4):
-        return ClockOffset(
-            0.0 if quickest < _TIGHT_S else None, quickest > _SAME_S, *lags_and_count
-        )
-    return ClockOffset(-quickest, False, *lags_and_count)
+    return lags.judge(_as_lags(lags_of(case)), _limit_s(case))
 
 
-def lags_of(case: Case) -> pd.DataFrame:
-    """Return `start`, `arrived` and `lag_s` of uploads with a time in their name, by arrival."""
+def _judge_shown(case: Case) -> ClockOffset | None:
+    """Return what they say about the times that are shown, with corrections."""
+    return lags.judge(_as_lags(lags_of(case, is_shown=True)), _limit_s(case))
+
+
+def _limit_s(case: Case) -> float:
+    return case.rules.clock_off_minutes * 60
+
+
+def _as_lags(found: pd.DataFrame) -> Lags:
+    start, arrived = (found[name].dt.as_unit("us").astype("int64") for name in ("start", "arrived"))
+    return Lags(start.to_numpy(), arrived.to_numpy(), found["lag_s"].to_numpy())
+
+
+def lags_of(case: Case, is_shown: bool = False) -> pd.DataFrame:
+    """Return `start`, `arrived` and `lag_s` of uploads with a time in their name, by arrival.
+
+    By the camera's own clock, or with `is_shown` by the times that are shown.
+    """
     uploads = case.uploads
-    is_timed = uploads["wall_start"].notna() & ~uploads["time_source"].isin(("guess", "gap"))
+    source = uploads["time_source"].str.partition("+")[0]
+    is_timed = uploads["wall_start"].notna() & ~source.isin(lags.UNSETTLED)
     uploads = uploads[is_timed].sort_values("arrived", kind="stable")
-    # Undo the correction that ingest made to impossible times.
     ended = uploads["end"].fillna(uploads["start"])
-    moved_s = uploads["clock_offset_s"].fillna(0.0)
-    lag_s = (uploads["arrived"] - ended).dt.total_seconds() - moved_s
-    lags: pd.DataFrame = uploads[["start", "arrived"]].assign(lag_s=lag_s)
-    return lags
-
-
-def _newest(lags: pd.DataFrame) -> pd.DataFrame:
-    """Return the newest arrivals: the last `_NEWEST`, and all of the last hour."""
-    if len(lags) <= _NEWEST:
-        return lags
-    since = min(lags["arrived"].iloc[-_NEWEST], lags["arrived"].iloc[-1] - _NEWEST_SPAN)
-    newest: pd.DataFrame = lags[lags["arrived"] >= since]
-    return newest
-
-
-def _is_spread(newest: pd.DataFrame) -> bool:
-    """Return whether arrivals are spread like the recordings, unlike those of a copied tree."""
-    recorded = newest["start"].max() - newest["start"].min()
-    arrived = newest["arrived"].max() - newest["arrived"].min()
-    return bool(recorded >= _LEAST_SPAN and arrived >= recorded / 2)
+    lag_s = (uploads["arrived"] - ended).dt.total_seconds()
+    if not is_shown:
+        # Undo the correction that ingest made to impossible times, or was told to make.
+        lag_s -= uploads["clock_offset_s"].fillna(0.0)
+    found: pd.DataFrame = uploads[["start", "arrived", "wall_start"]].assign(lag_s=lag_s)
+    return found
 
 
 def common_ahead_s(clocks: Iterable[ClockOffset | None]) -> float:
@@ -117,11 +86,12 @@ def common_ahead_s(clocks: Iterable[ClockOffset | None]) -> float:
 
 def check(case: Case, clock: ClockOffset | None, common_s: float) -> list[Finding]:
     """Report what is wrong with the clock; most cameras are ahead by `common_s` seconds."""
-    limit_s = case.rules.clock_off_minutes * 60
-    if clock is not None and clock.ahead_s is not None and abs(clock.ahead_s) > limit_s:
-        return [
-            _clock_off(case, clock, clock.ahead_s, common_s if abs(common_s) > limit_s else 0.0)
-        ]
+    limit_s = _limit_s(case)
+    ahead_s = None if clock is None else clock.ahead_s
+    if clock is not None and ahead_s is not None and abs(ahead_s) > limit_s:
+        return [_clock_off(case, clock, ahead_s, common_s if abs(common_s) > limit_s else 0.0)]
+    if ahead_s is not None and _is_corrected(case) and _is_shown_wrong(case):
+        return [_corrected_in_vain(case)]
     return [
         *_clock_in_pictures(case),
         *(_arriving_late(case, clock) if clock is not None and clock.is_slow else []),
@@ -131,30 +101,77 @@ def check(case: Case, clock: ClockOffset | None, common_s: float) -> list[Findin
 def _clock_off(case: Case, clock: ClockOffset, ahead_s: float, common_s: float) -> Finding:
     days = _steady_days(case, ahead_s)
     is_common = bool(common_s) and abs(ahead_s - common_s) <= _COMMON_S
-    offset = f"{span(ahead_s)} {_side(ahead_s)}"
+    offset = clock_error(ahead_s)
     if common_s and not is_common:
         own_s = ahead_s - common_s
-        offset += f", {span(own_s)} {_side(own_s)} against the other cameras"
+        offset += f", {clock_error(own_s)} against the other cameras"
     steady = f"; the same on {many(len(days), 'day')}{_drift(days)}" if len(days) else ""
     evidence = f"{offset}: {_arrivals(clock)}{steady}"
     is_certain = ahead_s > 0 or len(days) > 2
-    advice = _COMMON if is_common else f"{_cause(case, ahead_s - common_s)} {case.menu.clock}."
-    return Finding(
+    own_advice = f"{_cause(case, ahead_s - common_s)} {case.menu.clock}."
+    found = Finding(
         *(case.camera, "clock_off", "problem", "certain" if is_certain else "likely"),
-        *(evidence, advice, ahead_s),
-        limit=case.rules.clock_off_minutes * 60,
+        *(evidence, _COMMON if is_common else own_advice, ahead_s),
+        limit=_limit_s(case),
         since=days.index[0].to_pydatetime() if len(days) else None,
     )
+    if is_common or _is_utc(case, ahead_s - common_s):
+        return found  # `zone` corrects it
+    return _with_correction(case, found, ahead_s, days)
+
+
+def _with_correction(case: Case, found: Finding, ahead_s: float, days: pd.Series) -> Finding:
+    """Return the finding with what corrects the uploads, or that they are corrected."""
+    if _is_corrected(case):
+        if _is_shown_wrong(case):
+            return replace(found, advice=f"{found.advice} {_OTHER_CORRECTION}")
+        evidence = f"{found.evidence}; its uploads are corrected by `pano clock`"
+        return replace(found, severity="advice", evidence=evidence)
+    timed = lags_of(case)
+    affected = timed[timed["arrived"] >= days.index[0]] if len(days) else timed.tail(lags.NEWEST)
+    begun = affected["wall_start"].min().to_pydatetime()
+    correction = ClockCorrection(case.camera, begun, None, float(round(ahead_s)))
+    advice = f"{found.advice} {_CORRECT}\n{correction.command}"
+    return replace(found, advice=advice, command=correction.command, correction=correction)
+
+
+_CORRECT = (
+    "Uploads that came with the wrong time can be corrected; `pano undo` takes it back. Once the "
+    "clock is right, give the correction an end (--end):"
+)
+_OTHER_CORRECTION = (
+    "A correction of its clock is in force that no longer fits: take it back with `pano undo` "
+    "(`pano clock list` shows its id), then run `pano ingest` and `pano doctor`."
+)
+
+
+def _is_corrected(case: Case) -> bool:
+    """Return whether corrections apply to the newest uploads."""
+    newest = case.uploads.sort_values("arrived").tail(_FEWEST)
+    return bool(newest["time_source"].str.endswith(CORRECTED).any())
+
+
+def _is_shown_wrong(case: Case) -> bool:
+    shown = _judge_shown(case)
+    return shown is not None and shown.ahead_s is not None and abs(shown.ahead_s) > _limit_s(case)
+
+
+def _corrected_in_vain(case: Case) -> Finding:
+    newest = case.uploads["clock_offset_s"].dropna()
+    by_s = float(newest.iloc[-1])
+    evidence = f"its clock is right, but its uploads are corrected by {span(by_s)}"
+    advice = (
+        "Let the correction end when the clock was set: take it back with `pano undo` (`pano "
+        "clock list` shows its id), and store it again with an end (--end)."
+    )
+    fields = (case.camera, "clock_off", "problem", "likely", evidence, advice, -by_s)
+    return Finding(*fields, _limit_s(case))
 
 
 _COMMON = (
     "Most cameras are off by the same amount, so the cause is probably not the cameras: check "
     "`zone` in pano.toml, and this computer's own clock and time zone (timedatectl)."
 )
-
-
-def _side(ahead_s: float) -> str:
-    return "ahead" if ahead_s > 0 else "behind"
 
 
 def _arrivals(clock: ClockOffset) -> str:
@@ -167,9 +184,9 @@ def _arrivals(clock: ClockOffset) -> str:
 
 def _steady_days(case: Case, ahead_s: float) -> pd.Series:
     """Return how far ahead the clock was on each day of arrival, since it last jumped."""
-    lags = lags_of(case)
-    by_day = lags.groupby(lags["arrived"].dt.normalize())["lag_s"].quantile(0.05).mul(-1)
-    others = by_day[(by_day - ahead_s).abs() > _SAME_S]
+    found = lags_of(case)
+    by_day = found.groupby(found["arrived"].dt.normalize())["lag_s"].quantile(0.05).mul(-1)
+    others = by_day[(by_day - ahead_s).abs() > lags.SAME_S]
     return by_day if others.empty else by_day[by_day.index > others.index[-1]]
 
 
@@ -191,13 +208,22 @@ def _cause(case: Case, ahead_s: float) -> str:
         return "The clock has not been set since the camera started: configure a time server."
     if not _is_step(ahead_s):
         return "Set the clock, and configure a time server."
-    newest = case.uploads["start"].iloc[-1].tz_convert(case.zone).to_pydatetime()
-    utc_s = -(newest.utcoffset() or timedelta()).total_seconds()
-    if utc_s and _near(ahead_s, utc_s):
+    if _is_utc(case, ahead_s):
         return 'The camera uses UTC: set `zone = "UTC"` for it in pano.toml, or the camera\'s zone:'
-    if _near(abs(ahead_s), 3600) and _has_dst(newest):
+    if _near(abs(ahead_s), 3600) and _has_dst(_newest_start(case)):
         return "Off by one hour: daylight saving time or the time zone is set incorrectly."
     return "Off by whole hours or quarter hours: the camera is set to another time zone."
+
+
+def _newest_start(case: Case) -> datetime:
+    newest: datetime = case.uploads["start"].iloc[-1].tz_convert(case.zone).to_pydatetime()
+    return newest
+
+
+def _is_utc(case: Case, ahead_s: float) -> bool:
+    """Return whether the clock seems to be set to UTC, in a zone that differs from it."""
+    utc_s = -(_newest_start(case).utcoffset() or timedelta()).total_seconds()
+    return bool(utc_s) and _near(ahead_s, utc_s)
 
 
 def _is_step(ahead_s: float) -> bool:
@@ -218,12 +244,12 @@ def _has_dst(newest: datetime) -> bool:
 
 def _clock_in_pictures(case: Case) -> list[Finding]:
     """Compare the clock shown in pictures with their names, which another device may choose."""
-    shots = case.of("snapshot").dropna(subset=["camera_clock", "wall_start"]).tail(_NEWEST)
+    shots = case.of("snapshot").dropna(subset=["camera_clock", "wall_start"]).tail(lags.NEWEST)
     offset_s = (shots["camera_clock"] - shots["wall_start"]).dt.total_seconds()
     middle_s = 0.0 if len(shots) < _FEWEST else float(offset_s.median())
     if abs(middle_s) <= case.rules.clock_off_minutes * 60:
         return []
-    number = int((abs(offset_s - middle_s) <= _SAME_S).sum())
+    number = int((abs(offset_s - middle_s) <= lags.SAME_S).sum())
     where = "ahead of" if middle_s > 0 else "behind"
     evidence = (
         f"the clock in the picture is {span(middle_s)} {where} the file name in {number} of the "
@@ -245,4 +271,4 @@ def _arriving_late(case: Case, clock: ClockOffset) -> list[Finding]:
         f"copied files; the clock cannot be checked. Check its Wi-Fi, and {case.menu.upload}."
     )
     fields = (case.camera, "uploads_late", "advice", "possible", evidence, advice)
-    return [Finding(*fields, clock.quickest_s, _SAME_S)]
+    return [Finding(*fields, clock.quickest_s, lags.SAME_S)]

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from pano_analytics.model.corrections import ClockCorrection
+
 # word -> what it means. `value` and `limit` are in the unit that docs/doctor.md names.
 WORDS: dict[str, str] = {
     "clock_off": "the camera's clock is wrong",
@@ -49,6 +51,8 @@ class Finding:
 
     `camera` is None if it concerns all cameras; `value` and `limit` are what was measured
     and what is required; `since` is when it began (aware), within the examined days.
+    `command` is a command that corrects the uploads of a wrong clock, `correction` what it
+    stores.
     """
 
     camera: str | None
@@ -60,6 +64,8 @@ class Finding:
     value: float | None = None
     limit: float | None = None
     since: datetime | None = None
+    command: str | None = None
+    correction: ClockCorrection | None = None
 
 
 COLUMNS = tuple(Finding.__dataclass_fields__)
@@ -70,7 +76,9 @@ def table(findings: Iterable[Finding], zone: ZoneInfo) -> pd.DataFrame:
     ranked = sorted(findings, key=_rank)
     frame = pd.DataFrame([asdict(one) for one in ranked], columns=list(COLUMNS))
     # pandas would turn None (a finding that concerns all cameras) into NaN.
-    frame["camera"] = pd.Series([one.camera for one in ranked], frame.index, dtype=object)
+    for name in ("camera", "command", "correction"):
+        values = [getattr(one, name) for one in ranked]
+        frame[name] = pd.Series(values, frame.index, dtype=object)
     since = pd.to_datetime(frame["since"], utc=True).dt.as_unit("us")
     return frame.astype({"value": "float64", "limit": "float64"}).assign(
         since=since.dt.tz_convert(zone)
@@ -80,12 +88,3 @@ def table(findings: Iterable[Finding], zone: ZoneInfo) -> pd.DataFrame:
 def _rank(one: Finding) -> tuple[int, int, str, str]:
     words = list(WORDS)
     return SEVERITIES.index(one.severity), words.index(one.word), one.advice, one.camera or ""
-
-
-def span(seconds: float) -> str:
-    """Return a duration in everyday words, without its sign."""
-    size = abs(seconds)
-    for unit, length in (("years", 31_557_600), ("days", 86_400), ("h", 3600), ("min", 60)):
-        if size >= 2 * length or (unit in ("h", "min") and size >= length):
-            return f"{size / length:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{size:.0f} s"

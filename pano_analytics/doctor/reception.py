@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pano_analytics.doctor.arrivals import is_many, is_rising
-from pano_analytics.doctor.findings import Finding, span
+from pano_analytics.doctor.findings import Finding
 from pano_analytics.doctor.ports import ADVICE, reason
 from pano_analytics.library import Library
 from pano_analytics.receive import records, refusals
 from pano_analytics.receive.accounts import FILE_NAME, Accounts
 from pano_analytics.settings import Receive
-from pano_analytics.wording import many
+from pano_analytics.wording import many, span
 
 # Only so many failures in a row are reported: a client may also change its mind once.
 _IN_A_ROW = 3

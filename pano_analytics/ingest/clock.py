@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from pano_analytics.model.corrections import CORRECTED
 from pano_analytics.model.times import WallClock, epoch_us
 
 _S = 1_000_000
@@ -25,10 +26,6 @@ _EARLY_US, _LATE_US = 120 * _S, 1800 * _S
 _SAME_CLOCK_US = 600 * _S
 _NEAR = timedelta(minutes=2)
 _HALF_A_DAY = timedelta(hours=12)
-
-
-# What `time_source` ends in if a correction of the camera's clock was applied.
-CORRECTED = "+correction"
 
 
 class NameTimes(NamedTuple):

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from pano_analytics import layouts
 from pano_analytics.ingest.clock import (
-    CORRECTED,
     NameTimes,
     SettledTime,
     settle,
@@ -28,7 +27,13 @@ from pano_analytics.ingest.unread import Unread
 from pano_analytics.ingest.walk import FileEntry
 from pano_analytics.layouts.later import split
 from pano_analytics.model import alike
-from pano_analytics.model.corrections import AheadSpan, ClockCorrection, ahead_at, ahead_spans
+from pano_analytics.model.corrections import (
+    CORRECTED,
+    AheadSpan,
+    ClockCorrection,
+    ahead_at,
+    ahead_spans,
+)
 from pano_analytics.model.tables import schema
 from pano_analytics.model.times import WallClock, epoch_us, from_epoch_us, local_date
 from pano_analytics.model.upload import Reading, Upload

@@ -19,17 +19,25 @@ import pandas as pd
 from pano_analytics import settings as settings_module
 from pano_analytics.analysis import activity
 from pano_analytics.analysis.events import Rule, events
+from pano_analytics.analysis.lags import CameraError
 from pano_analytics.analysis.marks import COLUMNS as MARKS
 from pano_analytics.analysis.marks import with_marks, without_marks
 from pano_analytics.analysis.sessions import TransitionLags, sessions
 from pano_analytics.analysis.silence import is_silent
-from pano_analytics.errors import LibraryError, MediaError, QueryError, SettingsError
-from pano_analytics.library import corrections
+from pano_analytics.errors import (
+    DecisionsError,
+    LibraryError,
+    MediaError,
+    QueryError,
+    SettingsError,
+)
+from pano_analytics.library import corrections, lags
 from pano_analytics.library import decisions as decided
 from pano_analytics.library import events as event_queries
 from pano_analytics.library import sessions as session_queries
 from pano_analytics.library.queries import Queries
 from pano_analytics.model import alike, arguments
+from pano_analytics.model.corrections import ClockCorrection
 from pano_analytics.model.tables import MEDIA, named
 from pano_analytics.model.times import from_epoch_us, instant, is_day
 from pano_analytics.model.upload import KINDS, STATES, Upload, locate, resolved
@@ -128,6 +136,10 @@ class Library:
         return Queries(self.catalog, self._settings.zone)
 
     @cached_property
+    def _clock_watch(self) -> lags.ClockWatch:
+        return lags.ClockWatch(self.catalog)
+
+    @cached_property
     def _decisions(self) -> Decisions:
         return Decisions(self.storage)
 
@@ -178,8 +190,9 @@ class Library:
 
         `camera`, `kind` and `state` take a name or several. The columns are those of
         `docs/columns.md`; `camera` is a category in the order of `camera_names()`.
-        Raises QueryError for an unknown name, listing the known ones, and for a range that
-        is empty or in the future.
+        If times of a camera are wrong and not corrected (see `clock_errors`), the frame's
+        `attrs["warnings"]` has a sentence about it. Raises QueryError for an unknown name,
+        listing the known ones, and for a range that is empty or in the future.
         """
         chosen = arguments.names(columns, "columns", COLUMNS)
         if chosen == []:
@@ -200,7 +213,7 @@ class Library:
             + (f" LIMIT {max_rows}" if max_rows is not None else "")
         )
         rows = self._queries.ask(statement, self._select(cameras, first, last), values)
-        return self._in_camera_order(rows)
+        return self._warned(self._in_camera_order(rows), cameras, first, last)
 
     def events(
         self,
@@ -231,7 +244,8 @@ class Library:
 
         `is_reviewed` and `new_files` are those of the person `who`; for None, an upload is
         reviewed if anybody has reviewed it. With `is_reviewed`, `is_pinned` or `is_dismissed`
-        only the events with that value are returned. Raises QueryError as `media` does.
+        only the events with that value are returned. Warns in `attrs` and raises QueryError as
+        `media` does.
         """
         chosen = event_queries.chosen_columns(columns)
         person = decided.chosen_person(who)
@@ -254,7 +268,8 @@ class Library:
             ["start", "camera", "channel"], ascending=[not is_reversed, True, True], kind="stable"
         )
         shown = ordered if max_rows is None else ordered.head(max_rows)
-        return shown[chosen or list(event_queries.COLUMNS)].reset_index(drop=True)
+        asked = shown[chosen or list(event_queries.COLUMNS)].reset_index(drop=True)
+        return self._warned(asked, cameras, first, last)
 
     def _events_within(
         self,
@@ -328,7 +343,9 @@ class Library:
         shown = ordered if max_rows is None else ordered.head(max_rows)
         if chosen is None or not set(chosen).isdisjoint(session_queries.UNSEEN_NAMES):
             shown = self._with_unseen(shown, home)
-        return shown[chosen or list(session_queries.COLUMNS)].reset_index(drop=True)
+        asked = shown[chosen or list(session_queries.COLUMNS)].reset_index(drop=True)
+        # A session may contain events of any camera, whichever was asked for.
+        return self._warned(asked, None, first, last)
 
     def transition_lags(self) -> TransitionLags:
         """Return what was learned of how visits move from camera to camera.
@@ -557,12 +574,64 @@ class Library:
         `seconds` (how far the clock was ahead; negative: behind), `who` and `decided` (aware in
         `zone`).
         """
-        settings = self.settings
-        configured = (
-            one for name in settings.names for one in settings.camera(name).clock_corrections
-        )
-        rows = corrections.correction_rows(configured, self._decisions.about_clocks())
+        decisions = self._decisions.about_clocks()
+        rows = corrections.correction_rows(self._configured_corrections(), decisions)
         return corrections.corrections_frame(rows, self.zone)
+
+    def clock_errors(self) -> pd.DataFrame:
+        """Return the cameras whose times are shown wrong, until a correction is applied.
+
+        According to the newest uploads of each, as `pano doctor` judges them. Columns: `camera`,
+        `seconds` (how far its times are ahead; negative: behind), `since` (aware: the start, as
+        it is shown, of the first upload known to be affected), `wall_start` (what the camera's
+        clock showed then: the `start` for `correct_clock`), `text` (a warning, with the command
+        that corrects it).
+        """
+        return lags.errors_frame(self._clock_errors(self.camera_names()), self.zone)
+
+    def _clock_errors(self, cameras: Iterable[str]) -> list[CameraError]:
+        return self._clock_watch.errors(self.settings, cameras, self._stored_corrections)
+
+    def _stored_corrections(self) -> list[ClockCorrection]:
+        try:
+            stored = self._decisions.clock_corrections()
+        except DecisionsError:  # `pano check` reports it
+            stored = ()
+        return [*self._configured_corrections(), *stored]
+
+    def _configured_corrections(self) -> list[ClockCorrection]:
+        settings = self.settings
+        return [one for name in settings.names for one in settings.camera(name).clock_corrections]
+
+    def _warned(
+        self,
+        frame: pd.DataFrame,
+        cameras: Iterable[str] | None,
+        first: datetime | None,
+        last: datetime | None,
+    ) -> pd.DataFrame:
+        """Return the frame with warnings about clocks in `attrs`, if there are any."""
+        chosen = self.camera_names() if cameras is None else cameras
+        wrong = [one for one in self._clock_errors(chosen) if one.concerns(last)]
+        texts = [one.text(self._lag_adds(one, first, last)) for one in wrong]
+        if texts:
+            frame.attrs["warnings"] = texts
+        return frame
+
+    def _lag_adds(self, one: CameraError, first: datetime | None, last: datetime | None) -> int:
+        """Return how many uploads a range would have in addition if their clock were right."""
+        by = timedelta(seconds=one.error.seconds)
+        low, high = (None if bound is None else bound + by for bound in (first, last))
+        if low is None and high is None:
+            return 0
+        (inside, values), (there, others) = _overlap(low, high), _overlap(first, last)
+        conditions = [*inside, f"NOT coalesce({' AND '.join(there)}, false)", "start >= ?"]
+        counted = self._queries.ask(
+            f"SELECT count(*) AS added FROM {{source}} {_where(conditions)}",
+            self._select([one.camera], low, high),
+            [*values, *others, one.error.since],
+        )
+        return int(counted["added"].iloc[0])
 
     def event_rules(self) -> dict[str, Rule]:
         """Return the rule for events of each camera, from the settings; see `analysis.events`."""
@@ -648,8 +717,8 @@ class Library:
         `by` is "hour" or "day" (the bucket is the aware local time at which it begins) or
         "weekday" (the bucket is the English name, a category, Monday first). Every camera
         has every bucket from `start` to `end`, or from the first to the last upload of the
-        selected cameras; counts are zero where nothing was uploaded. Raises QueryError as
-        `media` does.
+        selected cameras; counts are zero where nothing was uploaded. Warns in `attrs` and
+        raises QueryError as `media` does.
         """
         if not isinstance(by, str) or by not in activity.BUCKETS:
             raise QueryError(
@@ -662,7 +731,7 @@ class Library:
         first, last = self._range(start, end)
         counts = self._counts(cameras, first, last)
         filled = activity.zero_filled(counts, str(by), cameras, first, last, self.zone)
-        return self._in_camera_order(filled)
+        return self._warned(self._in_camera_order(filled), cameras, first, last)
 
     def _counts(
         self, cameras: list[str], first: datetime | None, last: datetime | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import combinations
@@ -12,6 +13,8 @@ from pano_analytics.errors import QueryError
 from pano_analytics.model import alike
 from pano_analytics.model.times import epoch_us, wall_time
 
+CORRECTED = "+correction"
+"""What `time_source` ends in if a correction was applied."""
 # A hundred years: a clock that was never set shows 1970 or 2000.
 MOST_SECONDS = 3_155_760_000.0
 
@@ -52,11 +55,23 @@ class ClockCorrection(NamedTuple):
             and (self.end is None or other.start < self.end)
         )
 
+    @property
+    def command(self) -> str:
+        """The command that stores it."""
+        words = ["pano", "clock", "correct", self.camera, "--start", f"{self.start}"]
+        words += [] if self.end is None else ["--end", f"{self.end}"]
+        return shlex.join([*words, "--seconds", _plain(self.seconds)])
+
     def __str__(self) -> str:
         """Return it in words, such as `2820 s behind from 2026-11-03 00:00:00`."""
         side = "ahead" if self.seconds > 0 else "behind"
         until = "" if self.end is None else f" to {self.end}"
-        return f"{abs(self.seconds):g} s {side} from {self.start}{until}"
+        return f"{_plain(abs(self.seconds))} s {side} from {self.start}{until}"
+
+
+def _plain(seconds: float) -> str:
+    """Return a number without an exponent."""
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
 
 
 class AheadSpan(NamedTuple):

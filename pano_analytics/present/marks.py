@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from pano_analytics.model.corrections import CORRECTED
 from pano_analytics.model.upload import Upload
+from pano_analytics.wording import clock_error
 
 
 class Badge(NamedTuple):
@@ -68,6 +70,7 @@ TIME_BADGES: dict[str, Badge] = {
         "The file name has no valid time. This is the time when the file arrived.",
     ),
 }
+_SHOWN_RIGHT = "The time is shown without that error."
 _TIME_SOURCES = {
     "name": "the file’s name",
     "name+arrival": "the file’s name, and its arrival",
@@ -84,17 +87,27 @@ def badges(upload: Upload) -> list[Badge]:
     if upload.state in STATE_BADGES:
         word, reason = STATE_BADGES[upload.state]
         result.append(Badge(word, upload.state_reason or reason))
-    source = upload.time_source or "name"
+    source, is_corrected = _source(upload)
     if source != "name":
         other = Badge("Time uncertain", f"Its time comes from: {source}.")
         result.append(TIME_BADGES.get(source, other))
+    if is_corrected:
+        error = clock_error(upload.clock_offset_s or 0.0)
+        result.append(Badge("Clock corrected", f"The camera’s clock was {error}. {_SHOWN_RIGHT}"))
     return result
 
 
 def time_source(upload: Upload) -> str:
     """Return where the start of an upload comes from, such as `the file’s name`."""
+    source, is_corrected = _source(upload)
+    text = _TIME_SOURCES.get(source, source)
+    return f"{text}, with the clock corrected" if is_corrected else text
+
+
+def _source(upload: Upload) -> tuple[str, bool]:
+    """Return `time_source` without what says that the clock was corrected, and whether it was."""
     source = upload.time_source or "name"
-    return _TIME_SOURCES.get(source, source)
+    return source.removesuffix(CORRECTED), source.endswith(CORRECTED)
 
 
 def culled_on(upload: Upload, zone: ZoneInfo) -> str:

@@ -393,6 +393,14 @@ class Doctor(_Strict):
     no_clips_days: int = Field(default=3, ge=1)
     ignore: tuple[str, ...] = ()
 
+    def ignores(self, camera: str, word: str) -> bool:
+        """Return whether findings `word` of a camera are ignored."""
+        entries = (entry.rpartition(":") for entry in self.ignore)
+        return any(
+            known.strip() == word and alike.key(name.strip()) in ("", alike.key(camera))
+            for name, _, known in entries
+        )
+
 
 def _refuse_twice(what: str, values: list[tuple[str, int | None]]) -> None:
     keys = [(alike.key(value), channel) for value, channel in values]

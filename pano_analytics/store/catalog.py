@@ -9,10 +9,11 @@ no longer named are kept for a grace period, for readers that still use them.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -127,6 +128,14 @@ class Catalog:
             raise
         except (OSError, pa.ArrowException) as error:
             raise PartError.of(self.storage.address(name), error) from error
+
+    def newest_days(self, camera: str, most: int) -> Iterator[pa.Table]:
+        """Yield the rows of up to `most` camera-days of a camera, newest first, as asked for.
+
+        Raises the errors of `read`.
+        """
+        for _, part in islice(self.manifest().newest_first([camera]), most):
+            yield self.read(part)
 
     def column(self, part: Part, name: str) -> pa.ChunkedArray:
         """Return a column of a part of `media`, which must have it; the others are not read.

@@ -30,6 +30,7 @@ function cameraCard(camera) {
     h("div", { class: "line small muted" }, h("span", { class: "when-text" }, camera.silent ? camera.silent_text : camera.when),
       h("span", { class: "links" }, cameraLinks(camera))),
     camera.short && h("p", { class: "short-disk", title: "The disk is too small for the configured days (keep_days)" }, icon("warn"), `Disk: ${camera.short}`),
+    camera.clock && h("p", { class: "short-disk", title: "Its times are shown as its clock has them; pano doctor says how to correct them" }, icon("warn"), `Clock: ${camera.clock}`),
     camera.description && h("p", { class: "muted", title: camera.description }, camera.description))
 }
 
@@ -47,14 +48,19 @@ function troubleNotice(text) {
   return h("p", { class: "unread trouble" }, icon("warn"), text[0].toUpperCase() + text.slice(1))
 }
 
+// A camera of the selection whose clock is wrong: uploads may belong to the range and not be in it.
+function clockNotice(text) {
+  return h("p", { class: "unread trouble" }, icon("warn"), text)
+}
+
 export const overview = (place, line) => {
   const cards = h("div", { class: "cards" })
   const head = h("header", {})
   const notices = h("div", { class: "troubles", role: "status" })
   const host = h("section", { class: "overview", "aria-label": "Cameras" }, head, notices, cards)
   const draw = () => {
-    const { cameras, call, troubles, unread } = line.data
-    refill(notices, [...troubles.map(troubleNotice), ...unread.map(unreadNotice)])
+    const { cameras, call, troubles, clocks, unread } = line.data
+    refill(notices, [...troubles.map(troubleNotice), ...clocks.map(clockNotice), ...unread.map(unreadNotice)])
     refill(cards, cameras.map(cameraCard))
     refill(head, h("h2", {}, "Cameras"), asDataFrame(call))
   }

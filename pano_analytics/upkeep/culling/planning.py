@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from pano_analytics.layouts.later import split
 from pano_analytics.layouts.sidecars import PART
+from pano_analytics.model.corrections import CORRECTED
 from pano_analytics.model.tables import uploads_of
 from pano_analytics.model.times import from_epoch_us
 from pano_analytics.model.upload import GONE_STATES, Upload, decode_path, encode_path
@@ -226,7 +227,7 @@ def _shown(rows: pa.Table) -> pa.ChunkedArray:
 
     It is implausible more than ten minutes after the arrival, as for every other upload.
     """
-    is_corrected = pc.ends_with(rows["time_source"], "+correction")
+    is_corrected = pc.ends_with(rows["time_source"], CORRECTED)
     ahead_us = pc.cast(pc.multiply(rows["clock_offset_s"], 1e6), pa.int64(), safe=False)
     shown_us = pc.add(rows["start"].cast(pa.int64()), ahead_us)
     last_us = pc.add(rows["arrived"].cast(pa.int64()), _AHEAD_US)
