@@ -162,7 +162,8 @@ def misfit(words: list[str]) -> str | None:
     if name == "pano" and words[:1] not in (["--help"], ["--version"]):
         return f"pano {words[0]}"
     known = {opt for one in ALL_COMMANDS[name].params for opt in (*one.opts, *one.secondary_opts)}
-    unknown = [w for w in left if w.startswith("-") and w != "-" and w not in {*known, "--help"}]
+    options = [word for word in left if re.match(r"-(?!$|\d)", word)]  # -2820 is a value
+    unknown = [word for word in options if word not in {*known, "--help"}]
     return f"{name} {unknown[0]}" if unknown else None
 
 

@@ -27,7 +27,7 @@ from pano_analytics.store.storage import Storage
 KEYS = {
     "now", "library", "uploads", "generation", "is_running", "last_run", "rows", "snapshots",
     "clips", "waiting", "states", "cameras", "culling", "up", "problems", "is_healthy", "unread",
-    "receive", "unreadable", "skipped", "journal_torn",
+    "receive", "unreadable", "skipped", "journal_torn", "clock_errors",
 }  # fmt: skip
 
 
