@@ -35,6 +35,7 @@ from pano_analytics.ingest import listing as reading
 from pano_analytics.ingest.clock import NameTimes, SettledTime, settle, time_from_name
 from pano_analytics.library import Library
 from pano_analytics.model.times import WallClock, epoch_us
+from pano_analytics.present import badges, facts
 from pano_analytics.settings import Settings, check
 from pano_analytics.store.decisions import Decisions
 from pano_analytics.upkeep.backup import backup, restore
@@ -574,3 +575,23 @@ def test_cards_and_ranges_of_the_dashboard_warn(lag: Library) -> None:
     }
     [notice] = shown["clocks"]
     assert notice.startswith("garage: its clock is 47 min behind")
+
+
+def test_an_upload_says_that_it_was_corrected(settings: Settings) -> None:
+    """With what the camera's clock showed, and by how much it was wrong."""
+    run(settings, is_inspecting=False)
+    library = Library.of(settings)
+    library.correct_clock("garage", "2026-03-01", None, BEHIND)
+    run(settings, is_inspecting=False)
+    upload = library.upload(library.media("garage", limit=1).iloc[0])
+    assert [(badge.word, badge.reason) for badge in badges(upload)][1:] == [
+        (
+            "Clock corrected",
+            "The camera’s clock was 47 min behind. The time is shown without that error.",
+        )
+    ]
+    told = dict(facts(upload, library.zone))
+    assert told["Camera’s clock"] == "2026-03-02 23:20:00"
+    assert told["Time"].startswith("Tuesday 3 March 2026, 00:07:00")
+    assert told["Time from"] == "the file’s name, with the clock corrected"
+    assert told["Clock error"] == "0:47:00 behind, corrected here"

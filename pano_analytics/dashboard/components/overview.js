@@ -30,7 +30,7 @@ function cameraCard(camera) {
     h("div", { class: "line small muted" }, h("span", { class: "when-text" }, camera.silent ? camera.silent_text : camera.when),
       h("span", { class: "links" }, cameraLinks(camera))),
     camera.short && h("p", { class: "short-disk", title: "The disk is too small for the configured days (keep_days)" }, icon("warn"), `Disk: ${camera.short}`),
-    camera.clock && h("p", { class: "short-disk", title: "Its times are shown as its clock has them; pano doctor says how to correct them" }, icon("warn"), `Clock: ${camera.clock}`),
+    camera.clock && h("p", { class: "clock-off", title: "Its times are shown as its clock has them; pano doctor says how to correct them" }, icon("warn"), `Clock: ${camera.clock}`),
     camera.description && h("p", { class: "muted", title: camera.description }, camera.description))
 }
 
@@ -50,7 +50,7 @@ function troubleNotice(text) {
 
 // A camera of the selection whose clock is wrong: uploads may belong to the range and not be in it.
 function clockNotice(text) {
-  return h("p", { class: "unread trouble" }, icon("warn"), text)
+  return h("p", { class: "unread clock-notice" }, icon("warn"), text)
 }
 
 export const overview = (place, line) => {
