@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.analysis.lags import CameraError, shown_error
+from pano_analytics.analysis.lags import NEEDED, CameraError, shown_error
 from pano_analytics.analysis.silence import is_silent
 from pano_analytics.errors import DecisionsError, JournalError, LibraryError, PanoError
 from pano_analytics.ingest import obstacles, unread
@@ -222,7 +222,7 @@ def _clock_error(settings: Settings, storage: Storage, camera: str) -> CameraErr
     """Return the error of the times that are shown of a camera, None also if it is ignored."""
     if settings.doctor.ignores(camera, "clock_off"):
         return None
-    days = Catalog(storage).newest_days(camera, settings.doctor.days)
+    days = Catalog(storage).newest_days(camera, settings.doctor.days, NEEDED)
     try:
         error = shown_error(days, settings.doctor.clock_off_minutes * 60)
     except (OSError, LibraryError, pa.ArrowException):

@@ -29,6 +29,8 @@ _LEAST_SPAN_US = 1800 * _S
 _TIGHT_S = 120.0
 SAME_S = 600.0
 """Errors of one clock on several days differ by no more than this, unless it was set."""
+NEEDED = ("start", "end", "arrived", "wall_start", "time_source")
+"""The columns of an upload that say something about the clock."""
 UNSETTLED = ("guess", "gap")
 """The first part of `time_source` for starts that say nothing about the clock."""
 
@@ -153,8 +155,8 @@ def judge(lags: Lags, limit_s: float) -> ClockOffset | None:
 def shown_error(days: Iterable[pa.Table], limit_s: float) -> ShownError | None:
     """Return the error of the times that are shown of a camera; None unless it is certain.
 
-    `days` are its camera-days as media tables, newest first; as few as possible are read. An
-    error of at most `limit_s` seconds is none. Corrections are part of what is shown.
+    `days` are the columns `NEEDED` of its camera-days, newest first; as few as possible are
+    read. An error of at most `limit_s` seconds is none. Corrections are part of what is shown.
     """
     tables = map(_timed, days)
     newest = list(_enough(tables))
@@ -173,19 +175,18 @@ def shown_error(days: Iterable[pa.Table], limit_s: float) -> ShownError | None:
 
 def _timed(table: pa.Table) -> pa.Table:
     """Return the columns that matter of the uploads whose start is from a clock."""
-    chosen = table.select(["start", "end", "arrived", "wall_start", "time_source"])
+    chosen = table.select(NEEDED)
     source = pc.list_element(pc.split_pattern(chosen["time_source"], "+"), 0)
     is_unsettled = pc.is_in(source, pa.array(UNSETTLED))
     return chosen.filter(pc.and_(pc.is_valid(chosen["wall_start"]), pc.invert(is_unsettled)))
 
 
 def _enough(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield tables until there are two, and they have enough uploads to judge the clock."""
-    rows = count = 0
+    """Yield tables until one has enough uploads, over a time that is long enough to judge."""
     for table in tables:
         yield table
-        rows, count = rows + table.num_rows, count + 1
-        if rows >= NEWEST and count > 1:
+        first, last = pc.min_max(table["start"].cast(pa.int64())).as_py().values()
+        if table.num_rows >= NEWEST and last - first >= _NEWEST_SPAN_US:
             return
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pyarrow as pa
 
-from pano_analytics.analysis.lags import CameraError, ShownError, shown_error
+from pano_analytics.analysis.lags import NEEDED, CameraError, ShownError, shown_error
 from pano_analytics.errors import LibraryError
 from pano_analytics.model.corrections import ClockCorrection
 from pano_analytics.settings import Settings
@@ -49,16 +49,16 @@ class ClockWatch:
 
         `stored` returns the corrections of all cameras; it is called only if there are any.
         """
-        found = ((name, self._error(settings, name)) for name in cameras)
+        generation = self._catalog.manifest().generation
+        found = ((name, self._error(settings, name, generation)) for name in cameras)
         wrong = [CameraError(name, error) for name, error in found if error is not None]
         known = stored() if wrong else ()
         return [one.among(known) for one in wrong]
 
-    def _error(self, settings: Settings, camera: str) -> ShownError | None:
+    def _error(self, settings: Settings, camera: str, generation: int) -> ShownError | None:
         if settings.doctor.ignores(camera, "clock_off"):
             return None
         look, now_s = self._known.get(camera), time.monotonic()
-        generation = self._catalog.manifest().generation
         is_recent = look is not None and look.error is None and now_s - look.at_s < _AGAIN_AFTER_S
         if look is None or (look.generation != generation and not is_recent):
             error = self._newest_error(settings, camera)
@@ -67,7 +67,7 @@ class ClockWatch:
 
     def _newest_error(self, settings: Settings, camera: str) -> ShownError | None:
         """Return the error by the newest days; None if they cannot be read."""
-        days = self._catalog.newest_days(camera, settings.doctor.days)
+        days = self._catalog.newest_days(camera, settings.doctor.days, NEEDED)
         try:
             return shown_error(days, settings.doctor.clock_off_minutes * 60)
         except (OSError, LibraryError, pa.ArrowException):

@@ -9,7 +9,7 @@ no longer named are kept for a grace period, for readers that still use them.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -129,13 +129,14 @@ class Catalog:
         except (OSError, pa.ArrowException) as error:
             raise PartError.of(self.storage.address(name), error) from error
 
-    def newest_days(self, camera: str, most: int) -> Iterator[pa.Table]:
-        """Yield the rows of up to `most` camera-days of a camera, newest first, as asked for.
+    def newest_days(self, camera: str, most: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield columns of up to `most` camera-days of a camera, newest first, as asked for.
 
-        Raises the errors of `read`.
+        All parts must have the columns. Raises the errors of `column`.
         """
         for _, part in islice(self.manifest().newest_first([camera]), most):
-            yield self.read(part)
+            with self.storage.source(self.where(part.path)) as source:
+                yield read_parquet(source, columns)
 
     def column(self, part: Part, name: str) -> pa.ChunkedArray:
         """Return a column of a part of `media`, which must have it; the others are not read.
