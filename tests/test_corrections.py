@@ -25,6 +25,7 @@ from killing import Steps, in_child, wait
 from lived_in import assert_same, fresh, live, renew, run, told
 from shared_files import clip_path, lay, snapshot_path
 
+import pano_analytics
 from pano_analytics import doctor, status
 from pano_analytics.cli import pano
 from pano_analytics.dashboard.answers import Answers
@@ -595,3 +596,35 @@ def test_an_upload_says_that_it_was_corrected(settings: Settings) -> None:
     assert told["Time"].startswith("Tuesday 3 March 2026, 00:07:00")
     assert told["Time from"] == "the file’s name, with the clock corrected"
     assert told["Clock error"] == "0:47:00 behind, corrected here"
+
+
+def test_cameras_of_a_template_have_the_corrections_of_its_table(tmp_path: Path) -> None:
+    """In the settings; a decision is about one of them."""
+    for name in ("left", "right"):
+        lay(b"x", tmp_path / "uploads" / "yard" / name / "20260303120000.jpg")
+    table = {"name": "yard", "layout": "{camera}/{start:%Y%m%d%H%M%S}.jpg"}
+
+    def ahead(**clock: Any) -> list[float | None]:
+        settings = check({"zone": "UTC", "cameras": [table | clock]}).model_copy(
+            update={"uploads": tmp_path / "uploads", "library": tmp_path / "library"}
+        )
+        rows = rows_of(settings).sort_values("camera")
+        assert rows.camera.tolist() == ["left", "right"]
+        assert rows_of(settings).sort_values("camera").equals(rows)
+        return rows.clock_offset_s.fillna(0).tolist()
+
+    span = [{"start": "2026-03-03", "seconds": BEHIND}]
+    assert ahead() == [0, 0]
+    assert ahead(clock=span) == [BEHIND, BEHIND]
+    assert ahead() == [0, 0]
+    library = pano_analytics.open(tmp_path / "library")
+    library.correct_clock("right", "2026-03-03", None, 90)
+    assert ahead() == [0, 90]
+    # The settings take precedence.
+    assert ahead(clock=span) == [BEHIND, BEHIND]
+    assert library.clock_corrections().camera.tolist() == ["right"]
+    assert pano_analytics.open(tmp_path / "library").clock_corrections().seconds.tolist() == [
+        BEHIND,
+        BEHIND,
+        90,
+    ]
