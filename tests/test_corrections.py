@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -166,12 +167,26 @@ def rows_of(settings: Settings) -> pd.DataFrame:
 
 def new_rows(folder: Path, library: str, in_force: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a new library that has had these corrections in its settings always."""
-    clocks: dict[str, list[dict[str, Any]]] = {}
-    for row in in_force.itertuples():
-        span = {"start": row.start.to_pydatetime(), "seconds": row.seconds}
-        end = {} if pd.isna(row.end) else {"end": row.end.to_pydatetime()}
-        clocks.setdefault(row.camera, []).append(span | end)
+    cameras = in_force.camera.unique()
+    clocks = {name: flat(in_force[in_force.camera == name]) for name in cameras}
     return rows_of(settings_for(folder, library, **clocks))
+
+
+def flat(in_force: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return spans that do not overlap: of two corrections, the later decision applies.
+
+    Two overlap if an undo was taken back after the second was stored.
+    """
+    far = pd.Timestamp(2200, 1, 1)
+    spans = in_force.assign(end=in_force.end.fillna(far)).sort_values("decided")
+    bounds = sorted({*spans.start, *spans.end})
+    found = []
+    for start, end in pairwise(bounds):
+        covering = spans[(spans.start <= start) & (end <= spans.end)]
+        if len(covering):
+            walls = {"start": start.to_pydatetime(), "end": end.to_pydatetime()}
+            found.append(walls | {"seconds": covering.seconds.iloc[-1]})
+    return found
 
 
 @pytest.fixture

@@ -139,7 +139,8 @@ class Decisions:
     def clock_corrections(self) -> tuple[ClockCorrection, ...]:
         """Return the corrections in force of cameras' clocks, the latest first.
 
-        If two overlap, which two writers at the same time can cause, the first applies.
+        If two overlap, which two writers at the same time or an undo that is taken back can
+        cause, the first applies.
         """
         return tuple(one.clock for one in self.about_clocks() if one.clock is not None)
 
