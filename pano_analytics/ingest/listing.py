@@ -155,7 +155,7 @@ class NameReader:
         self._root_id, self._root_name = root_id, root_name
         self._digest = hashlib.blake2b(f"{root_id}\0".encode(), digest_size=8)
         self._owners = Owners(settings, root_name)
-        self._parents: dict[str, str] = {}
+        self._parents = dict(parents or {})
         self._clock = cache(self._make_clock)
         self._spans = cache(self._make_spans)
         self._utc = WallClock(ZoneInfo("UTC"))
