@@ -27,6 +27,7 @@ from pano_analytics.cli import pano
 from pano_analytics.errors import LibraryBusy, LibraryError, PanoError, UploadTreeError
 from pano_analytics.layouts.later import later_name
 from pano_analytics.library import Library
+from pano_analytics.model.corrections import CORRECTED
 from pano_analytics.settings import Settings, check
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.locks import LOCK
@@ -293,23 +294,34 @@ _THEN, _LONG_AGO = datetime(2026, 3, 1, tzinfo=UTC), datetime(2004, 12, 31, 23, 
 
 
 @pytest.mark.parametrize(
-    ("start", "arrived", "since"),
+    ("start", "arrived", "ahead_s", "since"),
     [
-        (_THEN, NOW, NOW),
-        (NOW, _THEN, NOW),
-        (_LONG_AGO, NOW, NOW),
-        (NOW + timedelta(seconds=1), _THEN, _THEN),
-        (_THEN, _LONG_AGO, _THEN),
-        (_THEN, NOW + timedelta(seconds=1), _THEN),
-        (_LONG_AGO, NOW + timedelta(seconds=1), None),
+        (_THEN, NOW, None, NOW),
+        (NOW, _THEN, None, NOW),
+        (_LONG_AGO, NOW, None, NOW),
+        (NOW + timedelta(seconds=1), _THEN, None, _THEN),
+        (_THEN, _LONG_AGO, None, _THEN),
+        (_THEN, NOW + timedelta(seconds=1), None, _THEN),
+        (_LONG_AGO, NOW + timedelta(seconds=1), None, None),
+        # The clock was corrected: what it showed counts, too, if that was possible.
+        (_THEN, _THEN, 600.0, _THEN + timedelta(seconds=600)),
+        (_THEN, _THEN, 601.0, _THEN),
+        (_THEN, _THEN, -600.0, _THEN),
     ],
 )
 def test_from_when_an_age_counts(
-    start: datetime, arrived: datetime, since: datetime | None
+    start: datetime, arrived: datetime, ahead_s: float | None, since: datetime | None
 ) -> None:
     """The later of what it shows and when it arrived, without what cannot be right."""
     moments = pa.timestamp("us", tz="UTC")
-    rows = pa.table({"start": pa.array([start], moments), "arrived": pa.array([arrived], moments)})
+    rows = pa.table(
+        {
+            "start": pa.array([start], moments),
+            "arrived": pa.array([arrived], moments),
+            "time_source": ["name" if ahead_s is None else f"name{CORRECTED}"],
+            "clock_offset_s": pa.array([ahead_s], pa.float64()),
+        }
+    )
     assert ages(rows, NOW).to_pylist() == [since]
 
 

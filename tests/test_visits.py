@@ -175,6 +175,13 @@ def test_nothing_is_linked_by_what_was_learned_elsewhere() -> None:
     assert paths(sessions(events, lags)) == ["gate, garden", "attic"]
 
 
+def test_nothing_is_linked_where_nothing_was_learned() -> None:
+    """All events are outside the days that lags are learned from, such as those of a dead clock."""
+    events = frame(walks(1))
+    lags = transition_lags(events.head(0))
+    assert links(events, lags).isna().all()
+
+
 def test_order_and_index_do_not_matter() -> None:
     events = frame(walks())
     lags = transition_lags(events)

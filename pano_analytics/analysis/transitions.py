@@ -374,7 +374,9 @@ def _hourly(cameras: int, moments: _Moments, days: float) -> Floats:
 
 def _background(moments: _Moments, local: Places, model: _Model) -> Floats:
     """Return the rate, per second, at which each event would occur by chance."""
-    hourly = np.where(moments.camera >= 0, model.rates[moments.camera, moments.hour], 1.0)
+    is_known = moments.camera >= 0
+    hourly = np.ones(len(moments.start))
+    hourly[is_known] = model.rates[moments.camera[is_known], moments.hour[is_known]]
     return np.asarray((local + _RATE_SHAPE) / (2 * LOCAL_S + _RATE_SHAPE / hourly))
 
 
