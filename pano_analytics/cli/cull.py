@@ -132,6 +132,7 @@ _MAX_SHOWN = 20
 _STAYED = {
     "changed": "it changed since it was catalogued",
     "refused": "it could not be deleted",
+    "pinned": "it was pinned",
 }
 
 
@@ -183,8 +184,14 @@ def _in_words(found: CullPlan, short: list[Room], files: bool) -> Iterator[str]:
                 f"       {one.waiting_files:>12,} of these are old enough, but pano first saw "
                 f"them later: due on {one.waiting_until:%Y-%m-%d}"
             )
+        if one.pinned_files:
+            yield (
+                f"       {one.pinned_files:>12,} of these are old enough, but pinned "
+                f"({size(one.pinned_bytes)})"
+            )
     for stays in found.stays:
-        yield f"stays: {shown(stays.path)}: {stays.reason}"
+        if files or not stays.is_pinned:
+            yield f"stays: {shown(stays.path)}: {stays.reason}"
     for room in short:
         if room.is_short:
             yield f"disk too small: {room.text} {plural(room.keep_days or 0, 'day')}"

@@ -131,6 +131,11 @@ class DecisionSet:
             waiting += [one.decision_id for one in new]
         return found
 
+    def pinned(self) -> frozenset[str]:
+        """Return the ids of the uploads that are pinned."""
+        marks = (self.mark(media_id) for media_id in self._of_upload)
+        return frozenset(one.media_id for one in marks if one is not None and one.is_pinned)
+
     def mark(self, media_id: str, who: str | None = None) -> Mark | None:
         """Return the state of an upload; None if no decision in force names it.
 

@@ -57,10 +57,14 @@ _LEFT_AFTER_S = 3600.0
 
 
 class DamagedFile(NamedTuple):
-    """Something in a file of decisions that cannot be read: the file's name, and what it is."""
+    """Something in a file of decisions that cannot be read: the file's name, and what it is.
+
+    `is_cut` is whether it is only a last line that is cut off, which was never acknowledged.
+    """
 
     name: str
     why: str
+    is_cut: bool = False
 
 
 class Decisions:
@@ -97,6 +101,14 @@ class Decisions:
             self._refresh()
             found = (self._known.mark(media_id, who) for media_id in media_ids)
             return [mark for mark in found if mark is not None]
+
+    def pinned(self) -> frozenset[str]:
+        """Return the ids of the uploads that are pinned."""
+        if self.is_empty():
+            return frozenset()
+        with self._lock:
+            self._refresh()
+            return self._known.pinned()
 
     def decide(
         self, who: str, decision: str, media_ids: Iterable[str], note: str | None = None
@@ -270,7 +282,14 @@ class Decisions:
                 yield DamagedFile(name, f"line {number} is damaged")
         cut_bytes = len(data) - len(whole)
         if cut_bytes and is_ended:
-            yield DamagedFile(name, f"the last line is cut off after {many(cut_bytes, 'byte')}")
+            why = f"the last line is cut off after {many(cut_bytes, 'byte')}"
+            yield DamagedFile(name, why, is_cut=True)
+
+    def require(self) -> None:
+        """Raise DecisionsError if a decision that was acknowledged cannot be read."""
+        for one in self.damage():
+            if not one.is_cut:
+                raise DecisionsError.of(self.storage.address(one.name), one.why)
 
     def fold(self) -> None:
         """Merge the files whose writers have ended into one. For the holder of the library's lock.

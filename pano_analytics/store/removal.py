@@ -14,16 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pano_analytics.errors import UploadTreeError
+from pano_analytics.errors import DecisionsError, UploadTreeError
 from pano_analytics.model.tables import of_uploads, replaced, uploads_of
 from pano_analytics.model.upload import Upload, culled, decode_path, to_open
 from pano_analytics.store import timekeeping
 from pano_analytics.store.catalog import CameraDay, Catalog, Change
+from pano_analytics.store.decisions import Decisions
 from pano_analytics.store.journal import Journal, gone_schema
 from pano_analytics.store.storage import Storage, stamp
 from pano_analytics.store.tree import Doomed, Outcome, Tree, adopted
@@ -32,6 +33,9 @@ from pano_analytics.store.tree import Doomed, Outcome, Tree, adopted
 # such files.
 AT_WORK = "state/at-work"
 
+Pinned = Literal["pinned"]
+_PINNED: Pinned = "pinned"
+
 
 @dataclass(frozen=True, slots=True)
 class Carried:
@@ -39,14 +43,14 @@ class Carried:
 
     files: int
     size_bytes: int
-    stayed: tuple[tuple[str, Outcome], ...] = ()
+    stayed: tuple[tuple[str, Outcome | Pinned], ...] = ()
 
 
 def finish(storage: Storage, root: Path | None) -> list[Carried]:
     """Finish the plans of a killed culling, if `root` is the library's upload root.
 
-    If it is not (its disk is not mounted), the plans wait, and so does a truncated plan. Lock
-    holder only.
+    If it is not (its disk is not mounted), or the decisions cannot be read, the plans wait, and
+    so does a truncated plan. Lock holder only.
     """
     journal = Journal(storage)
     plans = [name for name in journal.open_plans() if not journal.is_torn(name)]
@@ -56,7 +60,7 @@ def finish(storage: Storage, root: Path | None) -> list[Carried]:
         with Tree.opened(root) as tree:
             tree.require(adopted(storage))
             return [carry_out(storage, journal, tree, name) for name in plans]
-    except UploadTreeError:
+    except (UploadTreeError, DecisionsError):
         return []
 
 
@@ -64,20 +68,43 @@ def carry_out(storage: Storage, journal: Journal, tree: Tree, name: str) -> Carr
     """Mark the rows of the plan `name`, remove its files, close it. Lock holder only.
 
     A file that has changed, or cannot be removed, is kept, and its row becomes that of an
-    upload which is still to be opened.
+    upload which is still to be opened. So is one that was pinned after the plan was made.
+    Raises DecisionsError if it cannot be known what is pinned; nothing is removed then.
     """
-    plan = _read(journal.read_plan(name))
+    planned = _read(journal.read_plan(name))
+    pinned = _pinned(storage, planned)
+    plan = [one for one in planned if one.file not in pinned]
     catalog = Catalog(storage)
     _mark(storage, catalog, journal, plan)
-    files = {one.file: one for one in plan}
-    outcomes = dict(tree.remove(files))
+    files = {one.file: one for one in planned}
+    outcomes = dict(tree.remove(one.file for one in plan))
     removed = [file for file, outcome in outcomes.items() if outcome in ("removed", "absent")]
     tree.tidy(removed, frozenset(_folder(one.top) for one in plan))
     kept = {file: outcome for file, outcome in outcomes.items() if file not in set(removed)}
-    _unmark(storage, catalog, [files[file] for file in kept])
+    _unmark(storage, catalog, [files[file] for file in (*kept, *pinned)])
     journal.close_plan(name)
-    left = tuple((file.path, outcome) for file, outcome in kept.items())
+    changed = ((file.path, outcome) for file, outcome in kept.items())
+    left = (*changed, *((file.path, _PINNED) for file in pinned))
     return Carried(len(removed), sum(file.size_bytes for file in removed), left)
+
+
+def _pinned(storage: Storage, plan: Sequence[_Planned]) -> list[Doomed]:
+    """Return the files of pinned uploads, and the files that exist only for these.
+
+    Looked up here, too, because a plan may have been interrupted long ago.
+    """
+    decisions = Decisions(storage)
+    decisions.require()
+    pinned = decisions.pinned()
+    paths = {one.file.path for one in plan if one.media_id in pinned}
+    # `CLIP.mp4` has `CLIP.idx` and `CLIP.mp4.thumb`; see `layouts.sidecars`.
+    names = paths | {path.rpartition(".")[0] for path in paths}
+
+    def is_kept(one: _Planned) -> bool:
+        own = one.file.path
+        return own in paths if one.media_id else own.rpartition(".")[0] in names
+
+    return [one.file for one in plan if is_kept(one)] if paths else []
 
 
 class _Planned(NamedTuple):

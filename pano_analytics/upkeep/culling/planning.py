@@ -21,12 +21,14 @@ from pano_analytics.model.upload import GONE_STATES, Upload, decode_path, encode
 from pano_analytics.settings import Settings
 from pano_analytics.store import own_tree, timekeeping
 from pano_analytics.store.catalog import CameraDay, Catalog
+from pano_analytics.store.decisions import Decisions
 from pano_analytics.store.journal import PLAN, Journal
 from pano_analytics.store.split import with_cameras
 from pano_analytics.store.storage import Storage
 from pano_analytics.store.timekeeping import Time, latest_us
 from pano_analytics.store.tree import Doomed, Tree, WrongRoot, adopted
 from pano_analytics.upkeep.culling.due import ExpiredFile
+from pano_analytics.upkeep.culling.pins import Pins
 from pano_analytics.upkeep.culling.places import clock, places, settings_of, tops
 from pano_analytics.upkeep.culling.sight import FirstSeen
 from pano_analytics.wording import many
@@ -53,13 +55,15 @@ class Stays(NamedTuple):
     media_id: str
     size_bytes: int
     reason: str
+    is_pinned: bool = False
 
 
 class Left(NamedTuple):
     """One camera: what the plan deletes, and what is left of it afterwards.
 
     `waiting_files` of those left are old by name and arrival, but were first seen less than
-    `keep_days` ago; the first of these is due at `waiting_until` (UTC).
+    `keep_days` ago; the first of these is due at `waiting_until` (UTC). `pinned_files` and
+    `pinned_bytes` of those left are due, but protected by a pin.
     """
 
     camera: str
@@ -71,6 +75,8 @@ class Left(NamedTuple):
     left_since: datetime | None
     waiting_files: int = 0
     waiting_until: datetime | None = None
+    pinned_files: int = 0
+    pinned_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,10 +132,12 @@ def plan(where: Settings | Library, now: datetime | None = None) -> CullPlan:
     recording time (`start`), its arrival and the time when it was first seen are all
     `keep_days` of its camera ago. Times in the future or before 2005 are ignored; when an
     upload was first seen is measured in elapsed time (see `timekeeping`), independent of
-    changes of the clock. Only files that are unchanged since they were catalogued are
-    deleted, and no link is followed. Nothing is written. Raises UploadTreeError if there is no
-    upload root, StrangeTree if most known uploads are not in it (a plan for another disk would
-    be misleading), LibraryError if there is no library, QueryError for invalid arguments.
+    changes of the clock. A pinned upload stays, with all uploads of its event. Only files that
+    are unchanged since they were catalogued are deleted, and no link is followed. Nothing is
+    written. Raises UploadTreeError if there is no upload root, StrangeTree if most known
+    uploads are not in it (a plan for another disk would be misleading), DecisionsError if it
+    cannot be read what is pinned, LibraryError if there is no library, QueryError for invalid
+    arguments.
     """
     settings, now = settings_of(where), clock(now)
     root, storage = places(settings)
@@ -141,11 +149,17 @@ def plan(where: Settings | Library, now: datetime | None = None) -> CullPlan:
         except WrongRoot as error:
             trouble = str(error)
         time = timekeeping.read_time(storage, now)
-        return make(settings, storage, tree, time, trouble or time.doubt)
+        pins = Pins.of(settings, Decisions(storage))
+        return make(settings, storage, tree, time, pins, trouble or time.doubt)
 
 
 def make(
-    settings: Settings, storage: Storage, tree: Tree, time: Time, trouble: str | None = None
+    settings: Settings,
+    storage: Storage,
+    tree: Tree,
+    time: Time,
+    pins: Pins,
+    trouble: str | None = None,
 ) -> CullPlan:
     """Return the plan for a tree that is already open."""
     now = time.wall
@@ -154,11 +168,14 @@ def make(
     sights = FirstSeen.of(Journal(storage), (one.media_id for each in aged for one in each.old))
     judged = [one for each in aged for one in _by_sight(each.old, sights, time)]
     waiting = [one for one in judged if not one.is_over(now)]
-    due, stays = _split_by_file(tree, [one for one in judged if one.is_over(now)])
+    over = [one for one in judged if one.is_over(now)]
+    pinned = [one for one in over if one.media_id in pins.protected]
+    due, stays = _split_by_file(tree, [one for one in over if one.media_id not in pins.protected])
+    stays += [_pinned(one, pins) for one in pinned]
     due += [*_companions(tree, due), *_remains(tree, due, time)]
     due.sort(key=lambda one: (one.camera, one.date, one.path))
     stays.sort(key=lambda one: (one.camera, one.path))
-    left = tuple(_left(settings, aged, due, stays, waiting))
+    left = tuple(_left(settings, aged, due, stays, waiting, pinned))
     return CullPlan(now, tuple(due), tuple(stays), left, trouble, time.at_us)
 
 
@@ -309,6 +326,12 @@ def _split_by_file(tree: Tree, old: Iterable[ExpiredFile]) -> tuple[list[Expired
     return due, stays
 
 
+def _pinned(one: ExpiredFile, pins: Pins) -> Stays:
+    assert one.media_id is not None, "an upload has an id"
+    why = "it is pinned" if one.media_id in pins.pinned else "its event is pinned"
+    return Stays(one.camera, one.path, one.media_id, one.size_bytes, why, is_pinned=True)
+
+
 def _companions(tree: Tree, due: Iterable[ExpiredFile]) -> list[ExpiredFile]:
     """Return the companion files of clips, which are deleted with them."""
     folders = defaultdict[str, dict[bytes, ExpiredFile]](dict)
@@ -413,9 +436,10 @@ def _left(
     due: Iterable[ExpiredFile],
     stays: Iterable[Stays],
     waiting: Iterable[ExpiredFile],
+    pinned: Iterable[ExpiredFile],
 ) -> Iterator[Left]:
     going, old = _by_camera(due), _by_camera(one for each in aged for one in each.old)
-    later = _by_camera(waiting)
+    later, protected = _by_camera(waiting), _by_camera(pinned)
     staying = {one.media_id for one in stays}
     staying |= {one.media_id or "" for own in later.values() for one in own}
     days = defaultdict[str, list[_CameraDay]](list)
@@ -435,6 +459,8 @@ def _left(
             min((one for one in times if one is not None), default=None),
             len(later[camera]),
             min(until, default=None),
+            len(protected[camera]),
+            sum(one.size_bytes for one in protected[camera]),
         )
 
 

@@ -19,6 +19,7 @@ from pano_analytics.ingest.days import settle
 from pano_analytics.settings import Settings
 from pano_analytics.store import locators, own_tree, runs, timekeeping
 from pano_analytics.store.catalog import MANIFEST, CameraDay, Catalog, Change, Part
+from pano_analytics.store.decisions import Decisions
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.locks import writing
 from pano_analytics.store.removal import AT_WORK, Carried, carry_out, mark_at_work
@@ -27,6 +28,7 @@ from pano_analytics.store.storage import Storage, StorageFull
 from pano_analytics.store.timekeeping import Time
 from pano_analytics.store.tree import Tree, adopted
 from pano_analytics.upkeep.culling.due import ExpiredFile
+from pano_analytics.upkeep.culling.pins import Pins
 from pano_analytics.upkeep.culling.places import clock, most_files, places, settings_of, storage_of
 from pano_analytics.upkeep.culling.planning import CullPlan, Left, make, plan, plan_table
 from pano_analytics.wording import many
@@ -106,10 +108,11 @@ def cull(
     files, instead of the limits in the settings. Holds the library's lock. Raises ClockDoubt
     if the clock is implausible, TooMany if more than `up_to` files are due, WrongRoot if the
     upload root is not the adopted one, StrangeTree if most known uploads are not in it,
-    JournalError if a file of the journal is torn, LibraryBusy, UploadTreeError, QueryError or
-    another LibraryError; nothing is deleted then. If a camera exceeds a limit, nothing of that
-    camera is deleted, and TooMany is raised at the end. The plan of a killed culling is
-    finished first, regardless of limits.
+    JournalError if a file of the journal is torn, DecisionsError if it cannot be read what is
+    pinned, LibraryBusy, UploadTreeError, QueryError or another LibraryError; nothing is deleted
+    then. If a camera exceeds a limit, nothing of that camera is deleted, and TooMany is raised
+    at the end. The plan of a killed culling is finished first, regardless of limits. What is
+    pinned while it runs is kept, too, unless its batch is already being deleted.
     """
     settings, now = settings_of(where), clock(now)
     up_to = most_files(up_to)
@@ -131,19 +134,28 @@ def cull(
             carried = carry_out(storage, journal, tree, name)
             done.finished += carried.files
             done.add(carried)
-        found = make(settings, storage, tree, time)
+        decisions = Decisions(storage)
+        pins = Pins.of(settings, decisions)
+        found = make(settings, storage, tree, time, pins)
         _refuse_too_many(found, up_to)
         held = {} if up_to is not None else held_back(settings, found, last_run(storage))
         due = [one for one in found.due if one.camera not in held]
         _forget_folders(storage, due)
-        for batch in _batches(due, storage):
+        waiting = _oldest_first(due)
+        while waiting:
+            if not pins.are_current(decisions):
+                pins = Pins.of(settings, decisions)
+                still = {one.path for one in make(settings, storage, tree, time, pins).due}
+                waiting = [one for one in waiting if one.path in still]
+            batch, waiting = _split(waiting, storage)
             mark_at_work(storage)
             name = journal.note_plan(plan_table(batch, settings, time.wall))
             storage.sync([name])
             done.add(carry_out(storage, journal, tree, name))
             if progress is not None:
                 progress("deleting", done.files - done.finished, len(due))
-        done.rows_dropped = drop_rows(storage, journal, settings.cull.rows_days, time)
+        kept = Pins.of(settings, decisions).protected
+        done.rows_dropped = drop_rows(storage, journal, settings.cull.rows_days, time, kept)
         journal.fold()
         if not was_at_work and storage.exists(AT_WORK):
             storage.remove(AT_WORK)
@@ -250,14 +262,16 @@ def _gb(size_bytes: int) -> str:
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e8 else f"{size_bytes / 1e6:.1f} MB"
 
 
-def _batches(due: Iterable[ExpiredFile], storage: Storage) -> Iterator[list[ExpiredFile]]:
-    """Yield batches of files, oldest day first; small ones while the disk is nearly full."""
-    ordered = sorted(due, key=lambda one: (one.date, one.camera, one.path))
-    start = 0
-    while start < len(ordered):
-        size = BATCH if _free(storage) > _PLENTY * RESERVE_BYTES else min(BATCH, _SMALL_BATCH)
-        yield ordered[start : start + size]
-        start += size
+def _oldest_first(due: Iterable[ExpiredFile]) -> list[ExpiredFile]:
+    return sorted(due, key=lambda one: (one.date, one.camera, one.path))
+
+
+def _split(
+    waiting: list[ExpiredFile], storage: Storage
+) -> tuple[list[ExpiredFile], list[ExpiredFile]]:
+    """Return the next batch and the rest; a small batch while the disk is nearly full."""
+    size = BATCH if _free(storage) > _PLENTY * RESERVE_BYTES else min(BATCH, _SMALL_BATCH)
+    return waiting[:size], waiting[size:]
 
 
 _PLENTY = 4
@@ -277,18 +291,25 @@ def keep_reserve(storage: Storage) -> None:
 # --- rows past their retention time ---------------------------------------------
 
 
-def drop_rows(storage: Storage, journal: Journal, rows_days: int, time: Time) -> int:
+def drop_rows(
+    storage: Storage,
+    journal: Journal,
+    rows_days: int,
+    time: Time,
+    protected: frozenset[str] = frozenset(),
+) -> int:
     """Drop rows that were culled `rows_days` ago, with their thumbnails; return how many.
 
-    The journal is written first: if the run is killed, the next culling drops them. Packs of
-    thumbnails that are no longer used are deleted after the readers' grace period.
+    Those of the uploads `protected` (`media_id`s) stay. The journal is written first: if the
+    run is killed, the next culling drops them. Packs of thumbnails that are no longer used are
+    deleted after the readers' grace period.
     """
     catalog = Catalog(storage)
     change, cutoff = catalog.begin(), time.wall - timedelta(days=rows_days)
     dropped: list[str] = []
     packs: set[str] = set()
     for day, _ in catalog.manifest().days_where(lambda part: _may_have_old(part, cutoff)):
-        dropped += _drop(change, day, cutoff, packs)
+        dropped += _drop(change, day, cutoff, protected, packs)
     if dropped:
         mark_at_work(storage)
         storage.sync([journal.forget(dropped, time.now())])
@@ -303,13 +324,20 @@ def _may_have_old(part: Part, cutoff: datetime) -> bool:
     return part.held != part.rows and not is_young
 
 
-def _drop(change: Change, day: CameraDay, cutoff: datetime, packs: set[str]) -> list[str]:
+def _drop(
+    change: Change,
+    day: CameraDay,
+    cutoff: datetime,
+    protected: frozenset[str],
+    packs: set[str],
+) -> list[str]:
     """Remove the old culled rows of a camera-day in `change`; add their packs to `packs`."""
     table = change.read(day)
     assert table is not None, "the manifest names its part"
     last = pa.scalar(cutoff, table.schema.field("culled_at").type)
     is_old = pc.and_(pc.equal(table["state"], "culled"), pc.less_equal(table["culled_at"], last))
-    is_old = pc.fill_null(is_old, False)
+    is_pinned = pc.is_in(table["media_id"], pa.array(list(protected), pa.string()))
+    is_old = pc.and_(pc.fill_null(is_old, False), pc.invert(is_pinned))
     old = table.filter(is_old)
     if not old.num_rows:
         return []
