@@ -36,6 +36,7 @@ COMMANDS = {
     "status": "status",
     "doctor": "doctor",
     "events": "events",
+    "sessions": "sessions",
     "mark": "mark reviewed 5f0c1d2e3a4b5c6d",
     "undo": "undo 5f0c1d2e3a4b5c6d",
     "cull": "cull",

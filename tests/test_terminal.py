@@ -62,6 +62,8 @@ IN_ORDER: list[list[str]] = [
     ["mark", "pinned", EVIL, "HOME", "--who", EVIL],
     ["events", "HOME"],
     ["events", "HOME", "--csv"],
+    ["sessions", "HOME"],
+    ["sessions", "HOME", "--csv"],
     ["events", "HOME", "--json", "--who", EVIL],
     ["undo", EVIL, "HOME"],
     ["backup", "one.tar", "--library", "library"],

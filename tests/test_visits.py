@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sys
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from shared_files import lay, snapshot_path
 from test_library import made
 
@@ -27,6 +29,7 @@ from pano_analytics.analysis.sessions import (
     usual_cameras,
 )
 from pano_analytics.analysis.transitions import PAIRS, links, true_times
+from pano_analytics.cli import pano
 from pano_analytics.errors import QueryError
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
@@ -419,6 +422,43 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert len(dead) >= 4
     assert dead["silent"].eq("garden").all()
     assert dead["unseen_by"].isna().all()
+    lines = asked(library, "--min-cameras", "2")
+    [missing] = [line for line in lines if one.session_id in line]
+    assert missing.endswith(f"{one.session_id}  not seen by garden")
+    assert [cell.strip() for cell in missing.split("  ") if cell.strip()][2:4] == [
+        "gate, door",
+        "2",
+    ]
+    assert (
+        sum(line.endswith("silent: garden") for line in lines) == found["silent"].eq("garden").sum()
+    )
+
+
+def asked(library: Library, *words: str) -> list[str]:
+    """Return what `pano sessions` prints for this library."""
+    done = CliRunner().invoke(pano, ["sessions", "--library", str(library.folder), *words])
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.output.splitlines()
+
+
+def test_the_command_selects_and_prints(tmp_path: Path) -> None:
+    """As a table, as JSON and as CSV, all visits or those that are asked for."""
+    library = laid(tmp_path, walks(3))
+    found = library.sessions()
+    several = found[found["cameras"] > 1]
+    head, *lines = asked(library)
+    assert head.split()[:3] == ["start", "length", "cameras"]
+    assert [line.split()[-1] for line in lines] == found["session_id"].tolist()
+    rows = [json.loads(line) for line in asked(library, "--json", "--min-cameras", "2")]
+    assert [one["session_id"] for one in rows] == several["session_id"].tolist()
+    assert tuple(rows[0]) == tuple(found.columns)
+    library.decide(library.events().query("session_id == @rows[0]['session_id']"), "reviewed")
+    assert len(asked(library, "--csv", "--unreviewed")) == len(found)
+    day = ("--start", "2026-11-03", "--end", "2026-11-04", "--camera", "shed")
+    assert len(asked(library, *day)) - 1 == sum(
+        "shed" in one.path and one.start.day == 3 for one in found.itertuples()
+    )
+    assert asked(library, "--pinned") == ["no visits"]
 
 
 def test_lags_are_learned_once_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "events",
         "List the events of cameras, and which of them are reviewed, pinned or dismissed.",
     ),
+    "sessions": ("sessions", "List visits, each with the events of all cameras that saw it."),
     "mark": ("mark", "Store what somebody decided about events."),
     "undo": (
         "undo",

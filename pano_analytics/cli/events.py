@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pano_analytics.cli import frames
 from pano_analytics.cli.options import settings_options
-from pano_analytics.cli.terminal import say, say_text, shown
-from pano_analytics.wording import many
+from pano_analytics.cli.terminal import shown
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from pano_analytics.settings import Settings
 
 _HEADS = ("start", "length", "camera", "files", "triggers", "marks", "event_id")
@@ -60,8 +56,7 @@ def command(
     from pano_analytics.library import Library
     from pano_analytics.store.home import library_of
 
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv cannot be combined: use one at a time.")
+    frames.require_one_format(as_json, as_csv)
     library_of(settings)
     found = Library.of(settings).events(
         list(camera) or None,
@@ -72,54 +67,22 @@ def command(
         is_pinned=True if pinned else None,
     )
     if as_csv:
-        say_text(_escaped(found).to_csv(index=False), nl=False)
-        return
-    for line in _json_lines(found) if as_json else _table(found):
-        say(line)
-
-
-def _escaped(found: pd.DataFrame) -> pd.DataFrame:
-    texts = found.select_dtypes(["str", "category"]).columns
-    return found.assign(**{name: found[name].map(shown, na_action="ignore") for name in texts})
-
-
-def _json_lines(found: pd.DataFrame) -> Iterator[str]:
-    rows = found.astype(object).where(found.notna(), None)
-    for row in rows.to_dict("records"):
-        yield json.dumps({str(name): _plain(value) for name, value in row.items()})
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else value
-
-
-def _table(found: pd.DataFrame) -> Iterator[str]:
-    """Yield a heading and one line per event, in columns; notes stand at the end."""
-    if not len(found):
-        yield "no events"
-        return
-    lines = [_HEADS, *map(_cells, found.itertuples())]
-    notes = ["", *found["note"].fillna("")]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for cells, note in zip(lines, notes, strict=True):
-        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        yield "  ".join([*padded, note]).rstrip()
+        frames.print_csv(found)
+    elif as_json:
+        frames.print_json(found)
+    else:
+        cells = map(_cells, found.itertuples())
+        notes = map(shown, found["note"].fillna(""))
+        frames.print_table(_HEADS, cells, notes, "no events")
 
 
 def _cells(event: Any) -> tuple[str, ...]:
-    length_s = round((event.end - event.start).total_seconds())
-    start, triggers = f"{event.start:%Y-%m-%d %H:%M:%S}", _listed([event.triggers])
-    marks = _listed(_marks(event))
-    files = str(event.files)
-    return start, f"{length_s} s", shown(event.camera), files, triggers, marks, event.event_id
-
-
-def _marks(event: Any) -> Iterable[str]:
-    yield "reviewed" if event.is_reviewed else ""
-    yield f"{many(event.new_files, 'new file')}" if event.new_files else ""
-    yield "pinned" if event.is_pinned else ""
-    yield "dismissed" if event.is_dismissed else ""
-
-
-def _listed(words: Iterable[Any]) -> str:
-    return ", ".join(shown(word) for word in words if isinstance(word, str) and word) or "-"
+    return (
+        f"{event.start:%Y-%m-%d %H:%M:%S}",
+        frames.length_of(event),
+        shown(event.camera),
+        str(event.files),
+        frames.listed([event.triggers]),
+        frames.listed(frames.marks_of(event)),
+        event.event_id,
+    )
