@@ -17,7 +17,7 @@ from shared_files import lay, snapshot_path
 from pano_analytics import layouts, status
 from pano_analytics.dashboard.selection import Selection
 from pano_analytics.errors import SettingsError
-from pano_analytics.ingest.respell import respell
+from pano_analytics.ingest.camera_names import respell
 from pano_analytics.ingest.run import ingest
 from pano_analytics.library import Library
 from pano_analytics.model import alike

@@ -21,7 +21,7 @@ from pano_analytics import doctor, status
 from pano_analytics.cli import pano
 from pano_analytics.errors import QueryError
 from pano_analytics.library import Library
-from pano_analytics.service.supervise import look as supervised
+from pano_analytics.service.supervise import problems as supervised
 from pano_analytics.settings import Settings, check
 from pano_analytics.store.timekeeping import ClockDoubt
 from pano_analytics.upkeep.culling import adopt, cull, last_run, plan
@@ -147,7 +147,7 @@ def test_two_years_ahead_for_one_cull(settings: Settings, box: Box) -> None:
     assert plan(settings).due == ()
     assert words(settings) >= {"clock_doubtful", "cull_stopped"}
     assert "clock_doubtful" in set(doctor.examine(Library.of(settings)).word)
-    assert "clock_doubtful" in {one["what"] for one in supervised.problems(settings, 60.0)}
+    assert "clock_doubtful" in {one["what"] for one in supervised.find(settings, 60.0)}
     shown = CliRunner().invoke(pano, ["clock", *where(settings)])
     assert shown.exception is not None
     assert "730 days ahead" in str(shown.exception)

@@ -277,7 +277,7 @@ def test_troubleshooting_knows_every_finding() -> None:
     text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     room = ROOT / "pano_analytics"
     code = "".join(
-        path.read_text() for path in (room / "status.py", room / "service/supervise/look.py")
+        path.read_text() for path in (room / "status.py", room / "service/supervise/problems.py")
     )
     problems = set(re.findall(r'_problem\(\s*"(\w+)"', code))
     assert len(problems) > 8

@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from pano_analytics.ingest.look import WORTH_A_POOL, Extent, ScanResult, ScanTask
 from pano_analytics.ingest.memory import Seen
+from pano_analytics.ingest.scan import WORTH_A_POOL, Extent, ScanResult, ScanTask
 from pano_analytics.ingest.walk import FileEntry, WalkProblems, WalkUnit
 
 DAY = date(2026, 11, 1)

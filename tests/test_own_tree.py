@@ -16,7 +16,7 @@ from pano_analytics import doctor, status
 from pano_analytics.cli import pano
 from pano_analytics.errors import UploadTreeError
 from pano_analytics.library import Library
-from pano_analytics.service.supervise import look as supervised
+from pano_analytics.service.supervise import problems as supervised
 from pano_analytics.settings import Settings, check
 from pano_analytics.site.run import update
 from pano_analytics.store import own_tree
@@ -115,7 +115,7 @@ def test_nothing_is_concluded_and_everybody_is_told(
     assert sorted((tmp_path / "site").rglob("*")) == pages
     assert words(settings) >= {"uploads_strange", "last_run_failed"}
     assert "uploads_strange" in set(doctor.examine(Library.of(settings)).word)
-    assert "uploads_strange" in {one["what"] for one in supervised.problems(settings, 60.0)}
+    assert "uploads_strange" in {one["what"] for one in supervised.find(settings, 60.0)}
 
 
 def test_the_right_disk_again_heals(settings: Settings, root: Path) -> None:

@@ -16,7 +16,7 @@ from lived_in import NOON, at, fresh, picture, renew, run
 from shared_files import lay, snapshot_path
 
 from pano_analytics.errors import QueryError
-from pano_analytics.ingest.respell import respell
+from pano_analytics.ingest.camera_names import respell
 from pano_analytics.library import Library
 from pano_analytics.model import tables
 from pano_analytics.model.tables import Column, Table

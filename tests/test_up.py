@@ -27,7 +27,7 @@ from playwright.sync_api import Page, expect
 from serving import DEADLINE_S, free_port, settle, wait_until
 from upping import CAMERA, Home, descendants, is_alive, stamp, upping
 
-from pano_analytics.service.supervise import keeper, look
+from pano_analytics.service.supervise import keeper, problems
 from pano_analytics.service.supervise.child import environment
 from pano_analytics.service.supervise.heartbeat import beat
 from pano_analytics.service.supervise.keeper import LONGEST_LINE, Child, Keeper, log
@@ -429,7 +429,7 @@ def test_what_is_looked_at(tmp_path: Path) -> None:
     (library / "state").mkdir(parents=True)
 
     def words(up_s: float = 10) -> list[str]:
-        return [problem["what"] for problem in look.problems(settings, up_s)]
+        return [problem["what"] for problem in problems.find(settings, up_s)]
 
     assert words() == ["uploads_unreachable"]
     uploads.mkdir()

@@ -19,7 +19,7 @@ from pano_analytics.errors import UploadTreeError
 from pano_analytics.layouts import plain, read, reader_of
 from pano_analytics.model.upload import Reading
 from pano_analytics.settings import Settings
-from pano_analytics.settings.whose import Owner, owner_of
+from pano_analytics.settings.owners import Owner, owner_of
 
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 

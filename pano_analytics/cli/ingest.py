@@ -90,7 +90,7 @@ def command(
     once = {"--no-inspect": no_inspect, "--unknown": unknown, "--wait": wait}
     _refuse_mixed(watch, poll, {**once, "--accept-tree": accept_tree})
     _begin_workers(settings, no_inspect)
-    from pano_analytics.ingest.lean import spare_pandas
+    from pano_analytics.ingest.no_pandas import spare_pandas
     from pano_analytics.service import schedule
 
     spare_pandas()

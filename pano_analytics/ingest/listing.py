@@ -38,7 +38,7 @@ from pano_analytics.model.tables import schema
 from pano_analytics.model.times import WallClock, epoch_us, from_epoch_us, local_date
 from pano_analytics.model.upload import Reading, Upload
 from pano_analytics.settings import Settings
-from pano_analytics.settings.whose import Owner, Owners
+from pano_analytics.settings.owners import Owner, Owners
 from pano_analytics.store import timekeeping
 from pano_analytics.store.catalog import CameraDay
 from pano_analytics.store.timekeeping import Behind, corrected_us

@@ -22,7 +22,7 @@ from pano_analytics.model import alike
 from pano_analytics.model.times import from_epoch_us
 from pano_analytics.model.upload import encode_path, resolved
 from pano_analytics.settings import Settings
-from pano_analytics.settings.whose import owner_of
+from pano_analytics.settings.owners import owner_of
 from pano_analytics.store.storage import Storage
 
 NAME = "state/obstacles.json"

@@ -15,16 +15,16 @@ import pyarrow as pa
 
 from pano_analytics.errors import DecisionsError, UploadTreeError
 from pano_analytics.ingest import examine, gone, obstacles, opened, unread, walk
-from pano_analytics.ingest import look as looking
 from pano_analytics.ingest import memory as memories
+from pano_analytics.ingest import scan as scanning
+from pano_analytics.ingest.camera_names import respell
 from pano_analytics.ingest.days import facts_of, uploads_in
 from pano_analytics.ingest.examine import Outcome, Task
 from pano_analytics.ingest.listing import READING_VERSION, NameReader, now_us
-from pano_analytics.ingest.look import ScanResult, ScanTask, scan
 from pano_analytics.ingest.memory import Seen
 from pano_analytics.ingest.merge import RowCounts, merge
 from pano_analytics.ingest.origins import Origins
-from pano_analytics.ingest.respell import respell
+from pano_analytics.ingest.scan import ScanResult, ScanTask, scan
 from pano_analytics.model import alike
 from pano_analytics.model.corrections import ClockCorrection
 from pano_analytics.model.upload import encode_path, locate, resolved
@@ -277,7 +277,7 @@ class _Run:
         spell = cache(self.settings.called)
         respell(change, spell)
         self.memory.respell(spell)
-        with looking.collection_paused():
+        with scanning.collection_paused():
             tasks = [self._scan_task(unit) for unit in chosen]
             for count, result in enumerate(self._scanned(tasks)):
                 self._take_in(change, result)
@@ -338,7 +338,7 @@ class _Run:
         return ScanTask(unit, seen.fingerprint, seen.files, seen.cameras)
 
     def _scanned(self, scan_tasks: list[ScanTask]) -> Iterator[ScanResult]:
-        arrivals, extent = self._rebuild.arrivals(), looking.Extent(scan_tasks)
+        arrivals, extent = self._rebuild.arrivals(), scanning.Extent(scan_tasks)
         for count, scan_task in enumerate(scan_tasks):
             # In a rebuild, arrivals come from the journal: too many to send to processes.
             if extent.is_worth_a_pool and not arrivals:
@@ -349,7 +349,7 @@ class _Run:
             yield result
 
     def _scanned_in_processes(self, scan_tasks: list[ScanTask], batch: int) -> Iterator[ScanResult]:
-        scanners = looking.crew(self.root, self.reader, self.make_executor, self.workers, batch)
+        scanners = scanning.crew(self.root, self.reader, self.make_executor, self.workers, batch)
         with scanners as crew, closing(crew.run(scan_tasks)) as results:
             yield from results
 

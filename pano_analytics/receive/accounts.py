@@ -18,7 +18,7 @@ from pano_analytics.errors import PanoError, UploadTreeError
 from pano_analytics.model import alike
 from pano_analytics.model.upload import as_on_disk, decode_path, encode_path, resolved
 from pano_analytics.settings import Settings
-from pano_analytics.settings.whose import owner_of
+from pano_analytics.settings.owners import owner_of
 from pano_analytics.store.storage import give_to_owner, sync_path
 
 FILE_NAME = UPLOADERS_NAME

@@ -15,7 +15,7 @@ from pano_analytics.model.times import wall_to_utc
 from pano_analytics.model.upload import Inspection, Reading, locate
 from pano_analytics.receive.wholeness import is_in_progress as is_in_progress
 from pano_analytics.settings import Settings
-from pano_analytics.settings.whose import owner_of
+from pano_analytics.settings.owners import owner_of
 from pano_analytics.wording import many
 from pano_analytics.workers import confined
 

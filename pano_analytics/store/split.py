@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from pano_analytics.settings import Settings
-from pano_analytics.settings.whose import names_cameras
+from pano_analytics.settings.owners import names_cameras
 from pano_analytics.store.storage import Storage
 
 NAME = "state/split.json"

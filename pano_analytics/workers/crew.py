@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 # The modules that workers need, loaded before they are forked. A process that watches has
 # them in memory as well, so the lists are short.
 OPENING = ("av", "PIL.JpegImagePlugin", "pano_analytics.inspection", "pano_analytics.cli")
-LOOKING = ("pano_analytics.ingest.look", "pano_analytics.cli")
+LOOKING = ("pano_analytics.ingest.scan", "pano_analytics.cli")
 
 
 def begin(needed: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pano_analytics.errors import LibraryBusy, PanoError
 from pano_analytics.logs import FORM, on_stderr, rotating
-from pano_analytics.service.supervise import look
+from pano_analytics.service.supervise import problems
 from pano_analytics.service.supervise.health import PLACE, HealthServer
 from pano_analytics.service.supervise.heartbeat import beat
 from pano_analytics.service.supervise.keeper import LOOK_EVERY_S, Keeper, Runner
@@ -106,7 +106,7 @@ class _Supervisor:
         self.keepers = [Keeper(part, self._changed) for part in parts]
         self.runners = [Runner(errand, self._changed) for errand in errands]
         self.started, self._began = now(), time.monotonic()
-        self.problems: list[look.Problem] = []
+        self.problems: list[problems.Problem] = []
         self._written: dict[str, Any] = {}
         self._change = asyncio.Event()
 
@@ -248,7 +248,7 @@ class _Supervisor:
         """Check uploads and library regularly, and log new problems."""
         while True:
             up_s = time.monotonic() - self._began
-            found = await asyncio.to_thread(look.problems, self.settings, up_s)
+            found = await asyncio.to_thread(problems.find, self.settings, up_s)
             if found != self.problems:
                 for problem in found:
                     log.warning("%s: %s", problem["what"], problem["detail"])
@@ -297,5 +297,5 @@ def _is_ill(part: PartState) -> bool:
     return not part.is_well
 
 
-def _as_problem(part: PartState) -> look.Problem:
+def _as_problem(part: PartState) -> problems.Problem:
     return {"what": "part_down", "detail": f"{part.part}: {part.state}; {part.detail}".strip("; ")}

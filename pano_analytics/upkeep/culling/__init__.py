@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pano_analytics.upkeep.culling.due import ExpiredFile
+from pano_analytics.upkeep.culling.expired import ExpiredFile
 from pano_analytics.upkeep.culling.forecasting import Room, forecast, rooms
 from pano_analytics.upkeep.culling.marker import adopt
 from pano_analytics.upkeep.culling.planning import CullPlan, plan

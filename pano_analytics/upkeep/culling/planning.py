@@ -27,10 +27,10 @@ from pano_analytics.store.split import with_cameras
 from pano_analytics.store.storage import Storage
 from pano_analytics.store.timekeeping import Time, latest_us
 from pano_analytics.store.tree import Doomed, Tree, WrongRoot, adopted
-from pano_analytics.upkeep.culling.due import ExpiredFile
+from pano_analytics.upkeep.culling.expired import ExpiredFile
+from pano_analytics.upkeep.culling.first_seen import FirstSeen
 from pano_analytics.upkeep.culling.pins import Pins
 from pano_analytics.upkeep.culling.places import clock, places, settings_of, tops
-from pano_analytics.upkeep.culling.sight import FirstSeen
 from pano_analytics.wording import many
 
 if TYPE_CHECKING:

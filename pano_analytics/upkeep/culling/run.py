@@ -27,7 +27,7 @@ from pano_analytics.store.runs import ENDED, INTERRUPTED
 from pano_analytics.store.storage import Storage, StorageFull
 from pano_analytics.store.timekeeping import Time
 from pano_analytics.store.tree import Tree, adopted
-from pano_analytics.upkeep.culling.due import ExpiredFile
+from pano_analytics.upkeep.culling.expired import ExpiredFile
 from pano_analytics.upkeep.culling.pins import Pins
 from pano_analytics.upkeep.culling.places import clock, most_files, places, settings_of, storage_of
 from pano_analytics.upkeep.culling.planning import CullPlan, Left, make, plan, plan_table

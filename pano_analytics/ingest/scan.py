@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from pano_analytics.ingest import obstacles, walk
 from pano_analytics.ingest.days import facts_of
-from pano_analytics.ingest.lean import spare_pandas
 from pano_analytics.ingest.listing import Listing, NameReader, now_us, table_of_named, tells_arrival
 from pano_analytics.ingest.memory import Seen
+from pano_analytics.ingest.no_pandas import spare_pandas
 from pano_analytics.ingest.unread import Unread, heap_of
 from pano_analytics.ingest.walk import WalkProblems, WalkUnit
 from pano_analytics.store.catalog import CameraDay, Sealed

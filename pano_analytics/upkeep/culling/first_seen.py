@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pano_analytics.model.times import epoch_us
 from pano_analytics.store.journal import Journal
-from pano_analytics.upkeep.culling.due import ExpiredFile
+from pano_analytics.upkeep.culling.expired import ExpiredFile
 
 # An upload in its current form: media_id, size and modification time (µs).
 Key = tuple[str, int, int]

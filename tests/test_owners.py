@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pano_analytics.settings import Settings, check
-from pano_analytics.settings.whose import Owners, owner_of
+from pano_analytics.settings.owners import Owners, owner_of
 
 PARTS = st.sampled_from(
     ["porch", "Porch", "garden", "AMC0028V_795UUB", "2026-11-22", "2026-11", "001", "jpg", "09",

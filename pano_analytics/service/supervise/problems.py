@@ -23,7 +23,7 @@ MIN_FREE_BYTES = 50_000_000
 _NORMAL_EXITS = (0, runs.INTERRUPTED, runs.ENDED)
 
 
-def problems(settings: Settings, up_s: float) -> list[Problem]:
+def find(settings: Settings, up_s: float) -> list[Problem]:
     """Return problems as `pano status` does; `up_s` is how long the parts have been running."""
     found = [*_uploads(settings), *_ingest(settings, up_s), *_disks(settings)]
     return [*found, *_clock(settings)]
