@@ -39,7 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "events",
         "List the events of cameras, and which of them are reviewed, pinned or dismissed.",
     ),
-    "sessions": ("sessions", "List visits, each with the events of all cameras that saw it."),
+    "sessions": (
+        "sessions",
+        "List visits: events of several cameras that follow each other, as one line.",
+    ),
     "mark": ("mark", "Store what somebody decided about events."),
     "undo": (
         "undo",
