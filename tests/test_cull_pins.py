@@ -211,7 +211,7 @@ def test_what_is_pinned_while_culling_runs_stays(
 
 
 def test_what_is_pinned_after_a_plan_was_interrupted_stays(
-    settings: Settings, root: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, root: Path, library: Library, monkeypatch: pytest.MonkeyPatch, box: Box
 ) -> None:
     """Its row was already marked: it becomes that of an upload which is still to be opened."""
     first, *_ = sorted(files(root))
@@ -221,11 +221,36 @@ def test_what_is_pinned_after_a_plan_was_interrupted_stays(
     assert set(library.media()["state"]) == {"culled"}
     library.decide([id_of(library, first)], "pinned")
     run(settings)
+    # An ingest does not know which uploads share an event with it, so all around it are kept as
+    # if they had arrived now.
+    assert set(library.media()["state"]) == {"complete"}
+    box.until(NOW + 11 * DAY)
+    cull(settings)
     assert files(root) == {first}
     media = library.media().set_index("path")["state"]
     assert media.pop(first) == "complete"
     assert set(media) == {"culled"}
     assert disagreements(library).empty
+
+
+@pytest.mark.parametrize("finish", [cull, run])
+def test_the_event_of_what_is_pinned_after_a_plan_was_interrupted_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finish: Any
+) -> None:
+    """Whoever finishes the plan, and though only one upload of the event is named."""
+    settings, root = settings_in(tmp_path), tmp_path / "uploads"
+    midnight = (OLD + DAY).replace(hour=0) - OLD
+    seconds = [midnight.total_seconds() + apart for apart in (-10, 10, 5 * 86_400)]
+    *event, other = lay_snapshots(root, *seconds)
+    library = known(settings)
+
+    interrupt(settings, monkeypatch)
+    library.decide(library.media()[library.media()["path"] == event[1]], "pinned")
+    finish(settings)
+    assert files(root) == set(event)
+    cull(settings)
+    assert files(root) == set(event)
+    assert library.media().set_index("path")["state"][other] == "culled"
 
 
 def test_what_exists_only_for_a_pinned_clip_stays(

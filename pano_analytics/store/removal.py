@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -64,15 +64,24 @@ def finish(storage: Storage, root: Path | None) -> list[Carried]:
         return []
 
 
-def carry_out(storage: Storage, journal: Journal, tree: Tree, name: str) -> Carried:
+def carry_out(
+    storage: Storage,
+    journal: Journal,
+    tree: Tree,
+    name: str,
+    protected: frozenset[str] | None = None,
+) -> Carried:
     """Mark the rows of the plan `name`, remove its files, close it. Lock holder only.
 
     A file that has changed, or cannot be removed, is kept, and its row becomes that of an
-    upload which is still to be opened. So is one that was pinned after the plan was made.
-    Raises DecisionsError if it cannot be known what is pinned; nothing is removed then.
+    upload which is still to be opened. So is one that was pinned after the plan was made, or
+    is one of `protected` (`media_id`s). Without these, it is unknown here which uploads share
+    an event with a pinned one: all of the same camera from the day before to the day after
+    are kept, as if they had arrived now. Raises DecisionsError if it cannot be known what is
+    pinned; nothing is removed then.
     """
     planned = _read(journal.read_plan(name))
-    pinned = _pinned(storage, planned)
+    pinned = _pinned(storage, planned, protected)
     plan = [one for one in planned if one.file not in pinned]
     catalog = Catalog(storage)
     _mark(storage, catalog, journal, plan)
@@ -88,15 +97,19 @@ def carry_out(storage: Storage, journal: Journal, tree: Tree, name: str) -> Carr
     return Carried(len(removed), sum(file.size_bytes for file in removed), left)
 
 
-def _pinned(storage: Storage, plan: Sequence[_Planned]) -> list[Doomed]:
-    """Return the files of pinned uploads, and the files that exist only for these.
+def _pinned(
+    storage: Storage, plan: Sequence[_Planned], protected: frozenset[str] | None
+) -> list[Doomed]:
+    """Return the files of uploads that pins protect, and the files that exist only for these.
 
     Looked up here, too, because a plan may have been interrupted long ago.
     """
     decisions = Decisions(storage)
     decisions.require()
     pinned = decisions.pinned()
-    paths = {one.file.path for one in plan if one.media_id in pinned}
+    if protected is None:
+        protected = _near(Catalog(storage), plan, pinned) if pinned else frozenset()
+    paths = {one.file.path for one in plan if one.media_id in pinned | protected}
     # `CLIP.mp4` has `CLIP.idx` and `CLIP.mp4.thumb`; see `layouts.sidecars`.
     names = paths | {path.rpartition(".")[0] for path in paths}
 
@@ -105,6 +118,23 @@ def _pinned(storage: Storage, plan: Sequence[_Planned]) -> list[Doomed]:
         return own in paths if one.media_id else own.rpartition(".")[0] in names
 
     return [one.file for one in plan if is_kept(one)] if paths else []
+
+
+def _near(catalog: Catalog, plan: Iterable[_Planned], pinned: frozenset[str]) -> frozenset[str]:
+    """Return the uploads of a plan that may share an event with a pinned one."""
+    change, ids = catalog.begin(), pa.array(list(pinned), pa.string())
+
+    def has_pin(day: CameraDay) -> bool:
+        table = change.read(day)
+        return table is not None and bool(pc.any(pc.is_in(table["media_id"], ids)).as_py())
+
+    around = [timedelta(days=days) for days in (-1, 0, 1)]
+    return frozenset(
+        media_id
+        for day, planned in _by_day(plan).items()
+        if any(has_pin(CameraDay(day.camera, day.date + apart)) for apart in around)
+        for media_id in planned
+    )
 
 
 class _Planned(NamedTuple):

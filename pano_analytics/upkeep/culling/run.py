@@ -130,12 +130,12 @@ def cull(
         # A killed run left this mark, so that the next ingest sweeps: keep it.
         was_at_work = storage.exists(AT_WORK)
         journal = Journal(storage)
-        for name in journal.open_plans():
-            carried = carry_out(storage, journal, tree, name)
-            done.finished += carried.files
-            done.add(carried)
         decisions = Decisions(storage)
         pins = Pins.of(settings, decisions)
+        for name in journal.open_plans():
+            carried = carry_out(storage, journal, tree, name, pins.protected)
+            done.finished += carried.files
+            done.add(carried)
         found = make(settings, storage, tree, time, pins)
         _refuse_too_many(found, up_to)
         held = {} if up_to is not None else held_back(settings, found, last_run(storage))
@@ -151,7 +151,7 @@ def cull(
             mark_at_work(storage)
             name = journal.note_plan(plan_table(batch, settings, time.wall))
             storage.sync([name])
-            done.add(carry_out(storage, journal, tree, name))
+            done.add(carry_out(storage, journal, tree, name, pins.protected))
             if progress is not None:
                 progress("deleting", done.files - done.finished, len(due))
         kept = Pins.of(settings, decisions).protected
