@@ -8,14 +8,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import settings as effort
 from serving import chromium, inside, library_folder, locked, locked_folder, served, visit
+
+from pano_analytics.library import Library
+from pano_analytics.settings import Settings
 
 __all__ = ["chromium", "inside", "library_folder", "locked", "locked_folder", "served", "visit"]
 
 # How long an example takes is the machine's affair, not a fact about the project.
-settings.register_profile("pano", deadline=None)
-settings.load_profile("pano")
+effort.register_profile("pano", deadline=None)
+effort.load_profile("pano")
+
+
+@pytest.fixture
+def root(settings: Settings) -> Path:
+    """Return the upload root of the `settings` of a test file."""
+    assert settings.uploads is not None
+    return settings.uploads
+
+
+@pytest.fixture
+def library(settings: Settings) -> Library:
+    """Return the library of the `settings` of a test file."""
+    return Library.of(settings)
 
 
 @pytest.fixture

@@ -46,11 +46,6 @@ def settings(lived: Settings, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def library(settings: Settings) -> Library:
-    return Library.of(settings)
-
-
-@pytest.fixture
 def kept(library: Library, tmp_path: Path) -> Path:
     """Return a backup without the catalog."""
     backup(library.folder, tmp_path / "kept.tar")

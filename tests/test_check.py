@@ -51,11 +51,6 @@ def settings(lived: Settings, tmp_path: Path) -> Settings:
     )
 
 
-@pytest.fixture
-def library(settings: Settings) -> Library:
-    return Library.of(settings)
-
-
 def found(library: Library, depth: str, **scope: object) -> pd.DataFrame:
     """Return what is found but for the uploads that were replaced, which are told for ever."""
     told = check(library, depth, make_executor=THREADS, **scope)  # type: ignore[arg-type]

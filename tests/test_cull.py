@@ -102,17 +102,6 @@ def settings(tmp_path: Path) -> Settings:
     return settings
 
 
-@pytest.fixture
-def root(settings: Settings) -> Path:
-    assert settings.uploads is not None
-    return settings.uploads
-
-
-@pytest.fixture
-def library(settings: Settings) -> Library:
-    return Library.of(settings)
-
-
 # --- the rule, on random trees --------------------------------------------------
 
 _AGES = st.floats(0.01, 40).map(lambda days: round(days, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,18 +18,18 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from lived_in import picture, run
 from shared_files import clip_path, lay, snapshot_path
+from test_cull import NOW, known, settings_in
 
 from pano_analytics.cli import pano
 from pano_analytics.errors import DecisionsError
 from pano_analytics.library import Library
-from pano_analytics.settings import Settings, check
+from pano_analytics.settings import Settings
 from pano_analytics.store.decisions import FOLDER
 from pano_analytics.store.journal import Journal
 from pano_analytics.store.tree import Tree
 from pano_analytics.upkeep.check import check as disagreements
-from pano_analytics.upkeep.culling import adopt, cull, plan
+from pano_analytics.upkeep.culling import cull, plan
 
-NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 OLD = datetime(2026, 3, 1, 8)
 DAY = timedelta(days=1)
 
@@ -38,21 +38,6 @@ DAY = timedelta(days=1)
 def box(monkeypatch: pytest.MonkeyPatch) -> Box:
     """Let it be NOW for pano."""
     return box_at(monkeypatch, NOW)
-
-
-def settings_in(folder: Path, **said: Any) -> Settings:
-    """Return settings for a tree and a library in `folder`, on UTC, keeping ten days."""
-    (folder / "uploads").mkdir(exist_ok=True)
-    checked = check({"zone": "UTC", "keep_days": 10, "cull": {"most_share": 1}, **said})
-    return checked.model_copy(update={"uploads": folder / "uploads", "library": folder / "library"})
-
-
-def known(settings: Settings) -> Library:
-    """Ingest what lies there as if it had been seen as it arrived, and adopt the tree."""
-    run(settings, is_inspecting=False)
-    seen_as_they_arrived(settings)
-    adopt(settings)
-    return Library.of(settings)
 
 
 def lay_snapshots(root: Path, *seconds: float, camera: str = "porch") -> list[str]:
@@ -81,19 +66,8 @@ def settings(tmp_path: Path) -> Settings:
     """Four old snapshots of porch, a minute and a half apart: four events."""
     settings = settings_in(tmp_path)
     lay_snapshots(tmp_path / "uploads", 0, 90, 180, 270)
-    known(settings)
+    known(settings, is_inspecting=False)
     return settings
-
-
-@pytest.fixture
-def root(settings: Settings) -> Path:
-    assert settings.uploads is not None
-    return settings.uploads
-
-
-@pytest.fixture
-def library(settings: Settings) -> Library:
-    return Library.of(settings)
 
 
 # --- any decisions ---------------------------------------------------------------
@@ -128,7 +102,8 @@ def test_what_goes_is_what_no_pin_protects(
             lay_snapshots(root, second, camera=camera)
         if not moments:
             return
-        library = known(settings)
+        known(settings, is_inspecting=False)
+        library = Library.of(settings)
         pinned = set[str]()
         done = list[tuple[str, set[str]]]()
         for decision, number in steps:
@@ -242,7 +217,8 @@ def test_the_event_of_what_is_pinned_after_a_plan_was_interrupted_stays(
     midnight = (OLD + DAY).replace(hour=0) - OLD
     seconds = [midnight.total_seconds() + apart for apart in (-10, 10, 5 * 86_400)]
     *event, other = lay_snapshots(root, *seconds)
-    library = known(settings)
+    known(settings, is_inspecting=False)
+    library = Library.of(settings)
 
     interrupt(settings, monkeypatch)
     library.decide(library.media()[library.media()["path"] == event[1]], "pinned")
@@ -265,7 +241,8 @@ def test_what_exists_only_for_a_pinned_clip_stays(
         lay(b"clip", root / clip, OLD + number * DAY)
         lay(b"index", (root / clip).with_suffix(".idx"), OLD + number * DAY)
         lay(b"thumb", root / f"{clip}.thumb", OLD + number * DAY)
-    library = known(settings)
+    known(settings, is_inspecting=False)
+    library = Library.of(settings)
 
     interrupt(settings, monkeypatch)
     library.decide([id_of(library, clips[0])], "pinned")
@@ -353,7 +330,8 @@ def test_the_row_of_a_pinned_upload_outlives_its_time(tmp_path: Path, box: Box) 
     """It was deleted before it was pinned: its thumbnail is all that is left."""
     settings = settings_in(tmp_path, cull={"most_share": 1, "rows_days": 30})
     paths = lay_snapshots(tmp_path / "uploads", 0, 90)
-    library = known(settings)
+    known(settings, is_inspecting=False)
+    library = Library.of(settings)
     cull(settings)
     library.decide([id_of(library, paths[0])], "pinned")
     box.until(NOW + 31 * DAY)

@@ -25,11 +25,6 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def library(settings: Settings) -> Library:
-    return Library.of(settings)
-
-
-@pytest.fixture
 def uploads(settings: Settings) -> Path:
     assert settings.uploads is not None
     return settings.uploads

@@ -61,11 +61,6 @@ def run(settings: Settings) -> Run:
 
 
 @pytest.fixture
-def library(settings: Settings) -> Library:
-    return Library.of(settings)
-
-
-@pytest.fixture
 def uploads(settings: Settings) -> Path:
     assert settings.uploads is not None
     return settings.uploads

@@ -50,12 +50,6 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def root(settings: Settings) -> Path:
-    assert settings.uploads is not None
-    return settings.uploads
-
-
-@pytest.fixture
 def storage(settings: Settings) -> Storage:
     return Library.of(settings).storage
 

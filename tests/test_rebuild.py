@@ -49,11 +49,6 @@ def settings(lived: Settings, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def library(settings: Settings) -> Library:
-    return Library.of(settings)
-
-
-@pytest.fixture
 def uploads(settings: Settings) -> Path:
     assert settings.uploads is not None
     return settings.uploads

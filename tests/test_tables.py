@@ -71,11 +71,6 @@ def settings(tmp_path: Path) -> Settings:
     return settings
 
 
-@pytest.fixture
-def library(settings: Settings) -> Library:
-    return Library.of(settings)
-
-
 def mark(library: Library) -> None:
     """Say a word of each upload, and one thing of the library."""
     media = library.media()

@@ -18,25 +18,8 @@ _HEADS = ("start", "length", "camera", "files", "triggers", "marks", "event_id")
 
 @click.command("events")
 @settings_options
-@click.option("--camera", multiple=True, help="Only this camera; can be repeated.")
-@click.option("--start", help="Only events that overlap the time from here on, such as 2026-11-20.")
-@click.option("--end", help="Only events that start before this time.")
-@click.option("--who", help="Whose reviews count; by default those of anybody.")
-@click.option("--unreviewed", is_flag=True, help="Only events with files that are not reviewed.")
-@click.option("--pinned", is_flag=True, help="Only events that are pinned.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
-def command(
-    settings: Settings,
-    camera: tuple[str, ...],
-    start: str | None,
-    end: str | None,
-    who: str | None,
-    unreviewed: bool,
-    pinned: bool,
-    as_json: bool,
-    as_csv: bool,
-) -> None:
+@frames.listing_options("events")
+def command(settings: Settings, listing: frames.Listing) -> None:
     """List the events of cameras, and which of them are reviewed, pinned or dismissed.
 
     One line per event, sorted by start. Times are in the time zone of the settings. The
@@ -56,24 +39,15 @@ def command(
     from pano_analytics.library import Library
     from pano_analytics.store.home import library_of
 
-    frames.require_one_format(as_json, as_csv)
     library_of(settings)
-    found = Library.of(settings).events(
-        list(camera) or None,
-        start,
-        end,
-        who=who,
-        is_reviewed=False if unreviewed else None,
-        is_pinned=True if pinned else None,
-    )
-    if as_csv:
-        frames.print_csv(found)
-    elif as_json:
-        frames.print_json(found)
-    else:
+    found = listing.ask(Library.of(settings).events)
+
+    def show_table() -> None:
         cells = map(_cells, found.itertuples())
         notes = map(shown, found["note"].fillna(""))
         frames.print_table(_HEADS, cells, notes, "no events")
+
+    listing.show(found, show_table)
 
 
 def _cells(event: Any) -> tuple[str, ...]:

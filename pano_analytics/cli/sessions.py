@@ -18,9 +18,7 @@ _HEADS = ("start", "length", "cameras", "events", "files", "marks", "session_id"
 
 @click.command("sessions")
 @settings_options
-@click.option("--camera", multiple=True, help="Only visits that it saw; can be repeated.")
-@click.option("--start", help="Only visits that overlap the time from here on, such as 2026-11-20.")
-@click.option("--end", help="Only visits that start before this time.")
+@frames.listing_options("visits")
 @click.option(
     "--min-cameras",
     type=click.IntRange(min=1),
@@ -28,23 +26,7 @@ _HEADS = ("start", "length", "cameras", "events", "files", "marks", "session_id"
     show_default=True,
     help="Only visits that at least so many cameras saw.",
 )
-@click.option("--who", help="Whose reviews count; by default those of anybody.")
-@click.option("--unreviewed", is_flag=True, help="Only visits with files that are not reviewed.")
-@click.option("--pinned", is_flag=True, help="Only visits that are pinned.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
-def command(
-    settings: Settings,
-    camera: tuple[str, ...],
-    start: str | None,
-    end: str | None,
-    min_cameras: int,
-    who: str | None,
-    unreviewed: bool,
-    pinned: bool,
-    as_json: bool,
-    as_csv: bool,
-) -> None:
+def command(settings: Settings, listing: frames.Listing, min_cameras: int) -> None:
     """List visits: events of several cameras that follow each other, as one line.
 
     How soon one camera follows another is learned from the events of this home. An event that
@@ -66,24 +48,14 @@ def command(
     from pano_analytics.library import Library
     from pano_analytics.store.home import library_of
 
-    frames.require_one_format(as_json, as_csv)
     library_of(settings)
-    found = Library.of(settings).sessions(
-        list(camera) or None,
-        start,
-        end,
-        who=who,
-        is_reviewed=False if unreviewed else None,
-        is_pinned=True if pinned else None,
-        min_cameras=min_cameras,
-    )
-    if as_csv:
-        frames.print_csv(found)
-    elif as_json:
-        frames.print_json(found)
-    else:
+    found = listing.ask(Library.of(settings).sessions, min_cameras=min_cameras)
+
+    def show_table() -> None:
         rows = list(found.itertuples())
         frames.print_table(_HEADS, map(_cells, rows), map(_missing, rows), "no visits")
+
+    listing.show(found, show_table)
 
 
 def _cells(visit: Any) -> tuple[str, ...]:

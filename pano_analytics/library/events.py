@@ -7,6 +7,7 @@ growing steps, until every event that overlaps it is complete.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,31 @@ _GROWTH = 4
 _MAX_MARGIN = timedelta(days=40_000)
 
 Fetch = Callable[[datetime | None, datetime | None], pd.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of events and sessions: cameras, range, whose marks, filters and order."""
+
+    cameras: list[str] | None
+    first: datetime | None
+    last: datetime | None
+    person: str | None
+    marks: Mapping[str, bool]
+    is_reversed: bool
+    max_rows: int | None
+
+    def marked(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows with the wanted marks."""
+        for name, value in self.marks.items():
+            rows = rows[rows[name] == value]
+        return rows
+
+    def in_order(self, rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+        """Return the first rows in the order of the columns `by`; only the first is reversed."""
+        ascending = [not self.is_reversed, *[True] * (len(by) - 1)]
+        ordered = rows.sort_values(by, ascending=ascending, kind="stable")
+        return ordered if self.max_rows is None else ordered.head(self.max_rows)
 
 
 def chosen_columns(columns: Any) -> list[str] | None:

@@ -248,28 +248,38 @@ class Library:
         `media` does.
         """
         chosen = event_queries.chosen_columns(columns)
-        person = decided.chosen_person(who)
         marks = event_queries.chosen_marks(
             is_reviewed=is_reviewed, is_pinned=is_pinned, is_dismissed=is_dismissed
         )
+        asked = self._asked(camera, start, end, who, marks, newest_first, limit)
+        rules = self.event_rules()
+        rows, uploads = self._events_within(rules, asked.cameras, asked.first, asked.last)
+        if marks or chosen is None or not set(chosen).isdisjoint(MARKS):
+            rows = self._marked(rows, uploads, rules, asked.person)
+        rows = asked.marked(rows)
+        if chosen is None or "session_id" in chosen:
+            rows = rows.assign(session_id=self._session_ids(rows))
+        shown = asked.in_order(self._in_camera_order(rows), ["start", "camera", "channel"])
+        found = shown[chosen or list(event_queries.COLUMNS)].reset_index(drop=True)
+        return self._warned(found, asked.cameras, asked.first, asked.last)
+
+    def _asked(
+        self,
+        camera: Names,
+        start: Moment,
+        end: Moment,
+        who: str | None,
+        marks: Mapping[str, bool],
+        newest_first: bool,
+        limit: int | None,
+    ) -> event_queries.Asked:
+        """Return the checked arguments that `events` and `sessions` share."""
+        person = decided.chosen_person(who)
         cameras = self._cameras_named(camera)
         first, last = self._range(start, end)
         is_reversed = arguments.yes_or_no(newest_first, "newest_first")
         max_rows = arguments.whole(limit, "limit")
-        rules = self.event_rules()
-        rows, uploads = self._events_within(rules, cameras, first, last)
-        if marks or chosen is None or not set(chosen).isdisjoint(MARKS):
-            rows = self._marked(rows, uploads, rules, person)
-        for name, value in marks.items():
-            rows = rows[rows[name] == value]
-        if chosen is None or "session_id" in chosen:
-            rows = rows.assign(session_id=self._session_ids(rows))
-        ordered = self._in_camera_order(rows).sort_values(
-            ["start", "camera", "channel"], ascending=[not is_reversed, True, True], kind="stable"
-        )
-        shown = ordered if max_rows is None else ordered.head(max_rows)
-        asked = shown[chosen or list(event_queries.COLUMNS)].reset_index(drop=True)
-        return self._warned(asked, cameras, first, last)
+        return event_queries.Asked(cameras, first, last, person, marks, is_reversed, max_rows)
 
     def _events_within(
         self,
@@ -319,33 +329,24 @@ class Library:
         are as in `events`. Raises QueryError as `media` does.
         """
         chosen = session_queries.chosen_columns(columns)
-        person = decided.chosen_person(who)
         marks = event_queries.chosen_marks(
             is_reviewed=is_reviewed, is_pinned=is_pinned, is_dismissed=is_dismissed
         )
-        cameras = self._cameras_named(camera)
-        first, last = self._range(start, end)
-        is_reversed = arguments.yes_or_no(newest_first, "newest_first")
-        max_rows = arguments.whole(limit, "limit")
+        asked = self._asked(camera, start, end, who, marks, newest_first, limit)
         least = arguments.whole(min_cameras, "min_cameras", 1) or 1
         home = self._learned()
-        members = session_queries.within(self._all_events, home.lags, first, last)
-        if cameras is not None:
-            seen = members.loc[members["camera"].isin(cameras), "session_id"]
+        members = session_queries.within(self._all_events, home.lags, asked.first, asked.last)
+        if asked.cameras is not None:
+            seen = members.loc[members["camera"].isin(asked.cameras), "session_id"]
             members = members[members["session_id"].isin(seen)]
-        rows = sessions(self._with_person(members, person), home.lags)
-        rows = rows[rows["cameras"] >= least]
-        for name, value in marks.items():
-            rows = rows[rows[name] == value]
-        ordered = rows.sort_values(
-            ["start", "path"], ascending=[not is_reversed, True], kind="stable"
-        )
-        shown = ordered if max_rows is None else ordered.head(max_rows)
+        rows = sessions(self._with_person(members, asked.person), home.lags)
+        rows = asked.marked(rows[rows["cameras"] >= least])
+        shown = asked.in_order(rows, ["start", "path"])
         if chosen is None or not set(chosen).isdisjoint(session_queries.UNSEEN_NAMES):
             shown = self._with_unseen(shown, home)
-        asked = shown[chosen or list(session_queries.COLUMNS)].reset_index(drop=True)
+        found = shown[chosen or list(session_queries.COLUMNS)].reset_index(drop=True)
         # A session may contain events of any camera, whichever was asked for.
-        return self._warned(asked, None, first, last)
+        return self._warned(found, None, asked.first, asked.last)
 
     def transition_lags(self) -> TransitionLags:
         """Return what was learned of how visits move from camera to camera.
