@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -223,20 +222,16 @@ def _clock_error(settings: Settings, storage: Storage, camera: str) -> CameraErr
     if settings.doctor.ignores(camera, "clock_off"):
         return None
     days = Catalog(storage).newest_days(camera, settings.doctor.days, NEEDED)
-    try:
-        error = shown_error(days, settings.doctor.clock_off_minutes * 60)
-    except (OSError, LibraryError, pa.ArrowException):
-        return None
+    error = shown_error(days, settings.doctor.clock_off_minutes * 60)
     return None if error is None else CameraError(camera, error)
 
 
 def _stored_corrections(settings: Settings, storage: Storage) -> list[ClockCorrection]:
-    configured = (settings.camera(name).clock_corrections for name in settings.names)
     try:
         decided = Decisions(storage).clock_corrections()
     except DecisionsError:
         decided = ()  # `pano check` reports it
-    return [*chain.from_iterable(configured), *decided]
+    return [*settings.clock_corrections, *decided]
 
 
 def _culling(settings: Settings, storage: Storage) -> dict[str, Any]:

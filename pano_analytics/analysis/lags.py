@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pano_analytics.errors import LibraryError
 from pano_analytics.model.corrections import CORRECTED, ClockCorrection
 from pano_analytics.model.times import from_epoch_us
 from pano_analytics.wording import clock_error, many
@@ -156,8 +157,16 @@ def shown_error(days: Iterable[pa.Table], limit_s: float) -> ShownError | None:
     """Return the error of the times that are shown of a camera; None unless it is certain.
 
     `days` are the columns `NEEDED` of its camera-days, newest first; as few as possible are
-    read. An error of at most `limit_s` seconds is none. Corrections are part of what is shown.
+    read, and an error of reading them is an uncertain answer. An error of at most `limit_s`
+    seconds is none. Corrections are part of what is shown.
     """
+    try:
+        return _shown_error(days, limit_s)
+    except (OSError, LibraryError, pa.ArrowException):
+        return None
+
+
+def _shown_error(days: Iterable[pa.Table], limit_s: float) -> ShownError | None:
     tables = map(_timed, days)
     newest = list(_enough(tables))
     found = judge(_lags(pa.concat_tables(newest)), limit_s) if newest else None

@@ -8,10 +8,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pandas as pd
-import pyarrow as pa
 
 from pano_analytics.analysis.lags import NEEDED, CameraError, ShownError, shown_error
-from pano_analytics.errors import LibraryError
 from pano_analytics.model.corrections import ClockCorrection
 from pano_analytics.settings import Settings
 from pano_analytics.store.catalog import Catalog
@@ -66,12 +64,8 @@ class ClockWatch:
         return look.error
 
     def _newest_error(self, settings: Settings, camera: str) -> ShownError | None:
-        """Return the error by the newest days; None if they cannot be read."""
         days = self._catalog.newest_days(camera, settings.doctor.days, NEEDED)
-        try:
-            return shown_error(days, settings.doctor.clock_off_minutes * 60)
-        except (OSError, LibraryError, pa.ArrowException):
-            return None
+        return shown_error(days, settings.doctor.clock_off_minutes * 60)
 
 
 def errors_frame(errors: Iterable[CameraError], zone: ZoneInfo) -> pd.DataFrame:

@@ -576,7 +576,7 @@ class Library:
         `zone`).
         """
         decisions = self._decisions.about_clocks()
-        rows = corrections.correction_rows(self._configured_corrections(), decisions)
+        rows = corrections.correction_rows(self.settings.clock_corrections, decisions)
         return corrections.corrections_frame(rows, self.zone)
 
     def clock_errors(self) -> pd.DataFrame:
@@ -598,11 +598,7 @@ class Library:
             stored = self._decisions.clock_corrections()
         except DecisionsError:  # `pano check` reports it
             stored = ()
-        return [*self._configured_corrections(), *stored]
-
-    def _configured_corrections(self) -> list[ClockCorrection]:
-        settings = self.settings
-        return [one for name in settings.names for one in settings.camera(name).clock_corrections]
+        return [*self.settings.clock_corrections, *stored]
 
     def _warned(
         self,

@@ -489,6 +489,11 @@ class Settings(_Strict):
         return split
 
     @property
+    def clock_corrections(self) -> list[ClockCorrection]:
+        """The corrections of the clocks of all cameras that are in the settings."""
+        return [one for name in self.names for one in self.camera(name).clock_corrections]
+
+    @property
     def names(self) -> list[str]:
         """The names of the cameras that have a table."""
         named = (camera.name for camera in self.cameras)
