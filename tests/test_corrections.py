@@ -340,6 +340,7 @@ def steps(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     return draw(st.lists(one, max_size=8))
 
 
+@pytest.mark.long
 @limits(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(steps())
 def test_rows_are_those_of_a_library_made_with_these_settings(given: list[Any]) -> None:
@@ -445,6 +446,7 @@ def test_a_damaged_file_of_decisions_moves_no_row(settings: Settings) -> None:
     assert run(settings, is_inspecting=False).tally.total == 0
 
 
+@pytest.mark.long
 def test_an_ingest_that_is_killed_at_any_step_is_completed_by_the_next(tmp_path: Path) -> None:
     """Readers see all rows once, each with or without the correction; the next run heals."""
     settings = tree(tmp_path, ["garage"])

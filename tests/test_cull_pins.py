@@ -81,6 +81,7 @@ _STEPS = st.lists(
 )
 
 
+@pytest.mark.long
 @effort(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.sampled_from(["porch", "barn"]), st.integers(0, 40)), max_size=12),

@@ -322,6 +322,7 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.long
 @limits(max_examples=12)
 @given(steps=st.lists(STEPS, min_size=4, max_size=9))
 def test_marks_stay_whatever_happens_to_events(

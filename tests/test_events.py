@@ -162,6 +162,7 @@ PLACES = st.lists(st.one_of(st.none(), st.integers(0, 29)), min_size=30, max_siz
 RULES = st.tuples(st.sampled_from([0, 15, 60, 600]), st.sampled_from([60, 600, 3600, 10**6]))
 
 
+@pytest.mark.long
 @given(UPLOADS, PLACES, RULES, st.randoms(use_true_random=False))
 def test_events_are_those_found_one_by_one(
     uploads: list[Upload], places: list[int | None], rule: tuple[int, int], chance: Any
@@ -403,6 +404,7 @@ def test_settings_say_what_an_event_is(steady: Library) -> None:
     assert steady.events()["camera"].cat.categories.tolist() == ["gate", "porch", "garden"]
 
 
+@pytest.mark.long
 @limits(max_examples=40)
 @example(180, 10)
 @example(1500, 1)

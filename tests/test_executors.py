@@ -85,6 +85,7 @@ def test_an_executor_with_errors_of_its_own_loses_only_the_task_that_ends_its_wo
     assert Remote.made > 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [partial(ThreadPoolExecutor, 1), partial(pool, 1)])
 def test_a_task_that_takes_too_long_is_given_up_by_any_executor(make: MakeExecutor) -> None:
     """A thread cannot be ended: it is left behind, and others do the rest."""

@@ -19,6 +19,7 @@ def url() -> str:
     return f"http://127.0.0.1:{server.port}"
 
 
+@pytest.mark.long
 def test_half_sent_requests_do_not_silence_it(url: str) -> None:
     """With 200 connections that say nothing, a monitor is answered at once."""
     place = ("127.0.0.1", int(url.rpartition(":")[2]))

@@ -407,6 +407,7 @@ def _circle(numbers: Sequence[int]) -> list[int]:
     return [number * 2 for number in numbers]
 
 
+@pytest.mark.long
 def test_a_task_without_end_loses_nobody_elses_work() -> None:
     """Who works on one file for too long is killed; that file alone is given up, and why said."""
     blamed = []

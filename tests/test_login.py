@@ -254,6 +254,7 @@ def test_long_names_are_neither_counted_nor_kept(inside: Inside) -> None:
     assert log_in(inside.url).status == 303
 
 
+@pytest.mark.long
 def test_strangers_cannot_lock_out_the_owner(inside: Inside) -> None:
     """A hundred wrong passwords from elsewhere, or here by a browser that is not known."""
     door = inside.application.door

@@ -78,6 +78,7 @@ def test_names_without_a_time_get_no_template(paths: list[str]) -> None:
     assert propose(paths) is None
 
 
+@pytest.mark.long
 @pytest.mark.timeout(20)
 def test_no_name_keeps_the_proposal_busy() -> None:
     """The longest names of digits and signs are looked at in time."""

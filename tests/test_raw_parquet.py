@@ -125,6 +125,7 @@ def victim(settings: Settings, deadly: int) -> None:
     run(settings)
 
 
+@pytest.mark.long
 def test_a_hundred_ingests_some_of_them_killed(settings: Settings, tmp_path: Path) -> None:
     """After each that ended, also where it healed what a killed one left, all counts agree."""
     seed = random.randrange(10**6)

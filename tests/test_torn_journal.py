@@ -61,6 +61,7 @@ def pano(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["seen", "gone"])
 def test_no_command_ends_with_a_traceback(settings: Settings, kind: str, tmp_path: Path) -> None:
     """Each names the file in one line, or does without it, and the file stays as it is."""

@@ -19,7 +19,7 @@ _HEADS = ("start", "length", "camera", "files", "triggers", "marks", "event_id")
 @click.command("events")
 @settings_options
 @frames.listing_options("events")
-def command(settings: Settings, listing: frames.Listing) -> None:
+def command(settings: Settings, listing: frames.FrameListing) -> None:
     """List the events of cameras, and which of them are reviewed, pinned or dismissed.
 
     One line per event, sorted by start. Times are in the time zone of the settings. The

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class FrameListing:
     """What a command that lists events or visits is asked for."""
 
     camera: tuple[str, ...]
@@ -76,10 +76,10 @@ def listing_options(noun: str) -> Callable[[Callable[..., Any]], Callable[..., A
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
         def with_listing(*args: Any, **kwargs: Any) -> Any:
-            values = {one.name: kwargs.pop(one.name) for one in fields(Listing)}
+            values = {one.name: kwargs.pop(one.name) for one in fields(FrameListing)}
             if values["as_json"] and values["as_csv"]:
                 raise click.UsageError("--json and --csv cannot be combined: use one at a time.")
-            return command(*args, listing=Listing(**values), **kwargs)
+            return command(*args, listing=FrameListing(**values), **kwargs)
 
         found: Callable[..., Any] = with_listing
         for option in reversed(options):

@@ -26,7 +26,7 @@ _HEADS = ("start", "length", "cameras", "events", "files", "marks", "session_id"
     show_default=True,
     help="Only visits that at least so many cameras saw.",
 )
-def command(settings: Settings, listing: frames.Listing, min_cameras: int) -> None:
+def command(settings: Settings, listing: frames.FrameListing, min_cameras: int) -> None:
     """List visits: events of several cameras that follow each other, as one line.
 
     How soon one camera follows another is learned from the events of this home. An event that
